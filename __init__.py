@@ -1,0 +1,23 @@
+"""storelab: an e-commerce store to experiment on.
+
+`import storelab` registers the environments with Gymnasium and loads no learning library.
+"""
+
+from gymnasium import register
+
+__version__ = "0.1.0"
+
+
+def _register() -> None:
+    tasks = {name: "envs" for name in ("Inventory", "LostSales", "FixedCost", "Newsvendor")}
+    tasks |= {name: "experiments" for name in ("SyntheticStore", "OnlineRetail")}  # demand comes from `data`
+    for name, folder in tasks.items():
+        register(
+            id=f"storelab/{name}-v0",
+            entry_point=f"storelab.{folder}.tasks:make_env",
+            vector_entry_point=f"storelab.{folder}.tasks:make_vector_env",
+            kwargs={"task": name},
+        )
+
+
+_register()

@@ -1,0 +1,18 @@
+"""What happened: tables in, tables out. Nothing here imports another part of storelab."""
+
+from .panel import PANEL, TRANSACTIONS, Column, Panel, Schema, read
+from .privacy import pseudonymise
+from .synthetic import SyntheticStore, SyntheticStoreParams, generate
+
+__all__ = [
+    "PANEL",
+    "TRANSACTIONS",
+    "Column",
+    "Panel",
+    "Schema",
+    "SyntheticStore",
+    "SyntheticStoreParams",
+    "generate",
+    "pseudonymise",
+    "read",
+]

@@ -1,0 +1,253 @@
+"""The UCI "Online Retail" transactions (Chen, Sain and Guo 2012, doi:10.1057/dbm.2012.17): a year of a
+UK giftware web shop, cleaned with an account of every row, and made into a daily panel."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .holidays import bank_holidays
+from .panel import Column, Panel, Schema, read
+
+# The columns as UCI names them; Description is dropped, as nothing here needs it.
+RAW: Schema = (
+    Column("InvoiceNo", "text"),
+    Column("StockCode", "text"),
+    Column("Quantity", "number"),
+    Column("InvoiceDate", "timestamp"),
+    Column("UnitPrice", "number"),
+    Column("CustomerID", "customer", nullable=True),
+    Column("Country", "text", required=False),
+)
+RAW_FILES = (
+    "online_retail_raw.parquet",
+    "Online Retail.xlsx",
+    "online_retail.xlsx",
+    "Online_Retail.csv",
+    "OnlineRetail.csv",
+    "online_retail.csv",
+    "data.csv",
+)
+PANEL_FILE = "online_retail_daily_panel.parquet"
+
+BULK_UNITS = 100  # units: a smaller line is never called bulk
+BULK_FENCE = 3.0  # interquartile ranges above the third quartile: Tukey 1977, "far out"
+PROMO_WINDOW = 56  # days
+PROMO_SHARE = 0.9  # of the trailing median price
+
+
+def load(path: str | Path, key: bytes | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read and clean UCI's xlsx or CSV, the raw Parquet, or a folder that holds one of `RAW_FILES`.
+
+    Returns the sales under the TRANSACTIONS contract, with `cancelled` and `bulk` (bool) beside, and the
+    report: columns reason, action (dropped, flagged or kept) and rows, which add up to the rows read.
+    Each row has one reason, the first that holds in the report's order. Customer ids are
+    pseudonymised under `key`. Raises ValueError naming column and row where the file is not as UCI's.
+    """
+    raw = read(_raw_frame(_find(Path(path), RAW_FILES)), RAW, key)
+    return clean(raw)
+
+
+def load_panel(path: str | Path) -> Panel:
+    """The daily panel from a raw file (cleaned first), a folder, or a ready panel's Parquet file.
+
+    A ready panel has the columns sku, date, units, price, promo, closed and holiday. In a folder a
+    raw file comes first.
+    """
+    found = _find(Path(path), (*RAW_FILES, PANEL_FILE))
+    if found.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        if "sku" in pq.read_schema(found).names:
+            return Panel.from_frame(pd.read_parquet(found).rename(columns={"sku": "item"}))
+    transactions, _ = load(found)
+    return daily_panel(transactions)
+
+
+def _find(path: Path, names: tuple[str, ...]) -> Path:
+    if not path.is_dir():
+        return path
+    for name in names:
+        if (path / name).is_file():
+            return path / name
+    raise ValueError(f"folder {path.name!r} holds no Online Retail file; expected one of {', '.join(names)}")
+
+
+def _raw_frame(path: Path) -> pd.DataFrame:
+    if path.suffix.lower() == ".xlsx":
+        frame = _read_xlsx(path)
+    elif path.suffix.lower() == ".csv":
+        frame = _read_csv(path)
+    elif path.suffix.lower() == ".parquet":
+        frame = pd.read_parquet(path)
+    else:
+        raise ValueError(f"{path.name}: unknown file type {path.suffix!r}; expected .xlsx, .csv or .parquet")
+    frame = frame.rename(columns={"Customer ID": "CustomerID"})
+    if "CustomerID" in frame:
+        guest = frame["CustomerID"].isin([-1, "-1"])  # how the raw Parquet writes "no id"
+        frame["CustomerID"] = frame["CustomerID"].astype(object).mask(guest, None)
+    return frame
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    options = {"dtype": str, "keep_default_na": False, "na_values": [""]}
+    try:
+        frame = pd.read_csv(path, encoding="utf-8-sig", **options)
+    except UnicodeDecodeError:
+        frame = pd.read_csv(path, encoding="latin-1", **options)  # UCI's own: pound signs in Description
+    if "InvoiceDate" in frame:
+        american = pd.to_datetime(frame["InvoiceDate"], format="%m/%d/%Y %H:%M", errors="coerce")
+        frame["InvoiceDate"] = frame["InvoiceDate"].where(american.isna(), american.astype(str))
+    return frame
+
+
+def _read_xlsx(path: Path) -> pd.DataFrame:
+    from openpyxl import load_workbook
+    from tqdm import tqdm
+
+    book = load_workbook(path, read_only=True, data_only=True)
+    sheet = book.worksheets[0]
+    rows = sheet.iter_rows(values_only=True)
+    header = next(rows, None) or ()
+    keep = [name for name in header if name in {*(column.name for column in RAW), "Customer ID"}]
+    places = [header.index(name) for name in keep]
+    progress = tqdm(rows, total=sheet.max_row and sheet.max_row - 1, desc=path.name, unit=" rows", leave=False)
+    values = [[row[place] for place in places] for row in progress if any(cell is not None for cell in row)]
+    book.close()
+    return pd.DataFrame(values, columns=keep, dtype=object)
+
+
+def clean(raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give every row of a table under the RAW contract one reason and an action; see `load`."""
+    table = raw.rename(
+        columns={
+            "InvoiceNo": "invoice",
+            "StockCode": "item",
+            "Quantity": "quantity",
+            "InvoiceDate": "timestamp",
+            "UnitPrice": "price",
+            "CustomerID": "customer",
+            "Country": "country",
+        }
+    )
+    duplicate = table.duplicated()
+    # The shop typed some codes in both cases (85123a, 85123A): one product.
+    table["item"] = _per_value(table["item"], str.upper)
+    # Prices have at most three decimals; the Parquet's float32 shows more.
+    table["price"] = table["price"].round(3)
+    cancellation = _per_value(table["invoice"], lambda text: text.startswith("C"))
+    product = _per_value(table["item"], lambda text: text[:5].isdecimal() and len(text) >= 5)
+    rules = [
+        ("exact duplicate of an earlier row", "dropped", duplicate),
+        ("cancellation (invoice C...)", "dropped", cancellation),
+        ("not a product (code without five leading digits)", "dropped", ~product),
+        ("quantity of zero or less", "dropped", table["quantity"] <= 0),
+        ("price of zero or less", "dropped", table["price"] <= 0),
+    ]
+    reason = np.select([rule[2] for rule in rules], np.arange(len(rules)), default=len(rules))
+    sale = reason == len(rules)
+    cancelled = _cancelled(table, sale, (reason == 1) & product.to_numpy())
+    sales = table[sale].assign(cancelled=cancelled[sale])
+    sales["bulk"] = _bulk(sales)
+    rows = np.bincount(reason, minlength=len(rules)).tolist()[: len(rules)]
+    flags = [
+        ("sale cancelled later, line for line", "flagged", int(sales["cancelled"].sum())),
+        ("bulk quantity", "flagged", int((sales["bulk"] & ~sales["cancelled"]).sum())),
+        ("sale", "kept", int((~sales["bulk"] & ~sales["cancelled"]).sum())),
+    ]
+    counted = [(name, action, count) for (name, action, _), count in zip(rules, rows, strict=True)] + flags
+    return sales.reset_index(drop=True), pd.DataFrame(counted, columns=["reason", "action", "rows"])
+
+
+def _per_value(column: pd.Series, function) -> pd.Series:
+    """`function` of each distinct value, laid out over the column: much faster than row by row."""
+    codes, unique = pd.factorize(column)
+    return pd.Series(np.array([function(value) for value in unique])[codes], index=column.index)
+
+
+def _cancelled(table: pd.DataFrame, sale: np.ndarray, cancellation: np.ndarray) -> np.ndarray:
+    """(rows,) bool: sales that a later cancellation of the same customer, item and quantity takes back.
+
+    A cancellation takes back the latest such sale not yet taken back. Customers without an id count
+    as one: there, it may be another's sale, but that many units did come back.
+    """
+    event = sale | (cancellation & (table["quantity"] < 0).to_numpy())
+    keys = pd.DataFrame(
+        {
+            "customer": table["customer"].fillna(""),
+            "item": table["item"],
+            "quantity": table["quantity"].abs(),
+        }
+    )
+    group = keys.groupby(list(keys), sort=False).ngroup().to_numpy()
+    wanted = np.isin(group, group[event & cancellation])
+    rows = np.flatnonzero(event & wanted)
+    rows = rows[np.argsort(table["timestamp"].to_numpy()[rows], kind="stable")]
+    open_sales = defaultdict(list)
+    result = np.zeros(len(table), dtype=bool)
+    for row in rows:
+        stack = open_sales[group[row]]
+        if sale[row]:
+            stack.append(row)
+        elif stack:
+            result[stack.pop()] = True
+    return result
+
+
+def _bulk(sales: pd.DataFrame) -> pd.Series:
+    """Lines whose log quantity is far out for their item: wholesale orders in a shop's data.
+
+    The interquartile range counts as at least log 2, for items nearly always sold in one quantity.
+    """
+    log = np.log(sales["quantity"])
+    quartile = log.groupby(sales["item"]).quantile([0.25, 0.75]).unstack()
+    fence = quartile[0.75] + BULK_FENCE * (quartile[0.75] - quartile[0.25]).clip(lower=np.log(2))
+    return (sales["quantity"] >= BULK_UNITS) & (log > sales["item"].map(fence))
+
+
+def daily_panel(transactions: pd.DataFrame, min_sale_days: int = 20) -> Panel:
+    """Units and prices per item and day of the items sold on at least `min_sale_days` days.
+
+    Sales flagged `cancelled` are left out, `bulk` ones are in (filter them beforehand for a smoother
+    series). A day without a sale has 0 units from the item's first sale on. Price is the day's
+    quantity-weighted mean, the last one known on days without a sale. Promo: price below 0.9 of its
+    trailing 56-day median, today included; the launch price stands for the days before the launch.
+    Closed: no item was sold at all.
+    """
+    sales = transactions
+    if "cancelled" in sales:
+        sales = sales[~sales["cancelled"]]
+    day = sales["timestamp"].dt.normalize()
+    if sales.empty:
+        raise ValueError("transactions: no sale is left to make a panel of")
+    dates = pd.date_range(day.min(), day.max(), freq="D")
+    closed = ~dates.isin(day.unique())
+    amounts = pd.DataFrame(
+        {
+            "item": sales["item"],
+            "day": (day - dates[0]).dt.days,
+            "units": sales["quantity"],
+            "revenue": sales["quantity"] * sales["price"],
+        }
+    )
+    cells = amounts.groupby(["item", "day"])[["units", "revenue"]].sum().reset_index()
+    cells = cells[cells.groupby("item")["day"].transform("size") >= min_sale_days]
+    if cells.empty:
+        raise ValueError(f"min_sale_days: {min_sale_days}; no item was sold on that many days")
+    column, items = pd.factorize(cells["item"], sort=True)
+    units, price = np.zeros((len(dates), len(items))), np.full((len(dates), len(items)), np.nan)
+    units[cells["day"], column] = cells["units"]
+    price[cells["day"], column] = cells["revenue"] / cells["units"]
+    filled = pd.DataFrame(price).ffill()
+    before = filled.isna().to_numpy()
+    median = filled.bfill().rolling(PROMO_WINDOW, min_periods=1).median()
+    return Panel(
+        items=list(items),
+        dates=dates,
+        units=np.where(before, np.nan, units),
+        price=filled.to_numpy(),
+        promo=(filled < PROMO_SHARE * median).to_numpy(),
+        closed=closed,
+        holiday=bank_holidays(dates),
+    )

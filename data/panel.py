@@ -1,0 +1,337 @@
+"""The column contract of what a user brings, and the wide daily panel that everything else works on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .privacy import default_key, id_text, pseudonymise
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table's contract."""
+
+    name: str
+    kind: str  # text | customer | number | bool | day | timestamp
+    required: bool = True
+    nullable: bool = False
+    minimum: float | None = None  # numbers only
+    above: float | None = None  # numbers only, strict
+    unique: bool = False  # the columns so marked identify a row together
+
+    @property
+    def expected(self) -> str:
+        kinds = {
+            "text": "text",
+            "customer": "a customer id",
+            "number": "a finite number",
+            "bool": "true or false (or 1 or 0)",
+            "day": "a day as YYYY-MM-DD, without time or zone",
+            "timestamp": "a time as YYYY-MM-DD HH:MM:SS, without zone",
+        }
+        bound = "" if self.minimum is None else f" >= {self.minimum:g}"
+        bound += "" if self.above is None else f" > {self.above:g}"
+        return kinds[self.kind] + bound + (", or nothing" if self.nullable else "")
+
+
+Schema = tuple[Column, ...]
+
+PANEL: Schema = (
+    Column("item", "text", unique=True),
+    Column("date", "day", unique=True),
+    Column("units", "number", nullable=True, minimum=0),  # null: not observed, which is not zero
+    Column("price", "number", above=0),
+    Column("promo", "bool", required=False),
+    Column("closed", "bool", required=False),
+    Column("holiday", "bool", required=False),
+    Column("category", "text", required=False),
+)
+
+TRANSACTIONS: Schema = (
+    Column("invoice", "text"),
+    Column("item", "text"),
+    Column("customer", "customer", nullable=True),
+    Column("timestamp", "timestamp"),
+    Column("quantity", "number", above=0),  # sales only: returns and cancellations are left out
+    Column("price", "number", above=0),
+    Column("country", "text", required=False),
+)
+
+MAX_CELLS = 200_000_000  # days x items of one panel: M5 has 6e7; more is most likely a mistyped date
+
+
+def read(source: str | Path | pd.DataFrame, schema: Schema, key: bytes | None = None) -> pd.DataFrame:
+    """Read a CSV file, a Parquet file or a DataFrame under a column contract.
+
+    Columns that the contract doesn't name are dropped; customer ids are replaced by pseudonyms
+    under `key` (default: `privacy.default_key()`). Returns a new frame, columns in the contract's order.
+
+    Raises ValueError naming the column, the first bad row, the value found and what is expected.
+    Rows are counted from 1; a file's header is not counted.
+    """
+    frame = _load(source, [column.name for column in schema])
+    for name in frame.columns[frame.columns.duplicated()]:
+        raise ValueError(f"column {name!r}: appears more than once; expected once")
+    result = {}
+    for column in schema:
+        if column.name in frame.columns:
+            result[column.name] = _checked(frame[column.name].reset_index(drop=True), column, key)
+        elif column.required:
+            raise ValueError(
+                f"column {column.name!r}: missing; expected {column.expected}. "
+                f"Columns found under the contract: {', '.join(map(str, frame.columns)) or 'none'}"
+            )
+    table = pd.DataFrame(result)
+    _check_unique(table, [column.name for column in schema if column.unique])
+    return table
+
+
+def _load(source: str | Path | pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    if isinstance(source, pd.DataFrame):
+        return source.loc[:, source.columns.isin(names)]
+    if not isinstance(source, str | Path):
+        raise ValueError(f"source is {type(source).__name__}; expected a path or a pandas DataFrame")
+    path = Path(source)
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".parquet"):
+        raise ValueError(f"{path.name}: unknown file type {suffix!r}; expected .csv or .parquet")
+    try:
+        if suffix == ".csv":
+            return _load_csv(path, names)
+        import pyarrow.parquet as pq
+
+        present = [name for name in pq.read_schema(path).names if name in names]
+        return pd.read_parquet(path, columns=present)
+    except ValueError as error:  # pandas' parser, pyarrow's and the decoder's errors are all ValueErrors
+        raise ValueError(f"{path.name}: not readable as {suffix[1:]}: {error}") from error
+
+
+def _load_csv(path: Path, names: list[str]) -> pd.DataFrame:
+    # Everything as text, so that items keep leading zeros and an error can show what the file says.
+    text = {"dtype": str, "keep_default_na": False, "na_values": [""], "encoding": "utf-8-sig"}
+    frame = pd.read_csv(path, header=None, skipinitialspace=True, skip_blank_lines=True, **text)
+    header = frame.iloc[0].str.strip()
+    frame = frame.iloc[1:].set_axis(header, axis=1)
+    return frame.loc[:, frame.columns.isin(names)].rename_axis(None, axis=1)
+
+
+def _checked(values: pd.Series, column: Column, key: bytes | None) -> pd.Series:
+    missing = values.isna()
+    if column.kind in ("text", "customer"):
+        parsed = id_text(values)
+        parsed_missing = missing | (parsed.str.strip() == "")
+        bad = pd.Series(False, index=values.index) if column.nullable else parsed_missing
+    else:
+        parsed = {"number": _numbers, "bool": _booleans}.get(column.kind, _times)(values)
+        null = parsed.isna()
+        bad = null & ~(missing & column.nullable)
+        if column.kind == "number":
+            bad |= np.isinf(parsed)
+            if column.nullable:
+                bad &= ~values.isin(_NULLS)
+            if column.minimum is not None:
+                bad |= parsed < column.minimum
+            if column.above is not None:
+                bad |= parsed <= column.above
+        elif column.kind == "day":
+            bad |= parsed.notna() & (parsed != parsed.dt.normalize())
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        found = "nothing" if missing.iloc[row] else repr(values.iloc[row])
+        raise ValueError(f"column {column.name!r}, row {row + 1}: {found}; expected {column.expected}")
+    if column.kind == "customer":
+        return pseudonymise(parsed, default_key() if key is None else key)
+    return parsed.astype(bool) if column.kind == "bool" else parsed
+
+
+_NULLS = ("NA", "N/A", "NaN", "nan", "null", "NULL", "None")
+
+
+def _numbers(values: pd.Series) -> pd.Series:
+    if values.dtype == bool or isinstance(values.dtype, pd.DatetimeTZDtype) or values.dtype.kind in "mM":
+        return pd.Series(np.nan, index=values.index)
+    return pd.to_numeric(values, errors="coerce").astype(float)
+
+
+def _booleans(values: pd.Series) -> pd.Series:
+    if values.dtype == bool:
+        return values
+    codes, unique = pd.factorize(values)
+    words = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
+    table = [words.get(str(value).strip().lower(), np.nan) for value in unique]
+    return pd.Series(np.array([*table, np.nan])[codes], index=values.index)
+
+
+def _times(values: pd.Series) -> pd.Series:
+    if values.dtype.kind == "M" and not isinstance(values.dtype, pd.DatetimeTZDtype):
+        return values.astype("datetime64[ns]")
+    codes, unique = pd.factorize(values)
+    text = pd.Series([str(value).strip() for value in unique], dtype=object)
+    # Only year-first text without a zone: 03/04/2024 and a bare 20240403 can be read two ways.
+    shaped = text.str.fullmatch(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?")
+    times = pd.to_datetime(text.where(shaped.astype(bool)), format="ISO8601", errors="coerce")
+    table = np.append(times.to_numpy("datetime64[ns]"), np.datetime64("NaT"))
+    return pd.Series(table[codes], index=values.index)
+
+
+def _check_unique(table: pd.DataFrame, names: list[str]) -> None:
+    if not names:
+        return
+    repeated = table.duplicated(names).to_numpy()
+    if repeated.any():
+        second = int(np.flatnonzero(repeated)[0])
+        values = table.loc[second, names]
+        first = int(np.flatnonzero((table[names] == values).all(axis=1))[0])
+        shown = ", ".join(str(value).removesuffix(" 00:00:00") for value in values)
+        raise ValueError(
+            f"columns {', '.join(map(repr, names))}, rows {first + 1} and {second + 1}: "
+            f"both hold ({shown}); expected one row each"
+        )
+
+
+@dataclass(eq=False)
+class Panel:
+    """Daily units and covariates of I items over D contiguous days.
+
+    Units and price are NaN before an item's launch (its first row); later, NaN units are days not observed,
+    and price carries the last one known. On days when the shop was shut units are what was
+    recorded (0 as a rule) and `closed` is true.
+    """
+
+    items: list[str]
+    dates: pd.DatetimeIndex  # (D,) daily, no gaps
+    units: np.ndarray  # (D, I) float64, units sold, NaN = before launch or not observed
+    price: np.ndarray  # (D, I) float64, money per unit, NaN = before launch
+    promo: np.ndarray  # (D, I) bool
+    closed: np.ndarray  # (D,) bool, the shop was shut
+    holiday: np.ndarray  # (D,) bool, public holiday
+    category: list[str] | None = None  # (I,)
+
+    def __post_init__(self) -> None:
+        days, count = len(self.dates), len(self.items)
+        if len(set(self.items)) != count:
+            raise ValueError("items: a name appears twice; expected unique names")
+        if days and not self.dates.equals(pd.date_range(self.dates[0], periods=days, freq="D")):
+            raise ValueError(f"dates: {self.dates[0]} to {self.dates[-1]} has gaps; expected every day once")
+        self.dates = pd.DatetimeIndex(self.dates, freq="D")
+        for name, kind, shape in (
+            ("units", float, (days, count)),
+            ("price", float, (days, count)),
+            ("promo", bool, (days, count)),
+            ("closed", bool, (days,)),
+            ("holiday", bool, (days,)),
+        ):
+            array = np.asarray(getattr(self, name), dtype=kind)
+            if array.shape != shape:
+                raise ValueError(f"{name}: shape {array.shape}; expected {shape}")
+            setattr(self, name, array)
+        if self.category is not None and len(self.category) != count:
+            raise ValueError(f"category: {len(self.category)} names; expected {count}, one per item")
+
+    @classmethod
+    def from_frame(cls, frame: str | Path | pd.DataFrame) -> "Panel":
+        """The panel of a table under the PANEL contract (see `read`), its items in order of appearance.
+
+        A day without a row after an item's first one is not observed (NaN units), not a day without sales.
+        `closed` and `holiday` are the day's, `category` is the item's: rows that disagree are an error.
+        """
+        table = read(frame, PANEL)
+        if table.empty:
+            raise ValueError("the table has no rows; expected at least one")
+        item, items = pd.factorize(table["item"])
+        start, stop = table["date"].min(), table["date"].max()
+        days = (stop - start).days + 1
+        if days * len(items) > MAX_CELLS:
+            raise ValueError(
+                f"column 'date': runs from {start.date()} to {stop.date()}, which for {len(items)} items "
+                f"makes {days * len(items)} cells; expected at most {MAX_CELLS}"
+            )
+        day = (table["date"] - start).dt.days.to_numpy()
+        wide = {}
+        for name, empty in (("units", np.nan), ("price", np.nan), ("promo", False)):
+            wide[name] = np.full((days, len(items)), empty)
+            if name in table:
+                wide[name][day, item] = table[name]
+        wide["price"] = pd.DataFrame(wide["price"]).ffill().to_numpy()
+        for name in ("closed", "holiday"):
+            wide[name] = _one_value(table, name, day, days, False)
+        category = _one_value(table, "category", item, len(items), "") if "category" in table else None
+        return cls(
+            items=list(items),
+            dates=pd.date_range(start, stop, freq="D"),
+            category=None if category is None else list(category),
+            **wide,
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table under the PANEL contract: item by item, from each item's launch on."""
+        item, day = np.nonzero(~np.isnan(self.price.T))
+        frame = pd.DataFrame(
+            {
+                "item": np.array(self.items, dtype=object)[item],
+                "date": self.dates[day],
+                "units": self.units[day, item],
+                "price": self.price[day, item],
+                "promo": self.promo[day, item],
+                "closed": self.closed[day],
+                "holiday": self.holiday[day],
+            }
+        )
+        if self.category is not None:
+            frame["category"] = np.array(self.category, dtype=object)[item]
+        return frame
+
+    def window(self, start: int, stop: int) -> "Panel":
+        """Days start .. stop - 1, copied: nothing outside them can be reached from the result."""
+        if not 0 <= start <= stop <= len(self.dates):
+            raise ValueError(f"start, stop: {start}, {stop}; expected 0 <= start <= stop <= {len(self.dates)}")
+        days = slice(start, stop)
+        arrays = {
+            f.name: getattr(self, f.name)[days].copy()
+            for f in fields(self)
+            if f.name not in ("items", "dates", "category")
+        }
+        category = None if self.category is None else list(self.category)
+        return Panel(items=list(self.items), dates=self.dates[days].copy(), category=category, **arrays)
+
+    def until(self, day_index: int) -> "Panel":
+        """The first `day_index` days: the only history a forecaster is ever given."""
+        return self.window(0, day_index)
+
+    def select(self, items: Sequence[str]) -> "Panel":
+        """The named items, in the order given."""
+        position = {name: column for column, name in enumerate(self.items)}
+        unknown = [name for name in items if name not in position]
+        if unknown:
+            raise ValueError(f"items: {unknown[0]!r} is not in the panel; it has {len(self.items)} items")
+        columns = [position[name] for name in items]
+        return Panel(
+            items=list(items),
+            dates=self.dates,
+            units=self.units[:, columns],
+            price=self.price[:, columns],
+            promo=self.promo[:, columns],
+            closed=self.closed.copy(),
+            holiday=self.holiday.copy(),
+            category=None if self.category is None else [self.category[column] for column in columns],
+        )
+
+
+def _one_value(table: pd.DataFrame, name: str, group: np.ndarray, size: int, empty: bool | str) -> np.ndarray:
+    """One value of column `name` per group (a day or an item); rows of a group that disagree are an error."""
+    values = np.full(size, empty, dtype=bool if empty is False else object)
+    if name not in table:
+        return values
+    column = table[name].to_numpy()
+    values[group] = column
+    differs = np.flatnonzero(values[group] != column)
+    if len(differs):
+        row = int(differs[0])
+        raise ValueError(
+            f"column {name!r}, row {row + 1}: {column[row]!r}, but another row of the same "
+            f"{'item' if name == 'category' else 'date'} has {values[group[row]]!r}; expected one value for all"
+        )
+    return values

@@ -1,0 +1,57 @@
+"""Customer ids become keyed pseudonyms on the way in, so that no table downstream holds the real ones."""
+
+import hashlib
+import hmac
+import os
+import secrets
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+HEX_DIGITS = 16  # 64 bits: a million customers collide with probability 3e-8
+
+
+@cache
+def _process_key() -> bytes:
+    return secrets.token_bytes(32)
+
+
+def default_key() -> bytes:
+    """The key of this process: the environment variable STORELAB_KEY, or else 32 random bytes.
+
+    Without STORELAB_KEY pseudonyms agree within one process and nowhere else: set it to join tables
+    that were read by different runs, and keep it away from the data: who has both can re-identify
+    a customer by trying all ids.
+    """
+    value = os.environ.get("STORELAB_KEY")
+    if value is None:
+        return _process_key()
+    if len(value) < 16:
+        raise ValueError(f"STORELAB_KEY has {len(value)} characters; expected at least 16, drawn at random")
+    return value.encode()
+
+
+def pseudonymise(ids: pd.Series, key: bytes) -> pd.Series:
+    """Replace each id by the first 16 hex digits of HMAC-SHA256 (RFC 2104) of its text under `key`.
+
+    Equal ids give equal pseudonyms under one key, whether they come as 17850, 17850.0 or "17850";
+    nulls stay null. Returns a Series of str or None with the same index and name.
+    """
+    if not isinstance(key, bytes) or len(key) < 16:
+        raise ValueError(f"key is {type(key).__name__} of {len(key)}; expected at least 16 bytes")
+    codes, unique = pd.factorize(id_text(ids))
+    names = [hmac.digest(key, text.encode(), hashlib.sha256).hex()[:HEX_DIGITS] for text in unique]
+    hashed = np.array([*names, None], dtype=object)[codes]  # code -1 (null) takes the last entry
+    return pd.Series(hashed, index=ids.index, name=ids.name)
+
+
+def id_text(ids: pd.Series) -> pd.Series:
+    """Ids as text (object dtype), nulls as None; a whole-number float, pandas' way to hold an integer
+    column with gaps, reads as the integer."""
+    codes, unique = pd.factorize(ids)
+    text = [
+        str(int(value)) if isinstance(value, float | np.floating) and value.is_integer() else str(value)
+        for value in unique
+    ]
+    return pd.Series(np.array([*text, None], dtype=object)[codes], index=ids.index, name=ids.name)

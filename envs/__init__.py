@@ -1,0 +1,22 @@
+"""Environments: scenarios, dynamics and references, as Gymnasium sees them."""
+
+from .adapters import StoreEnv, StoreVectorEnv
+from .demand import Days, DemandParams, DemandSource, HistoryDemand, PathDemand, RateDemand, TableDemand
+from .inventory import Inventory, InventoryParams
+from .tasks import TASKS, Task
+
+__all__ = [
+    "Days",
+    "DemandParams",
+    "DemandSource",
+    "HistoryDemand",
+    "Inventory",
+    "InventoryParams",
+    "PathDemand",
+    "RateDemand",
+    "StoreEnv",
+    "StoreVectorEnv",
+    "TASKS",
+    "TableDemand",
+    "Task",
+]

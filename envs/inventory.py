@@ -1,0 +1,389 @@
+"""Periodic-review inventory control of many items: the model behind `storelab/Inventory-v0`.
+
+One period: an order is placed; what is due at once (lead time 0) comes in; demand arrives and is served from stock,
+customers who already wait first; unmet demand waits (backorder) or is lost; costs are charged on what is left; at
+the end of the period the orders due for the next one come in. So an order placed in period t with lead time L can
+serve the demand of period t + L (the convention of Zipkin 2008, Operations Research 56(5)).
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from gymnasium import spaces
+
+from .checks import check_choice, check_flag, check_number
+from .demand import KNOWN, DemandParams, DemandSource, TableDemand
+from .random import LEAD_TIME, PATIENCE, as_keys, streams
+
+LARGEST = 1e6  # units or money: float32 counts units exactly up to 1.6e7
+
+
+@dataclass
+class InventoryParams:
+    """Parameters of an inventory problem. "Per item": a number for all items or a list with one for each."""
+
+    items: int = 1
+    horizon: int = 200  # periods in an episode
+    continuing: bool = True  # the horizon cuts an endless problem (truncated), or it ends a season (terminated)
+    demand: DemandParams = field(default_factory=DemandParams)
+    lead_time: object = 1  # periods, per item
+    lead_time_pmf: list[float] = field(default_factory=list)  # P(1), P(2), ... if random; see `Inventory`
+    backorder_share: float = 0.0  # share of unmet demand that waits; the rest is lost
+    price: object = 0.0  # money per unit sold, per item; a source that tells prices overrides it
+    purchase_cost: object = 0.0  # money per unit ordered, per item
+    fixed_cost: object = 0.0  # money per order placed, per item
+    holding_cost: object = 1.0  # money per unit on hand at the end of a period, per item
+    lost_sale_cost: object = 0.0  # money per unit of demand lost, per item
+    backorder_cost: object = 0.0  # money per unit waiting at the end of a period, per item
+    salvage_value: object = 0.0  # money per unit on hand or on order when a season ends, per item
+    initial_stock: object = 0.0  # units on hand at the start, per item
+    volume: object = 1.0  # storage volume per unit, per item
+    capacity: float = math.inf  # storage volume of the warehouse, shared by all items
+    budget: float = math.inf  # money for purchases per period, shared by all items
+    lot_size: float = 1.0  # orders are rounded to multiples of it, units; 0: divisible goods
+    max_order: object = 20.0  # units per order, per item
+    action: str = "continuous"  # continuous | multi_discrete | base_stock
+    forecast: str = "none"  # none | model | oracle: which quantiles of the coming demand are observed
+    quantiles: list[float] = field(default_factory=lambda: [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98])
+
+    def __post_init__(self):
+        check_number("items", self.items, 1, 100_000, integer=True)
+        check_number("horizon", self.horizon, 1, 100_000, integer=True)
+        check_flag("continuing", self.continuing)
+        if isinstance(self.demand, dict):
+            self.demand = DemandParams(**self.demand)
+        for name in ("mean", "std", "dispersion"):
+            check_number(f"demand.{name}", getattr(self.demand, name), 0, LARGEST, items=self.items)
+        check_number("lead_time", self.lead_time, 0, 100, integer=True, items=self.items)
+        self._check_pmf()
+        check_number("backorder_share", self.backorder_share, 0, 1)
+        for name in ("price", "purchase_cost", "fixed_cost", "holding_cost", "lost_sale_cost", "backorder_cost"):
+            check_number(name, getattr(self, name), 0, LARGEST, items=self.items)
+        for name in ("salvage_value", "initial_stock"):
+            check_number(name, getattr(self, name), 0, LARGEST, items=self.items)
+        check_number("volume", self.volume, 1e-6, LARGEST, items=self.items)
+        check_number("capacity", self.capacity, 0, math.inf, exclusive=True)
+        check_number("budget", self.budget, 0, math.inf, exclusive=True)
+        check_number("lot_size", self.lot_size, 0, LARGEST)
+        check_number("max_order", self.max_order, 1e-3, LARGEST, items=self.items)
+        if (np.asarray(self.max_order) < self.lot_size).any():
+            raise ValueError(f"max_order: {self.max_order!r} is not allowed, expected >= lot_size {self.lot_size}")
+        check_choice("action", self.action, ("continuous", "multi_discrete", "base_stock"))
+        if self.action == "multi_discrete" and self.lot_size == 0:
+            raise ValueError("lot_size: 0 is not allowed with action=multi_discrete, expected a number > 0")
+        check_choice("forecast", self.forecast, ("none", "model", "oracle"))
+        check_number("quantiles", self.quantiles, 0, 1, exclusive=True, items=max(1, np.size(self.quantiles)))
+        if list(np.ravel(self.quantiles)) != sorted(set(np.ravel(self.quantiles))) or np.max(self.quantiles) >= 1:
+            raise ValueError(f"quantiles: {self.quantiles!r} is not allowed, expected increasing numbers < 1")
+
+    def _check_pmf(self):
+        if np.size(self.lead_time_pmf):
+            check_number("lead_time_pmf", self.lead_time_pmf, 0, 1, items=np.size(self.lead_time_pmf))
+            if len(self.lead_time_pmf) > 100 or abs(sum(self.lead_time_pmf) - 1) > 1e-6:
+                raise ValueError(
+                    f"lead_time_pmf: {self.lead_time_pmf!r} is not allowed, expected at most 100 numbers that sum to 1"
+                )
+
+    def per_item(self, name: str) -> np.ndarray:
+        """Return a per-item parameter as an array (items,), float64."""
+        return np.broadcast_to(np.asarray(getattr(self, name), dtype=float), (self.items,))
+
+
+@dataclass(slots=True)
+class State:
+    """What the store is in, before it orders. All arrays (num_envs, items), units."""
+
+    on_hand: np.ndarray
+    pipeline: tuple  # on order: entry k arrives k + 1 periods ahead (fixed), or was ordered k + 1 periods ago (random)
+    backlog: np.ndarray | None  # customers' units that wait; None where nobody ever does
+
+
+@dataclass(slots=True)
+class Flow:
+    """What moved in one period. All arrays (num_envs, items), units unless said."""
+
+    price: np.ndarray | None  # money per unit; None: the constant of the parameters
+    demand: np.ndarray
+    ordered: np.ndarray  # after the limits
+    overflow: np.ndarray | None  # asked for, but over the capacity or the budget; None without such limits
+    received: np.ndarray
+    sales: np.ndarray
+    lost: np.ndarray | None  # None where all unmet demand waits
+    on_hand: np.ndarray  # left at the end of the period, before the next one's receipts
+    backlog: np.ndarray | None
+
+
+class Inventory:
+    """The batched model: pure functions of arrays `(num_envs, items)`, in NumPy or torch (`xp`).
+
+    *Random lead times* never cross (Kaplan 1970, Management Science 16(7)): at the end of every period a lead time is
+    drawn per item from `lead_time_pmf`, and all orders of at least that age arrive.
+
+    *Limits*: where the stock, the pipeline and the orders together would exceed `capacity`, or the orders' cost the
+    `budget`, all orders of the period are scaled down by one factor and rounded down to lots; the rest is `overflow`.
+
+    *A share of backorders* (0 < `backorder_share` < 1) keeps units whole: share x unmet is rounded up or down at
+    random so that its mean is exact (for divisible goods, `lot_size` 0, it is left as it is).
+    """
+
+    version = "v0"
+
+    def __init__(self, params: InventoryParams, source: DemandSource | None = None, xp=np, device=None):
+        """Bind the parameters and a source of demand (by default `params.demand`, stationary and independent).
+
+        Raises:
+            ValueError: a source whose items or forecasts do not fit the parameters.
+        """
+        self.params, self.xp = params, xp
+        self.source = source or TableDemand(params.demand.pmfs(params.items))
+        if self.source.items != params.items:
+            raise ValueError(f"items: {params.items} is not allowed, expected {self.source.items} as in the source")
+        wanted = (params.items, len(params.quantiles))
+        if params.forecast == "model" and self.source.known.get("forecast") != wanted:
+            told = self.source.known.get("forecast", "none")
+            raise ValueError(f"forecast: 'model' is not allowed, expected a source that tells {wanted}, not {told}")
+        self.random_lead = bool(params.lead_time_pmf)
+        lead = np.asarray(params.lead_time if not self.random_lead else len(params.lead_time_pmf))
+        self.lead = np.broadcast_to(lead, (params.items,)).astype(int)  # the longest, where it is random
+        self.max_lead = int(self.lead.max())
+        self._one_lead = bool((self.lead == self.max_lead).all())
+        self.horizon = params.horizon
+
+        def constant(value):
+            return xp.asarray(np.asarray(value, dtype=np.float32), device=device)
+
+        self._zero, self._one, self._half = constant(0.0), constant(1.0), constant(0.5)
+        self._lot = constant(params.lot_size)
+        self._max_order = constant(params.per_item("max_order"))
+        self._weights = {
+            name: constant(params.per_item(name))
+            for name in ("price", "purchase_cost", "fixed_cost", "holding_cost", "lost_sale_cost", "backorder_cost")
+            if name == "holding_cost" or params.per_item(name).any()
+        }
+        self._salvage, self._volume = constant(params.per_item("salvage_value")), constant(params.per_item("volume"))
+        self._purchase = constant(params.per_item("purchase_cost"))
+        self._initial = constant(params.per_item("initial_stock"))
+        self._due = [constant(self.lead == k) for k in range(self.max_lead + 1)]
+        self._limited = math.isfinite(params.capacity) or math.isfinite(params.budget)
+        self._spaces()
+
+    # -- spaces and layout ------------------------------------------------------------------------------------------
+
+    def _spaces(self):
+        p, items = self.params, self.params.items
+        self.layout: dict[str, tuple[int, ...]] = {"on_hand": (items,)}  # feature -> shape, in the order of the vector
+        if self.max_lead > 1:
+            self.layout["pipeline"] = (self.max_lead - 1, items)
+        if p.backorder_share > 0:
+            self.layout["backlog"] = (items,)
+        for name in ("price", "calendar"):
+            if name in self.source.known:
+                self.layout[name] = self.source.known[name]
+        if p.forecast != "none":
+            self.layout["forecast"] = (items, len(p.quantiles))
+        if not p.continuing:
+            self.layout["time_left"] = (1,)
+        self._signals = [name for name in self.layout if name in (*KNOWN, "time_left")]
+        size = {name: math.prod(shape) for name, shape in self.layout.items()}
+        low = np.concatenate([np.full(n, -np.inf if name == "calendar" else 0) for name, n in size.items()])
+        self.observation_space = spaces.Box(low.astype(np.float32), np.float32(np.inf), dtype=np.float32)
+        most = p.per_item("max_order")
+        if p.action == "multi_discrete":
+            self.action_space = spaces.MultiDiscrete(np.floor(most / p.lot_size + 1e-9).astype(int) + 1)
+            self.action_low, self.action_high = np.zeros(items), self.action_space.nvec - 1.0
+        else:
+            high = most * (self.max_lead + 1) if p.action == "base_stock" else most
+            self.action_space = spaces.Box(np.float32(0), high.astype(np.float32), dtype=np.float32)
+            self.action_low, self.action_high = np.zeros(items), self.action_space.high.astype(float)
+
+    def features(self, observation) -> dict:
+        """Split observations (num_envs, F) into named features (num_envs, *shape), as `layout` lists them."""
+        named, start = {}, 0
+        for name, shape in self.layout.items():
+            stop = start + math.prod(shape)
+            named[name] = observation[:, start:stop].reshape(-1, *shape)
+            start = stop
+        return named
+
+    # -- the scenario -----------------------------------------------------------------------------------------------
+
+    def scenarios(self, seeds) -> dict[str, np.ndarray]:
+        """Draw every random quantity of the episodes with the given seeds or keys, one row each.
+
+        Returns:
+            `demand` (n, T, I) units, and where they matter `lead` (n, T, I) periods, `patience` (n, T, I) in [0, 1),
+            `price` (n, T, I), `calendar` (n, T, C), `forecast` (n, T, I, Q), `time_left` (n, T, 1); T is the
+            horizon + 1, for the last observation. A row depends on its own seed alone.
+        """
+        p, keys, periods = self.params, as_keys(seeds), self.horizon + 1
+        drawn = self.source.draw(keys, periods + self.max_lead)
+        scenario = {name: drawn[name][:, :periods] for name in ("demand", *KNOWN) if name in drawn}
+        scenario.pop("forecast" if p.forecast != "model" else "", None)
+        shape = (periods, p.items)
+        if self.random_lead:
+            cumulative = np.cumsum(p.lead_time_pmf)[:-1]
+            uniform = np.stack([rng.random(shape) for rng in streams(keys, LEAD_TIME)])
+            scenario["lead"] = (1 + np.searchsorted(cumulative, uniform, side="right")).astype(np.float32)
+        if 0 < p.backorder_share < 1 and p.lot_size:
+            uniform = [rng.random(shape, dtype=np.float32) for rng in streams(keys, PATIENCE)]
+            scenario["patience"] = np.stack(uniform)
+        if p.forecast == "oracle":
+            total = np.cumsum(np.pad(drawn["demand"], ((0, 0), (1, 0), (0, 0))), axis=1, dtype=np.float64)
+            days = np.arange(periods)[:, None]
+            truth = (total[:, days + self.lead + 1, np.arange(p.items)] - total[:, :periods]).astype(np.float32)
+            scenario["forecast"] = np.repeat(truth[..., None], len(p.quantiles), axis=-1)
+        if not p.continuing:
+            left = 1 - np.arange(periods, dtype=np.float32) / self.horizon
+            scenario["time_left"] = np.broadcast_to(left[:, None], (len(keys), periods, 1))
+        return scenario
+
+    # -- the dynamics -----------------------------------------------------------------------------------------------
+
+    def initial(self, num_envs: int) -> State:
+        """Return the state at the start: the initial stock, nothing on order, nobody waiting."""
+        zeros = self.xp.stack([self._initial * self._zero] * num_envs)
+        on_hand = zeros + self._initial
+        return State(on_hand, (zeros,) * max(self.max_lead - 1, 0), zeros if self.params.backorder_share else None)
+
+    def position(self, state: State):
+        """Return the inventory position (num_envs, items): on hand + on order - backlog, units."""
+        position = state.on_hand
+        for due in state.pipeline:
+            position = position + due
+        return position if state.backlog is None else position - state.backlog
+
+    def orders(self, state: State, action):
+        """Turn actions (num_envs, items) inside the action space into the units asked for, before the limits."""
+        p, xp = self.params, self.xp
+        if p.action == "multi_discrete":
+            return action * self._lot
+        order = action
+        if p.action == "base_stock":
+            order = xp.minimum(xp.maximum(action - self.position(state), self._zero), self._max_order)
+        if p.lot_size:
+            order = xp.floor(order / self._lot + self._half) * self._lot
+            if p.lot_size != 1:  # rounding must not exceed the largest order
+                order = xp.where(order > self._max_order, order - self._lot, order)
+        return order
+
+    def _limit(self, state: State, order):
+        """Scale the orders down to the capacity and the budget (one factor per environment, rounded down to lots)."""
+        p, xp, asked = self.params, self.xp, order
+        for limit, weight, used in (
+            (p.capacity, self._volume, state.on_hand + sum(state.pipeline)),
+            (p.budget, self._purchase, None),
+        ):
+            if math.isfinite(limit):
+                want = xp.einsum("ni,i->n", order, weight)
+                room = limit - (0 if used is None else xp.einsum("ni,i->n", used, weight))
+                # A hair below the limit: the sums are float32 and must not exceed it by rounding.
+                factor = xp.clip(room * (1 - 1e-6) / xp.maximum(want, self._zero + 1e-12), 0, 1)
+                fits = (want <= room)[:, None]
+                scaled = order * factor[:, None]
+                if p.lot_size:
+                    scaled = xp.floor(scaled / self._lot) * self._lot
+                order = xp.where(fits, order, scaled)
+        return order, asked - order
+
+    def _receive(self, pipeline: tuple, order, lead):
+        """Return what arrives for this period's demand (or None), what arrives at its end, and the next pipeline."""
+        if lead is not None:  # by age
+            waiting = (order, *pipeline)
+            arrived = [self.xp.where(lead <= age, units, self._zero) for age, units in enumerate(waiting, 1)]
+            return None, sum(arrived), tuple(u - a for u, a in zip(waiting[:-1], arrived[:-1], strict=True))
+        if self.max_lead == 0:
+            return order, self._zero, ()
+        if self._one_lead:
+            waiting = (*pipeline, order)
+            return None, waiting[0], waiting[1:]
+        waiting = [*pipeline, order * self._zero]
+        waiting = [units + order * due for units, due in zip(waiting, self._due[1:], strict=True)]
+        return order * self._due[0], waiting[0], tuple(waiting[1:])
+
+    def transition(self, state: State, action, shock: dict) -> tuple[State, Flow]:
+        """Move one period on. Deterministic: all chance is in `shock`, the period's slice of the scenario."""
+        xp, share, demand = self.xp, self.params.backorder_share, shock["demand"]
+        order, overflow = self.orders(state, action), None
+        if self._limited:
+            order, overflow = self._limit(state, order)
+        now, arrived, pipeline = self._receive(state.pipeline, order, shock.get("lead"))
+        on_hand = state.on_hand if now is None else state.on_hand + now
+        if share == 0:
+            sales = xp.minimum(on_hand, demand)
+            lost, backlog = demand - sales, None
+        elif share == 1:
+            need = state.backlog + demand
+            sales = xp.minimum(on_hand, need)
+            lost, backlog = None, need - sales
+        else:
+            sales = xp.minimum(on_hand, state.backlog + demand)
+            served = xp.minimum(state.backlog, sales)
+            unmet = demand - (sales - served)
+            waits = unmet * share
+            if "patience" in shock:
+                waits = xp.floor(waits + shock["patience"])
+            lost, backlog = unmet - waits, state.backlog - served + waits
+        left = on_hand - sales
+        received = arrived if now is None else now + arrived
+        flow = Flow(shock.get("price"), demand, order, overflow, received, sales, lost, left, backlog)
+        return State(left + arrived, pipeline, backlog), flow
+
+    # -- money and observation --------------------------------------------------------------------------------------
+
+    def total(self, units, weight=None):
+        """Sum an array (num_envs, items) over its items, weighted by (items,) or (num_envs, items)."""
+        if self.params.items == 1:
+            return units[:, 0] if weight is None else (units * weight)[:, 0]
+        if weight is None:
+            return units.sum(axis=1)
+        return self.xp.einsum("ni,i->n" if weight.ndim == 1 else "ni,ni->n", units, weight)
+
+    def money(self, flow: Flow) -> dict:
+        """Return the period's money by name, each (num_envs,): `revenue` and the costs, all of them positive."""
+        w, terms = self._weights, {}
+        if flow.price is not None or "price" in w:
+            terms["revenue"] = self.total(flow.sales, w["price"] if flow.price is None else flow.price)
+        if "purchase_cost" in w:
+            terms["purchase_cost"] = self.total(flow.ordered, w["purchase_cost"])
+        if "fixed_cost" in w:
+            terms["fixed_cost"] = self.total(
+                self.xp.where(flow.ordered > self._zero, self._one, self._zero), w["fixed_cost"]
+            )
+        terms["holding_cost"] = self.total(flow.on_hand, w["holding_cost"])
+        if "lost_sale_cost" in w and flow.lost is not None:
+            terms["lost_sale_cost"] = self.total(flow.lost, w["lost_sale_cost"])
+        if "backorder_cost" in w and flow.backlog is not None:
+            terms["backorder_cost"] = self.total(flow.backlog, w["backorder_cost"])
+        return terms
+
+    def reward(self, terms: dict):
+        """Return the profit (num_envs,): revenue and salvage less the costs."""
+        profit = None
+        for name, value in terms.items():
+            signed = value if name in ("revenue", "salvage") else -value
+            profit = signed if profit is None else profit + signed
+        return profit
+
+    def info(self, flow: Flow, terms: dict) -> dict:
+        """Return what a period's `info` tells, each (num_envs,): the money of `terms`, and units over all items."""
+        units = {"demand": flow.demand, "sales": flow.sales, "lost_sales": flow.lost, "backlog": flow.backlog}
+        units |= {"ordered": flow.ordered, "received": flow.received, "on_hand": flow.on_hand}
+        units["overflow"] = flow.overflow
+        return terms | {name: self.total(value) for name, value in units.items() if value is not None}
+
+    def salvage(self, state: State):
+        """Return what the stock and the pipeline are worth (num_envs,) once a season has ended."""
+        units = state.on_hand
+        for due in state.pipeline:
+            units = units + due
+        return self.total(units, self._salvage)
+
+    def observe(self, state: State, signal: dict):
+        """Return the observations (num_envs, F): the features of `layout`, flattened; `signal` is what is known now."""
+        parts = [state.on_hand, *state.pipeline]
+        if state.backlog is not None:
+            parts.append(state.backlog)
+        for name in self._signals:
+            parts.append(signal[name].reshape(len(state.on_hand), -1))
+        return parts[0] if len(parts) == 1 else self.xp.concatenate(parts, axis=1)

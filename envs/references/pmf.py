@@ -1,0 +1,118 @@
+"""Demand distributions as probability mass functions: float64 arrays on {0, 1, ...} that sum to 1.
+
+Each is cut where less than TAIL of its mass lies beyond, and renormalised.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+TAIL = 1e-12
+MAX_SUPPORT = 10_000_000  # 80 MB of float64
+
+
+def poisson(mean: float) -> np.ndarray:
+    """Poisson demand. `mean` in units per period, > 0."""
+    require_positive("mean", mean)
+    return _from_ratios(lambda k: mean / k, mean, mean + 12 * math.sqrt(mean) + 40, f"mean {mean:g}")
+
+
+def negative_binomial(mean: float, dispersion: float) -> np.ndarray:
+    """Negative binomial demand with variance mean + mean^2 / dispersion (a gamma-mixed Poisson).
+
+    `mean` in units per period, > 0; `dispersion` > 0 is the gamma's shape: 1 is geometric, infinity Poisson.
+    """
+    require_positive("mean", mean)
+    require_positive("dispersion", dispersion)
+    decay = mean / (mean + dispersion)
+    std = math.sqrt(mean + mean**2 / dispersion)
+    top = mean + 12 * std + 40 * (1 + mean / dispersion)
+    name = f"mean {mean:g}, dispersion {dispersion:g}"
+    return _from_ratios(lambda k: (k - 1 + dispersion) / k * decay, mean - mean / dispersion, top, name)
+
+
+def geometric(mean: float) -> np.ndarray:
+    """Geometric demand on {0, 1, ...}: P(D = k) = (1 - r) r^k with r = mean / (1 + mean).
+
+    `mean` in units per period, > 0.
+    """
+    return negative_binomial(mean, 1.0)
+
+
+def normal(mean: float, std: float) -> np.ndarray:
+    """Normal demand, rounded to the nearest integer and truncated at 0: what a draw does that rounds a normal and
+    draws again when the result is negative.
+
+    The mass that rounds below 0 is thus spread over all of {0, 1, ...} in proportion (renormalised), not put on 0.
+    `mean` > 0 and `std` > 0, in units per period, are those of the normal before rounding and truncation.
+    """
+    require_positive("mean", mean)
+    require_positive("std", std)
+    edges = (np.arange(_support_size(mean + 10 * std, f"mean {mean:g}, std {std:g}") + 1) - 0.5 - mean) / std
+    upper = np.array([math.erfc(z / math.sqrt(2)) / 2 for z in edges.tolist()])
+    lower = np.array([math.erfc(-z / math.sqrt(2)) / 2 for z in edges.tolist()])
+    # Each side's own tail, so that no difference of two numbers near 1 is taken.
+    return _cut(np.where(edges[:-1] > 0, upper[:-1] - upper[1:], lower[1:] - lower[:-1]))
+
+
+def check(pmf: np.ndarray) -> np.ndarray:
+    """`pmf` as float64 summing to 1 exactly.
+
+    Raises ValueError unless it is a non-empty vector of probabilities that sum to 1 (within 1e-9) with a mean > 0.
+    """
+    pmf = np.asarray(pmf, dtype=np.float64)
+    if pmf.ndim != 1 or not len(pmf):
+        raise ValueError(f"pmf: shape {pmf.shape} is not allowed; use a non-empty vector, P(D = k) at index k")
+    if not np.isfinite(pmf).all() or pmf.min() < 0:
+        k = int(np.argmin(np.where(np.isfinite(pmf), pmf, -np.inf)))
+        raise ValueError(f"pmf: {pmf[k]!r} at index {k} is not allowed; use probabilities between 0 and 1")
+    if abs(pmf.sum() - 1) > 1e-9:
+        raise ValueError(f"pmf: a sum of {pmf.sum()!r} is not allowed; probabilities sum to 1")
+    pmf = pmf / pmf.sum()
+    if pmf[0] == 1:
+        raise ValueError("pmf: a mean demand of 0 is not allowed; use a mean above 0")
+    return pmf
+
+
+def total(pmf: np.ndarray, periods: int) -> np.ndarray:
+    """The pmf of the sum of `periods` >= 1 independent demands."""
+    result = pmf
+    for _ in range(periods - 1):
+        result = np.convolve(result, pmf)
+    return result
+
+
+def require_positive(field: str, value: float) -> None:
+    """Raises ValueError unless `value` is a finite number above 0."""
+    if not 0 < value < math.inf:
+        raise ValueError(f"{field}: {value!r} is not allowed; use a finite number above 0")
+
+
+def require_lead_time(lead_time: int) -> None:
+    """Raises ValueError unless `lead_time` is an integer of at least 0."""
+    if lead_time != int(lead_time) or lead_time < 0:
+        raise ValueError(f"lead_time: {lead_time!r} is not allowed; use an integer of at least 0")
+
+
+def _from_ratios(ratio: Callable, mode: float, top: float, name: str) -> np.ndarray:
+    """A pmf from ratio(k) = p(k) / p(k - 1), multiplied out from the mode, where nothing underflows."""
+    size = _support_size(top, name)
+    start = min(max(int(mode), 0), size - 1)
+    ratios = ratio(np.arange(1.0, size))
+    below = np.cumprod(1 / ratios[:start][::-1])[::-1]
+    above = np.cumprod(ratios[start:])
+    return _cut(np.concatenate([below, [1.0], above]))
+
+
+def _support_size(top: float, name: str) -> int:
+    if top >= MAX_SUPPORT:
+        raise ValueError(f"{name}: not allowed; demand up to {top:.3g} would exceed {MAX_SUPPORT:,} units")
+    return math.ceil(top) + 1
+
+
+def _cut(mass: np.ndarray) -> np.ndarray:
+    mass = mass / mass.sum()
+    beyond = np.cumsum(mass[::-1])[::-1]  # P(D >= k)
+    mass = mass[: np.count_nonzero(beyond >= TAIL)]
+    return mass / mass.sum()

@@ -1,0 +1,181 @@
+"""Named problems: parameters, demand to train on and to be judged on, and a reference to measure against."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from .adapters import StoreEnv, StoreVectorEnv
+from .demand import DemandParams, DemandSource
+from .inventory import Inventory, InventoryParams
+from .references import fixed_cost, lost_sales, newsvendor
+from .references.base import Reference
+
+
+@dataclass
+class Task:
+    """A problem and what is known of its best solution."""
+
+    name: str
+    params: InventoryParams
+    reference: Callable[[], Reference] | None = None  # solved when asked for: it may take seconds
+    train: DemandSource | None = None  # None: `params.demand`
+    test: DemandSource | None = None  # held out; None: `params.demand` on other seeds
+    demand: str = "observed"  # observed: forecasts see true demand, also what was not served | censored
+    warmup: int = 0  # periods at the start that an average cost leaves out
+
+    def model(self, split: str = "train", **kwargs) -> Inventory:
+        """Return the model on the demand of a split, `train` or `test`."""
+        return Inventory(self.params, self.train if split == "train" else self.test, **kwargs)
+
+
+def override(params: InventoryParams, changes: dict) -> InventoryParams:
+    """Return new parameters with some of them changed (`demand` may be a dict of its own fields).
+
+    Raises:
+        ValueError: an unknown name, or a value out of its bounds.
+    """
+    known = {f.name: getattr(params, f.name) for f in fields(params)}
+    for name in changes:
+        if name not in known:
+            raise ValueError(f"{name}: {changes[name]!r} is not allowed, expected one of {', '.join(known)}")
+    demand = changes.get("demand", {})
+    if isinstance(demand, dict):
+        allowed = {f.name: getattr(params.demand, f.name) for f in fields(DemandParams)}
+        for name in demand:
+            if name not in allowed:
+                raise ValueError(f"demand.{name}: {demand[name]!r} is not allowed, expected one of {', '.join(allowed)}")
+        changes = changes | {"demand": DemandParams(**(allowed | demand))}
+    return InventoryParams(**(known | changes))
+
+
+def _one_item(task: str, params: InventoryParams, **needs) -> None:
+    """Check that a task's reference fits: one item, and the parameters that it presupposes."""
+    needs = {"items": 1, "lead_time_pmf": [], "capacity": np.inf, "budget": np.inf} | needs
+    for name, value in needs.items():
+        found = getattr(params, name)
+        if found != value:
+            raise ValueError(f"{name}: {found!r} is not allowed, expected {value!r} for the reference of {task}")
+
+
+def lost_sales_task(**changes) -> Task:
+    """Lost sales with a lead time (Zipkin 2008): Poisson(5), L=4, holding cost 1, lost sale 9 by default."""
+    base = InventoryParams(
+        lead_time=4, lost_sale_cost=9.0, max_order=12.0, action="multi_discrete", horizon=200, initial_stock=20.0
+    )
+    params = override(base, changes)
+
+    def reference() -> Reference:
+        _one_item("LostSales", params, backorder_share=0, fixed_cost=0, price=0, purchase_cost=0)
+        (pmf,) = params.demand.pmfs(1)
+        lead, holding, lost = (float(params.per_item(n)[0]) for n in ("lead_time", "holding_cost", "lost_sale_cost"))
+        solution = lost_sales.solve(pmf, int(lead), holding, lost)
+        return Reference(
+            name="optimal policy",
+            value=solution.cost,
+            criterion="average cost per period",
+            kind="exact",
+            tolerance=1e-4,
+            source="Zipkin 2008, Operations Research 56(5); value iteration",
+            policy=solution.act,
+        )
+
+    return Task("LostSales", params, reference, warmup=50)
+
+
+def fixed_cost_task(**changes) -> Task:
+    """Fixed order cost with backorders, solved by (s, S): Poisson(10), K=64, holding 1, backorder 9 by default."""
+    base = InventoryParams(
+        demand=DemandParams(mean=10.0), lead_time=0, backorder_share=1.0, backorder_cost=9.0, fixed_cost=64.0,
+        max_order=80.0, action="multi_discrete", horizon=200, initial_stock=20.0,
+    )  # fmt: skip
+    params = override(base, changes)
+
+    def reference() -> Reference:
+        _one_item("FixedCost", params, backorder_share=1, price=0, purchase_cost=0)
+        (pmf,) = params.demand.pmfs(1)
+        names = ("holding_cost", "backorder_cost", "fixed_cost")
+        holding, backorder, fixed = (float(params.per_item(n)[0]) for n in names)
+        low, high, cost = fixed_cost.solve(pmf, int(params.per_item("lead_time")[0]), holding, backorder, fixed)
+        return Reference(
+            name=f"optimal (s, S) = ({low}, {high})",
+            value=cost,
+            criterion="average cost per period",
+            kind="exact",
+            tolerance=1e-4,
+            source="Zheng and Federgruen 1991, Operations Research 39(4)",
+            policy=lambda position: np.where(position <= low, high - position, 0),
+        )
+
+    return Task("FixedCost", params, reference, warmup=50)
+
+
+def newsvendor_task(**changes) -> Task:
+    """One order, one season: normal demand N(50, 8) in whole units, overage .18, underage .70 by default."""
+    base = InventoryParams(
+        demand=DemandParams(kind="normal", mean=50.0, std=8.0), lead_time=0, holding_cost=0.18, lost_sale_cost=0.70,
+        max_order=100.0, horizon=1, continuing=False,
+    )  # fmt: skip
+    params = override(base, changes)
+
+    def reference() -> Reference:
+        _one_item("Newsvendor", params, backorder_share=0, fixed_cost=0, price=0, horizon=1, lead_time=0)
+        (pmf,) = params.demand.pmfs(1)
+        names = ("holding_cost", "lost_sale_cost", "purchase_cost", "salvage_value")
+        holding, lost, purchase, salvage = (float(params.per_item(n)[0]) for n in names)
+        level, cost = newsvendor.solve(pmf, holding + purchase - salvage, lost - purchase)
+        return Reference(
+            name=f"optimal order {level}",
+            value=cost + purchase * float(pmf @ np.arange(len(pmf))),
+            criterion="finite horizon",
+            kind="exact",
+            tolerance=1e-6,
+            source="Snyder and Shen 2019, section 4.3",
+            policy=lambda position: np.maximum(level - position, 0),
+        )
+
+    return Task("Newsvendor", params, reference)
+
+
+def inventory_task(**changes) -> Task:
+    """Any inventory problem on a stationary demand, by its parameters; no reference."""
+    return Task("Inventory", override(InventoryParams(), changes))
+
+
+TASKS: dict[str, Callable[..., Task]] = {
+    "Inventory": inventory_task,
+    "LostSales": lost_sales_task,
+    "FixedCost": fixed_cost_task,
+    "Newsvendor": newsvendor_task,
+}
+
+
+def _model(task, source, split, registry, changes) -> Inventory:
+    if not isinstance(task, Task):
+        if task not in registry:
+            raise ValueError(f"task: {task!r} is not allowed, expected one of {', '.join(registry)}")
+        task = registry[task](**changes)
+    elif changes:
+        raise ValueError(f"{next(iter(changes))}: not allowed beside a Task, expected it in the task's parameters")
+    if split not in ("train", "test"):
+        raise ValueError(f"split: {split!r} is not allowed, expected train or test")
+    return task.model(split) if source is None else Inventory(task.params, source)
+
+
+def make_env(task="Inventory", source=None, split="train", render_mode=None, registry=None, **changes) -> StoreEnv:
+    """Make a `gymnasium.Env`.
+
+    Args:
+        task: a name of the registry or a `Task`.
+        source: a `DemandSource` in place of the task's own.
+        split: the task's demand to take, `train` or `test`.
+        render_mode: None, `rgb_array`, `human` or `ansi`.
+        registry: name -> task; by default `TASKS`.
+        changes: parameters that differ from the task's (see `InventoryParams`).
+    """
+    return StoreEnv(_model(task, source, split, registry or TASKS, changes), render_mode)
+
+
+def make_vector_env(task="Inventory", num_envs=1, source=None, split="train", registry=None, **changes):
+    """Make a `gymnasium.vector.VectorEnv` (`StoreVectorEnv`); arguments as in `make_env`."""
+    return StoreVectorEnv(_model(task, source, split, registry or TASKS, changes), num_envs)

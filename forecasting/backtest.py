@@ -1,0 +1,124 @@
+"""Rolling-origin backtest: every forecaster on the same items and days, by the metrics of forecasting research.
+
+`python -m storelab.forecasting.backtest PANEL` measures the table of docs/forecasting.md.
+"""
+
+import argparse
+import copy
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from ..data import Panel
+from .base import DECILES, Forecaster, known_future
+
+SEASON = 7  # days
+
+
+def backtest(
+    forecasters: dict[str, Forecaster],
+    panel: Panel,
+    origins: Sequence[int],
+    horizon: int,
+    levels: Sequence[float] = DECILES,
+    refit: bool = False,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """A row per forecaster and origin, and one pooled over the origins (`origin` "pooled").
+
+    `origins` are the row numbers of first forecast days. A copy of each forecaster is fine-tuned on the days before
+    the first origin, with `refit` before every origin anew; it never gets a day from its origin on. Columns: see
+    `metrics`; `seconds` are those of training and forecasting.
+
+    Raises ValueError when a horizon ends after the panel, or `levels` lacks .1, .5 or .9.
+    """
+    origins = sorted(origins)
+    if not origins or origins[-1] + horizon > len(panel.dates):
+        raise ValueError(f"origins are {origins}: allowed are 1 .. {len(panel.dates) - horizon}, one or more")
+    if not {0.1, 0.5, 0.9} <= set(levels):
+        raise ValueError(f"levels is {list(levels)}: the metrics need .1, .5 and .9 among them")
+    rows = []
+    for name, forecaster in forecasters.items():
+        parts, seconds = [], 0.0
+        trained = None
+        for origin in tqdm(origins, desc=name, unit="origin", disable=not progress):
+            started = time.perf_counter()
+            history, known = panel.until(origin), known_future(panel, origin, horizon)
+            if trained is None or refit:
+                trained = copy.deepcopy(forecaster).fine_tune(history)
+            quantiles = trained.predict_quantiles(history, known, levels)
+            mean = trained.predict_mean(history, known)
+            taken = time.perf_counter() - started
+            seconds += taken
+            parts.append((panel.units[origin : origin + horizon].T, quantiles, mean, *error_scales(history)))
+            day = f"{panel.dates[origin]:%Y-%m-%d}"
+            rows.append({"forecaster": name, "origin": day, **metrics(*parts[-1], levels), "seconds": taken})
+        pooled = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        rows.append({"forecaster": name, "origin": "pooled", **metrics(*pooled, levels), "seconds": seconds})
+    return pd.DataFrame(rows)
+
+
+def error_scales(history: Panel) -> tuple[np.ndarray, np.ndarray]:
+    """In-sample error scales (I,): mean absolute lag-7 difference (MASE) and mean squared lag-1 one (RMSSE).
+
+    Days not observed take no part; a scale of zero is NaN, and the series is left out of the mean.
+    """
+    units = history.units
+
+    def mean_of(errors: np.ndarray) -> np.ndarray:
+        count = (~np.isnan(errors)).sum(axis=0)
+        mean = np.nansum(errors, axis=0) / np.maximum(count, 1)
+        return np.where(mean > 0, mean, np.nan)
+
+    return mean_of(np.abs(units[SEASON:] - units[:-SEASON])), mean_of((units[1:] - units[:-1]) ** 2)
+
+
+def metrics(
+    actual: np.ndarray,
+    quantiles: np.ndarray,
+    mean: np.ndarray,
+    absolute_scale: np.ndarray,
+    squared_scale: np.ndarray,
+    levels: Sequence[float],
+) -> dict[str, float]:
+    """Of N series over H days: actual (N, H) with NaN = not observed, quantiles (N, H, Q), mean (N, H), scales (N,).
+
+    MASE (Hyndman & Koehler 2006): absolute error of the median by the in-sample seasonal naive error, mean over series.
+    RMSSE (M5, Makridakis et al. 2022): root of the squared error of the mean by the in-sample naive squared error.
+    sMAPE: 2 |y - f| / (|y| + |f|) of the median, 0 where both are 0. WAPE: sum |y - f| / sum |y| of the median.
+    wQL: twice the pinball loss, mean over levels, summed over all cells, by sum |y|. bias: sum (mean - y) / sum y.
+    coverage_80: share of actuals between the first and the ninth decile, both included.
+    """
+    quantiles = np.sort(quantiles, axis=-1)
+    levels = np.sort(np.asarray(levels, float))
+    low, median, high = (quantiles[..., int(np.argmin(np.abs(levels - level)))] for level in (0.1, 0.5, 0.9))
+    seen = ~np.isnan(actual)
+    count = np.maximum(seen.sum(axis=1), 1)
+    total = np.nansum(np.abs(actual))
+    error = np.abs(actual - median)
+    size = np.abs(actual) + np.abs(median)
+    relative = np.where(size > 0, 2 * error / np.where(size > 0, size, 1), 0.0)
+    deviation = actual[..., None] - quantiles
+    loss = np.maximum(levels * deviation, (levels - 1) * deviation)
+    return {
+        "MASE": float(np.nanmean(np.nansum(error, axis=1) / count / absolute_scale)),
+        "RMSSE": float(np.nanmean(np.sqrt(np.nansum((actual - mean) ** 2, axis=1) / count / squared_scale))),
+        "sMAPE": float(relative[seen].mean()),
+        "wQL": float(2 * np.nansum(loss) / len(levels) / total),
+        "WAPE": float(np.nansum(error) / total),
+        "bias": float(np.nansum(mean - actual) / total),
+        "coverage_80": float(((actual >= low) & (actual <= high))[seen].mean()),
+    }
+
+
+def select_items(panel: Panel, origin: int, count: int) -> Panel:
+    """At most `count` items, evenly spread, observed >= 120 days and sold on >= 40 days before `origin`."""
+    past = panel.units[:origin]
+    launch = np.argmax(~np.isnan(panel.units), axis=0)
+    keep = np.flatnonzero((launch <= origin - 120) & ((past > 0).sum(axis=0) >= 40))
+    if len(keep) > count:
+        keep = keep[np.linspace(0, len(keep) - 1, count).astype(int)]
+    return panel.select([panel.items[column] for column in keep])

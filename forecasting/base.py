@@ -1,0 +1,178 @@
+"""What every forecaster does, and the only two things it is ever given: the past and the known future.
+
+No forecaster sees a whole panel next to an origin. `history` ends the day before the first forecast day, and
+`Known` has no field for units, so the future cannot be used even by mistake.
+"""
+
+import hashlib
+import json
+import os
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..data import Panel
+
+DECILES = tuple(round(0.1 * k, 1) for k in range(1, 10))
+MIN_HISTORY = 14  # days: two seasons of seven, the least from which a weekday difference can be taken
+_WEEKS_BACK = 8  # calendar fallback: weeks of history that decide whether a weekday is closed
+
+
+@dataclass(frozen=True)
+class Known:
+    """Covariates known in advance for the `H` days of a horizon, for `I` items; nothing about units.
+
+    A price that is not known is NaN: forecasters then hold the last price of the history.
+    """
+
+    items: list[str]  # (I,)
+    dates: pd.DatetimeIndex  # (H,)
+    price: np.ndarray  # (H, I), money per unit, NaN = not known
+    promo: np.ndarray  # (H, I), bool
+    closed: np.ndarray  # (H,), bool
+    holiday: np.ndarray  # (H,), bool
+
+    def __post_init__(self):
+        horizon, items = len(self.dates), len(self.items)
+        shapes = {"price": (horizon, items), "promo": (horizon, items), "closed": (horizon,), "holiday": (horizon,)}
+        for field, shape in shapes.items():
+            value = getattr(self, field)
+            if value is None or np.shape(value) != shape:
+                found = "missing" if value is None else f"of shape {np.shape(value)}"
+                raise ValueError(f"known.{field} is {found}: the horizon needs shape {shape}")
+        if np.isinf(self.price).any() or (self.price < 0).any():
+            raise ValueError("known.price holds a negative or infinite price: allowed are numbers >= 0 and NaN")
+
+    @property
+    def horizon(self) -> int:
+        return len(self.dates)
+
+
+def known_future(panel: Panel, origin: int, horizon: int) -> Known:
+    """The covariates of days `origin .. origin + horizon - 1` (row numbers) of `panel`.
+
+    Past the end of the panel the calendar goes on by a fixed rule: the last price, no promotion, no holiday, and a
+    weekday is closed if it was closed in at least half of the last eight weeks.
+
+    Raises ValueError when `origin` is not in 1 .. D or `horizon` is below 1.
+    """
+    days = len(panel.dates)
+    if not 1 <= origin <= days:
+        raise ValueError(f"origin is {origin}: allowed are the panel's day numbers 1 .. {days}")
+    if horizon < 1:
+        raise ValueError(f"horizon is {horizon}: at least 1 day is needed")
+    inside = slice(origin, min(origin + horizon, days))
+    beyond = horizon - (inside.stop - origin)
+    dates = panel.dates[inside].append(pd.date_range(panel.dates[-1], periods=beyond + 1, freq="D")[1:])
+    items = len(panel.items)
+    # Only days before the origin may decide what is assumed beyond the panel.
+    recent = slice(max(0, origin - 7 * _WEEKS_BACK), origin)
+    weekdays = panel.dates[recent].dayofweek.to_numpy()
+    closed_share = [panel.closed[recent][weekdays == d].mean() if (weekdays == d).any() else 0.0 for d in range(7)]
+    closed_beyond = np.array([closed_share[d] >= 0.5 for d in dates[horizon - beyond :].dayofweek], bool)
+    return Known(
+        items=list(panel.items),
+        dates=dates,
+        price=np.concatenate([panel.price[inside], np.full((beyond, items), np.nan)]),
+        promo=np.concatenate([panel.promo[inside], np.zeros((beyond, items), bool)]),
+        closed=np.concatenate([panel.closed[inside], closed_beyond]),
+        holiday=np.concatenate([panel.holiday[inside], np.zeros(beyond, bool)]),
+    )
+
+
+def check_inputs(history: Panel, known: Known, levels=DECILES) -> np.ndarray:
+    """Check what a forecaster was given; the levels as an array (Q,). Raises ValueError naming the field."""
+    if len(history.dates) < MIN_HISTORY:
+        raise ValueError(f"history has {len(history.dates)} days: at least {MIN_HISTORY} are needed")
+    if list(history.items) != list(known.items):
+        raise ValueError("known.items differ from history.items: both must name the same items in one order")
+    expected = pd.date_range(history.dates[-1], periods=known.horizon + 1, freq="D")[1:]
+    if known.horizon < 1 or not known.dates.equals(expected):
+        raise ValueError(f"known.dates must be consecutive days from {expected[0]:%Y-%m-%d}, the day after the history")
+    levels = np.asarray(levels, float)
+    if levels.ndim != 1 or not levels.size or not ((levels > 0) & (levels < 1)).all():
+        raise ValueError(f"levels is {levels.tolist()}: allowed are numbers between 0 and 1, both excluded")
+    return levels
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write beside, then rename: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class Forecaster(ABC):
+    """Demand quantiles and sample paths from a panel's past. `I` items, `H` days, `Q` levels.
+
+    `fit` learns from nothing but the panel; `fine_tune` goes on from what is there already (pre-trained or fitted).
+    Both return the forecaster, and see only the days of the panel they are handed: hand them the past.
+    """
+
+    name: str  # the key in `forecasting.FORECASTERS`
+    Params: type  # a dataclass of plain types
+
+    def __init__(self, params=None):
+        self.params = params or self.Params()
+
+    @abstractmethod
+    def fit(self, panel: Panel) -> "Forecaster": ...
+
+    def fine_tune(self, panel: Panel) -> "Forecaster":
+        """Without weights to go on from this is `fit`."""
+        return self.fit(panel)
+
+    @abstractmethod
+    def predict_quantiles(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
+        """Quantiles of each day's demand in units, (I, H, Q), non-negative and rising with the level."""
+
+    @abstractmethod
+    def predict_mean(self, history: Panel, known: Known) -> np.ndarray:
+        """Mean of each day's demand in units, (I, H)."""
+
+    @abstractmethod
+    def sample_paths(self, history: Panel, known: Known, paths: int, seed: int) -> np.ndarray:
+        """Demand paths in units, (I, paths, H) float32, non-negative, correlated from day to day.
+
+        Whole units where the history has whole units only. The same seed gives the same paths.
+        """
+
+    def fingerprint(self) -> str:
+        """SHA-256 over everything that decides a forecast: equal fingerprints, equal forecasts."""
+        config = {"forecaster": self.name, "params": asdict(self.params)}
+        return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+
+    def save(self, folder: str | Path) -> None:
+        config = {"forecaster": self.name, "params": asdict(self.params)}
+        write_atomic(Path(folder) / "config.json", json.dumps(config, indent=1).encode())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Forecaster":
+        config = read_config(folder)
+        if config["forecaster"] != cls.name:
+            raise ValueError(f"{folder} holds a {config['forecaster']!r}, not a {cls.name!r}")
+        try:
+            return cls(cls.Params(**config["params"]))
+        except TypeError as error:
+            raise ValueError(f"{folder}/config.json: {error}") from None
+
+
+def read_config(folder: str | Path) -> dict:
+    """The `config.json` of a saved forecaster. Raises ValueError when it is not one."""
+    path = Path(folder) / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{folder} holds no forecaster: there is no config.json") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not readable JSON: {error}") from None
+    if not isinstance(config, dict) or not {"forecaster", "params"} <= config.keys():
+        raise ValueError(f"{path} needs the keys 'forecaster' and 'params'")
+    return config

@@ -1,0 +1,153 @@
+"""Seasonal naive and moving average: what every other forecaster has to beat (Hyndman & Athanasopoulos, FPP3, 5.2).
+
+Both are written for missing days (NaN): a missing day takes no part. An item without one observed day is forecast
+as zero: nothing is known of it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..data import Panel
+from .base import DECILES, MIN_HISTORY, Forecaster, Known, check_inputs
+
+
+def _positive(name: str, value: int) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} is {value!r}: allowed are whole numbers >= 1")
+
+
+def _nanquantile(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Quantiles over days, (D, I) -> (I, Q), without the days that are NaN; 0 where a column has none.
+
+    np.nanquantile loops over the columns in Python; sorting puts the NaN last and does it at once.
+    """
+    ordered = np.sort(values, axis=0)
+    count = (~np.isnan(values)).sum(axis=0)
+    place = np.maximum(count - 1, 0)[:, None] * levels  # linear interpolation, as np.quantile
+    low = np.floor(place).astype(int)
+    high = np.minimum(low + 1, np.maximum(count - 1, 0)[:, None])
+    column = np.arange(values.shape[1])[:, None]
+    quantiles = ordered[low, column] + (place - low) * (ordered[high, column] - ordered[low, column])
+    return np.where(count[:, None] > 0, quantiles, 0.0)
+
+
+def _whole(units: np.ndarray) -> np.ndarray:
+    """Which items (I,) have whole units only."""
+    return ~((units != np.round(units)) & ~np.isnan(units)).any(axis=0)
+
+
+class _Baseline(Forecaster):
+    def fit(self, panel: Panel) -> "_Baseline":
+        """Nothing to learn: the history of each call says it all. Raises ValueError for a panel too short."""
+        if len(panel.dates) < MIN_HISTORY:
+            raise ValueError(f"the panel has {len(panel.dates)} days: at least {MIN_HISTORY} are needed")
+        return self
+
+
+class SeasonalNaive(_Baseline):
+    """The same weekday of last week, spread by the differences `season` days apart seen in the history.
+
+    Quantiles as in the reference protocol: the forecast plus the quantiles of those differences, the median left at
+    the forecast. Paths add the forecast's own errors over a whole horizon, drawn from past origins, so that their
+    days hang together as the errors' days did.
+    """
+
+    name = "seasonal_naive"
+
+    @dataclass
+    class Params:
+        season: int = 7  # days
+
+        def __post_init__(self):
+            _positive("season", self.season)
+
+    def _point(self, units: np.ndarray, horizon: int) -> np.ndarray:
+        """(H, I): the last observed value of the same phase, 0 where there is none."""
+        season = self.params.season
+        weeks = len(units) // season
+        phases = units[len(units) - weeks * season :].reshape(weeks, season, -1)
+        latest = np.zeros(phases.shape[1:])
+        for week in phases:
+            latest = np.where(np.isnan(week), latest, week)
+        return latest[np.arange(horizon) % season]
+
+    def predict_quantiles(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
+        levels = check_inputs(history, known, levels)
+        units, season = history.units, self.params.season
+        spread = _nanquantile(units[season:] - units[:-season], levels)  # (I, Q)
+        spread[:, np.isclose(levels, 0.5)] = 0.0
+        order = np.argsort(np.argsort(levels))
+        spread = np.sort(spread, axis=1)[:, order]
+        return np.maximum(0.0, self._point(units, known.horizon).T[:, :, None] + spread[:, None, :])
+
+    def predict_mean(self, history: Panel, known: Known) -> np.ndarray:
+        check_inputs(history, known)
+        return self._point(history.units, known.horizon).T
+
+    def sample_paths(self, history: Panel, known: Known, paths: int, seed: int) -> np.ndarray:
+        check_inputs(history, known)
+        units, season, horizon = history.units, self.params.season, known.horizon
+        days, items = units.shape
+        # Pseudo-origins that leave a season before them and a horizon after them; for a history shorter than that,
+        # the errors are repeated season by season.
+        step = np.arange(min(horizon, days - season))
+        origins = np.arange(season, days - len(step) + 1)
+        start = np.random.default_rng(seed).choice(origins, size=(items, paths, 1))
+        item = np.arange(items)[:, None, None]
+        errors = units[start + step, item] - units[start - season + step % season, item]  # (I, paths, <=H)
+        errors = np.nan_to_num(errors)[:, :, np.arange(horizon) % len(step)]
+        return np.maximum(0.0, self._point(units, horizon).T[:, None, :] + errors).astype(np.float32)
+
+
+class MovingAverage(_Baseline):
+    """The mean of the last `window` days for every day ahead, with the spread of the last `spread` days around it.
+
+    The spread is the empirical distribution, scaled to the mean, as in the reference protocol. Paths are made of
+    blocks of seven days in a row out of the same days (moving block bootstrap, Kuensch 1989).
+    """
+
+    name = "moving_average"
+
+    @dataclass
+    class Params:
+        window: int = 28  # days
+        spread: int = 56  # days
+
+        def __post_init__(self):
+            _positive("window", self.window)
+            _positive("spread", self.spread)
+
+    def _recent(self, units: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The days to draw from (W, I), their factor (I,) and the mean forecast (I,)."""
+        recent = units[-self.params.spread :]
+        count = (~np.isnan(recent)).sum(axis=0)
+        level = np.nansum(recent, axis=0) / np.maximum(count, 1)
+        newest = recent[-self.params.window :]
+        newest_count = (~np.isnan(newest)).sum(axis=0)
+        # Not observed within the window: the mean of the longer stretch stands in.
+        mean = np.where(newest_count > 0, np.nansum(newest, axis=0) / np.maximum(newest_count, 1), level)
+        factor = np.where(level > 0, mean / np.where(level > 0, level, 1.0), 0.0)
+        return recent, factor, mean
+
+    def predict_quantiles(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
+        levels = check_inputs(history, known, levels)
+        recent, factor, _ = self._recent(history.units)
+        quantiles = _nanquantile(recent, levels) * factor[:, None]
+        return np.repeat(quantiles[:, None, :], known.horizon, axis=1)
+
+    def predict_mean(self, history: Panel, known: Known) -> np.ndarray:
+        check_inputs(history, known)
+        return np.repeat(self._recent(history.units)[2][:, None], known.horizon, axis=1)
+
+    def sample_paths(self, history: Panel, known: Known, paths: int, seed: int) -> np.ndarray:
+        check_inputs(history, known)
+        recent, factor, mean = self._recent(history.units)
+        days, items = recent.shape
+        blocks = -(-known.horizon // 7)
+        start = np.random.default_rng(seed).integers(days, size=(items, paths, blocks, 1))
+        day = ((start + np.arange(7)) % days).reshape(items, paths, -1)[:, :, : known.horizon]  # circular
+        drawn = recent[day, np.arange(items)[:, None, None]] * factor[:, None, None]
+        drawn = np.where(np.isnan(drawn), mean[:, None, None], drawn)
+        drawn = np.where(_whole(recent)[:, None, None], np.rint(drawn), drawn)
+        return drawn.astype(np.float32)

@@ -1,0 +1,66 @@
+"""The sequence model's network: a T5 encoder over weekly patches, quantiles of the future patches out."""
+
+import torch
+from torch import nn
+from transformers import T5Config
+from transformers.models.t5.modeling_t5 import T5Stack
+
+from .distribution import LEVELS
+from .windows import CHANNELS, PATCH, Batch
+
+
+
+class _Residual(nn.Module):
+    """A hidden layer beside a linear one, as in Chronos-Bolt's patch embeddings (Ansari et al. 2024)."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, dropout: float):
+        super().__init__()
+        self.hidden, self.output = nn.Linear(inputs, hidden), nn.Linear(hidden, outputs)
+        self.skip, self.dropout = nn.Linear(inputs, outputs), nn.Dropout(dropout)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.dropout(self.output(torch.relu(self.hidden(x)))) + self.skip(x)
+
+
+class PatchEncoder(nn.Module):
+    """Tokens: one for the scale, one per past patch, one per future patch; the future ones give the quantiles."""
+
+    def __init__(self, d_model: int, layers: int, heads: int, d_ff: int, dropout: float):
+        super().__init__()
+        config = T5Config(
+            vocab_size=1,  # tokens come as embeddings
+            d_model=d_model,
+            d_kv=d_model // heads,
+            d_ff=d_ff,
+            num_layers=layers,
+            num_heads=heads,
+            dropout_rate=dropout,
+            feed_forward_proj="gated-gelu",
+            pad_token_id=0,
+            eos_token_id=0,
+            use_cache=False,
+            is_encoder_decoder=False,
+        )
+        self.past = _Residual(PATCH * CHANNELS, d_ff, d_model, dropout)
+        self.future = _Residual(PATCH * CHANNELS, d_ff, d_model, dropout)
+        self.summary = nn.Linear(2, d_model)
+        self.encoder = T5Stack(config)
+        self.head = _Residual(d_model, d_ff, PATCH * len(LEVELS), dropout)
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """Quantiles of asinh(units / scale) at LEVELS, (B, 7 * F, Q), not sorted."""
+        tokens = torch.cat([self.summary(batch.summary)[:, None], self.past(batch.past), self.future(batch.future)], 1)
+        future = batch.future.shape[1]
+        ones = torch.ones_like(batch.seen[:, :1])
+        mask = torch.cat([ones, batch.seen, ones.expand(-1, future)], dim=1)
+        hidden = self.encoder(inputs_embeds=tokens, attention_mask=mask.long()).last_hidden_state
+        return self.head(hidden[:, -future:]).unflatten(2, (PATCH, len(LEVELS))).flatten(1, 2)
+
+
+def pinball(quantiles: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean pinball loss over the observed cells; quantiles (..., Q) at LEVELS, target (...) with NaN."""
+    level = torch.tensor(LEVELS, device=target.device)
+    error = target.nan_to_num()[..., None] - quantiles
+    loss = torch.maximum(level * error, (level - 1) * error).mean(dim=-1)
+    observed = ~target.isnan()
+    return (loss * observed).sum() / observed.sum().clamp(min=1)

@@ -1,0 +1,273 @@
+"""The sequence model: a small T5 encoder over weekly patches, pre-trained on synthetic series, fine-tuned on a panel.
+
+Patches of past units in scaled arcsinh space in, quantiles out, as Chronos-Bolt does (Ansari et al. 2024,
+arXiv:2403.07815), with covariates by patch; docs/forecasting.md has the whole picture.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from ..data import Panel
+from .base import DECILES, Forecaster, Known, check_inputs, read_config, write_atomic
+from .distribution import Dependence, at_levels, calibrate, correlated_uniforms, mean
+from .network import PatchEncoder
+from .training import train
+from .windows import LEAST_OBSERVED, PATCH, Windows
+
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+ARCHITECTURE = ("d_model", "layers", "heads", "d_ff", "context", "horizon")
+_BATCH = 2048  # windows per forward pass when predicting
+_PATH_CELLS = 20_000_000  # days x paths x items drawn at once
+_CALIBRATION_ORIGINS, _CALIBRATION_WINDOWS = 6, 600
+
+
+@dataclass
+class TransformerParams:
+    """The size of the network, which covariates it may use, and how it is trained."""
+
+    pretrained: str = "small"  # shipped checkpoint that fine_tune starts from; "" = none
+    d_model: int = 64  # width of a token, a multiple of heads
+    layers: int = 3  # T5 encoder layers
+    heads: int = 4  # attention heads
+    d_ff: int = 128  # width of hidden layers
+    context: int = 168  # days of history that the model sees, a multiple of 7
+    horizon: int = 28  # days ahead, a multiple of 7
+    planned: bool = True  # price and promotion of the horizon are set in advance; False: the last price is held
+    dropout: float = 0.1
+    learning_rate: float = 1e-3  # of fit
+    steps: int = 2000  # of fit, at most
+    fine_tune_learning_rate: float = 3e-4
+    fine_tune_steps: int = 600  # at most
+    weight_decay: float = 0.01
+    batch_size: int = 128  # windows
+    validation: int = 28  # last days of the panel, kept for early stopping
+    patience: int = 5  # evaluations without gain before training stops
+    seed: int = 0
+    device: str = "auto"  # auto (CUDA where there is one), cpu, cuda, cuda:1, ...
+    progress: bool = True  # progress bar
+
+    def __post_init__(self):
+        for field in fields(self):
+            value, kind = getattr(self, field.name), field.type
+            if kind is float and isinstance(value, int) and not isinstance(value, bool):
+                value = float(value)
+                setattr(self, field.name, value)
+            if type(value) is not kind:
+                raise ValueError(f"{field.name} is {value!r}: allowed is a {kind.__name__}")
+            least = {int: 0 if field.name == "seed" else 1}.get(kind)
+            if least is not None and value < least:
+                raise ValueError(f"{field.name} is {value}: allowed are whole numbers >= {least}")
+            if kind is float and not 0 <= value <= 1:
+                raise ValueError(f"{field.name} is {value}: allowed are numbers from 0 to 1")
+        for name in ("context", "horizon", "validation"):
+            if getattr(self, name) % PATCH:
+                raise ValueError(f"{name} is {getattr(self, name)}: allowed are multiples of {PATCH}")
+        if self.d_model % self.heads:
+            raise ValueError(f"d_model is {self.d_model}: allowed are multiples of heads ({self.heads})")
+        if self.dropout == 1:
+            raise ValueError("dropout is 1.0: allowed are numbers below 1")
+        try:
+            torch.device("cpu" if self.device == "auto" else self.device)
+        except RuntimeError:
+            raise ValueError(f"device is {self.device!r}: allowed are auto, cpu, cuda, cuda:0, ...") from None
+
+
+class Transformer(Forecaster):
+    """See the module's docstring. Untrained, it forecasts with the pre-trained weights (zero-shot)."""
+
+    name = "transformer"
+    Params = TransformerParams
+
+    def __init__(self, params: TransformerParams | None = None):
+        super().__init__(params)
+        self.network: PatchEncoder | None = None
+        self.dependence = Dependence()
+        self.history: list[dict] = []  # a row per evaluation of the last training: step, train and validation loss
+        if self.params.pretrained:
+            self._start_from_checkpoint()
+
+    def _start_from_checkpoint(self) -> None:
+        name = self.params.pretrained
+        allowed = sorted(path.name for path in CHECKPOINTS.glob("*") if (path / "config.json").exists())
+        if name not in allowed:
+            raise ValueError(f"pretrained is {name!r}: allowed are {', '.join(map(repr, ['', *allowed]))}")
+        source = Transformer.load(CHECKPOINTS / name)
+        for field in ARCHITECTURE:
+            mine, theirs = getattr(self.params, field), getattr(source.params, field)
+            if mine != theirs:
+                raise ValueError(f"{field} is {mine}, but checkpoint {name!r} has {theirs}: pretrained '' trains anew")
+        self.network, self.dependence = source.network, source.dependence
+        self._set_dropout()
+
+    def _set_dropout(self) -> None:
+        for module in self.network.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = self.params.dropout
+
+    def _new_network(self) -> PatchEncoder:
+        p = self.params
+        return PatchEncoder(p.d_model, p.layers, p.heads, p.d_ff, p.dropout)
+
+    @property
+    def device(self) -> torch.device:
+        if self.params.device != "auto":
+            return torch.device(self.params.device)
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def fit(self, panel: Panel) -> "Transformer":
+        """Train from scratch on the panel. Raises ValueError when the panel is too short or holds no sale."""
+        windows = self._training_windows(panel)
+        with torch.random.fork_rng():
+            torch.manual_seed(self.params.seed)
+            self.network = self._new_network()
+        return self._train(windows, self.params.learning_rate, self.params.steps)
+
+    def fine_tune(self, panel: Panel) -> "Transformer":
+        """Go on from the weights that are there: the pre-trained ones, or those of an earlier fit."""
+        if self.network is None:
+            raise ValueError("nothing to fine-tune: name a pre-trained checkpoint or call fit first")
+        windows = self._training_windows(panel)
+        return self._train(windows, self.params.fine_tune_learning_rate, self.params.fine_tune_steps)
+
+    def _training_windows(self, panel: Panel) -> Windows:
+        least = LEAST_OBSERVED + self.params.validation + PATCH
+        if len(panel.dates) < least:
+            raise ValueError(
+                f"the panel has {len(panel.dates)} days: training needs at least {least} "
+                f"({LEAST_OBSERVED} observed, {PATCH} ahead, {self.params.validation} for validation)"
+            )
+        if not np.nansum(panel.units) > 0:
+            raise ValueError("the panel holds no sale: there is nothing to learn from")
+        return Windows(panel, self.params.context, self.params.horizon, self.params.planned)
+
+    def _train(self, windows: Windows, learning_rate: float, steps: int) -> "Transformer":
+        p = self.params
+        self.network.to(self.device)
+        self.history = train(
+            self.network,
+            windows,
+            learning_rate=learning_rate,
+            steps=steps,
+            weight_decay=p.weight_decay,
+            batch_size=p.batch_size,
+            validation=p.validation,
+            patience=p.patience,
+            seed=p.seed,
+            progress=p.progress,
+        )
+        self._calibrate(windows)
+        return self
+
+    def _calibrate(self, windows: Windows) -> None:
+        """Tail and copula, on windows of the last half year of the training panel."""
+        last = windows.days - self.params.horizon
+        starts = [last - self.params.horizon * k for k in range(_CALIBRATION_ORIGINS)]
+        pairs = [windows.origins(start, start + 1) for start in starts if start >= LEAST_OBSERVED]
+        if not pairs:
+            return
+        item, origin = (torch.cat(column) for column in zip(*pairs, strict=True))
+        chosen = torch.randperm(len(item), generator=torch.Generator().manual_seed(self.params.seed))
+        item, origin = item[chosen[:_CALIBRATION_WINDOWS]], origin[chosen[:_CALIBRATION_WINDOWS]]
+        quantiles, scale = self._quantiles(windows, item, origin)
+        units = windows.batch(item, origin).target.sinh() * scale[:, None]
+        if len(item):
+            self.dependence = calibrate(quantiles, scale, units, self.params.seed)
+
+    @torch.inference_mode()
+    def _quantiles(
+        self, windows: Windows, item: torch.Tensor, origin: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Quantiles in units (B, H, Q), rising and non-negative, 0 on closed days; and the scales (B,)."""
+        self.network.to(self.device).eval()
+        parts = []
+        for low in range(0, len(item), _BATCH):
+            batch = windows.batch(item[low : low + _BATCH], origin[low : low + _BATCH])
+            z = self.network(batch.to(self.device)).cpu().sort(dim=-1).values.clamp(min=0)
+            parts.append(z.sinh() * batch.scale[:, None, None] * ~batch.closed[..., None])
+        return torch.cat(parts), windows.scale[origin, item]
+
+    def _forecast(self, history: Panel, known: Known) -> tuple[torch.Tensor, torch.Tensor]:
+        check_inputs(history, known)
+        if self.network is None:
+            raise ValueError("the model has no weights: call fit, or name a pre-trained checkpoint")
+        if known.horizon > self.params.horizon:
+            raise ValueError(f"the horizon is {known.horizon} days: the model was trained for {self.params.horizon}")
+        past = history.window(max(0, len(history.dates) - self.params.context), len(history.dates))
+        windows = Windows(past, self.params.context, self.params.horizon, self.params.planned, known)
+        item = torch.arange(windows.items)
+        quantiles, scale = self._quantiles(windows, item, torch.full_like(item, windows.days))
+        return quantiles[:, : known.horizon], scale
+
+    def predict_quantiles(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
+        levels = torch.from_numpy(check_inputs(history, known, levels)).float()
+        quantiles, scale = self._forecast(history, known)
+        level = levels.expand(*quantiles.shape[:2], -1)
+        return at_levels(quantiles, scale, self.dependence.tail, level).double().numpy()
+
+    def predict_mean(self, history: Panel, known: Known) -> np.ndarray:
+        return mean(*self._forecast(history, known), self.dependence.tail).double().numpy()
+
+    def sample_paths(self, history: Panel, known: Known, paths: int, seed: int) -> np.ndarray:
+        quantiles, scale = self._forecast(history, known)
+        whole = not (history.units[~np.isnan(history.units)] % 1).any()
+        generator = torch.Generator().manual_seed(seed)
+        result = np.empty((len(scale), paths, known.horizon), np.float32)
+        rows = max(1, _PATH_CELLS // (paths * known.horizon))
+        for low in range(0, len(scale), rows):
+            part, part_scale = quantiles[low : low + rows], scale[low : low + rows]
+            level = correlated_uniforms(
+                (len(part), known.horizon, paths), self.dependence.share, self.dependence.memory, generator
+            )
+            units = at_levels(part, part_scale, self.dependence.tail, level)
+            units = units * (part[..., -1:] > 0)  # closed days
+            result[low : low + rows] = (units.round() if whole else units).transpose(1, 2).numpy()
+        return result
+
+    def _content(self) -> tuple[bytes, dict]:
+        if self.network is None:
+            raise ValueError("the model has no weights to save: call fit first")
+        state = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
+        weights = save_tensors(state)
+        config = {
+            "forecaster": self.name,
+            "params": asdict(self.params),
+            "dependence": asdict(self.dependence),
+            "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        }
+        return weights, config
+
+    def fingerprint(self) -> str:
+        config = self._content()[1]
+        return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+
+    def save(self, folder: str | Path) -> None:
+        """`model.safetensors` and `config.json`, which holds the checksum of the weights and is written last."""
+        weights, config = self._content()
+        write_atomic(Path(folder) / "model.safetensors", weights)
+        write_atomic(Path(folder) / "config.json", json.dumps(config, indent=1).encode())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Transformer":
+        config = read_config(folder)
+        if config["forecaster"] != cls.name:
+            raise ValueError(f"{folder} holds a {config['forecaster']!r}, not a {cls.name!r}")
+        try:
+            weights = (Path(folder) / "model.safetensors").read_bytes()
+            if hashlib.sha256(weights).hexdigest() != config["weights_sha256"]:
+                raise ValueError("model.safetensors does not have the checksum in config.json")
+            model = cls(TransformerParams(**{**config["params"], "pretrained": ""}))
+            model.params.pretrained = config["params"]["pretrained"]
+            model.dependence = Dependence(**config["dependence"])
+            model.network = model._new_network()
+            model.network.load_state_dict(load_tensors(weights))
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+            raise ValueError(f"{folder} holds no usable transformer: {error}") from None
+        return model

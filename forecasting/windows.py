@@ -1,0 +1,141 @@
+"""A panel cut into windows for the sequence model: past patches, future patches, targets, all in scaled units.
+
+Training and prediction take their windows here, so that they cannot differ. Units enter a window from the days
+before its origin only; the days from the origin on give covariates, and targets that the model never sees.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+
+from ..data import Panel
+from .base import Known
+
+PATCH = 7  # days: a weekday keeps its place in the patch
+SCALE_DAYS = 56  # days whose mean is the scale
+CHANNELS = 8  # units, observed, log price ratio, price known, promotion, closed, holiday, day ahead of the origin
+LEAST_OBSERVED = 14  # days an item must have been observed before a training origin
+
+
+@dataclass
+class Batch:
+    """`B` windows of `P` past and `F` future patches."""
+
+    past: torch.Tensor  # (B, P, 7 * CHANNELS)
+    future: torch.Tensor  # (B, F, 7 * CHANNELS)
+    seen: torch.Tensor  # (B, P) bool, patches with an observed day
+    summary: torch.Tensor  # (B, 2): log scale, log days observed
+    scale: torch.Tensor  # (B,) units/day
+    target: torch.Tensor  # (B, 7 * F) asinh(units / scale), NaN = not observed, closed or not there
+    closed: torch.Tensor  # (B, 7 * F) bool
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+
+class Windows:
+    """The arrays of a panel, padded by a context of missing days in front and a horizon behind."""
+
+    def __init__(self, panel: Panel, context: int, horizon: int, planned: bool, known: Known | None = None):
+        """`planned`: price and promotion of the horizon are known in advance; else the last price is held."""
+        self.past_patches, self.future_patches = -(-context // PATCH), -(-horizon // PATCH)
+        self.planned = planned
+        before, behind = PATCH * self.past_patches, PATCH * self.future_patches
+        days = len(panel.dates)
+
+        def pad(past: np.ndarray, future: np.ndarray | None, fill: float) -> torch.Tensor:
+            """(before + D + behind, ...) float32"""
+            array = np.full((before + days + behind, *past.shape[1:]), fill, np.float32)
+            array[before : before + days] = past
+            if future is not None:
+                array[before + days : before + days + len(future)] = future
+            return torch.from_numpy(array)
+
+        self.before, self.days, self.items = before, days, len(panel.items)
+        units = np.where(panel.closed[:, None], np.nan, panel.units)
+        self.units = pad(units, None, np.nan)
+        price = pad(panel.price, known and known.price, np.nan)
+        self.log_price = torch.where(price > 0, price, torch.nan).log()
+        self.last_log_price = _forward_fill(self.log_price)
+        self.promo = pad(panel.promo, known and known.promo, 0.0)
+        self.closed = pad(panel.closed, known and known.closed, 0.0)
+        self.holiday = pad(panel.holiday, known and known.holiday, 0.0)
+        self._set_scale()
+
+    def _set_scale(self) -> None:
+        """Mean of the observed days of the last 56 before each origin, (days + 1, I), with fallbacks.
+
+        No sale in 56 days: the mean of the whole context, at least one unit in it. Never observed: the median
+        scale of the panel's other items on that day.
+        """
+        observed = ~self.units.isnan()
+        total, count = _running(self.units.nan_to_num().double()), _running(observed.double())
+
+        def trailing(table: torch.Tensor, width: int) -> torch.Tensor:
+            end = torch.arange(self.before, self.before + self.days + 1)
+            return table[end] - table[(end - width).clamp(min=0)]
+
+        near = trailing(total, SCALE_DAYS) / trailing(count, SCALE_DAYS)  # 0 / 0 = NaN
+        far = trailing(total, self.before) / trailing(count, self.before)
+        floor = 1.0 / self.before
+        scale = torch.where(near > 0, near, torch.where(far > 0, far, torch.where(far == 0, floor, torch.nan)))
+        usual = scale.nanmedian(dim=1, keepdim=True).values.nan_to_num(nan=1.0)
+        self.scale = torch.where(scale.isnan(), usual, scale).float()
+        self.observed_days = trailing(count, self.before).float()
+
+    def origins(self, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(items, origins) with enough observed days before and a target after, start <= origin < stop."""
+        enough = self.observed_days[start:stop] >= LEAST_OBSERVED
+        origin, item = torch.nonzero(enough, as_tuple=True)
+        return item, origin + start
+
+    def batch(self, item: torch.Tensor, origin: torch.Tensor, target_stop: int | None = None) -> Batch:
+        """The windows of items (B,) at origins (B,); targets from day `target_stop` on are left out."""
+        past_days, future_days = PATCH * self.past_patches, PATCH * self.future_patches
+        day = self.before + origin[:, None] + torch.arange(-past_days, future_days)  # (B, T) in padded arrays
+        column = item[:, None]
+        scale = self.scale[origin, item]
+        units = self.units[day, column]
+        past_z = torch.asinh(units[:, :past_days] / scale[:, None])
+        target = torch.asinh(units[:, past_days:] / scale[:, None])
+        closed = self.closed[day]
+        target = torch.where(closed[:, past_days:] > 0, torch.nan, target)
+        if target_stop is not None:
+            target = torch.where(day[:, past_days:] >= self.before + target_stop, torch.nan, target)
+
+        log_price, promo = self.last_log_price[day, column], self.promo[day, column]
+        price_known = (~self.log_price[day, column].isnan()).float()
+        if not self.planned:
+            log_price[:, past_days:] = log_price[:, past_days - 1 : past_days]
+            promo[:, past_days:] = 0.0
+            price_known[:, past_days:] = 0.0
+        usual = log_price[:, max(0, past_days - SCALE_DAYS) : past_days].nanmean(dim=1, keepdim=True)
+        ratio = (log_price - usual).nan_to_num()
+
+        observed = torch.cat([~past_z.isnan(), torch.zeros_like(target, dtype=torch.bool)], dim=1).float()
+        z = torch.cat([past_z.nan_to_num(), torch.zeros_like(target)], dim=1)
+        ahead = (day - self.before - origin[:, None]).clamp(min=-1).float().add(1.0).div(future_days)
+        channels = [z, observed, ratio, price_known, promo, closed, self.holiday[day], ahead]
+        patches = torch.stack(channels, dim=-1).unflatten(1, (-1, PATCH)).flatten(2)  # (B, P + F, 7 * C)
+        return Batch(
+            past=patches[:, : self.past_patches],
+            future=patches[:, self.past_patches :],
+            seen=observed[:, :past_days].unflatten(1, (-1, PATCH)).any(dim=2),
+            summary=torch.stack([scale.log(), self.observed_days[origin, item].log1p()], dim=1),
+            scale=scale,
+            target=target,
+            closed=closed[:, past_days:] > 0,
+        )
+
+
+def _running(values: torch.Tensor) -> torch.Tensor:
+    """(T + 1, I): sums over the days before each row."""
+    return torch.cat([torch.zeros_like(values[:1]), values.cumsum(dim=0)])
+
+
+def _forward_fill(values: torch.Tensor) -> torch.Tensor:
+    """The last value that is not NaN, day by day."""
+    row = torch.arange(len(values))[:, None].expand(values.shape)
+    last = torch.where(values.isnan(), -1, row).cummax(dim=0).values
+    return torch.where(last < 0, torch.nan, values.gather(0, last.clamp(min=0)))
