@@ -1,5 +1,6 @@
 """What happened: tables in, tables out. Nothing here imports another part of storelab."""
 
+from . import online_retail
 from .panel import PANEL, TRANSACTIONS, Column, Panel, Schema, read
 from .privacy import pseudonymise
 from .synthetic import SyntheticStore, SyntheticStoreParams, generate
@@ -13,6 +14,7 @@ __all__ = [
     "SyntheticStore",
     "SyntheticStoreParams",
     "generate",
+    "online_retail",
     "pseudonymise",
     "read",
 ]

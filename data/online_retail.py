@@ -3,12 +3,13 @@ UK giftware web shop, cleaned with an account of every row, and made into a dail
 
 from collections import defaultdict
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
 from .holidays import bank_holidays
-from .panel import Column, Panel, Schema, read
+from .panel import TRANSACTIONS, Column, Panel, Schema, read, read_csv_text
 
 # The columns as UCI names them; Description is dropped, as nothing here needs it.
 RAW: Schema = (
@@ -20,6 +21,7 @@ RAW: Schema = (
     Column("CustomerID", "customer", nullable=True),
     Column("Country", "text", required=False),
 )
+RAW_NAMES = [*(column.name for column in RAW), "Customer ID"]  # Customer ID: in later UCI files
 RAW_FILES = (
     "online_retail_raw.parquet",
     "Online Retail.xlsx",
@@ -75,14 +77,14 @@ def _find(path: Path, names: tuple[str, ...]) -> Path:
 
 
 def _raw_frame(path: Path) -> pd.DataFrame:
-    if path.suffix.lower() == ".xlsx":
-        frame = _read_xlsx(path)
-    elif path.suffix.lower() == ".csv":
-        frame = _read_csv(path)
-    elif path.suffix.lower() == ".parquet":
-        frame = pd.read_parquet(path)
-    else:
-        raise ValueError(f"{path.name}: unknown file type {path.suffix!r}; expected .xlsx, .csv or .parquet")
+    readers = {".xlsx": _read_xlsx, ".csv": _read_csv, ".parquet": pd.read_parquet}
+    suffix = path.suffix.lower()
+    if suffix not in readers:
+        raise ValueError(f"{path.name}: unknown file type {suffix!r}; expected one of {', '.join(readers)}")
+    try:
+        frame = readers[suffix](path)
+    except (ValueError, KeyError, BadZipFile) as error:
+        raise ValueError(f"{path.name}: not readable as {suffix[1:]}: {error}") from error
     frame = frame.rename(columns={"Customer ID": "CustomerID"})
     if "CustomerID" in frame:
         guest = frame["CustomerID"].isin([-1, "-1"])  # how the raw Parquet writes "no id"
@@ -91,11 +93,10 @@ def _raw_frame(path: Path) -> pd.DataFrame:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    options = {"dtype": str, "keep_default_na": False, "na_values": [""]}
     try:
-        frame = pd.read_csv(path, encoding="utf-8-sig", **options)
+        frame = read_csv_text(path, RAW_NAMES)
     except UnicodeDecodeError:
-        frame = pd.read_csv(path, encoding="latin-1", **options)  # UCI's own: pound signs in Description
+        frame = read_csv_text(path, RAW_NAMES, encoding="latin-1")  # UCI's own: pound signs in Description
     if "InvoiceDate" in frame:
         american = pd.to_datetime(frame["InvoiceDate"], format="%m/%d/%Y %H:%M", errors="coerce")
         frame["InvoiceDate"] = frame["InvoiceDate"].where(american.isna(), american.astype(str))
@@ -110,12 +111,15 @@ def _read_xlsx(path: Path) -> pd.DataFrame:
     sheet = book.worksheets[0]
     rows = sheet.iter_rows(values_only=True)
     header = next(rows, None) or ()
-    keep = [name for name in header if name in {*(column.name for column in RAW), "Customer ID"}]
+    keep = [name for name in header if name in RAW_NAMES]
     places = [header.index(name) for name in keep]
     progress = tqdm(rows, total=sheet.max_row and sheet.max_row - 1, desc=path.name, unit=" rows", leave=False)
     values = [[row[place] for place in places] for row in progress if any(cell is not None for cell in row)]
     book.close()
     return pd.DataFrame(values, columns=keep, dtype=object)
+
+
+COLUMNS = [*(column.name for column in TRANSACTIONS), "cancelled", "bulk"]
 
 
 def clean(raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -150,6 +154,7 @@ def clean(raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     cancelled = _cancelled(table, sale, (reason == 1) & product.to_numpy())
     sales = table[sale].assign(cancelled=cancelled[sale])
     sales["bulk"] = _bulk(sales)
+    sales = sales[[name for name in COLUMNS if name in sales]]
     rows = np.bincount(reason, minlength=len(rules)).tolist()[: len(rules)]
     flags = [
         ("sale cancelled later, line for line", "flagged", int(sales["cancelled"].sum())),
@@ -201,8 +206,9 @@ def _bulk(sales: pd.DataFrame) -> pd.Series:
     The interquartile range counts as at least log 2, for items nearly always sold in one quantity.
     """
     log = np.log(sales["quantity"])
-    quartile = log.groupby(sales["item"]).quantile([0.25, 0.75]).unstack()
-    fence = quartile[0.75] + BULK_FENCE * (quartile[0.75] - quartile[0.25]).clip(lower=np.log(2))
+    per_item = log.groupby(sales["item"])
+    upper = per_item.quantile(0.75)
+    fence = upper + BULK_FENCE * (upper - per_item.quantile(0.25)).clip(lower=np.log(2))
     return (sales["quantity"] >= BULK_UNITS) & (log > sales["item"].map(fence))
 
 

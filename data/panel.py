@@ -100,7 +100,7 @@ def _load(source: str | Path | pd.DataFrame, names: list[str]) -> pd.DataFrame:
         raise ValueError(f"{path.name}: unknown file type {suffix!r}; expected .csv or .parquet")
     try:
         if suffix == ".csv":
-            return _load_csv(path, names)
+            return read_csv_text(path, names)
         import pyarrow.parquet as pq
 
         present = [name for name in pq.read_schema(path).names if name in names]
@@ -109,51 +109,71 @@ def _load(source: str | Path | pd.DataFrame, names: list[str]) -> pd.DataFrame:
         raise ValueError(f"{path.name}: not readable as {suffix[1:]}: {error}") from error
 
 
-def _load_csv(path: Path, names: list[str]) -> pd.DataFrame:
-    # Everything as text, so that items keep leading zeros and an error can show what the file says.
-    text = {"dtype": str, "keep_default_na": False, "na_values": [""], "encoding": "utf-8-sig"}
-    frame = pd.read_csv(path, header=None, skipinitialspace=True, skip_blank_lines=True, **text)
-    header = frame.iloc[0].str.strip()
-    frame = frame.iloc[1:].set_axis(header, axis=1)
-    return frame.loc[:, frame.columns.isin(names)].rename_axis(None, axis=1)
+def read_csv_text(path: Path, names: Sequence[str], encoding: str = "utf-8-sig") -> pd.DataFrame:
+    """The named columns of a CSV file, all as text: items keep leading zeros, errors show what the file says."""
+    # The header is read as a row: a row with more fields is then an error, not a silent index column.
+    frame = pd.read_csv(
+        path,
+        header=None,
+        dtype=str,
+        keep_default_na=False,
+        na_values=[""],
+        encoding=encoding,
+        skipinitialspace=True,
+    )
+    frame = frame.iloc[1:].set_axis(frame.iloc[0].str.strip(), axis=1).rename_axis(None, axis=1)
+    return frame.loc[:, frame.columns.isin(names)]
 
 
 def _checked(values: pd.Series, column: Column, key: bytes | None) -> pd.Series:
-    missing = values.isna()
-    if column.kind in ("text", "customer"):
-        parsed = id_text(values)
-        parsed_missing = missing | (parsed.str.strip() == "")
-        bad = pd.Series(False, index=values.index) if column.nullable else parsed_missing
-    else:
-        parsed = {"number": _numbers, "bool": _booleans}.get(column.kind, _times)(values)
-        null = parsed.isna()
-        bad = null & ~(missing & column.nullable)
-        if column.kind == "number":
-            bad |= np.isinf(parsed)
-            if column.nullable:
-                bad &= ~values.isin(_NULLS)
-            if column.minimum is not None:
-                bad |= parsed < column.minimum
-            if column.above is not None:
-                bad |= parsed <= column.above
-        elif column.kind == "day":
-            bad |= parsed.notna() & (parsed != parsed.dt.normalize())
+    try:
+        parsed = _PARSERS[column.kind](values)
+    except (TypeError, ValueError) as error:  # unhashable objects, years beyond pandas' range
+        raise ValueError(f"column {column.name!r}: {error}; expected {column.expected}") from error
+    null = values.isna()
+    if column.kind in ("text", "customer", "number"):
+        null |= values.isin(_NULLS[column.kind])
+    bad = parsed.isna() & ~(null & column.nullable)
+    if column.kind == "number":
+        bad |= np.isinf(parsed)
+        if column.minimum is not None:
+            bad |= parsed < column.minimum
+        if column.above is not None:
+            bad |= parsed <= column.above
+    elif column.kind == "day":
+        bad |= parsed.notna() & (parsed != parsed.dt.normalize())
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        found = "nothing" if missing.iloc[row] else repr(values.iloc[row])
+        found = "nothing" if pd.isna(values.iloc[row]) else _shown(values.iloc[row])
         raise ValueError(f"column {column.name!r}, row {row + 1}: {found}; expected {column.expected}")
     if column.kind == "customer":
         return pseudonymise(parsed, default_key() if key is None else key)
     return parsed.astype(bool) if column.kind == "bool" else parsed
 
 
-_NULLS = ("NA", "N/A", "NaN", "nan", "null", "NULL", "None")
+def _shown(value: object) -> str:
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
+_NULLS = {
+    "text": ("",),  # an item may well be called NA
+    "customer": ("",),
+    "number": ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"),
+}
+
+
+def _texts(values: pd.Series) -> pd.Series:
+    text = id_text(values)
+    return text.mask(text == "", None)
 
 
 def _numbers(values: pd.Series) -> pd.Series:
     if values.dtype == bool or isinstance(values.dtype, pd.DatetimeTZDtype) or values.dtype.kind in "mM":
         return pd.Series(np.nan, index=values.index)
-    return pd.to_numeric(values, errors="coerce").astype(float)
+    numbers = pd.to_numeric(values, errors="coerce").astype(float)
+    if values.dtype == object:
+        numbers[[isinstance(value, bool) for value in values]] = np.nan
+    return numbers
 
 
 def _booleans(values: pd.Series) -> pd.Series:
@@ -175,6 +195,16 @@ def _times(values: pd.Series) -> pd.Series:
     times = pd.to_datetime(text.where(shaped.astype(bool)), format="ISO8601", errors="coerce")
     table = np.append(times.to_numpy("datetime64[ns]"), np.datetime64("NaT"))
     return pd.Series(table[codes], index=values.index)
+
+
+_PARSERS = {
+    "text": _texts,
+    "customer": _texts,
+    "number": _numbers,
+    "bool": _booleans,
+    "day": _times,
+    "timestamp": _times,
+}
 
 
 def _check_unique(table: pd.DataFrame, names: list[str]) -> None:
@@ -242,14 +272,15 @@ class Panel:
         if table.empty:
             raise ValueError("the table has no rows; expected at least one")
         item, items = pd.factorize(table["item"])
+        day = table["date"].to_numpy("datetime64[D]").astype(np.int64)  # days since 1970
         start, stop = table["date"].min(), table["date"].max()
-        days = (stop - start).days + 1
+        days = int(day.max() - day.min()) + 1
         if days * len(items) > MAX_CELLS:
             raise ValueError(
                 f"column 'date': runs from {start.date()} to {stop.date()}, which for {len(items)} items "
                 f"makes {days * len(items)} cells; expected at most {MAX_CELLS}"
             )
-        day = (table["date"] - start).dt.days.to_numpy()
+        day -= day.min()
         wide = {}
         for name, empty in (("units", np.nan), ("price", np.nan), ("promo", False)):
             wide[name] = np.full((days, len(items)), empty)
@@ -331,7 +362,7 @@ def _one_value(table: pd.DataFrame, name: str, group: np.ndarray, size: int, emp
     if len(differs):
         row = int(differs[0])
         raise ValueError(
-            f"column {name!r}, row {row + 1}: {column[row]!r}, but another row of the same "
-            f"{'item' if name == 'category' else 'date'} has {values[group[row]]!r}; expected one value for all"
+            f"column {name!r}, row {row + 1}: {_shown(column[row])}, but another row of the same "
+            f"{'item' if name == 'category' else 'date'} has {_shown(values[group[row]])}; expected one value for all"
         )
     return values

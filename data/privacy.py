@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from functools import cache
 
@@ -35,15 +36,20 @@ def default_key() -> bytes:
 def pseudonymise(ids: pd.Series, key: bytes) -> pd.Series:
     """Replace each id by the first 16 hex digits of HMAC-SHA256 (RFC 2104) of its text under `key`.
 
-    Equal ids give equal pseudonyms under one key, whether they come as 17850, 17850.0 or "17850";
-    nulls stay null. Returns a Series of str or None with the same index and name.
+    Equal ids give equal pseudonyms under one key, whether they come as 17850, 17850.0, "17850" or
+    "17850.0" (a CSV file of integers with gaps); nulls stay null.
+    Returns a Series of str or None with the same index and name.
     """
     if not isinstance(key, bytes) or len(key) < 16:
         raise ValueError(f"key is {type(key).__name__} of {len(key)}; expected at least 16 bytes")
     codes, unique = pd.factorize(id_text(ids))
-    names = [hmac.digest(key, text.encode(), hashlib.sha256).hex()[:HEX_DIGITS] for text in unique]
+    names = [_digest(key, re.sub(r"^(\d+)\.0$", r"\1", text)) for text in unique]
     hashed = np.array([*names, None], dtype=object)[codes]  # code -1 (null) takes the last entry
     return pd.Series(hashed, index=ids.index, name=ids.name)
+
+
+def _digest(key: bytes, text: str) -> str:
+    return hmac.digest(key, text.encode(), hashlib.sha256).hex()[:HEX_DIGITS]
 
 
 def id_text(ids: pd.Series) -> pd.Series:

@@ -1,13 +1,17 @@
 """A synthetic store: catalogue, daily demand, customers and orders, all drawn from one seed (docs/data.md)."""
 
 import math
-from dataclasses import dataclass, fields
+import re
+from dataclasses import Field, dataclass, fields
 
 import numpy as np
 import pandas as pd
 
 from .holidays import bank_holidays
 from .panel import Panel
+
+MAX_CELLS = 20_000_000  # items x days
+MAX_UNITS = 20_000_000  # units in the whole history: orders are cut from single units
 
 
 @dataclass
@@ -23,8 +27,8 @@ class SyntheticStoreParams:
     intermittent_share: float = 0.2  # share of items, from the tail, that sell in rare lumps
     new_share: float = 0.1  # share of items launched in the middle half of the history
     ramp_days: float = 30.0  # days until a new item reaches its full rate, linear
-    weekday_amplitude: float = 0.25  # of the mean rate, standard deviation of the seven factors
-    yearly_amplitude: float = 0.3  # of the mean rate, amplitude of the yearly wave
+    weekday_amplitude: float = 0.25  # standard deviation of the log of a category's seven factors
+    yearly_amplitude: float = 0.3  # amplitude of the log of the yearly wave
     level_sd: float = 0.15  # stationary sd of a category's log level, an AR(1) process
     level_days: float = 30.0  # days after which the log level's autocorrelation is 1/e
     holiday_lift: float = 1.2  # factor on bank holidays
@@ -33,7 +37,7 @@ class SyntheticStoreParams:
     promo_lift: float = 1.15  # factor of being displayed, beside the price effect
     discount: tuple[float, float] = (0.1, 0.4)  # share of the list price taken off, lowest and highest
     elasticity: tuple[float, float] = (1.2, 3.0)  # demand ~ price^-elasticity, lowest and highest
-    dispersion: tuple[float, float] = (3.0, 30.0)  # NB size r of regular items, lowest and highest
+    dispersion: tuple[float, float] = (1.0, 30.0)  # NB size r of regular items, lowest and highest
     lumpy_dispersion: tuple[float, float] = (0.1, 0.4)  # NB size r of intermittent items
     median_price: float = 12.0  # money/unit, list prices are log-normal around it
     margin: tuple[float, float] = (0.3, 0.6)  # (price - cost) / price at list price, lowest and highest
@@ -42,27 +46,73 @@ class SyntheticStoreParams:
     lines_per_order: float = 3.0  # lines, mean of an order
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            _check(f.name, getattr(self, f.name))
-        for name in ("discount", "margin"):
-            if getattr(self, name)[1] >= 1:
-                raise ValueError(f"{name}: {getattr(self, name)}; expected both below 1")
-        if self.intermittent_share > 1 or self.new_share > 1:
-            raise ValueError("intermittent_share, new_share: expected at most 1")
+        for field in fields(self):
+            if field.name != "start":
+                setattr(self, field.name, _checked(field, getattr(self, field.name)))
+        if not isinstance(self.start, str) or not re.fullmatch(r"(19|20|21)\d\d-\d\d-\d\d", self.start):
+            raise ValueError(f"start: {self.start!r}; expected a day YYYY-MM-DD between 1900 and 2199")
+        try:
+            pd.Timestamp(self.start)
+        except ValueError:
+            raise ValueError(f"start: {self.start!r}; expected a day that exists") from None
+        if self.items * self.days > MAX_CELLS:
+            raise ValueError(f"items x days: {self.items} x {self.days}; expected at most {MAX_CELLS} cells")
 
 
-_WHOLE = {"items": 1, "days": 1, "seed": 0, "categories": 1, "customers": 1, "promo_days": 1}  # smallest value
-_AT_LEAST_ZERO = {"intermittent_share", "new_share", "weekday_amplitude", "yearly_amplitude", "level_sd"}
+_BOUNDS = {  # lowest and highest value allowed; of both values where a field is a pair
+    "items": (1, 100_000),
+    "days": (1, 20_000),
+    "seed": (0, 2**63 - 1),
+    "categories": (1, 10_000),
+    "customers": (1, 10_000_000),
+    "top_rate": (1e-6, 1e6),
+    "zipf_exponent": (0, 5),
+    "intermittent_share": (0, 1),
+    "new_share": (0, 1),
+    "ramp_days": (1, 10_000),
+    "weekday_amplitude": (0, 1),
+    "yearly_amplitude": (0, 2),
+    "level_sd": (0, 1),
+    "level_days": (0.1, 10_000),
+    "holiday_lift": (0, 10),
+    "promo_gap": (1, 1e6),
+    "promo_days": (1, 365),
+    "promo_lift": (0, 10),
+    "discount": (0.01, 0.9),
+    "elasticity": (0, 10),
+    "dispersion": (0.01, 1e6),
+    "lumpy_dispersion": (0.01, 1e6),
+    "median_price": (0.1, 1e6),
+    "margin": (0, 0.95),
+    "lead_time": (0, 365),
+    "units_per_line": (1, 1e6),
+    "lines_per_order": (1, 1e6),
+}
 
 
-def _check(name: str, value: object) -> None:
-    pass
+def _checked(field: Field, value: object) -> object:
+    """The value of a field of SyntheticStoreParams, or a ValueError; a list (from YAML) becomes a pair."""
+    low, high = _BOUNDS[field.name]
+    pair = isinstance(field.default, tuple)
+    kind = type(field.default[0] if pair else field.default)
+    number = (int, np.integer) if kind is int else (int, float, np.integer, np.floating)
+    values = tuple(value) if pair and isinstance(value, tuple | list) else (value,)
+    good = len(values) == (2 if pair else 1)
+    good = good and all(isinstance(v, number) and not isinstance(v, bool) and low <= v <= high for v in values)
+    if not good or values[0] > values[-1]:
+        noun = "whole number" if kind is int else "number"
+        what = f"a pair (lowest, highest) of {noun}s" if pair else f"a {noun}"
+        raise ValueError(f"{field.name}: {value!r}; expected {what} from {low} to {high}")
+    values = tuple(kind(v) for v in values)
+    return values if pair else values[0]
 
 
 @dataclass(eq=False)
 class SyntheticStore:
     params: SyntheticStoreParams
-    catalogue: pd.DataFrame  # a row per item: item, category, price, cost, lead_time, launch, demand_class
+    catalogue: pd.DataFrame  # a row per item, columns below
+    # item, category, price and cost (money/unit), lead_time (days), launch (index of the first day on sale),
+    # elasticity (demand ~ price^-elasticity), demand_class (see `demand_class`)
     panel: Panel
     rate: np.ndarray  # (D, I) float64, mean units/day; 0 before launch and on closed days
     dispersion: np.ndarray  # (I,) negative-binomial size r: variance = rate + rate^2 / r
@@ -73,7 +123,7 @@ class SyntheticStore:
 def generate(params: SyntheticStoreParams) -> SyntheticStore:
     """Draw the store. The same parameters give the same store."""
     # One stream per part: a change in how orders are drawn leaves the demand as it was.
-    streams = [np.random.default_rng([params.seed, part]) for part in range(4)]
+    streams = [np.random.default_rng([params.seed, part]) for part in range(5)]
     dates = pd.date_range(params.start, periods=params.days, freq="D")
     catalogue = _catalogue(params, streams[0])
     closed = ((dates.month == 12) & (dates.day == 25)) | ((dates.month == 1) & (dates.day == 1))
@@ -85,7 +135,12 @@ def generate(params: SyntheticStoreParams) -> SyntheticStore:
     rate *= launched
     size = catalogue.pop("dispersion").to_numpy()
     catalogue["demand_class"] = demand_class(catalogue.pop("base_rate").to_numpy(), size)
-    units = streams[2].negative_binomial(size, size / (size + rate)).astype(float)
+    if rate.sum() > MAX_UNITS:
+        raise ValueError(
+            f"top_rate, zipf_exponent, items, days: these make {rate.sum():.3g} units; "
+            f"expected at most {MAX_UNITS} (discount x elasticity multiplies them, too)"
+        )
+    units = streams[3].negative_binomial(size, size / (size + rate)).astype(float)
     panel = Panel(
         items=catalogue["item"].tolist(),
         dates=dates,
@@ -96,8 +151,7 @@ def generate(params: SyntheticStoreParams) -> SyntheticStore:
         holiday=holiday,
         category=catalogue["category"].tolist(),
     )
-    catalogue = catalogue.drop(columns="elasticity")
-    customers, orders = _orders(params, panel, streams[3])
+    customers, orders = _orders(params, panel, streams[4])
     return SyntheticStore(params, catalogue, panel, rate, size, customers, orders)
 
 
@@ -105,14 +159,16 @@ def _catalogue(params: SyntheticStoreParams, rng: np.random.Generator) -> pd.Dat
     count = params.items
     rank = np.arange(1, count + 1)
     lumpy = rank > count - round(params.intermittent_share * count)
-    price = np.round(params.median_price * np.exp(rng.normal(0.0, 0.6, count)), 2).clip(0.5)
+    category = rng.integers(0, params.categories, count)
+    spread = rng.normal(0.0, 0.4, params.categories)[category] + rng.normal(0.0, 0.4, count)
+    price = np.round(params.median_price * np.exp(spread), 2).clip(0.01)
     launch = np.zeros(count, dtype=int)
     new = rng.permutation(count)[: round(params.new_share * count)]
     launch[new] = rng.integers(params.days // 4, max(3 * params.days // 4, params.days // 4 + 1), len(new))
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "item": [f"I{number:05d}" for number in rank],
-            "category": [f"category-{number}" for number in rng.integers(0, params.categories, count)],
+            "category": [f"category-{number}" for number in category],
             "price": price,
             "cost": np.round(price * (1.0 - rng.uniform(*params.margin, count)), 2),
             "lead_time": rng.integers(params.lead_time[0], params.lead_time[1] + 1, count),
@@ -124,7 +180,6 @@ def _catalogue(params: SyntheticStoreParams, rng: np.random.Generator) -> pd.Dat
             ),
         }
     )
-    return frame
 
 
 def _log_uniform(rng: np.random.Generator, bounds: tuple[float, float], size: int) -> np.ndarray:
@@ -146,7 +201,7 @@ def _prices(
         left = np.where(begins, params.promo_days, np.maximum(left - 1, 0))
         current = np.where(begins, depth[day], current)
         discount[day] = current * (left > 0)
-    price = np.round(catalogue["price"].to_numpy() * (1.0 - discount), 2)
+    price = np.round(catalogue["price"].to_numpy() * (1.0 - discount), 2).clip(0.01)
     return price, discount > 0
 
 
@@ -162,9 +217,10 @@ def _rates(
     names, category = np.unique(catalogue["category"], return_inverse=True)
     weekday = np.exp(rng.normal(0.0, params.weekday_amplitude, (7, len(names))))
     weekday /= weekday.mean(axis=0)
-    phase = rng.uniform(0.0, 2 * np.pi, len(names))
-    angle = 2 * np.pi * dates.dayofyear.to_numpy()[:, None] / 365.25
-    yearly = np.exp(params.yearly_amplitude * np.cos(angle - phase))
+    peak = rng.normal(345.0, 45.0, len(names))  # day of year: most categories peak before Christmas
+    angle = 2 * np.pi * (dates.dayofyear.to_numpy()[:, None] - peak) / 365.25
+    # exp(a cos x) has mean I0(a) over a period.
+    yearly = np.exp(params.yearly_amplitude * np.cos(angle)) / np.i0(params.yearly_amplitude)
     level = _levels(params, len(names), rng)
     by_category = weekday[dates.dayofweek] * yearly * level
     age = np.arange(params.days)[:, None] - catalogue["launch"].to_numpy()
@@ -223,7 +279,7 @@ def _orders(params: SyntheticStoreParams, panel: Panel, rng: np.random.Generator
     time = panel.dates.to_numpy()[order_day] + seconds
     orders = pd.DataFrame(
         {
-            "invoice": np.char.add("O", np.char.zfill(np.arange(count).astype(str), 8)).astype(object)[line_order],
+            "invoice": np.array([f"O{number:08d}" for number in range(count)], dtype=object)[line_order],
             "item": np.array(panel.items, dtype=object)[line_item],
             "customer": customers["customer"].to_numpy()[buyer][line_order],
             "timestamp": time[line_order],

@@ -3,6 +3,7 @@
 from .adapters import StoreEnv, StoreVectorEnv
 from .demand import Days, DemandParams, DemandSource, HistoryDemand, PathDemand, RateDemand, TableDemand
 from .inventory import Inventory, InventoryParams
+from .rollout import Policy, rollout
 from .tasks import TASKS, Task
 
 __all__ = [
@@ -13,10 +14,12 @@ __all__ = [
     "Inventory",
     "InventoryParams",
     "PathDemand",
+    "Policy",
     "RateDemand",
     "StoreEnv",
     "StoreVectorEnv",
     "TASKS",
     "TableDemand",
     "Task",
+    "rollout",
 ]

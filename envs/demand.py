@@ -6,7 +6,8 @@ environments know no other way in, so a forecaster, a recorded history or a simu
 
 import math
 from dataclasses import dataclass, field
-from typing import Protocol
+from itertools import islice
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -40,9 +41,9 @@ class DemandParams:
     """
 
     kind: str = "poisson"  # poisson | negative_binomial | geometric | normal
-    mean: object = 5.0  # units per period
-    std: object = 2.0  # units per period; normal only (rounded to integers, truncated at 0)
-    dispersion: object = 2.0  # negative binomial only: variance = mean + mean^2 / dispersion
+    mean: Any = 5.0  # units per period
+    std: Any = 2.0  # units per period; normal only (rounded to integers, truncated at 0)
+    dispersion: Any = 2.0  # negative binomial only: variance = mean + mean^2 / dispersion
 
     def __post_init__(self):
         check_choice("demand.kind", self.kind, ("poisson", "negative_binomial", "geometric", "normal"))
@@ -107,19 +108,25 @@ class TableDemand:
     def draw(self, keys: np.ndarray, periods: int) -> dict[str, np.ndarray]:
         """See `DemandSource.draw`."""
         count = periods * self.items
-        bits = np.empty((len(keys), count), dtype=np.uint32)
-        for row, rng in zip(bits, streams(keys, DEMAND), strict=True):
-            row[:] = rng.bit_generator.random_raw((count + 1) // 2).view(np.uint32)[:count]
-        bits = bits.reshape(-1, self.items)
+        demand = np.empty((len(keys), count), dtype=np.float32)
+        rows = max(1, 2**15 // count)  # so many at a time stay in the cache
+        rngs = streams(keys, DEMAND)
+        for start in range(0, len(keys), rows):
+            part = demand[start : start + rows]
+            raw = [rng.bit_generator.random_raw((count + 1) // 2).view(np.uint32)[:count] for rng in islice(rngs, rows)]
+            self._look_up(np.concatenate(raw).reshape(-1, self.items), part.reshape(-1, self.items))
+        return {"demand": demand.reshape(len(keys), periods, self.items)}
+
+    def _look_up(self, bits: np.ndarray, out: np.ndarray) -> None:
         cell = bits >> np.uint32(self._shift)
-        if self._first[-2]:  # more than one table
+        if len(self._first) > 2:  # more than one table
             cell += (self._table << (32 - self._shift)).astype(np.uint32)
         units = self._guide.take(cell)
         row, item = np.divmod(np.flatnonzero(units < 0), self.items)
         table = self._table[item]
         found = np.searchsorted(self._steps, bits[row, item].astype(np.int64) + (table << 32), side="right")
         units[row, item] = found - self._first[table]
-        return {"demand": units.reshape(len(keys), periods, self.items).astype(np.float32)}
+        out[:] = units
 
 
 @dataclass

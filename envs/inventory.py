@@ -8,6 +8,7 @@ serve the demand of period t + L (the convention of Zipkin 2008, Operations Rese
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -27,22 +28,22 @@ class InventoryParams:
     horizon: int = 200  # periods in an episode
     continuing: bool = True  # the horizon cuts an endless problem (truncated), or it ends a season (terminated)
     demand: DemandParams = field(default_factory=DemandParams)
-    lead_time: object = 1  # periods, per item
+    lead_time: Any = 1  # periods, per item
     lead_time_pmf: list[float] = field(default_factory=list)  # P(1), P(2), ... if random; see `Inventory`
     backorder_share: float = 0.0  # share of unmet demand that waits; the rest is lost
-    price: object = 0.0  # money per unit sold, per item; a source that tells prices overrides it
-    purchase_cost: object = 0.0  # money per unit ordered, per item
-    fixed_cost: object = 0.0  # money per order placed, per item
-    holding_cost: object = 1.0  # money per unit on hand at the end of a period, per item
-    lost_sale_cost: object = 0.0  # money per unit of demand lost, per item
-    backorder_cost: object = 0.0  # money per unit waiting at the end of a period, per item
-    salvage_value: object = 0.0  # money per unit on hand or on order when a season ends, per item
-    initial_stock: object = 0.0  # units on hand at the start, per item
-    volume: object = 1.0  # storage volume per unit, per item
+    price: Any = 0.0  # money per unit sold, per item; a source that tells prices overrides it
+    purchase_cost: Any = 0.0  # money per unit ordered, per item
+    fixed_cost: Any = 0.0  # money per order placed, per item
+    holding_cost: Any = 1.0  # money per unit on hand at the end of a period, per item
+    lost_sale_cost: Any = 0.0  # money per unit of demand lost, per item
+    backorder_cost: Any = 0.0  # money per unit waiting at the end of a period, per item
+    salvage_value: Any = 0.0  # money per unit on hand or on order when a season ends, per item
+    initial_stock: Any = 0.0  # units on hand at the start, per item
+    volume: Any = 1.0  # storage volume per unit, per item
     capacity: float = math.inf  # storage volume of the warehouse, shared by all items
     budget: float = math.inf  # money for purchases per period, shared by all items
     lot_size: float = 1.0  # orders are rounded to multiples of it, units; 0: divisible goods
-    max_order: object = 20.0  # units per order, per item
+    max_order: Any = 20.0  # units per order, per item
     action: str = "continuous"  # continuous | multi_discrete | base_stock
     forecast: str = "none"  # none | model | oracle: which quantiles of the coming demand are observed
     quantiles: list[float] = field(default_factory=lambda: [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98])
@@ -109,6 +110,7 @@ class Flow:
     overflow: np.ndarray | None  # asked for, but over the capacity or the budget; None without such limits
     received: np.ndarray
     sales: np.ndarray
+    unmet: np.ndarray  # demand of this period that stock did not serve: it is lost or waits
     lost: np.ndarray | None  # None where all unmet demand waits
     on_hand: np.ndarray  # left at the end of the period, before the next one's receipts
     backlog: np.ndarray | None
@@ -155,7 +157,9 @@ class Inventory:
 
         self._zero, self._one, self._half = constant(0.0), constant(1.0), constant(0.5)
         self._lot = constant(params.lot_size)
-        self._max_order = constant(params.per_item("max_order"))
+        most = params.per_item("max_order")
+        self._most = np.floor(most / params.lot_size + 1e-9) * params.lot_size if params.lot_size else most
+        self._max_order = constant(self._most)
         self._weights = {
             name: constant(params.per_item(name))
             for name in ("price", "purchase_cost", "fixed_cost", "holding_cost", "lost_sale_cost", "backorder_cost")
@@ -188,12 +192,11 @@ class Inventory:
         size = {name: math.prod(shape) for name, shape in self.layout.items()}
         low = np.concatenate([np.full(n, -np.inf if name == "calendar" else 0) for name, n in size.items()])
         self.observation_space = spaces.Box(low.astype(np.float32), np.float32(np.inf), dtype=np.float32)
-        most = p.per_item("max_order")
         if p.action == "multi_discrete":
-            self.action_space = spaces.MultiDiscrete(np.floor(most / p.lot_size + 1e-9).astype(int) + 1)
+            self.action_space = spaces.MultiDiscrete(np.round(self._most / p.lot_size).astype(int) + 1)
             self.action_low, self.action_high = np.zeros(items), self.action_space.nvec - 1.0
         else:
-            high = most * (self.max_lead + 1) if p.action == "base_stock" else most
+            high = self._most * (self.max_lead + 1) if p.action == "base_stock" else self._most
             self.action_space = spaces.Box(np.float32(0), high.astype(np.float32), dtype=np.float32)
             self.action_low, self.action_high = np.zeros(items), self.action_space.high.astype(float)
 
@@ -263,8 +266,6 @@ class Inventory:
             order = xp.minimum(xp.maximum(action - self.position(state), self._zero), self._max_order)
         if p.lot_size:
             order = xp.floor(order / self._lot + self._half) * self._lot
-            if p.lot_size != 1:  # rounding must not exceed the largest order
-                order = xp.where(order > self._max_order, order - self._lot, order)
         return order
 
     def _limit(self, state: State, order):
@@ -311,22 +312,22 @@ class Inventory:
         on_hand = state.on_hand if now is None else state.on_hand + now
         if share == 0:
             sales = xp.minimum(on_hand, demand)
-            lost, backlog = demand - sales, None
-        elif share == 1:
-            need = state.backlog + demand
-            sales = xp.minimum(on_hand, need)
-            lost, backlog = None, need - sales
+            unmet = lost = demand - sales
+            backlog = None
         else:
             sales = xp.minimum(on_hand, state.backlog + demand)
-            served = xp.minimum(state.backlog, sales)
-            unmet = demand - (sales - served)
-            waits = unmet * share
-            if "patience" in shock:
-                waits = xp.floor(waits + shock["patience"])
-            lost, backlog = unmet - waits, state.backlog - served + waits
+            served = xp.minimum(state.backlog, sales)  # those who waited come first
+            unmet = waits = demand - (sales - served)
+            lost = None
+            if share < 1:
+                waits = unmet * share
+                if "patience" in shock:
+                    waits = xp.floor(waits + shock["patience"])
+                lost = unmet - waits
+            backlog = state.backlog - served + waits
         left = on_hand - sales
         received = arrived if now is None else now + arrived
-        flow = Flow(shock.get("price"), demand, order, overflow, received, sales, lost, left, backlog)
+        flow = Flow(shock.get("price"), demand, order, overflow, received, sales, unmet, lost, left, backlog)
         return State(left + arrived, pipeline, backlog), flow
 
     # -- money and observation --------------------------------------------------------------------------------------
@@ -339,23 +340,28 @@ class Inventory:
             return units.sum(axis=1)
         return self.xp.einsum("ni,i->n" if weight.ndim == 1 else "ni,ni->n", units, weight)
 
+    def _terms(self, flow: Flow):
+        """Yield the name, the quantity and the money per unit of each term, arrays (num_envs, items) and (items,)."""
+        w = self._weights
+        if flow.price is not None or "price" in w:
+            yield "revenue", flow.sales, w["price"] if flow.price is None else flow.price
+        if "purchase_cost" in w:
+            yield "purchase_cost", flow.ordered, w["purchase_cost"]
+        if "fixed_cost" in w:
+            yield "fixed_cost", self.xp.where(flow.ordered > self._zero, self._one, self._zero), w["fixed_cost"]
+        yield "holding_cost", flow.on_hand, w["holding_cost"]
+        if "lost_sale_cost" in w and flow.lost is not None:
+            yield "lost_sale_cost", flow.lost, w["lost_sale_cost"]
+        if "backorder_cost" in w and flow.backlog is not None:
+            yield "backorder_cost", flow.backlog, w["backorder_cost"]
+
     def money(self, flow: Flow) -> dict:
         """Return the period's money by name, each (num_envs,): `revenue` and the costs, all of them positive."""
-        w, terms = self._weights, {}
-        if flow.price is not None or "price" in w:
-            terms["revenue"] = self.total(flow.sales, w["price"] if flow.price is None else flow.price)
-        if "purchase_cost" in w:
-            terms["purchase_cost"] = self.total(flow.ordered, w["purchase_cost"])
-        if "fixed_cost" in w:
-            terms["fixed_cost"] = self.total(
-                self.xp.where(flow.ordered > self._zero, self._one, self._zero), w["fixed_cost"]
-            )
-        terms["holding_cost"] = self.total(flow.on_hand, w["holding_cost"])
-        if "lost_sale_cost" in w and flow.lost is not None:
-            terms["lost_sale_cost"] = self.total(flow.lost, w["lost_sale_cost"])
-        if "backorder_cost" in w and flow.backlog is not None:
-            terms["backorder_cost"] = self.total(flow.backlog, w["backorder_cost"])
-        return terms
+        return {name: self.total(units, rate) for name, units, rate in self._terms(flow)}
+
+    def item_profit(self, flow: Flow):
+        """Return each item's profit of the period (num_envs, items): `reward` before the sum over items and salvage."""
+        return sum(units * rate if name == "revenue" else -units * rate for name, units, rate in self._terms(flow))
 
     def reward(self, terms: dict):
         """Return the profit (num_envs,): revenue and salvage less the costs."""
@@ -367,7 +373,7 @@ class Inventory:
 
     def info(self, flow: Flow, terms: dict) -> dict:
         """Return what a period's `info` tells, each (num_envs,): the money of `terms`, and units over all items."""
-        units = {"demand": flow.demand, "sales": flow.sales, "lost_sales": flow.lost, "backlog": flow.backlog}
+        units = {"demand": flow.demand, "sales": flow.sales, "unmet": flow.unmet, "backlog": flow.backlog}
         units |= {"ordered": flow.ordered, "received": flow.received, "on_hand": flow.on_hand}
         units["overflow"] = flow.overflow
         return terms | {name: self.total(value) for name, value in units.items() if value is not None}

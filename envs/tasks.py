@@ -22,7 +22,20 @@ class Task:
     train: DemandSource | None = None  # None: `params.demand`
     test: DemandSource | None = None  # held out; None: `params.demand` on other seeds
     demand: str = "observed"  # observed: forecasts see true demand, also what was not served | censored
-    warmup: int = 0  # periods at the start that an average cost leaves out
+    warmup: int = 0  # periods at the start that an average per period leaves out
+    hindsight: Callable[[Inventory, dict], np.ndarray] | None = None  # bound (n,), money per episode
+
+    @property
+    def objective(self) -> str:
+        """Return `profit` where there is revenue, else `cost`: what the tables report, in money."""
+        sources = (self.train, self.test)
+        earns = np.any(self.params.price) or any("price" in source.known for source in sources if source)
+        return "profit" if earns else "cost"
+
+    @property
+    def unit(self) -> str:
+        """Return the unit of the tables' values."""
+        return "money per period" if self.params.continuing else "money per episode"
 
     def model(self, split: str = "train", **kwargs) -> Inventory:
         """Return the model on the demand of a split, `train` or `test`."""
@@ -44,9 +57,10 @@ def override(params: InventoryParams, changes: dict) -> InventoryParams:
         allowed = {f.name: getattr(params.demand, f.name) for f in fields(DemandParams)}
         for name in demand:
             if name not in allowed:
-                raise ValueError(f"demand.{name}: {demand[name]!r} is not allowed, expected one of {', '.join(allowed)}")
+                known = ", ".join(allowed)
+                raise ValueError(f"demand.{name}: {demand[name]!r} is not allowed, expected one of {known}")
         changes = changes | {"demand": DemandParams(**(allowed | demand))}
-    return InventoryParams(**(known | changes))
+    return InventoryParams(**({f.name: getattr(params, f.name) for f in fields(params)} | changes))
 
 
 def _one_item(task: str, params: InventoryParams, **needs) -> None:

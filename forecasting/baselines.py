@@ -65,6 +65,8 @@ class SeasonalNaive(_Baseline):
     def _point(self, units: np.ndarray, horizon: int) -> np.ndarray:
         """(H, I): the last observed value of the same phase, 0 where there is none."""
         season = self.params.season
+        if len(units) < 2 * season:
+            raise ValueError(f"history has {len(units)} days: a season of {season} days needs at least {2 * season}")
         weeks = len(units) // season
         phases = units[len(units) - weeks * season :].reshape(weeks, season, -1)
         latest = np.zeros(phases.shape[1:])
@@ -75,11 +77,12 @@ class SeasonalNaive(_Baseline):
     def predict_quantiles(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
         levels = check_inputs(history, known, levels)
         units, season = history.units, self.params.season
+        point = self._point(units, known.horizon).T
         spread = _nanquantile(units[season:] - units[:-season], levels)  # (I, Q)
         spread[:, np.isclose(levels, 0.5)] = 0.0
         order = np.argsort(np.argsort(levels))
         spread = np.sort(spread, axis=1)[:, order]
-        return np.maximum(0.0, self._point(units, known.horizon).T[:, :, None] + spread[:, None, :])
+        return np.maximum(0.0, point[:, :, None] + spread[:, None, :])
 
     def predict_mean(self, history: Panel, known: Known) -> np.ndarray:
         check_inputs(history, known)
@@ -88,6 +91,7 @@ class SeasonalNaive(_Baseline):
     def sample_paths(self, history: Panel, known: Known, paths: int, seed: int) -> np.ndarray:
         check_inputs(history, known)
         units, season, horizon = history.units, self.params.season, known.horizon
+        point = self._point(units, horizon).T
         days, items = units.shape
         # Pseudo-origins that leave a season before them and a horizon after them; for a history shorter than that,
         # the errors are repeated season by season.
@@ -97,7 +101,7 @@ class SeasonalNaive(_Baseline):
         item = np.arange(items)[:, None, None]
         errors = units[start + step, item] - units[start - season + step % season, item]  # (I, paths, <=H)
         errors = np.nan_to_num(errors)[:, :, np.arange(horizon) % len(step)]
-        return np.maximum(0.0, self._point(units, horizon).T[:, None, :] + errors).astype(np.float32)
+        return np.maximum(0.0, point[:, None, :] + errors).astype(np.float32)
 
 
 class MovingAverage(_Baseline):
@@ -145,9 +149,11 @@ class MovingAverage(_Baseline):
         recent, factor, mean = self._recent(history.units)
         days, items = recent.shape
         blocks = -(-known.horizon // 7)
-        start = np.random.default_rng(seed).integers(days, size=(items, paths, blocks, 1))
+        rng = np.random.default_rng(seed)
+        start = rng.integers(days, size=(items, paths, blocks, 1))
         day = ((start + np.arange(7)) % days).reshape(items, paths, -1)[:, :, : known.horizon]  # circular
         drawn = recent[day, np.arange(items)[:, None, None]] * factor[:, None, None]
         drawn = np.where(np.isnan(drawn), mean[:, None, None], drawn)
-        drawn = np.where(_whole(recent)[:, None, None], np.rint(drawn), drawn)
-        return drawn.astype(np.float32)
+        # Rounded up or down at random: a fixed rule would turn 1 unit times a factor of .4 into no demand at all.
+        whole = np.floor(drawn + rng.random(drawn.shape))
+        return np.where(_whole(recent)[:, None, None], whole, drawn).astype(np.float32)

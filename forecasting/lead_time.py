@@ -33,7 +33,13 @@ def rolling_lead_time_quantiles(
     """
     days, lead_time = np.asarray(days), np.asarray(lead_time)
     levels = np.asarray(levels, float)
-    if days.ndim != 1 or days.dtype.kind not in "iu" or not days.size or days.min() < 1 or days.max() > len(panel.dates):
+    if (
+        days.ndim != 1
+        or days.dtype.kind not in "iu"
+        or not days.size
+        or days.min() < 1
+        or days.max() > len(panel.dates)
+    ):
         raise ValueError(f"days must be day numbers from 1 to {len(panel.dates)}, one or more")
     if lead_time.shape != (len(panel.items),) or lead_time.dtype.kind not in "iu" or lead_time.min() < 0:
         raise ValueError(f"lead_time must be {len(panel.items)} whole numbers >= 0, one per item")

@@ -9,7 +9,6 @@ from .distribution import LEVELS
 from .windows import CHANNELS, PATCH, Batch
 
 
-
 class _Residual(nn.Module):
     """A hidden layer beside a linear one, as in Chronos-Bolt's patch embeddings (Ansari et al. 2024)."""
 

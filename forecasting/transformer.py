@@ -45,7 +45,7 @@ class TransformerParams:
     learning_rate: float = 1e-3  # of fit
     steps: int = 2000  # of fit, at most
     fine_tune_learning_rate: float = 3e-4
-    fine_tune_steps: int = 600  # at most
+    fine_tune_steps: int = 600  # at most; 0: the pre-trained weights as they are (zero-shot)
     weight_decay: float = 0.01
     batch_size: int = 128  # windows
     validation: int = 28  # last days of the panel, kept for early stopping
@@ -62,8 +62,8 @@ class TransformerParams:
                 setattr(self, field.name, value)
             if type(value) is not kind:
                 raise ValueError(f"{field.name} is {value!r}: allowed is a {kind.__name__}")
-            least = {int: 0 if field.name == "seed" else 1}.get(kind)
-            if least is not None and value < least:
+            least = 0 if field.name in ("seed", "fine_tune_steps") else 1
+            if kind is int and value < least:
                 raise ValueError(f"{field.name} is {value}: allowed are whole numbers >= {least}")
             if kind is float and not 0 <= value <= 1:
                 raise ValueError(f"{field.name} is {value}: allowed are numbers from 0 to 1")
@@ -78,6 +78,11 @@ class TransformerParams:
             torch.device("cpu" if self.device == "auto" else self.device)
         except RuntimeError:
             raise ValueError(f"device is {self.device!r}: allowed are auto, cpu, cuda, cuda:0, ...") from None
+
+
+def _whole_units(history: Panel) -> bool:
+    """Whole units so far: then a quantile is a whole number too, and paths are made of whole numbers."""
+    return not (history.units[~np.isnan(history.units)] % 1).any()
 
 
 class Transformer(Forecaster):
@@ -124,18 +129,22 @@ class Transformer(Forecaster):
 
     def fit(self, panel: Panel) -> "Transformer":
         """Train from scratch on the panel. Raises ValueError when the panel is too short or holds no sale."""
-        windows = self._training_windows(panel)
+        return self.fit_windows([self._training_windows(panel)])
+
+    def fit_windows(self, panels: list[Windows]) -> "Transformer":
+        """Train from scratch on several panels, one of them at each step: pre-training."""
         with torch.random.fork_rng():
             torch.manual_seed(self.params.seed)
             self.network = self._new_network()
-        return self._train(windows, self.params.learning_rate, self.params.steps)
+        return self._train(panels, self.params.learning_rate, self.params.steps)
 
     def fine_tune(self, panel: Panel) -> "Transformer":
-        """Go on from the weights that are there: the pre-trained ones, or those of an earlier fit."""
+        """Go on from the weights that are there, pre-trained or of an earlier fit; without any this is `fit`."""
         if self.network is None:
-            raise ValueError("nothing to fine-tune: name a pre-trained checkpoint or call fit first")
-        windows = self._training_windows(panel)
-        return self._train(windows, self.params.fine_tune_learning_rate, self.params.fine_tune_steps)
+            return self.fit(panel)
+        return self._train(
+            [self._training_windows(panel)], self.params.fine_tune_learning_rate, self.params.fine_tune_steps
+        )
 
     def _training_windows(self, panel: Panel) -> Windows:
         least = LEAST_OBSERVED + self.params.validation + PATCH
@@ -148,12 +157,12 @@ class Transformer(Forecaster):
             raise ValueError("the panel holds no sale: there is nothing to learn from")
         return Windows(panel, self.params.context, self.params.horizon, self.params.planned)
 
-    def _train(self, windows: Windows, learning_rate: float, steps: int) -> "Transformer":
+    def _train(self, panels: list[Windows], learning_rate: float, steps: int) -> "Transformer":
         p = self.params
         self.network.to(self.device)
         self.history = train(
             self.network,
-            windows,
+            panels,
             learning_rate=learning_rate,
             steps=steps,
             weight_decay=p.weight_decay,
@@ -163,23 +172,26 @@ class Transformer(Forecaster):
             seed=p.seed,
             progress=p.progress,
         )
-        self._calibrate(windows)
+        self._calibrate(panels)
         return self
 
-    def _calibrate(self, windows: Windows) -> None:
-        """Tail and copula, on windows of the last half year of the training panel."""
-        last = windows.days - self.params.horizon
-        starts = [last - self.params.horizon * k for k in range(_CALIBRATION_ORIGINS)]
-        pairs = [windows.origins(start, start + 1) for start in starts if start >= LEAST_OBSERVED]
-        if not pairs:
-            return
-        item, origin = (torch.cat(column) for column in zip(*pairs, strict=True))
-        chosen = torch.randperm(len(item), generator=torch.Generator().manual_seed(self.params.seed))
-        item, origin = item[chosen[:_CALIBRATION_WINDOWS]], origin[chosen[:_CALIBRATION_WINDOWS]]
-        quantiles, scale = self._quantiles(windows, item, origin)
-        units = windows.batch(item, origin).target.sinh() * scale[:, None]
-        if len(item):
-            self.dependence = calibrate(quantiles, scale, units, self.params.seed)
+    def _calibrate(self, panels: list[Windows]) -> None:
+        """Tail and copula, on windows of the last half year of the training panels."""
+        generator = torch.Generator().manual_seed(self.params.seed)
+        parts = []
+        for windows in panels:
+            last = windows.days - self.params.horizon
+            starts = [last - self.params.horizon * k for k in range(_CALIBRATION_ORIGINS)]
+            pairs = [windows.origins(start, start + 1) for start in starts if start >= LEAST_OBSERVED]
+            if not pairs:
+                continue
+            item, origin = (torch.cat(column) for column in zip(*pairs, strict=True))
+            chosen = torch.randperm(len(item), generator=generator)[: max(1, _CALIBRATION_WINDOWS // len(panels))]
+            item, origin = item[chosen], origin[chosen]
+            quantiles, scale = self._quantiles(windows, item, origin)
+            parts.append((quantiles, scale, windows.batch(item, origin).target.sinh() * scale[:, None]))
+        if parts:
+            self.dependence = calibrate(*(torch.cat(column) for column in zip(*parts, strict=True)), self.params.seed)
 
     @torch.inference_mode()
     def _quantiles(
@@ -210,14 +222,15 @@ class Transformer(Forecaster):
         levels = torch.from_numpy(check_inputs(history, known, levels)).float()
         quantiles, scale = self._forecast(history, known)
         level = levels.expand(*quantiles.shape[:2], -1)
-        return at_levels(quantiles, scale, self.dependence.tail, level).double().numpy()
+        units = at_levels(quantiles, scale, self.dependence.tail, level).double().numpy()
+        return np.rint(units) if _whole_units(history) else units
 
     def predict_mean(self, history: Panel, known: Known) -> np.ndarray:
         return mean(*self._forecast(history, known), self.dependence.tail).double().numpy()
 
     def sample_paths(self, history: Panel, known: Known, paths: int, seed: int) -> np.ndarray:
         quantiles, scale = self._forecast(history, known)
-        whole = not (history.units[~np.isnan(history.units)] % 1).any()
+        whole = _whole_units(history)
         generator = torch.Generator().manual_seed(seed)
         result = np.empty((len(scale), paths, known.horizon), np.float32)
         rows = max(1, _PATH_CELLS // (paths * known.horizon))

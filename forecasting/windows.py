@@ -30,8 +30,12 @@ class Batch:
     target: torch.Tensor  # (B, 7 * F) asinh(units / scale), NaN = not observed, closed or not there
     closed: torch.Tensor  # (B, 7 * F) bool
 
+    @classmethod
+    def concatenate(cls, batches: "list[Batch]") -> "Batch":
+        return cls(**{f.name: torch.cat([getattr(batch, f.name) for batch in batches]) for f in fields(cls)})
+
     def to(self, device: torch.device) -> "Batch":
-        return Batch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 class Windows:

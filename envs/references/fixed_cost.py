@@ -8,11 +8,12 @@ as evaluating a single policy, Operations Research 39(4); Snyder and Shen (2019)
 """
 
 import math
+from numbers import Integral, Real
 
 import numpy as np
 
 from .newsvendor import critical_level, expected_cost
-from .pmf import check, require_lead_time, require_positive, total
+from .pmf import check, require_lead_time, require_positive, total, visits
 
 
 def solve(
@@ -23,19 +24,17 @@ def solve(
     `pmf` is P(D = k) of one period at index k; `holding_cost` and `backorder_cost` > 0 per unit at the period's end;
     `fixed_cost` >= 0 per order placed. Raises ValueError for values out of range.
     """
-    cost = _Costs(pmf, lead_time, holding_cost, backorder_cost, fixed_cost)
-    best_S = cost.newsvendor_level
-    s = best_S - 1
-    while cost.average(s, best_S) > cost.one_period(s):
-        s -= 1
-    best = cost.average(s, best_S)
+    costs = _Costs(pmf, lead_time, holding_cost, backorder_cost, fixed_cost)
+    best_S = costs.newsvendor_level
+    s = costs.first_reorder_level(best_S)
+    best = costs.average(s, best_S)
     S = best_S + 1
-    while cost.one_period(S) <= best:  # beyond, every level costs more than the best policy's average
-        if cost.average(s, S) < best:
+    while costs.one_period(S) <= best:  # beyond, one period costs more than the best policy's average
+        if costs.average(s, S) < best:
             best_S = S
-            while cost.average(s, S) <= cost.one_period(s + 1):
+            while costs.average(s, S) <= costs.one_period(s + 1):
                 s += 1
-            best = cost.average(s, S)
+            best = costs.average(s, S)
         S += 1
     return s, best_S, best
 
@@ -50,8 +49,8 @@ def evaluate(
     fixed_cost: float,
 ) -> float:
     """The expected cost per period of the (s, S) policy, s < S; the rest as in `solve`."""
-    if s >= S:
-        raise ValueError(f"s: {s!r} is not allowed; use an integer below S = {S!r}")
+    if not isinstance(s, Integral) or not isinstance(S, Integral) or s >= S:
+        raise ValueError(f"s, S: {s!r}, {S!r} are not allowed; use integers with s < S")
     return _Costs(pmf, lead_time, holding_cost, backorder_cost, fixed_cost).average(s, S)
 
 
@@ -61,32 +60,39 @@ class _Costs:
     def __init__(self, pmf, lead_time, holding_cost, backorder_cost, fixed_cost):
         self.pmf = check(pmf)
         require_lead_time(lead_time)
-        if not 0 <= fixed_cost < math.inf:
+        require_positive("holding_cost", holding_cost)
+        require_positive("backorder_cost", backorder_cost)
+        if not isinstance(fixed_cost, Real) or not 0 <= fixed_cost < math.inf:
             raise ValueError(f"fixed_cost: {fixed_cost!r} is not allowed; use a finite number of at least 0")
         # What is ordered now meets the demand of lead_time + 1 periods before the next order can help.
         self.lead_time_demand = total(self.pmf, lead_time + 1)
         self.rates = (holding_cost, backorder_cost)
         self.fixed_cost = fixed_cost
         self.newsvendor_level = critical_level(self.lead_time_demand, *self.rates)  # minimises G
-        self.visits = np.array([1 / (1 - self.pmf[0])])  # m(j): periods per cycle at position S - j
+        self.visits = visits(self.pmf, 64)  # m(j): periods per cycle at position S - j
 
-    def one_period(self, level: int) -> float:
-        return float(self._one_period(np.array([level]))[0])
+    def one_period(self, levels):
+        """G(y) = h E(y - D)+ + b E(D - y)+ with D the demand of lead_time + 1 periods."""
+        return expected_cost(self.lead_time_demand, np.asarray(levels), *self.rates)
 
-    def _one_period(self, levels: np.ndarray) -> np.ndarray:
-        return expected_cost(self.lead_time_demand, levels, *self.rates)
+    def first_reorder_level(self, S: int) -> int:
+        """The largest s with c(s, S) <= G(s)."""
+        count = 64
+        while True:
+            levels = S - 1 - np.arange(count)
+            low_enough = self._averages(S, count) <= self.one_period(levels)
+            if low_enough.any():
+                return int(levels[np.argmax(low_enough)])
+            count *= 2
 
     def average(self, s: int, S: int) -> float:
-        """c(s, S) = (K + sum of m(j) G(S - j)) / sum of m(j), over j = 0 .. S - s - 1 (their equation 3)."""
-        visits = self._visits(S - s)
-        return float((self.fixed_cost + visits @ self._one_period(np.arange(S, s, -1))) / visits.sum())
+        return float(self._averages(S, S - s)[-1])
 
-    def _visits(self, count: int) -> np.ndarray:
-        if len(self.visits) < count:
-            visits = np.zeros(2 * count)
-            visits[: len(self.visits)] = self.visits
-            for j in range(len(self.visits), len(visits)):
-                reach = min(j, len(self.pmf) - 1)
-                visits[j] = visits[0] * (self.pmf[1 : reach + 1] @ visits[j - reach : j][::-1])
-            self.visits = visits
-        return self.visits[:count]
+    def _averages(self, S, count):
+        """c(s, S) = (K + sum of m(j) G(S - j)) / sum of m(j), j = 0 .. S - s - 1 (their equation 3), for s = S - 1,
+        ..., S - count."""
+        while len(self.visits) < count:
+            self.visits = visits(self.pmf, 2 * len(self.visits))
+        periods = self.visits[:count]
+        spent = periods * self.one_period(S - np.arange(count))
+        return (self.fixed_cost + np.cumsum(spent)) / np.cumsum(periods)

@@ -5,6 +5,7 @@ Each is cut where less than TAIL of its mass lies beyond, and renormalised.
 
 import math
 from collections.abc import Callable
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def negative_binomial(mean: float, dispersion: float) -> np.ndarray:
     require_positive("mean", mean)
     require_positive("dispersion", dispersion)
     decay = mean / (mean + dispersion)
-    std = math.sqrt(mean + mean**2 / dispersion)
+    std = math.sqrt(mean + mean / dispersion * mean)
     top = mean + 12 * std + 40 * (1 + mean / dispersion)
     name = f"mean {mean:g}, dispersion {dispersion:g}"
     return _from_ratios(lambda k: (k - 1 + dispersion) / k * decay, mean - mean / dispersion, top, name)
@@ -57,7 +58,7 @@ def normal(mean: float, std: float) -> np.ndarray:
 
 
 def check(pmf: np.ndarray) -> np.ndarray:
-    """`pmf` as float64 summing to 1 exactly.
+    """`pmf` as float64, normalised.
 
     Raises ValueError unless it is a non-empty vector of probabilities that sum to 1 (within 1e-9) with a mean > 0.
     """
@@ -83,15 +84,26 @@ def total(pmf: np.ndarray, periods: int) -> np.ndarray:
     return result
 
 
+def visits(pmf: np.ndarray, count: int) -> np.ndarray:
+    """m(j), j = 0 .. count - 1: the expected number of periods in which the demand since a start totals j so far,
+    the start (total 0) included."""
+    result = np.zeros(count)
+    result[0] = 1 / (1 - pmf[0])
+    for j in range(1, count):
+        reach = min(j, len(pmf) - 1)
+        result[j] = result[0] * (pmf[1 : reach + 1] @ result[j - reach : j][::-1])
+    return result
+
+
 def require_positive(field: str, value: float) -> None:
     """Raises ValueError unless `value` is a finite number above 0."""
-    if not 0 < value < math.inf:
+    if not isinstance(value, Real) or not 0 < value < math.inf:
         raise ValueError(f"{field}: {value!r} is not allowed; use a finite number above 0")
 
 
 def require_lead_time(lead_time: int) -> None:
     """Raises ValueError unless `lead_time` is an integer of at least 0."""
-    if lead_time != int(lead_time) or lead_time < 0:
+    if not isinstance(lead_time, Integral) or lead_time < 0:
         raise ValueError(f"lead_time: {lead_time!r} is not allowed; use an integer of at least 0")
 
 

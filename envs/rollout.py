@@ -1,0 +1,54 @@
+"""Whole episodes of a model under a policy, in one batch: what evaluation, tuning and the torch side run on."""
+
+from collections.abc import Callable
+from dataclasses import fields
+
+import numpy as np
+
+from .batch import admit
+
+# A policy: (observation (n, F), policy_state, seed) -> (action (n, A), policy_state). The state is None at first.
+Policy = Callable
+
+
+def rollout(model, act: Policy, scenario: dict, seed: int = 0, trace: bool = False) -> dict:
+    """Run `act` over whole episodes of the scenarios, all rows in step.
+
+    Args:
+        model: with `xp` NumPy or torch; in torch the scenario's arrays are tensors and gradients flow.
+        act: the policy; `seed` differs from period to period, so that random policies repeat.
+        scenario: of `model.scenarios`.
+        seed: of the policy's own randomness.
+        trace: also return the items' quantities, named `flow.<field>`.
+
+    Returns:
+        name -> (n, T): `reward`, all that `model.info` names, `clipped_actions`, and `stockouts`, the number of items
+        with unmet demand; with `trace` also (n, T, items) arrays.
+    """
+    xp, n = model.xp, len(scenario["demand"])
+    state, memory, series = model.initial(n), None, {}
+    periods = [{name: block[:, t] for name, block in scenario.items()} for t in range(model.horizon + 1)]
+    low, high = (xp.asarray(b) for b in (model.action_low, model.action_high))
+    for t in range(model.horizon):
+        action, memory = act(model.observe(state, periods[t]), memory, seed * 1_000_003 + t)
+        if xp is np:
+            action, clipped = admit(model, action, n)
+        else:
+            action, clipped = xp.minimum(xp.maximum(action, low.to(action)), high.to(action)), None
+        state, flow = model.transition(state, action, periods[t])
+        terms = model.money(flow)
+        if t == model.horizon - 1 and not model.params.continuing:
+            terms["salvage"] = model.salvage(state)
+        row = model.info(flow, terms) | {"reward": model.reward(terms)}
+        row["stockouts"] = (flow.unmet > 0).sum(axis=1)
+        row["clipped_actions"] = 0 * row["stockouts"] if clipped is None else clipped
+        if trace:
+            values = {f"flow.{f.name}": getattr(flow, f.name) for f in fields(flow)}
+            row |= {name: value for name, value in values.items() if value is not None}
+            row["item_profit"] = model.item_profit(flow)
+        for name, value in row.items():
+            series.setdefault(name, []).append(value)
+    # A term of the last period alone (salvage) is zero before it.
+    for values in series.values():
+        values[:0] = [values[0] * 0] * (model.horizon - len(values))
+    return {name: xp.stack(values, axis=1) for name, values in series.items()}

@@ -1,0 +1,162 @@
+"""Policies on common scenarios: one tidy table of episodes, and its summary with intervals and gaps."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from ..envs import Inventory, Task, rollout
+from ..envs.references.base import Reference
+
+PERIODS_PER_YEAR = 365  # inventory turns take a period for a day
+
+
+def key_figures(episodes: pd.DataFrame) -> pd.DataFrame:
+    """Return each policy's key figures, pooled over its episodes.
+
+    `fill_rate`: share of the demand served from stock when it came (type 2, Snyder and Shen 2019, section 4.3.4);
+    `stockout_rate`: share of items and periods with unmet demand; `turns`: a year's sales over the mean stock (units).
+    """
+    mean = episodes.groupby("policy")[["demand", "unmet", "sales", "on_hand", "stockout_rate"]].mean()
+    return pd.DataFrame(
+        {
+            "fill_rate": 1 - mean["unmet"] / mean["demand"],
+            "stockout_rate": mean["stockout_rate"],
+            "turns": PERIODS_PER_YEAR * mean["sales"] / mean["on_hand"],
+        }
+    )
+
+
+def evaluate(
+    policies: dict[str, Callable],
+    task: Task,
+    seeds,
+    split: str = "test",
+    horizon: int | None = None,
+    rows: int = 256,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Run every policy on the same scenarios.
+
+    Args:
+        policies: name -> `act(observation, policy_state, seed) -> (action, policy_state)`.
+        task: gives the model and the periods of warm-up that are left out.
+        seeds: of the scenarios, integers (n,); the held-out split takes them from another stream than training.
+        split: `test` (held out) or `train`.
+        horizon: periods per episode where not the task's own (a longer one for averages per period).
+        rows: scenarios in one batch.
+        progress: show a bar.
+
+    Returns:
+        A row per policy and episode: `policy`, `seed`, `value` (cost or profit, in `task.unit`), the money terms in
+        the same unit, `demand`, `sales`, `unmet`, `on_hand`, `overflow` (units per period), `stockout_rate` and
+        `clipped_actions` (per period). Where the task knows a bound in hindsight, that stands as the policy
+        `hindsight bound`.
+    """
+    if horizon is not None:
+        task = replace(task, params=replace(task.params, horizon=horizon))
+    model, seeds = task.model(split), np.asarray(seeds)
+    average = task.params.continuing
+    warmup = task.warmup if average else 0
+    if average and warmup >= model.horizon:
+        raise ValueError(f"horizon: {model.horizon} is not allowed, expected more than the warm-up of {warmup} periods")
+    batches = [seeds[i : i + rows] for i in range(0, len(seeds), rows)]
+    frames, done = [], None
+    if progress:
+        from tqdm import tqdm
+
+        done = tqdm(total=len(batches) * len(policies), desc="evaluate", unit="batch")
+    for batch in batches:
+        scenario = model.scenarios(scenario_keys(batch, split))
+        if task.hindsight is not None:
+            bound = task.hindsight(model, scenario) / (model.horizon if average else 1)
+            frames.append(pd.DataFrame({"policy": "hindsight bound", "seed": batch, "value": bound}))
+        for name, act in policies.items():
+            frames.append(_episodes(name, act, model, scenario, batch, task.objective, warmup))
+            if done is not None:
+                done.update()
+    if done is not None:
+        done.close()
+    return pd.concat(frames, ignore_index=True)
+
+
+def scenario_keys(seeds, split: str) -> np.ndarray:
+    """Return keys (n, 2) of the scenarios with these seeds: held-out ones never meet those of training.
+
+    Training counts its episodes up from 0, held-out scenarios down from 2^63.
+    """
+    seeds = np.asarray(seeds, dtype=np.uint64)
+    episode = np.full_like(seeds, 2**63 if split == "test" else 0)
+    return np.stack([seeds, episode], axis=1)
+
+
+def _episodes(name: str, act, model: Inventory, scenario: dict, seeds, objective: str, warmup: int) -> pd.DataFrame:
+    series = rollout(model, act, scenario)
+    series = {key: values[:, warmup:].astype(np.float64) for key, values in series.items()}
+    total = np.mean if model.params.continuing else np.sum
+    sign = 1 if objective == "profit" else -1
+    row = {"policy": name, "seed": seeds, "value": sign * total(series["reward"], axis=1)}
+    money = [key for key in series if key in ("revenue", "salvage") or key.endswith("_cost")]
+    row |= {key: total(series[key], axis=1) for key in money}
+    units = ("demand", "sales", "unmet", "on_hand", "overflow", "clipped_actions")
+    row |= {key: series[key].mean(axis=1) for key in units if key in series}
+    row["stockout_rate"] = series["stockouts"].mean(axis=1) / model.params.items
+    return pd.DataFrame(row)
+
+
+def bootstrap_interval(values: np.ndarray, samples: int = 5000, seed: int = 0) -> np.ndarray:
+    """Return the 95 % percentile bootstrap interval (2, k) of the means of `values` (n, k), rows resampled together.
+
+    Efron and Tibshirani 1993, chapter 13.
+    """
+    values = np.asarray(values, dtype=float)
+    n = len(values)
+    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=samples) / n
+    return np.quantile(weights @ values, [0.025, 0.975], axis=0)
+
+
+def summarise(
+    episodes: pd.DataFrame,
+    objective: str,
+    reference: Reference | None = None,
+    heuristics: list[str] | None = None,
+) -> pd.DataFrame:
+    """Return one row per policy, best first.
+
+    Args:
+        episodes: of `evaluate`.
+        objective: `cost` (less is better) or `profit`.
+        reference: of the task; without one, `hindsight bound` stands in where the episodes hold it.
+        heuristics: the policies among which the best one is compared with (all but the bound, if not given). It is
+            chosen on these very episodes, which favours it.
+
+    Returns:
+        Index `policy`; `value` with `ci_low`, `ci_high`; `better` than the best heuristic by how much (money, positive
+        is better; paired over scenarios) with `better_low`, `better_high`; `gap` to the reference (money, positive is
+        worse) with `gap_low`, `gap_high`, and `gap_percent` of the reference's size; the means of the key figures.
+    """
+    sign = 1 if objective == "profit" else -1
+    values = episodes.pivot(index="seed", columns="policy", values="value")
+    known = [name for name in (heuristics or values.columns) if name in values.columns and name != "hindsight bound"]
+    best = (sign * values[known].mean()).idxmax()
+    better = sign * values.sub(values[best], axis=0)
+    table = pd.DataFrame({"value": values.mean()})
+    table["ci_low"], table["ci_high"] = bootstrap_interval(values)
+    table["better"] = better.mean()
+    table["better_low"], table["better_high"] = bootstrap_interval(better)
+    aim = None
+    if reference is not None:
+        aim = pd.Series(reference.value, index=values.index)
+    elif "hindsight bound" in values:
+        aim = values["hindsight bound"]
+    if aim is not None:
+        gap = -sign * values.sub(aim, axis=0)
+        table["gap"] = gap.mean()
+        table["gap_low"], table["gap_high"] = bootstrap_interval(gap)
+        table["gap_percent"] = 100 * table["gap"] / abs(aim.mean())
+    table = table.join(key_figures(episodes))
+    order = (sign * table["value"]).sort_values(ascending=False, kind="stable").index
+    table = table.loc[order]
+    table.attrs |= {"best_heuristic": best, "objective": objective}
+    return table

@@ -1,0 +1,86 @@
+"""The house: what imports what, what `import storelab` loads, and that the packages listed are the folders there."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import gymnasium as gym
+import pytest
+import storelab
+
+ROOT = Path(storelab.__file__).parent
+ALLOWED = {
+    "data": set(),
+    "envs": set(),
+    "forecasting": {"data"},
+    "agents": {"envs"},
+    "evaluation": {"envs"},
+    "conf": set(),
+    "experiments": {"data", "forecasting", "envs", "agents", "evaluation", "conf"},
+}
+
+
+def imported_folders(path: Path) -> set[str]:
+    """Return the top folders of storelab that a module imports, wherever in its code."""
+    package = path.relative_to(ROOT).parent.parts
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            names = (node.module or "").split(".") if node.module else []
+            target = [*base, *names] or [alias.name for alias in node.names]
+            found.add(target[0])
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module.split(".")[1]} if node.module.startswith("storelab.") else set()
+        elif isinstance(node, ast.Import):
+            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("storelab.")}
+    return found
+
+
+@pytest.mark.parametrize("folder", ALLOWED)
+def test_imports_run_one_way(folder):
+    for path in (ROOT / folder).rglob("*.py"):
+        foreign = {name for name in imported_folders(path) if name in ALLOWED} - {folder}
+        assert foreign <= ALLOWED[folder], f"{path.relative_to(ROOT)} imports {foreign - ALLOWED[folder]}"
+
+
+def test_the_import_test_sees_what_is_there():
+    assert "envs" in imported_folders(ROOT / "evaluation" / "evaluate.py")
+    assert "data" in imported_folders(ROOT / "experiments" / "tasks.py")
+
+
+def test_import_is_light():
+    code = (
+        "import sys, storelab, storelab.envs, gymnasium; gymnasium.make('storelab/LostSales-v0').reset(seed=0);"
+        "print([m for m in ('torch','transformers','stable_baselines3','hydra','omegaconf','matplotlib','scipy')"
+        " if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_packages_are_the_folders():
+    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    hidden = ("tests", "bench", "build", "runs", "docs")
+    found = {"storelab"}
+    for init in ROOT.rglob("__init__.py"):
+        parts = init.parent.relative_to(ROOT).parts
+        if parts and parts[0] not in hidden and not parts[0].startswith("."):
+            found.add(".".join(["storelab", *parts]))
+    assert listed == found
+
+
+def test_no_hydra_instantiate_and_no_pickle():
+    forbidden = ("hydra.utils.instantiate", "_target_", "import pickle", "allow_pickle=True", "weights_only=False")
+    for folder in ALLOWED:
+        for path in (*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.yaml")):
+            text = path.read_text()
+            assert not [word for word in forbidden if word in text], path
+
+
+def test_registered_ids():
+    ours = {name for name in gym.registry if name.startswith("storelab/")}
+    names = ("Inventory", "LostSales", "FixedCost", "Newsvendor", "SyntheticStore", "OnlineRetail")
+    assert ours == {f"storelab/{name}-v0" for name in names}
