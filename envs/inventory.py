@@ -200,6 +200,10 @@ class Inventory:
             self.action_space = spaces.Box(np.float32(0), high.astype(np.float32), dtype=np.float32)
             self.action_low, self.action_high = np.zeros(items), self.action_space.high.astype(float)
 
+    def per_order(self) -> np.ndarray:
+        """Return the largest order (items,), units in whole lots."""
+        return self._most
+
     def features(self, observation) -> dict:
         """Split observations (num_envs, F) into named features (num_envs, *shape), as `layout` lists them."""
         named, start = {}, 0
@@ -393,3 +397,9 @@ class Inventory:
         for name in self._signals:
             parts.append(signal[name].reshape(len(state.on_hand), -1))
         return parts[0] if len(parts) == 1 else self.xp.concatenate(parts, axis=1)
+
+    def viewer(self, mode: str):
+        """Return what draws an environment of this model; see `InventoryViewer`."""
+        from .render import InventoryViewer
+
+        return InventoryViewer(self, mode)

@@ -1,5 +1,6 @@
 """Forecasts for a task's days: a forecaster, fine-tuned on the days before each split, and what it forecasts."""
 
+import copy
 import hashlib
 import json
 from dataclasses import asdict
@@ -29,15 +30,22 @@ def forecast_splits(forecaster: Forecaster, panel: Panel, splits: list[slice], l
 
 
 def fine_tuned(forecaster: Forecaster, past: Panel, cache: str | Path | None = None) -> Forecaster:
-    """A forecaster of the same parameters, fine-tuned on `past`; read from the cache where it is kept there."""
+    """A copy of the forecaster, fine-tuned on `past`; read from the cache where it is kept there."""
     if cache is None:
-        return type(forecaster)(forecaster.params).fine_tune(past)
-    parts = [forecaster.name, asdict(forecaster.params), panel_hash(past), code_hash("forecasting", "data")]
+        return copy.deepcopy(forecaster).fine_tune(past)
+    parts = [_identity(forecaster), panel_hash(past), code_hash("forecasting", "data")]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     folder = Path(cache) / "forecasters" / key
     try:
         return load(folder)
     except ValueError:  # not kept, or damaged
-        tuned = type(forecaster)(forecaster.params).fine_tune(past)
+        tuned = copy.deepcopy(forecaster).fine_tune(past)
         tuned.save(folder)
         return tuned
+
+
+def _identity(forecaster: Forecaster) -> list:
+    try:
+        return [forecaster.fingerprint()]
+    except ValueError:  # no weights yet: the parameters say it all
+        return [forecaster.name, asdict(forecaster.params)]

@@ -11,9 +11,9 @@ def hindsight_bound(model, scenario: dict) -> np.ndarray:
     initial stock can serve; each unit of it goes where it is worth most, to a sale, in place of a purchase, or to the
     end's salvage, less its holding cost until then.
 
-    Exact where the largest order does not bind and there are no fixed costs, no capacity, no budget, no lots and a
-    fixed lead time; a bound otherwise, as all of these only take choices away (random lead times count with their
-    shortest).
+    Exact where prices are constant, the lead time fixed, the largest order does not bind and there are no fixed
+    costs, capacity, budget or lots; a bound otherwise, as all of these only take choices away (a store can't keep a
+    unit from a customer for a better day; random lead times count with their shortest).
 
     Raises:
         ValueError: backorders (demand that waits earns another day's price), or a salvage value above the purchase

@@ -137,6 +137,9 @@ def _best_sellers(panel: Panel, held_out: int, items: int) -> Panel:
 
 def _store(past: Panel, cost: np.ndarray, lead_time, changes: dict) -> InventoryParams:
     """The parameters of a store, from its days before the held-out ones; what follows from a change follows it."""
+    for name in ("demand", "price"):
+        if name in changes:
+            raise ValueError(f"{name}: {changes[name]!r} is not allowed here, expected none: the store's days tell it")
     cost = np.broadcast_to(np.asarray(changes.get("purchase_cost", cost), dtype=float), len(past.items))
     pmf = changes.get("lead_time_pmf")
     lead = np.asarray(len(pmf) if pmf else changes.get("lead_time", lead_time), dtype=float)

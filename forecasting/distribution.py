@@ -13,8 +13,9 @@ import torch
 # The nine deciles, and a tail head: nine deciles say nothing of the one day in ten that decides a stock level.
 LEVELS = (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 TOP, NINTH = LEVELS[-1], LEVELS.index(0.9)
-_SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+_SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 _MEMORIES = (0.0, 0.3, 0.6, 0.8)
+_CALIBRATION_PATHS = 100
 _SUM_DAYS = (3, 7, 14, 28)  # the protection intervals that the copula is fitted for
 
 
@@ -29,7 +30,7 @@ class Dependence:
 
 def _spread(quantiles: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """The unit of the tail, (B, H): from the ninth decile to the last quantile, and a part of the item's scale."""
-    return quantiles[..., -1] - quantiles[..., NINTH] + 0.1 * scale[:, None]
+    return quantiles[..., -1] - quantiles[..., NINTH] + 0.1 * scale
 
 
 def at_levels(quantiles: torch.Tensor, scale: torch.Tensor, tail: float, level: torch.Tensor) -> torch.Tensor:
@@ -53,20 +54,23 @@ def mean(quantiles: torch.Tensor, scale: torch.Tensor, tail: float) -> torch.Ten
     return LEVELS[0] * quantiles[..., 0] + inside + (1 - TOP) * top
 
 
-def correlated_uniforms(
-    shape: tuple[int, int, int], share: float, memory: float, generator: torch.Generator
-) -> torch.Tensor:
-    """Uniform numbers (B, H, N) with the copula's correlation along H; every window and path on its own."""
-    windows, horizon, paths = shape
+def draw_noise(windows: int, horizon: int, paths: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Standard normal numbers: one per window and path (B, 1, N), and one per day as well (B, H, N)."""
     common = torch.randn((windows, 1, paths), generator=generator)
-    own = torch.randn(shape, generator=generator)
-    for day in range(1, horizon):
-        own[:, day] = memory * own[:, day - 1] + math.sqrt(1 - memory**2) * own[:, day]
-    return torch.special.ndtr(math.sqrt(share) * common + math.sqrt(1 - share) * own)
+    return common, torch.randn((windows, horizon, paths), generator=generator)
+
+
+def correlated_uniforms(noise: tuple[torch.Tensor, torch.Tensor], share: float, memory: float) -> torch.Tensor:
+    """Uniform numbers (B, H, N) with the copula's correlation along H; every window and path on its own."""
+    common, own = noise
+    days = [own[:, 0]]
+    for day in range(1, own.shape[1]):
+        days.append(memory * days[-1] + math.sqrt(1 - memory**2) * own[:, day])
+    return torch.special.ndtr(math.sqrt(share) * common + math.sqrt(1 - share) * torch.stack(days, dim=1))
 
 
 def calibrate(quantiles: torch.Tensor, scale: torch.Tensor, units: torch.Tensor, seed: int) -> Dependence:
-    """Fit the tail and the copula on past windows: quantiles (B, H, Q), scale (B,), units (B, H), NaN = not observed.
+    """Fit the tail and the copula on past windows: quantiles (B, H, Q), scale and units (B, H), NaN = not observed.
 
     The tail's mean excess is a ratio of sums; the copula is the one of a grid whose quantiles of sums over several
     days have the least pinball loss, a proper score of just what a stock level is made from.
@@ -80,11 +84,11 @@ def calibrate(quantiles: torch.Tensor, scale: torch.Tensor, units: torch.Tensor,
     observed = ~units.isnan()
     lengths = [days for days in _SUM_DAYS if days <= units.shape[1]]
     actual = _sums(units.nan_to_num()[..., None], scale, lengths)  # (B, 1, S)
+    noise = draw_noise(*units.shape, _CALIBRATION_PATHS, torch.Generator().manual_seed(seed))
     best = (math.inf, 0.0, 0.0)
     for share in _SHARES:
         for memory in _MEMORIES:
-            generator = torch.Generator().manual_seed(seed)  # the same draws for every candidate
-            level = correlated_uniforms((*units.shape, 100), share, memory, generator)
+            level = correlated_uniforms(noise, share, memory)  # the same noise for every candidate
             drawn = at_levels(quantiles, scale, tail, level) * observed[..., None]
             loss = _pinball_of_samples(_sums(drawn, scale, lengths), actual)
             best = min(best, (loss, share, memory))
@@ -93,8 +97,8 @@ def calibrate(quantiles: torch.Tensor, scale: torch.Tensor, units: torch.Tensor,
 
 def _sums(units: torch.Tensor, scale: torch.Tensor, lengths: list[int]) -> torch.Tensor:
     """asinh of the sums over the first days, in scales: (B, H, N) -> (B, N, S)."""
-    total = units.cumsum(dim=1)
-    return torch.stack([torch.asinh(total[:, days - 1] / (scale[:, None] * days)) for days in lengths], dim=-1)
+    total, usual = units.cumsum(dim=1), scale.amax(dim=1, keepdim=True).clamp(min=1e-9)
+    return torch.stack([torch.asinh(total[:, days - 1] / (usual * days)) for days in lengths], dim=-1)
 
 
 def _pinball_of_samples(samples: torch.Tensor, actual: torch.Tensor) -> float:

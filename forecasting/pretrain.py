@@ -7,11 +7,15 @@ stock-outs and days not observed. Nothing here is shared with `data.synthetic`, 
 """
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from ..data import Panel
+from .transformer import CHECKPOINTS, Transformer, TransformerParams
+from .windows import Windows
 
 DAYS = 294  # a context, a horizon, and room for origins
 
@@ -84,14 +88,15 @@ def _ar(rng: np.random.Generator, days: int, memory: np.ndarray) -> np.ndarray:
 def _level(rng: np.random.Generator, days: int, items: int) -> np.ndarray:
     """(D, I) slow part of the rate: base, trend, shifts, AR, ramp-up after a start, decline."""
     day = np.arange(days)[:, None]
-    log_level = np.log(_log_uniform(rng, 0.05, 60.0, items)) + _some(rng, 0.4, items) * rng.normal(0, 0.6, items) * (
+    log_level = np.log(_log_uniform(rng, 0.05, 50.0, items)) + _some(rng, 0.4, items) * rng.normal(0, 0.6, items) * (
         day / 365.0
     )
     for _ in range(2):
         shift = _some(rng, 0.25, items) * rng.normal(0, 0.7, items)
         log_level = log_level + shift * (day >= rng.integers(0, days, items))
-    memory = np.exp(-1 / _log_uniform(rng, 2.0, 60.0, items))
-    log_level += rng.uniform(0.0, 0.6, items) * _ar(rng, days, memory)
+    memory = np.exp(-1 / _log_uniform(rng, 3.0, 400.0, items))  # days: from moods to a random walk
+    log_level += rng.uniform(0.0, 0.8, items) * _ar(rng, days, memory)
+    log_level -= rng.uniform(1.0, 4.0, items) * _spells(rng, days, items, share=0.2, length=60)  # out of season
     shared = rng.uniform(0.0, 0.3) * _ar(rng, days, np.array([0.95]))  # the store's own level
     decline = (
         _some(rng, 0.1, items)
@@ -136,7 +141,7 @@ def _prices(rng: np.random.Generator, days: int, items: int) -> tuple[np.ndarray
 def _demand(rng: np.random.Generator, rate: np.ndarray) -> np.ndarray:
     """(D, I) units with mean about `rate`, each item of one kind; kinds differ in share from store to store."""
     items = rate.shape[1]
-    kind = rng.choice(4, size=items, p=rng.dirichlet([0.7, 1.5, 0.7, 2.0]))
+    kind = rng.choice(4, size=items, p=rng.dirichlet([0.5, 1.2, 0.8, 3.0]))
     units = np.zeros_like(rate)
     smooth, regular, rare, packs = (kind == k for k in range(4))
 
@@ -157,17 +162,47 @@ def _demand(rng: np.random.Generator, rate: np.ndarray) -> np.ndarray:
 def _orders(rng: np.random.Generator, rate: np.ndarray) -> np.ndarray:
     """Orders arrive at random, each for a heavy-tailed number of units, often whole packs: households and trade."""
     days, items = rate.shape
-    typical = _log_uniform(rng, 1.0, 12.0, items)  # median units of an order
-    spread = rng.uniform(0.4, 1.5, items)  # of the log
+    typical = _log_uniform(rng, 1.0, 15.0, items)  # median units of an order
+    spread = rng.uniform(0.4, 1.7, items)  # of the log
     pack = rng.choice([1, 2, 3, 6, 10, 12, 24], size=items, p=[0.4, 0.1, 0.1, 0.15, 0.05, 0.15, 0.05])
     packed = rng.uniform(0.0, 0.9, items)  # share of orders in whole packs
     arrivals = rng.poisson(rate / (typical * np.exp(spread**2 / 2)))
     day, item = np.nonzero(arrivals)
     count = arrivals[day, item]
     day, item = np.repeat(day, count), np.repeat(item, count)
+    bulk = rng.random(len(item)) < (_some(rng, 0.6, items) * _log_uniform(rng, 0.002, 0.05, items))[item]
     amount = np.exp(np.log(typical[item]) + spread[item] * rng.normal(size=len(item)))
     whole = np.where(rng.random(len(item)) < packed[item], pack[item], 1)
+    amount = np.where(bulk, amount * _log_uniform(rng, 5.0, 100.0, len(item)), amount)
     amount = np.maximum(1, np.round(amount / whole)) * whole
     units = np.zeros((days, items))
     np.add.at(units, (day, item), amount)
     return units
+
+
+def pretrain(params: TransformerParams, stores: int) -> Transformer:
+    """A transformer trained on `stores` synthetic panels; half of them know price and promotion in advance."""
+    panels = [
+        Windows(synthetic_panel(seed), params.context, params.horizon, planned=seed % 2 == 0)
+        for seed in tqdm(range(stores), desc="synthetic stores", disable=not params.progress)
+    ]
+    return Transformer(params).fit_windows(panels)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Pre-train the sequence model on synthetic retail series.")
+    parser.add_argument("--folder", type=Path, default=CHECKPOINTS / "small", help="where the checkpoint goes")
+    parser.add_argument("--stores", type=int, default=150, help="synthetic panels of 400 series (default 150)")
+    parser.add_argument("--steps", type=int, default=4000, help="training steps (default 4000)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and batches (default 0)")
+    args = parser.parse_args()
+    # Every window is new: nothing to overfit, so neither dropout nor early stopping.
+    settings = TransformerParams(
+        pretrained="", dropout=0.0, learning_rate=2e-3, steps=args.steps, patience=args.steps, seed=args.seed
+    )
+    pretrain(settings, args.stores).save(args.folder)
+    print(f"saved to {args.folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ from safetensors.torch import save as save_tensors
 
 from ..data import Panel
 from .base import DECILES, Forecaster, Known, check_inputs, read_config, write_atomic
-from .distribution import Dependence, at_levels, calibrate, correlated_uniforms, mean
+from .distribution import Dependence, at_levels, calibrate, correlated_uniforms, draw_noise, mean
 from .network import PatchEncoder
 from .training import train
 from .windows import LEAST_OBSERVED, PATCH, Windows
@@ -35,9 +35,9 @@ class TransformerParams:
 
     pretrained: str = "small"  # shipped checkpoint that fine_tune starts from; "" = none
     d_model: int = 64  # width of a token, a multiple of heads
-    layers: int = 3  # T5 encoder layers
+    layers: int = 2  # T5 encoder layers
     heads: int = 4  # attention heads
-    d_ff: int = 128  # width of hidden layers
+    d_ff: int = 256  # width of hidden layers
     context: int = 168  # days of history that the model sees, a multiple of 7
     horizon: int = 28  # days ahead, a multiple of 7
     planned: bool = True  # price and promotion of the horizon are set in advance; False: the last price is held
@@ -189,7 +189,7 @@ class Transformer(Forecaster):
             chosen = torch.randperm(len(item), generator=generator)[: max(1, _CALIBRATION_WINDOWS // len(panels))]
             item, origin = item[chosen], origin[chosen]
             quantiles, scale = self._quantiles(windows, item, origin)
-            parts.append((quantiles, scale, windows.batch(item, origin).target.sinh() * scale[:, None]))
+            parts.append((quantiles, scale, windows.batch(item, origin).target.sinh() * scale))
         if parts:
             self.dependence = calibrate(*(torch.cat(column) for column in zip(*parts, strict=True)), self.params.seed)
 
@@ -197,14 +197,15 @@ class Transformer(Forecaster):
     def _quantiles(
         self, windows: Windows, item: torch.Tensor, origin: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Quantiles in units (B, H, Q), rising and non-negative, 0 on closed days; and the scales (B,)."""
+        """Quantiles in units (B, H, Q), rising and non-negative, and scales (B, H); both 0 on closed days."""
         self.network.to(self.device).eval()
-        parts = []
+        quantiles, scales = [], []
         for low in range(0, len(item), _BATCH):
             batch = windows.batch(item[low : low + _BATCH], origin[low : low + _BATCH])
             z = self.network(batch.to(self.device)).cpu().sort(dim=-1).values.clamp(min=0)
-            parts.append(z.sinh() * batch.scale[:, None, None] * ~batch.closed[..., None])
-        return torch.cat(parts), windows.scale[origin, item]
+            scales.append(batch.scale[:, None] * ~batch.closed)
+            quantiles.append(z.sinh() * scales[-1][..., None])
+        return torch.cat(quantiles), torch.cat(scales)
 
     def _forecast(self, history: Panel, known: Known) -> tuple[torch.Tensor, torch.Tensor]:
         check_inputs(history, known)
@@ -216,7 +217,7 @@ class Transformer(Forecaster):
         windows = Windows(past, self.params.context, self.params.horizon, self.params.planned, known)
         item = torch.arange(windows.items)
         quantiles, scale = self._quantiles(windows, item, torch.full_like(item, windows.days))
-        return quantiles[:, : known.horizon], scale
+        return quantiles[:, : known.horizon], scale[:, : known.horizon]
 
     def predict_quantiles(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
         levels = torch.from_numpy(check_inputs(history, known, levels)).float()
@@ -236,11 +237,9 @@ class Transformer(Forecaster):
         rows = max(1, _PATH_CELLS // (paths * known.horizon))
         for low in range(0, len(scale), rows):
             part, part_scale = quantiles[low : low + rows], scale[low : low + rows]
-            level = correlated_uniforms(
-                (len(part), known.horizon, paths), self.dependence.share, self.dependence.memory, generator
-            )
+            noise = draw_noise(len(part), known.horizon, paths, generator)
+            level = correlated_uniforms(noise, self.dependence.share, self.dependence.memory)
             units = at_levels(part, part_scale, self.dependence.tail, level)
-            units = units * (part[..., -1:] > 0)  # closed days
             result[low : low + rows] = (units.round() if whole else units).transpose(1, 2).numpy()
         return result
 
@@ -259,6 +258,7 @@ class Transformer(Forecaster):
 
     def fingerprint(self) -> str:
         config = self._content()[1]
+        del config["params"]["progress"]
         return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
     def save(self, folder: str | Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 Policy = Callable[[np.ndarray], np.ndarray]  # integer states (n, max(L, 1)) -> integer orders (n,)
 
 MAX_TRANSITIONS = 20_000_000  # about 1 GB
-BITS = 15  # of the key, for each component of a state
+BITS = 13  # of the key, for each component of a state
 MAX_UNITS = (1 << BITS) - 1
 
 
@@ -78,8 +78,8 @@ def _orders(policy: Policy, states: np.ndarray) -> np.ndarray:
         raise ValueError(f"policy: orders of shape {orders.shape} are not allowed; use ({len(states)},)")
     wrong = (orders != np.rint(orders)) | (orders < 0)
     if wrong.any():
-        bad = int(np.argmax(wrong))
+        bad = np.argmax(wrong)
         raise ValueError(
-            f"policy: the order {orders[bad]!r} at state {states[bad].tolist()} is not allowed; use an integer >= 0"
+            f"policy: order {orders[bad].item()!r} at state {states[bad].tolist()} is not allowed; use integers >= 0"
         )
     return orders.astype(np.int64)

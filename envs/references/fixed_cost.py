@@ -32,7 +32,7 @@ def solve(
     while costs.one_period(S) <= best:  # beyond, one period costs more than the best policy's average
         if costs.average(s, S) < best:
             best_S = S
-            while costs.average(s, S) <= costs.one_period(s + 1):
+            while s + 1 < S and costs.average(s, S) <= costs.one_period(s + 1):
                 s += 1
             best = costs.average(s, S)
         S += 1

@@ -67,9 +67,9 @@ def check(pmf: np.ndarray) -> np.ndarray:
         raise ValueError(f"pmf: shape {pmf.shape} is not allowed; use a non-empty vector, P(D = k) at index k")
     if not np.isfinite(pmf).all() or pmf.min() < 0:
         k = int(np.argmin(np.where(np.isfinite(pmf), pmf, -np.inf)))
-        raise ValueError(f"pmf: {pmf[k]!r} at index {k} is not allowed; use probabilities between 0 and 1")
+        raise ValueError(f"pmf: {float(pmf[k])!r} at index {k} is not allowed; use probabilities between 0 and 1")
     if abs(pmf.sum() - 1) > 1e-9:
-        raise ValueError(f"pmf: a sum of {pmf.sum()!r} is not allowed; probabilities sum to 1")
+        raise ValueError(f"pmf: a sum of {float(pmf.sum())!r} is not allowed; probabilities sum to 1")
     pmf = pmf / pmf.sum()
     if pmf[0] == 1:
         raise ValueError("pmf: a mean demand of 0 is not allowed; use a mean above 0")

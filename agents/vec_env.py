@@ -1,0 +1,122 @@
+"""A model as Stable-Baselines3's `VecEnv`: the third adapter, which learners run on."""
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecEnv
+
+from ..envs.batch import Batch, admit
+
+
+def learner_space(model, scale_actions: bool) -> spaces.Space:
+    """Return the action space that a learner sees: one dimension of MultiDiscrete is Discrete, a Box is [-1, 1]."""
+    space = model.action_space
+    if isinstance(space, spaces.MultiDiscrete):
+        return spaces.Discrete(int(space.nvec[0])) if len(space.nvec) == 1 else spaces.MultiDiscrete(space.nvec)
+    return spaces.Box(-1, 1, space.shape, np.float32) if scale_actions else space
+
+
+def unscale(model, actions: np.ndarray) -> np.ndarray:
+    """Turn a learner's actions in [-1, 1] (num_envs, A) into the model's; values outside are clipped first."""
+    low, high = model.action_low, model.action_high
+    return low + (np.clip(np.asarray(actions, np.float64), -1, 1) + 1) / 2 * (high - low)
+
+
+class StoreVecEnv(VecEnv):
+    """Environments in one batch for Stable-Baselines3.
+
+    Row i walks through the scenarios `(seed + i, 0)`, `(seed + i, 1)`, ... Where an episode ends, its info has
+    `terminal_observation`, `TimeLimit.truncated` and `episode` (reward `r`, length `l`, as SB3's own Monitor), so
+    that no wrapper is needed; the other infos are empty. The flow of the last step is in `flow`.
+    """
+
+    def __init__(self, model, num_envs: int, scale_actions: bool = True):
+        self.model, self.flow, self.render_mode = model, None, None
+        super().__init__(num_envs, model.observation_space, learner_space(model, scale_actions))
+        self._scaled = scale_actions and isinstance(model.action_space, spaces.Box)
+        self._batch = Batch(model, num_envs)
+        self._returns = np.zeros(num_envs)
+        self._none = np.zeros(num_envs, bool)
+        self._started, self._actions = False, None
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Set the seeds of the rows for the next reset: seed, seed + 1, ..."""
+        base = secrets.randbits(62) if seed is None else int(seed)
+        self._seeds = [base + i for i in range(self.num_envs)]
+        return list(self._seeds)
+
+    def reset(self) -> np.ndarray:
+        """Start the first episodes after `seed`, else the next ones; return the observations (num_envs, F)."""
+        if not self._started and self._seeds[0] is None:
+            self.seed()
+        if self._seeds[0] is not None:
+            self._batch.reset(np.array([[seed, 0] for seed in self._seeds], np.uint64))
+        else:
+            self._batch.restart(~self._none)
+        self._reset_seeds()
+        self._started = True
+        self._returns[:] = 0
+        self.reset_infos = [{} for _ in range(self.num_envs)]
+        return self._batch.observe()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Take the actions."""
+        self._actions = actions
+
+    def step_wait(self):
+        """Move one period on; return observations, rewards (num_envs,) float32, dones and infos."""
+        batch = self._batch
+        actions = unscale(self.model, self._actions) if self._scaled else self._actions
+        self.flow, _, rewards, ended = batch.step(admit(self.model, actions, self.num_envs)[0])
+        self._returns += rewards
+        observations = batch.observe()
+        infos: list[dict] = [{} for _ in range(self.num_envs)]
+        if not np.any(ended):
+            return observations, rewards, self._none.copy(), infos
+        ended = np.broadcast_to(ended, (self.num_envs,)).copy()
+        for row in np.flatnonzero(ended):
+            infos[row] = {
+                "terminal_observation": observations[row],
+                "TimeLimit.truncated": self.model.params.continuing,
+                "episode": {"r": float(self._returns[row]), "l": self.model.horizon, "t": 0.0},
+            }
+        self._returns[ended] = 0
+        batch.restart(ended)
+        return batch.observe(), rewards, ended, infos
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to close."""
+
+    def get_attr(self, attr_name: str, indices=None) -> list[Any]:
+        """Return an attribute of this object, once per row."""
+        return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
+
+    def has_attr(self, attr_name: str) -> bool:
+        """Tell whether this object has the attribute."""
+        return hasattr(self, attr_name)
+
+    def set_attr(self, attr_name: str, value: Any, indices=None) -> None:
+        """Refuse: the rows are one object."""
+        raise ValueError(f"{attr_name}: attributes of single rows are not allowed, expected them in the model")
+
+    def env_method(self, method_name: str, *args, indices=None, **kwargs) -> list[Any]:
+        """Refuse: the rows are one object."""
+        raise ValueError(f"{method_name}: methods of single rows are not allowed, expected calls of the whole batch")
+
+    def env_is_wrapped(self, wrapper_class, indices=None) -> list[bool]:
+        """Tell that no row is wrapped (the batch writes Monitor's `episode` itself)."""
+        return [False] * len(list(self._get_indices(indices)))
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return plain arrays from which `load_state_dict` goes on exactly."""
+        return self._batch.state_dict() | {"returns": self._returns.copy()}
+
+    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
+        """Go on from a `state_dict`."""
+        self._batch.load_state_dict(arrays)
+        self._returns[:] = arrays["returns"]
+        self._started = True
+        self._reset_seeds()

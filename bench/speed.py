@@ -1,0 +1,150 @@
+"""How fast the inventory environment is, in one process; peers beside it where they can be installed.
+
+Run by `make bench`: measures our figures, then tries to install each peer into an environment of its own and measures
+it in the same run. The best of several repeats is printed, as other work on the machine only ever slows a repeat.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import storelab
+from storelab.envs import TASKS, Inventory, InventoryParams
+
+# gym-invmgmt 0.2.1: a serial network of one product; a step is counted as one item-period.
+GYM_INVMGMT = """
+import json, time, warnings; warnings.filterwarnings("ignore")
+import gymnasium as gym, gym_invmgmt
+env = gym.make("GymInvMgmt/Serial-v0"); env.reset(seed=0); env.action_space.seed(0)
+action, best = env.action_space.sample(), 0
+for _ in range(3):
+    start, steps = time.perf_counter(), 0
+    while time.perf_counter() - start < 1.5:
+        for _ in range(200):
+            *_, terminated, truncated, _ = env.step(action); steps += 1
+            if terminated or truncated: env.reset()
+    best = max(best, steps / (time.perf_counter() - start))
+print(json.dumps(best))
+"""
+OR_GYM = GYM_INVMGMT.replace("import gymnasium as gym, gym_invmgmt", "import or_gym").replace(
+    'gym.make("GymInvMgmt/Serial-v0")', 'or_gym.make("InvManagement-v1")'
+)
+PEERS = {"gym-invmgmt==0.2.1": GYM_INVMGMT, "or-gym==0.5.0": OR_GYM}
+
+
+def best_rate(work, repeats: int = 7) -> float:
+    """Return the most of `work()` units done per second over the repeats."""
+    rates = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        done = work()
+        rates.append(done / (time.perf_counter() - start))
+    return max(rates)
+
+
+def dynamics(draw: bool):
+    """Return work that runs whole episodes of 64 environments x 100 items at constant orders, demand drawn or not."""
+    params = InventoryParams(items=100, lead_time=4, lost_sale_cost=9.0, horizon=100)
+    model = Inventory(params)
+    scenario, action = model.scenarios(np.arange(64)), np.full((64, 100), 5, np.float32)
+
+    def work():
+        nonlocal scenario
+        if draw:
+            scenario = model.scenarios(np.arange(64))
+        state, total = model.initial(64), np.zeros(64, np.float32)
+        for t in range(params.horizon):
+            state, flow = model.transition(state, action, {name: block[:, t] for name, block in scenario.items()})
+            total += model.reward(model.money(flow))
+        return 64 * 100 * params.horizon
+
+    return work
+
+
+def adapter(step, action, envs: int, steps: int):
+    """Return work that steps an adapter."""
+
+    def work():
+        for _ in range(steps):
+            step(action)
+        return envs * steps
+
+    return work
+
+
+def single_env():
+    """Return work that steps one `gymnasium.make` environment of one item, resets included."""
+    env = gym.make("storelab/LostSales-v0")
+    env.reset(seed=0)
+
+    def work():
+        for _ in range(20_000):
+            *_, terminated, truncated, _ = env.step(5)
+            if terminated or truncated:
+                env.reset()
+        return 20_000
+
+    return work
+
+
+def ours() -> list[tuple[str, float, float, str]]:
+    """Return rows of what was measured: name, rate, target, unit."""
+    vector = gym.make_vec("storelab/LostSales-v0", num_envs=64)
+    vector.reset(seed=0)
+    batch = gym.make_vec("storelab/Inventory-v0", num_envs=64, items=100, lead_time=4, horizon=100)
+    batch.reset(seed=0)
+    resets = [best_rate(lambda: (batch.reset(seed=0), 1)[1], 20)]
+    rows = [
+        ("dynamics, 64 x 100, demand drawn", best_rate(dynamics(True)), 2e7, "item-periods/s"),
+        ("dynamics, 64 x 100, drawn scenario", best_rate(dynamics(False)), 2e8, "item-periods/s"),
+        ("VectorEnv, 64 x 100", 100 * best_rate(adapter(batch.step, np.full((64, 100), 5.0), 64, 200)), 0, "item-periods/s"),
+        ("reset of 64 x 100 x 100 periods", 1000 / max(resets), 5, "ms (at most)"),
+        ("Env, one item", best_rate(single_env()), 5e4, "steps/s"),
+        ("VectorEnv of 64", best_rate(adapter(vector.step, np.full((64, 1), 5), 64, 4000)), 1.5e6, "env-steps/s"),
+    ]
+    try:
+        from storelab.agents.vec_env import StoreVecEnv
+    except ImportError:
+        return rows
+    sb3 = StoreVecEnv(TASKS["LostSales"]().model(), 64)
+    sb3.reset()
+    action = np.full(64, 5)
+    return [*rows, ("Stable-Baselines3 VecEnv of 64", best_rate(adapter(sb3.step, action, 64, 4000)), 8e5, "env-steps/s")]
+
+
+def peer(requirement: str, code: str, folder: Path) -> str:
+    """Install a peer into an environment of its own and return its rate, or why there is none."""
+    venv.create(folder, with_pip=True)
+    python = str(folder / "bin" / "python")
+    install = subprocess.run([python, "-m", "pip", "install", "-q", requirement], capture_output=True, text=True)
+    if install.returncode:
+        reasons = [line.strip() for line in install.stderr.splitlines() if "error" in line.lower()]
+        telling = [line for line in reasons if " in " in line or "No matching" in line] or reasons
+        return f"does not install: {telling[0][:110]}"
+    run = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    if run.returncode:
+        return f"does not run: {run.stderr.strip().splitlines()[-1][:110]}"
+    return f"{json.loads(run.stdout.splitlines()[-1]):.3g} item-periods/s"
+
+
+def main() -> None:
+    """Print the table."""
+    print(f"storelab {storelab.__version__}, numpy {np.__version__}, {os.cpu_count()} cores, one process")
+    for name, rate, target, unit in ours():
+        aim = f"target {target:.2g}" if target else ""
+        print(f"{name:38} {rate:10.3g} {unit:16} {aim}")
+    if "--no-peers" not in sys.argv:
+        with tempfile.TemporaryDirectory() as folder:
+            for requirement, code in PEERS.items():
+                print(f"{requirement:38} {peer(requirement, code, Path(folder) / requirement)}")
+
+
+if __name__ == "__main__":
+    main()

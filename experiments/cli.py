@@ -1,0 +1,61 @@
+"""The command line: `storelab COMMAND [key=value ...]`. what is heavy loads with the command that needs it."""
+
+import difflib
+import os
+import sys
+
+USAGE = """usage: storelab COMMAND [key=value ...] [--help]
+
+  train      data, forecaster, tuned heuristics, agent, evaluation and report of one run; resumes what was killed
+  evaluate   the policies of a finished run on other held-out scenarios
+  report     the table and the report of a finished run, made anew
+  demo       `train` on a small synthetic store with forecasts
+  doctor     versions, device, writable folders
+
+storelab COMMAND --help shows a command's groups and keys; storelab train --multirun seed=0,1,2 sweeps.
+Tab completion: eval "$(storelab -sc install=bash)"
+Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""
+HYDRA = ("train", "evaluate", "report", "demo")
+COMMANDS = (*HYDRA, "doctor")
+
+
+def main() -> int:
+    """Run a command; return the exit status: 0, 1 for a failure, 2 for a bad command line or config."""
+    command, *args = sys.argv[1:] or ["--help"]
+    if command in ("--help", "-h", "help"):
+        print(USAGE)
+        return 0
+    if command in ("-sc", "--shell-completion"):
+        return _complete(args)
+    if command == "doctor":
+        from .doctor import doctor
+
+        return doctor(args)
+    if command in HYDRA:
+        from .commands import run
+
+        return run(command, args)
+    near = difflib.get_close_matches(command, COMMANDS, n=1)
+    hint = f"did you mean {near[0]}?" if near else "expected one of " + ", ".join(COMMANDS)
+    print(f"{command}: no such command, {hint}", file=sys.stderr)
+    return 2
+
+
+def _complete(args: list[str]) -> int:
+    """Hydra completes a line without sub-commands: take ours out of it, or complete it."""
+    from .commands import run
+
+    if not args or not args[0].startswith("query="):
+        return run("train", ["-sc", *args])
+    line = os.environ.get("COMP_LINE", "")
+    program, command, rest = (*line.split(maxsplit=2), "", "", "")[:3]
+    if not rest and not (command and line.endswith(" ")):
+        print(" ".join(name for name in COMMANDS if name.startswith(command)))
+    elif command in HYDRA:
+        os.environ["COMP_LINE"] = f"{program} {rest}"
+        return run(command, ["-sc", *args])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

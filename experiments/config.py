@@ -1,0 +1,202 @@
+"""From a composed config to the typed objects of an experiment, and every error on the way in one line."""
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any, get_type_hints
+
+from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from ..envs.demand import DemandParams
+from ..envs.inventory import InventoryParams
+from ..envs.tasks import override
+from .schemas import EvaluationParams, ReportParams, TaskParams, TrainParams, keys, schemas
+
+MAX_CELLS = 20_000_000  # items x periods of an episode: float32 scenarios of a batch of 64 then take 5 GB
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+class ConfigError(ValueError):
+    """What is wrong with a configuration, in one line that names the key, the value and what is allowed."""
+
+
+@dataclass
+class Settings:
+    """What `storelab train` was asked for, checked."""
+
+    top: TrainParams
+    task: TaskParams
+    data: Any  # SyntheticStoreParams, OnlineRetailParams or None
+    env: dict  # changes to the task's InventoryParams
+    forecaster: Any  # parameters of a forecaster, or None
+    agent: Any  # SB3Params or HeuristicsParams
+    evaluation: EvaluationParams
+
+    @property
+    def forecaster_name(self) -> str:
+        """Return the key of the forecaster's parameters."""
+        return next(n for n, schema in schemas()["forecaster"].items() if schema is type(self.forecaster))
+
+
+def read(config: DictConfig) -> Settings:
+    """Check a composed config.
+
+    Raises:
+        ConfigError: in one line, what is wrong.
+    """
+    known = schemas()
+    _resolve(config)
+    _check_keys("", config, TrainParams)
+    top = _object("", OmegaConf.create({k: v for k, v in config.items_ex(False) if k not in known}), TrainParams)
+    typed = {}
+    for group in ("task", "data", "forecaster", "agent", "evaluation"):
+        node = config[group] if not OmegaConf.is_missing(config, group) else None
+        if node is None and group in ("data", "forecaster"):
+            typed[group] = None
+            continue
+        kind = OmegaConf.get_type(node) if isinstance(node, DictConfig) else None
+        if kind not in known[group].values():
+            raise ConfigError(f"{group}: {node!r} is not allowed, expected an option: {group}=NAME")
+        typed[group] = _object(group, node, kind)
+    env = _env(config)
+    if env.get("forecast") != "model":
+        typed["forecaster"] = None  # checked, but of no account
+    return Settings(top=top, env=env, **typed)
+
+
+def read_run(config: DictConfig) -> tuple[str, EvaluationParams | None]:
+    """Check the config of `storelab evaluate` or `storelab report`: the run's folder, and how to evaluate."""
+    _resolve(config)
+    top = _object("", OmegaConf.create({"run": config.get("run", MISSING)}), ReportParams)
+    return top.run, _object("evaluation", config.evaluation, EvaluationParams) if "evaluation" in config else None
+
+
+def _resolve(config: DictConfig) -> None:
+    try:
+        OmegaConf.resolve(config)
+    except OmegaConfBaseException as error:
+        missing = re.search(r"Interpolation key '(.*?)'", str(error))
+        about = f"${{{missing[1]}}}" if missing else error.full_key
+        raise ConfigError(f"{about}: {str(error).splitlines()[0]}") from error
+
+
+def _env(config: DictConfig) -> dict:
+    if OmegaConf.is_missing(config, "env") or not isinstance(config.env, DictConfig):
+        raise ConfigError("env: nothing is not allowed, expected an option: env=inventory")
+    _check_keys("env.", config.env, InventoryParams)
+    with within("env"):
+        changes = {k: v for k, v in OmegaConf.to_container(config.env, resolve=True).items() if v != MISSING}
+        changes["demand"] = {k: v for k, v in changes["demand"].items() if v != MISSING}
+        if not changes["demand"]:
+            del changes["demand"]
+        lists = [len(v) for k, v in changes.items() if isinstance(v, list) and k not in ("quantiles", "lead_time_pmf")]
+        # The items of a store are known when its data is: until then as many as the lists have.
+        params = override(InventoryParams(), {"items": max(lists, default=1)} | changes | {"forecast": "none"})
+        if params.items * params.horizon > MAX_CELLS:
+            cells = f"{params.items} items x {params.horizon} periods"
+            raise ValueError(f"horizon: {cells} is not allowed, expected at most {MAX_CELLS:,} cells")
+    return changes
+
+
+def _object(group: str, node: DictConfig, kind: type):
+    prefix = group and f"{group}."
+    _check_keys(prefix, node, kind)
+    with within(group):
+        values = OmegaConf.to_container(node, resolve=True, throw_on_missing=False)
+        for name, value in values.items():
+            if value == MISSING:
+                raise ConfigError(f"{prefix}{name}: nothing is not allowed, expected {prefix}{name}=VALUE")
+        return kind(**values)
+
+
+def _check_keys(prefix: str, node: DictConfig, kind: type) -> None:
+    """`+key=value` gets past the schema: refuse it here."""
+    known = {f.name: f.type for f in fields(kind)}
+    for name, value in node.items_ex(resolve=False):
+        if name not in known:
+            raise ConfigError(unknown_key(f"{prefix}{name}"))
+        if is_dataclass(known[name]) and isinstance(value, DictConfig):
+            _check_keys(f"{prefix}{name}.", value, known[name])
+
+
+@contextmanager
+def within(group: str):
+    """Turn errors about the fields of a group into a ConfigError that names them with their group."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key or group}: {one_line(error.msg or error)}") from error
+    except (ValueError, OSError, MemoryError) as error:
+        text = one_line(error)
+        word = re.match(r"[\w]+", text)
+        own = {f.name for options in schemas()[group].values() for f in fields(options)} if group else set()
+        glue = "." if word and word[0] in own else ": "
+        raise ConfigError(f"{group}{glue}{text}" if group else text) from error
+
+
+def one_line(error) -> str:
+    """The text of an error without line breaks."""
+    return " ".join(str(error).split())
+
+
+def unknown_key(key: str, command: str = "train") -> str:
+    """What to say of a key that does not exist."""
+    known = keys(command)
+    group = key.rpartition(".")[0]
+    siblings = [k for k in known if k.rpartition(".")[0] == group] or [k for k in known if "." not in k]
+    near = get_close_matches(key, siblings, n=1, cutoff=0.8) or get_close_matches(key, known, n=1, cutoff=0.8)
+    hint = f"did you mean {near[0]}?" if near else "expected one of " + ", ".join(siblings)
+    return f"{key}: no such key, {hint}"
+
+
+def explain(error: BaseException, command: str, args: list[str]) -> str:
+    """An error of composing the config of a command line in one line: the key, the value and what is allowed."""
+    chain = [error]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    for link in chain:
+        if isinstance(link, ConfigError):
+            return str(link)
+        if isinstance(link, OverrideParseException):
+            return f"{link.override}: not readable, expected key=value"
+        if isinstance(link, MissingConfigException) and link.missing_cfg_file and link.options:
+            group, _, choice = link.missing_cfg_file.rpartition("/")
+            return f"{group}: {choice!r} is not allowed, expected one of {', '.join(link.options)}"
+        if isinstance(link, ConfigKeyError | ConfigAttributeError):
+            return unknown_key(link.full_key, command)
+        if isinstance(link, OmegaConfBaseException) and link.full_key:
+            return _out_of_type(link, args)
+        several = re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'", str(link))
+        if several:
+            return f"{several[1]}: several values are not allowed, expected one, or --multirun to sweep over them"
+    return one_line(error)
+
+
+def _out_of_type(error: OmegaConfBaseException, args: list[str]) -> str:
+    """Hydra names the type only; the parameters' own checks know the bounds."""
+    key, message = error.full_key, str(error.msg).splitlines()[0]
+    quoted = re.search(r"[Vv]alue '(.*?)'", message)
+    given = next((arg.partition("=")[2] for arg in args if arg.lstrip("+").startswith(f"{key}=")), None)
+    value = quoted[1] if quoted else given
+    group, _, name = key.partition(".") if "." in key else ("", "", key)
+    name, *nested = re.split(r"[.\[]", name)
+    for kind in schemas().get(group, {}).values():
+        kind = DemandParams if nested and name == "demand" else InventoryParams if group == "env" else kind
+        field = nested[0] if kind is DemandParams else name
+        hints = get_type_hints(kind)
+        if field not in hints:
+            continue
+        values = {field: value} | ({"experiment": "x"} if kind is TrainParams else {})
+        try:
+            kind(**values)
+        except ValueError as refusal:
+            return f"{group and group + '.'}{one_line(refusal)}"
+        except (TypeError, AttributeError):
+            pass
+        return f"{key}: {value!r} is not allowed, expected {KINDS.get(hints[field], 'another type')}"
+    return f"{key}: {message}"

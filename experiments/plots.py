@@ -1,0 +1,102 @@
+"""The report's figures, as SVG text: they need no display, no script and nothing from outside."""
+
+import io
+import re
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+AGENT, HEURISTIC, REFERENCE, LOST = "#0b5394", "#b45f06", "#555555", "#cc0000"
+STYLE = {
+    "svg.fonttype": "none",  # text stays text, in the page's font
+    "svg.hashsalt": "storelab",  # the same figure gives the same file
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.axisbelow": True,
+}
+
+
+def svg(figure: Figure) -> str:
+    """Return a figure as an SVG element to stand in a page."""
+    buffer = io.StringIO()
+    with rc_context(STYLE):
+        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    return re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+
+
+def learning_curve(metrics: list[dict], best: tuple[str, float], agent: str, unit: str) -> Figure:
+    """The agent's value on training scenarios at each checkpoint, with the best tuned heuristic's on the same ones."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(8, 3.2))
+        axis = figure.subplots()
+        steps, values = [row["step"] for row in metrics], [row["value"] for row in metrics]
+        axis.plot(steps, values, "o-", ms=3, color=AGENT, label=agent)
+        axis.axhline(best[1], color=HEURISTIC, linestyle="--", label=f"{best[0]} (best tuned heuristic)")
+        # Early values can be thousands of times worse: show the last nine tenths and the heuristic.
+        shown = [*values[len(values) // 10 :], best[1]]
+        margin = 0.08 * (max(shown) - min(shown)) or 1.0
+        axis.set_ylim(min(shown) - margin, max(shown) + margin)
+        axis.set_xlabel("environment steps")
+        axis.set_ylabel(unit)
+        axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+        axis.legend(frameon=False)
+        return figure
+
+
+def stock_chart(traces: dict[str, dict], item: int, title: str) -> Figure:
+    """One item's stock, orders and lost sales under each policy of `traces` (name -> a traced `rollout`), first row.
+
+    All policies saw the same scenario; the demand is drawn once for each, at the same scale.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(4 + 4 * len(traces), 5))
+        axes = figure.subplots(2, len(traces), sharex=True, sharey="row", squeeze=False)
+        for column, (name, trace) in enumerate(traces.items()):
+            flow = {key: trace[f"flow.{key}"][0, :, item] for key in ("on_hand", "ordered", "demand", "unmet")}
+            day = np.arange(len(flow["demand"]))
+            stock, moved = axes[:, column]
+            profit = trace["item_profit"][0, :, item].sum()
+            stock.set_title(f"{name}: {profit:,.0f} money from this item", fontsize=10, loc="left")
+            stock.fill_between(day, flow["on_hand"], step="mid", color=AGENT, alpha=0.25, linewidth=0)
+            stock.step(day, flow["on_hand"], where="mid", color=AGENT, label="stock at the period's end")
+            moved.bar(day, flow["ordered"], width=0.9, color=HEURISTIC, alpha=0.6, label="ordered")
+            moved.step(day, flow["demand"], where="mid", color=REFERENCE, linewidth=1, label="demand")
+            moved.bar(day, flow["unmet"], width=0.9, color=LOST, label="not served")
+            moved.set_xlabel("period")
+        axes[0, 0].set_ylim(0)
+        axes[0, 0].set_ylabel("units")
+        axes[1, 0].set_ylabel("units per period")
+        handles = [handle for axis in axes[:, 0] for handle in axis.get_legend_handles_labels()[0]]
+        figure.legend(handles=handles, loc="upper right", ncols=4, frameon=False, bbox_to_anchor=(1, 1.0))
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        figure.tight_layout(rect=(0, 0, 1, 0.97))
+        return figure
+
+
+def forecast_fan(quantiles: np.ndarray, came: np.ndarray, levels, lead_time: int, title: str) -> Figure:
+    """Quantiles (T, Q) of the demand over the lead time, as forecast on each day, and what came (T,)."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(8, 3.4))
+        axis = figure.subplots()
+        day = np.arange(len(came))
+        pairs = [(i, j) for i in range(len(levels)) for j in range(i) if abs(levels[i] + levels[j] - 1) < 1e-9]
+        for place, (high, low) in enumerate(reversed(pairs)):
+            band = {"color": AGENT, "alpha": 0.15 + 0.2 * place, "lw": 0}
+            label = f"{levels[low]:.0%} to {levels[high]:.0%}"
+            axis.fill_between(day, quantiles[:, low], quantiles[:, high], label=label, **band)
+        axis.plot(day, quantiles[:, -1], ":", color=AGENT, label=f"{levels[-1]:.0%} quantile")
+        middle = int(np.argmin(np.abs(np.asarray(levels) - 0.5)))
+        axis.plot(day, quantiles[:, middle], color=AGENT, label=f"{levels[middle]:.0%} quantile")
+        axis.plot(day, came, "o-", ms=3, color=LOST, linewidth=1, label="what came")
+        axis.set_xlabel("period")
+        axis.set_ylabel(f"units in {lead_time + 1} periods")
+        axis.set_title(title, fontsize=10, loc="left")
+        axis.legend(frameon=False, ncols=3, fontsize=8)
+        axis.set_ylim(0)
+        return figure

@@ -1,0 +1,138 @@
+"""A run's folder: `runs/<experiment>/<config-hash>-s<seed>/`. Whatever is in it is whole: written beside, then renamed.
+
+    config.yaml  provenance.json  status.json  heuristics.json  metrics.jsonl  checkpoints/<step>/  eval.parquet
+    report.html  DONE
+
+The hash covers the resolved config, the environment's version, the code and the data; `DONE` is written last.
+"""
+
+import fcntl
+import io
+import json
+import time
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from ..envs import Inventory
+from ..forecasting.base import write_atomic
+from .config import ConfigError, Settings
+from .provenance import code_hash, digest, provenance
+from .schemas import TaskParams, TrainParams, schemas
+
+GROUPS = ("data", "forecaster", "agent", "evaluation")
+
+
+class Run:
+    """A run folder. Nothing is read before it is asked for."""
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.checkpoints = self.folder / "checkpoints"
+
+    @classmethod
+    def of(cls, settings: Settings, data: str) -> "Run":
+        """The folder that belongs to the settings and the hash of their data."""
+        config = to_config(settings)
+        named = {name: value for name, value in config.items() if name not in ("experiment", "runs", "seed")}
+        key = digest([named, Inventory.version, code_hash(), data])[:12]
+        top = settings.top
+        return cls(Path(top.runs) / top.experiment / f"{key}-s{top.seed}")
+
+    @property
+    def done(self) -> bool:
+        """Return whether the run is finished."""
+        return (self.folder / "DONE").is_file()
+
+    @contextmanager
+    def open(self, settings: Settings, data: str):
+        """Work on the run: alone (a ConfigError where another process does), with its status kept."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system drops it with the process
+            except BlockingIOError:
+                raise ConfigError(f"{self.folder}: another process works on this run") from None
+            write_atomic(self.folder / "config.yaml", yaml.safe_dump(to_config(settings), sort_keys=False).encode())
+            self.write("provenance.json", provenance(data))
+            try:
+                yield self
+            except BaseException as error:
+                self.status("failed", error=f"{type(error).__name__}: {error}")
+                raise
+            self.status("finished")
+            write_atomic(self.folder / "DONE", b"")
+
+    def settings(self) -> Settings:
+        """The settings that the run was made with.
+
+        Raises:
+            ConfigError: the folder holds no finished run.
+        """
+        if not self.done:
+            raise ConfigError(f"run: {str(self.folder)!r} is not allowed, expected the folder of a finished run")
+        try:
+            return from_config(yaml.safe_load((self.folder / "config.yaml").read_text()))
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"run: {self.folder}/config.yaml is damaged: {error}") from error
+
+    def status(self, state: str, **more) -> None:
+        """Tell `status.json` what the run is at."""
+        self.write("status.json", {"state": state, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **more})
+
+    def write(self, name: str, value) -> None:
+        """Write a value of plain types as JSON."""
+        write_atomic(self.folder / name, (json.dumps(value, indent=1) + "\n").encode())
+
+    def read(self, name: str):
+        """Read what `write` wrote; None where there is nothing."""
+        path = self.folder / name
+        return json.loads(path.read_text()) if path.is_file() else None
+
+    def metrics(self, up_to: float = float("inf")) -> list[dict]:
+        """The rows of `metrics.jsonl` up to a step."""
+        path = self.folder / "metrics.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        return [row for row in rows if row["step"] <= up_to]
+
+    def write_metrics(self, rows: list[dict]) -> None:
+        """Write `metrics.jsonl`, a row per line."""
+        write_atomic(self.folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+    def episodes(self) -> pd.DataFrame:
+        """The episodes of a finished run."""
+        return pd.read_parquet(self.folder / "eval.parquet")
+
+    def write_episodes(self, episodes: pd.DataFrame, name: str = "eval.parquet") -> None:
+        """Write a table of episodes."""
+        buffer = io.BytesIO()
+        episodes.to_parquet(buffer, index=False)
+        write_atomic(self.folder / name, buffer.getvalue())
+
+
+def to_config(settings: Settings) -> dict:
+    """Settings as plain types: what `config.yaml` holds."""
+    top = {k: v for k, v in vars(settings.top).items() if k not in ("task", "env", *GROUPS)}
+    choices = {group: _choice(group, getattr(settings, group)) for group in GROUPS}
+    objects = {group: value and asdict(value) for group in GROUPS for value in [getattr(settings, group)]}
+    whole = top | {"choices": choices, "task": asdict(settings.task), "env": settings.env} | objects
+    return json.loads(json.dumps(whole))  # tuples become lists
+
+
+def from_config(config: dict) -> Settings:
+    """The inverse of `to_config`."""
+    known = schemas()
+    values = {}
+    for group in GROUPS:
+        choice = config["choices"][group]
+        values[group] = known[group][choice](**config[group]) if choice else None
+    top = {k: v for k, v in config.items() if k not in ("choices", "task", "env", *GROUPS)}
+    return Settings(TrainParams(**top), TaskParams(**config["task"]), env=config["env"], **values)
+
+
+def _choice(group: str, value) -> str | None:
+    """The name of a value's schema."""
+    return next((name for name, schema in schemas()[group].items() if schema is type(value)), None)

@@ -1,0 +1,167 @@
+"""The schemas of the configuration: they stand first in every YAML of `conf/`, so that Hydra checks keys and types.
+
+Nothing in a config is ever code: choices are names in registries.
+"""
+
+import re
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
+from importlib import import_module
+from typing import Any, get_type_hints
+
+from omegaconf import MISSING
+
+from ..data import SyntheticStoreParams
+from ..envs.checks import check_number
+from ..envs.inventory import InventoryParams
+from ..forecasting import FORECASTERS
+from .tasks import TASKS
+
+
+@dataclass
+class TaskParams:
+    name: str = MISSING  # a key of `TASKS`
+
+    def __post_init__(self):
+        if self.name not in TASKS:
+            raise ValueError(f"name: {self.name!r} is not allowed, expected one of {', '.join(TASKS)}")
+
+
+@dataclass
+class OnlineRetailParams:
+    path: str = MISSING  # UCI's xlsx or CSV, the raw or ready Parquet, or a folder with one of them
+
+
+@dataclass
+class EvaluationParams:
+    """How policies are compared."""
+
+    episodes: int = 256  # held-out scenarios (where recorded days are replayed: as many of them as differ)
+    seed: int = 0  # of the first one; the others follow
+    tuning_episodes: int = 64  # training scenarios that heuristics are tuned on
+    curve_episodes: int = 32  # training scenarios of the learning curve
+
+    def __post_init__(self):
+        for name in ("episodes", "tuning_episodes", "curve_episodes"):
+            check_number(name, getattr(self, name), 2, 100_000, integer=True)
+        check_number("seed", self.seed, 0, 2**31 - 1, integer=True)
+
+
+@dataclass
+class HeuristicsParams:
+    """No learner: the tuned heuristics alone."""
+
+
+@dataclass
+class TrainParams:
+    """The top of `storelab train`."""
+
+    experiment: str = MISSING  # the run folder's first part
+    seed: int = 0  # of the learner
+    runs: str = "runs"  # folder
+    checkpoint_every: int = 50_000  # steps
+    keep_checkpoints: int = 3
+    task: Any = MISSING
+    data: Any = None
+    env: Any = MISSING
+    forecaster: Any = None
+    agent: Any = MISSING
+    evaluation: Any = MISSING
+
+    def __post_init__(self):
+        if not re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,99}", self.experiment):
+            raise ValueError(f"experiment: {self.experiment!r} is not allowed, expected letters, digits and . _ + -")
+        check_number("seed", self.seed, 0, 2**31 - 1, integer=True)
+        check_number("checkpoint_every", self.checkpoint_every, 1, 1e12, integer=True)
+        check_number("keep_checkpoints", self.keep_checkpoints, 1, 1000, integer=True)
+        if not self.runs.strip() or "\0" in self.runs:
+            raise ValueError(f"runs: {self.runs!r} is not allowed, expected the path of a folder")
+
+
+@dataclass
+class EvaluateParams:
+    """The top of `storelab evaluate`."""
+
+    run: str = MISSING  # folder of a finished run
+    evaluation: Any = MISSING
+
+
+@dataclass
+class ReportParams:
+    """The top of `storelab report`."""
+
+    run: str = MISSING  # folder of a finished run
+
+    def __post_init__(self):
+        if not self.run.strip() or "\0" in self.run:
+            raise ValueError(f"run: {self.run!r} is not allowed, expected the path of a run folder")
+
+
+def schemas(light: bool = False) -> dict[str, dict[str, type]]:
+    """Group -> option -> schema; "" are the commands. With `light`, without those whose modules load torch."""
+    light_forecasters = [name for name in FORECASTERS if not light or FORECASTERS[name][0] == "baselines"]
+    groups = {
+        "": {"train": TrainParams, "evaluate": EvaluateParams, "report": ReportParams},
+        "task": {"task": TaskParams},
+        "data": {"synthetic": SyntheticStoreParams, "online_retail": OnlineRetailParams},
+        "env": {"inventory": _changes(InventoryParams)},
+        "forecaster": {name: _forecaster_params(name) for name in light_forecasters},
+        "agent": {"heuristics": HeuristicsParams},
+        "evaluation": {"evaluation": EvaluationParams},
+    }
+    if not light:
+        from ..agents.sb3 import SB3Params
+
+        groups["agent"]["sb3"] = SB3Params
+    return groups
+
+
+def _forecaster_params(name: str) -> type:
+    module, attribute = FORECASTERS[name]
+    return getattr(import_module(f"..forecasting.{module}", __package__), attribute).Params
+
+
+def register(light: bool = False) -> None:
+    """Put the schemas into Hydra's ConfigStore. With `light` (help, completion) those that load torch stay open."""
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    known = schemas(light)
+    for options in known.values():
+        for name, schema in options.items():
+            store.store(group="schema", name=name, node=schema)
+    for name in {"sb3", *FORECASTERS} - {name for options in known.values() for name in options}:
+        store.store(group="schema", name=name, node={})
+
+
+def _changes(cls: type) -> type:
+    """A schema with a dataclass's names and types but no values: what is not set stays as the task has it."""
+    kinds = get_type_hints(cls)
+
+    def column(f):
+        if is_dataclass(kinds[f.name]):
+            nested = _changes(kinds[f.name])
+            return f.name, nested, field(default_factory=nested)
+        return f.name, kinds[f.name], field(default=MISSING)
+
+    return make_dataclass(cls.__name__, [column(f) for f in fields(cls)])
+
+
+def keys(command: str = "train") -> list[str]:
+    """All keys of a command, with their dots."""
+
+    def walk(prefix: str, kind: type):
+        hints = get_type_hints(kind)
+        for f in fields(kind):
+            yield f"{prefix}{f.name}"
+            if is_dataclass(hints[f.name]):
+                yield from walk(f"{prefix}{f.name}.", hints[f.name])
+
+    found = []
+    known = schemas()
+    top = known[""].get(command, TrainParams)  # demo has train's
+    for group, options in known.items():
+        if group and group not in {f.name for f in fields(top)}:
+            continue
+        for kind in options.values() if group else [top]:
+            found += walk(group and f"{group}.", kind)
+    return list(dict.fromkeys(found))

@@ -1,0 +1,207 @@
+"""What the commands do: `train` is the whole line from data to report, the others go over a finished run."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from omegaconf import DictConfig
+
+from ..agents import heuristics
+from ..envs import HistoryDemand, Task
+from ..envs.references.base import Reference
+from ..evaluation import evaluate as compare
+from ..evaluation import scenario_keys, summarise
+from ..forecasting import create
+from ..forecasting.base import write_atomic
+from . import checkpoints
+from .config import ConfigError, Settings, read, read_run, within
+from .provenance import digest, source_hash
+from .report import findings, render, text_table
+from .runs import Run, to_config
+from .schemas import EvaluationParams, HeuristicsParams, OnlineRetailParams
+from .tasks import TASKS
+
+TUNING, CURVE = 1_000_000_000, 1_100_000_000  # first seeds of the training scenarios that are not the learner's
+
+
+@dataclass
+class Experiment:
+    """A task, what it is measured against, and the policies that compete on it."""
+
+    task: Task
+    settings: Settings
+    reference: Reference | None
+    policies: dict  # name -> act
+    agent: str | None = None  # the learner's name among them
+
+    def summary(self, episodes: pd.DataFrame) -> pd.DataFrame:
+        """Return the table of the episodes."""
+        heuristics = [name for name in self.policies if name != self.agent]
+        return summarise(episodes, self.task.objective, self.reference, heuristics)
+
+    def curve_seeds(self) -> np.ndarray:
+        """Return the seeds of the learning curve's training scenarios."""
+        return CURVE + np.arange(self.settings.evaluation.curve_episodes)
+
+    def episodes(self, evaluation: EvaluationParams) -> pd.DataFrame:
+        """Run all policies on held-out scenarios that differ from one another."""
+        seeds = evaluation.seed + np.arange(evaluation.episodes)
+        if isinstance(self.task.test, HistoryDemand):
+            demand = self.task.model("test").scenarios(scenario_keys(seeds, "test"))["demand"]
+            seeds = seeds[np.sort(np.unique(demand.reshape(len(seeds), -1), axis=0, return_index=True)[1])]
+        return compare(self.policies, self.task, seeds, progress=True)
+
+
+def data_hash(settings: Settings) -> str:
+    """The hash of what the data is made from."""
+    if not isinstance(settings.data, OnlineRetailParams):
+        return digest(settings.data and vars(settings.data))
+    path = settings.data.path
+    try:
+        return source_hash(path)
+    except OSError as error:
+        raise ConfigError(f"data.path: {path!r} is not allowed, expected a file or folder: {error.strerror}") from error
+
+
+def build(settings: Settings) -> Task:
+    """Build the task of the settings, with its data and its forecasts."""
+    name, changes = settings.task.name, dict(settings.env)
+    if name in ("SyntheticStore", "OnlineRetail"):
+        wanted = OnlineRetailParams if name == "OnlineRetail" else None
+        if settings.data is None or (type(settings.data) is OnlineRetailParams) != (wanted is OnlineRetailParams):
+            option = "online_retail" if wanted else "synthetic"
+            raise ConfigError(f"data: not as task={name} needs it, expected data={option}")
+        changes["data"] = settings.data.path if wanted else settings.data
+        changes["cache"] = Path(settings.top.runs) / "cache"
+        if settings.forecaster is not None:
+            changes["forecaster"] = create(settings.forecaster_name, **vars(settings.forecaster))
+    elif settings.data is not None:
+        raise ConfigError(f"data: not allowed with task={name}, expected data=null")
+    with within("env"):
+        task = TASKS[name](**changes)
+        task.model("train"), task.model("test")  # a forecast without a source shows here
+    return task
+
+
+def train(config: DictConfig) -> None:
+    """Run the whole line, from where an earlier process left it."""
+    settings = read(config)
+    data = data_hash(settings)
+    run = Run.of(settings, data)
+    if run.done:
+        print(f"{run.folder} is finished: nothing to do (storelab report run={run.folder} shows it)")
+        return
+    task = build(settings)
+    with run.open(settings, data):
+        print(f"run: {run.folder}")
+        experiment = Experiment(task, settings, reference(task), tuned(run, task, settings))
+        if not isinstance(settings.agent, HeuristicsParams):
+            experiment.agent = settings.agent.algorithm
+            experiment.policies[experiment.agent] = learn(run, experiment)
+        run.status("running", stage="evaluation")
+        episodes = experiment.episodes(settings.evaluation)
+        run.write_episodes(episodes)
+        present(run, experiment, episodes)
+
+
+def report(config: DictConfig) -> None:
+    """Make the report of a finished run anew and print its table."""
+    run = Run(read_run(config)[0])
+    present(run, restore(run), run.episodes())
+
+
+def evaluate(config: DictConfig) -> None:
+    """Run a finished run's policies on other held-out scenarios; the episodes stand beside its own."""
+    folder, evaluation = read_run(config)
+    run = Run(folder)
+    experiment = restore(run)
+    episodes = experiment.episodes(evaluation)
+    name = f"eval-{evaluation.seed}-{evaluation.episodes}.parquet"
+    run.write_episodes(episodes, name)
+    print(text_table(experiment.summary(episodes), experiment.task.unit))
+    print(f"episodes: {run.folder / name}")
+
+
+def restore(run: Run) -> Experiment:
+    """The experiment of a finished run, with its policies as they were."""
+    settings = run.settings()
+    task = build(settings)
+    experiment = Experiment(task, settings, reference(task), tuned(run, task, settings))
+    if not isinstance(settings.agent, HeuristicsParams):
+        from ..agents.sb3 import load_policy
+
+        last = checkpoints.newest_whole(run.checkpoints)
+        if last is None:
+            raise ConfigError(f"run: {run.folder} has no whole checkpoint, expected one")
+        experiment.agent = settings.agent.algorithm
+        experiment.policies[experiment.agent] = load_policy(last, task)
+    return experiment
+
+
+def reference(task: Task) -> Reference | None:
+    """The task's reference, or None where the parameters are not those it is known for."""
+    if task.reference is None:
+        return None
+    try:
+        return task.reference()
+    except ValueError as error:
+        print(f"no reference: {error}")
+        return None
+
+
+def tuned(run: Run, task: Task, settings: Settings) -> dict[str, Callable]:
+    """The heuristics, tuned on training scenarios, or as an earlier process tuned them."""
+    model, kept = task.model("train"), run.read("heuristics.json") or {}
+    seeds = TUNING + np.arange(settings.evaluation.tuning_episodes)
+    found = {}
+    for kind in heuristics.available(model):
+        if kind in kept and kind != "myopic":  # which may be a table of its own
+            found[kind] = heuristics.Heuristic(kind, kept[kind], model)
+        else:
+            run.status("running", stage=f"tune {kind}")
+            found[kind] = heuristics.tune(kind, task, seeds, progress=True)
+            kept[kind] = found[kind].params
+            run.write("heuristics.json", kept)
+    return found
+
+
+def learn(run: Run, experiment: Experiment) -> Callable:
+    """Train the agent, from its last whole checkpoint on; return its policy."""
+    from ..agents.sb3 import SB3Learner
+
+    task, settings = experiment.task, experiment.settings
+    with within("agent"):
+        learner = SB3Learner(task, settings.agent, settings.top.seed, run.folder / "tensorboard")
+    last = checkpoints.newest_whole(run.checkpoints)
+    if last is not None:
+        learner.load(last)
+        print(f"going on from {learner.steps:,} of {settings.agent.total_steps:,} steps")
+    rows, started = run.metrics(up_to=learner.steps), time.monotonic()
+    before = rows[-1]["seconds"] if rows else 0.0
+
+    def keep(steps: int) -> None:
+        curve = compare({"agent": learner.policy()}, task, experiment.curve_seeds(), split="train")
+        value = curve.loc[curve["policy"] == "agent", "value"].mean()
+        rows.append({"step": steps, "seconds": before + time.monotonic() - started, "value": value})
+        run.write_metrics(rows)
+        checkpoints.write_checkpoint(run.checkpoints, steps, learner.save, settings.top.keep_checkpoints)
+        run.status("running", stage="agent", step=steps, steps=settings.agent.total_steps)
+
+    learner.learn(keep, settings.top.checkpoint_every)
+    if last is None or learner.steps > int(last.name):
+        keep(learner.steps)
+    return learner.policy()
+
+
+def present(run: Run, experiment: Experiment, episodes: pd.DataFrame) -> None:
+    """Write the report and print the table."""
+    page = render(experiment, episodes, run.metrics(), run.read("provenance.json"), to_config(experiment.settings))
+    write_atomic(run.folder / "report.html", page.encode())
+    table = experiment.summary(episodes)
+    print(text_table(table, experiment.task.unit))
+    for line in findings(table, experiment, episodes["seed"].nunique()):
+        print(line)
+    print(f"report: {run.folder / 'report.html'}")

@@ -1,0 +1,148 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from storelab.envs import TASKS
+
+pytest.importorskip("stable_baselines3")
+import torch
+from storelab.agents.sb3 import SB3Learner, SB3Params, load_policy
+from storelab.evaluation import evaluate
+
+SMALL = {
+    "PPO": {"hyper": {"n_steps": 16, "batch_size": 32, "n_epochs": 2}},
+    "A2C": {"hyper": {"n_steps": 8}},
+    "SAC": {"hyper": {"buffer_size": 300, "batch_size": 16, "learning_starts": 40}},
+    "TD3": {"hyper": {"buffer_size": 300, "batch_size": 16, "learning_starts": 40}},
+    "DQN": {"hyper": {"buffer_size": 300, "batch_size": 16, "learning_starts": 40, "target_update_interval": 50}},
+}
+
+
+def make(algorithm, seed=3, **changes):
+    action = "continuous" if algorithm in ("SAC", "TD3") else "multi_discrete"
+    task = TASKS["LostSales"](horizon=12, action=action)
+    params = {"algorithm": algorithm, "num_envs": 4, "net_arch": [8], "device": "cpu", "total_steps": 640, "threads": 1}
+    return SB3Learner(task, SB3Params(**(params | SMALL[algorithm] | changes)), seed)
+
+
+def weights(learner):
+    return {k: v.clone() for k, v in learner.model.policy.state_dict().items()}
+
+
+def same(a, b):
+    return all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("algorithm", SMALL)
+@pytest.mark.parametrize("normalize", [True, False])
+def test_a_resumed_run_ends_bit_equal(algorithm, normalize, tmp_path):
+    norm = {"normalize_observation": normalize, "normalize_reward": normalize}
+    straight = make(algorithm, **norm)
+    straight.learn(lambda steps: straight.save(tmp_path) if steps == 256 else None, 64, progress=False)
+    resumed = make(algorithm, **norm)
+    resumed.load(tmp_path)
+    assert resumed.steps == 256
+    assert not same(weights(resumed), weights(straight))
+    np.random.seed(99)  # noqa: NPY002 what the process did before must not matter
+    resumed.load(tmp_path)
+    resumed.learn(progress=False)
+    assert resumed.steps == straight.steps == 640
+    assert same(weights(resumed), weights(straight))
+    first, second = tmp_path / "a", tmp_path / "b"
+    for folder, learner in ((first, straight), (second, resumed)):
+        folder.mkdir()
+        learner.save(folder)
+    for name in ("policy.safetensors", "learner.json", "environments.npz", "normalization.npz", "learner.npz"):
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_another_process_resumes_bit_equal(tmp_path):
+    straight = make("PPO")
+    straight.learn(lambda steps: straight.save(tmp_path) if steps == 256 else None, 64, progress=False)
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from pathlib import Path;"
+        f"import test_sb3 as t; l = t.make('PPO'); f = Path({str(tmp_path)!r}); l.load(f); l.learn(progress=False);"
+        "(f / 'end').mkdir(); l.save(f / 'end')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    other = make("PPO")
+    other.load(tmp_path / "end")
+    assert same(weights(other), weights(straight))
+
+
+@pytest.mark.parametrize("algorithm", SMALL)
+def test_same_seed_same_weights_other_seed_others(algorithm):
+    runs = []
+    for seed in (1, 1, 2):
+        learner = make(algorithm, seed=seed)
+        learner.learn(total_steps=256, progress=False)
+        runs.append(weights(learner))
+    a, b, c = runs
+    assert same(a, b)
+    assert not same(a, c)
+
+
+@pytest.mark.parametrize("algorithm", SMALL)
+def test_a_saved_policy_acts_as_it_did(algorithm, tmp_path):
+    learner = make(algorithm)
+    learner.learn(total_steps=256, progress=False)
+    learner.save(tmp_path)
+    task = learner.task
+    loaded = load_policy(tmp_path, task)
+    episodes = evaluate({"then": learner.policy(), "now": loaded}, task, np.arange(8))
+    values = episodes.pivot(index="seed", columns="policy", values="value")
+    assert (values["then"] == values["now"]).all()
+    assert {p.suffix for p in tmp_path.iterdir()} == {".safetensors", ".npz", ".json"}
+    with pytest.raises(ValueError, match="observation"):
+        load_policy(tmp_path, TASKS["LostSales"](horizon=12, lead_time=2, action=task.params.action))
+
+
+@pytest.mark.parametrize("algorithm", ["PPO", "A2C", "SAC", "TD3", "DQN"])
+@pytest.mark.slow
+def test_it_learns(algorithm):
+    """Each algorithm beats its own start and the random policy by far on the newsvendor's one decision."""
+    from storelab.agents import tune
+
+    action = "multi_discrete" if algorithm == "DQN" else "continuous"
+    task = TASKS["Newsvendor"](action=action)
+    on_policy = algorithm in ("PPO", "A2C")
+    hyper = {"n_steps": 16} if on_policy else {"learning_starts": 500, "buffer_size": 20_000}
+    rate = {"PPO": 3e-3, "A2C": 3e-3}.get(algorithm, 1e-3)
+    params = SB3Params(
+        algorithm=algorithm, total_steps=80_000 if on_policy else 20_000, num_envs=16, device="cpu", gamma=0.0,
+        net_arch=[32], learning_rate=rate, hyper=hyper,
+    )  # fmt: skip
+    learner = SB3Learner(task, params, 0)
+    before, random = learner.policy(), tune("random", task, [0])
+    episodes = evaluate({"before": before, "random": random}, task, np.arange(2000)).groupby("policy")["value"].mean()
+    learner.learn(progress=False)
+    after = evaluate({"after": learner.policy()}, task, np.arange(2000))["value"].mean()
+    assert after < 0.6 * episodes.min()
+    assert after < 4.0  # the optimum costs 2.0, ordering the mean costs 2.8
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: SB3Params(algorithm="TRPO"), "algorithm: 'TRPO'"),
+        (lambda: SB3Params(total_steps=0), "total_steps: 0"),
+        (lambda: SB3Params(learning_rate=-1.0), "learning_rate: -1.0"),
+        (lambda: SB3Params(gamma=1.5), "gamma: 1.5"),
+        (lambda: SB3Params(net_arch=[]), "net_arch"),
+        (lambda: SB3Params(hyper={"n_step": 5}), "hyper.n_step: not allowed for PPO"),
+        (lambda: SB3Params(device="tpu"), "device: 'tpu'"),
+        (lambda: SB3Learner(TASKS["LostSales"](), SB3Params(algorithm="SAC")), "algorithm: SAC.*action=continuous"),
+        (lambda: SB3Learner(TASKS["Inventory"](items=3), SB3Params(algorithm="DQN")), "algorithm: DQN.*items=1"),
+    ],
+)
+def test_bad_learners_are_refused(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_another_learners_checkpoint_is_refused(tmp_path):
+    make("PPO").save(tmp_path)
+    with pytest.raises(ValueError, match="params"):
+        make("PPO", gamma=0.5).load(tmp_path)

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+from storelab.envs import TASKS
+from storelab.evaluation import bootstrap_interval, evaluate, scenario_keys, summarise
+
+
+def position_policy(model, rule):
+    """Return a policy that orders `rule(position)`, the inventory position being (n, 1) units."""
+
+    def act(observation, state, seed):
+        named = model.features(observation)
+        return rule(named["on_hand"] + named["pipeline"].sum(axis=1)), state
+
+    return act
+
+
+def test_summary_pairs_on_scenarios():
+    task = TASKS["LostSales"]()
+    model = task.model()
+    policies = {f"S={s}": position_policy(model, lambda x, s=s: np.maximum(s - x, 0)) for s in (20, 27, 28)}
+    episodes = evaluate(policies, task, np.arange(300))
+    table = summarise(episodes, task.objective, task.reference())
+    assert table.index[0] == table.attrs["best_heuristic"]
+    assert table["better"].iloc[0] == 0
+    # Paired on common scenarios, the interval of the difference is far narrower than that of the values.
+    paired = table.loc["S=27", "better_high"] - table.loc["S=27", "better_low"]
+    assert paired < 0.5 * (table.loc["S=27", "ci_high"] - table.loc["S=27", "ci_low"])
+    assert (table["gap"] > 0).all()
+    assert np.allclose(table["gap"], table["value"] - task.reference().value)
+    assert table.index.tolist() == ["S=28", "S=27", "S=20"]
+    assert table["fill_rate"].is_monotonic_decreasing
+    assert table["stockout_rate"].is_monotonic_increasing
+    assert table["turns"].is_monotonic_increasing
+    assert 0 < table["fill_rate"].iloc[-1] < table["fill_rate"].iloc[0] < 1
+
+
+def test_bootstrap_interval_covers():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for repeat in range(200):
+        low, high = bootstrap_interval(rng.exponential(size=(80, 1)), samples=1000, seed=repeat)
+        covered += low[0] <= 1 <= high[0]
+    assert 0.88 <= covered / 200 <= 0.98
+
+
+def test_held_out_scenarios_never_meet_those_of_training():
+    train, test = scenario_keys([3, 4], "train"), scenario_keys([3, 4], "test")
+    assert train.tolist() == [[3, 0], [4, 0]]
+    assert test.tolist() == [[3, 2**63], [4, 2**63]]
+
+
+def test_batches_do_not_change_the_episodes():
+    task = TASKS["LostSales"](horizon=80)
+    act = position_policy(task.model(), lambda x: np.maximum(28 - x, 0))
+    whole, parts = (evaluate({"p": act}, task, np.arange(20), rows=rows) for rows in (20, 7))
+    assert whole.equals(parts)
+
+
+def test_the_warm_up_must_leave_something():
+    with pytest.raises(ValueError, match="horizon: 50"):
+        evaluate({}, TASKS["LostSales"](), np.arange(2), horizon=50)

@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from storelab.data import Panel
+from storelab.forecasting import DECILES, create
+from storelab.forecasting.backtest import backtest, error_scales, metrics, select_items
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+
+
+def test_metrics_by_hand():
+    actual = np.array([[2.0, np.nan], [0.0, 4.0]])
+    quantiles = np.array([[[1.0, 2.0, 3.0]] * 2, [[0.0, 1.0, 2.0]] * 2])  # .1, .5, .9
+    mean = np.array([[3.0, 9.0], [1.0, 1.0]])
+    got = metrics(actual, quantiles, mean, np.array([2.0, 1.0]), np.array([4.0, 1.0]), (0.1, 0.5, 0.9))
+    # Losses: y=2: .1, 0, .1; y=0: 0, .5, .2; y=4: .4, 1.5, 1.8
+    assert got["wQL"] == pytest.approx(2 * (0.2 + 0.7 + 3.7) / 3 / 6)
+    assert got["MASE"] == pytest.approx((0 / 2 + (1 + 3) / 2 / 1) / 2)
+    assert got["RMSSE"] == pytest.approx((np.sqrt(1 / 4) + np.sqrt((1 + 9) / 2 / 1)) / 2)
+    assert got["sMAPE"] == pytest.approx((0 + 2 + 2 * 3 / 5) / 3)
+    assert got["WAPE"] == pytest.approx(4 / 6)
+    assert got["bias"] == pytest.approx((1 + 1 - 3) / 6)
+    assert got["coverage_80"] == pytest.approx(2 / 3)
+
+
+def test_error_scales_by_hand(panel):
+    history = panel.until(100)
+    history.units[:50, 0] = np.nan
+    history.units[:, 1] = 3.0
+    absolute, squared = error_scales(history)
+    kept = history.units[50:, 0]
+    assert absolute[0] == pytest.approx(np.abs(kept[7:] - kept[:-7]).mean())
+    assert squared[0] == pytest.approx((np.diff(kept) ** 2).mean())
+    assert np.isnan(absolute[1])
+    assert np.isnan(squared[1])
+
+
+def test_table(panel):
+    table = backtest({"average": create("moving_average")}, panel, [330, 300], 28, progress=False)
+    assert table["origin"].tolist() == [*(f"{panel.dates[day]:%Y-%m-%d}" for day in (300, 330)), "pooled"]
+    assert table.notna().all(axis=None)
+
+
+def test_training_stops_before_the_first_origin(panel):
+    class Spy(type(create("moving_average"))):
+        seen = []  # noqa: RUF012 - shared with the copies that backtest makes
+
+        def fine_tune(self, history):
+            self.seen.append(len(history.dates))
+            return self
+
+    backtest({"spy": Spy()}, panel, [330, 300], 28, progress=False)
+    assert Spy.seen == [300]
+    backtest({"spy": Spy()}, panel, [330, 300], 28, refit=True, progress=False)
+    assert Spy.seen == [300, 300, 330]
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [({"origins": [373]}, "origins"), ({"origins": []}, "origins"), ({"levels": (0.1, 0.9)}, "levels")],
+)
+def test_bad_arguments(panel, change, match):
+    arguments = {"origins": [300], "horizon": 28, "levels": DECILES, **change}
+    with pytest.raises(ValueError, match=match):
+        backtest({"average": create("moving_average")}, panel, progress=False, **arguments)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="no ../shared/data beside the repository")
+def test_reference_figures_of_online_retail():
+    """Baselines under the reference protocol: 1,000 items, H = 28, origins 290, 318, 346 (reference/forecasting.md)."""
+    frame = pd.read_parquet(SHARED / "online_retail_daily_panel.parquet").rename(columns={"sku": "item"})
+    frame["item"] = frame["item"].astype(str)
+    panel = Panel.from_frame(frame)
+    panel = select_items(panel.select(sorted(panel.items)), 290, 1000)
+    assert len(panel.items) == 1000
+    models = {"naive": create("seasonal_naive"), "average": create("moving_average")}
+    table = backtest(models, panel, [290, 318, 346], 28, progress=False)
+    pooled = table[table["origin"] == "pooled"].set_index("forecaster")
+    columns = ["MASE", "wQL", "WAPE", "bias", "coverage_80"]
+    rounded = [pooled.loc[name, columns].astype(float).to_numpy() for name in ("naive", "average")]
+    np.testing.assert_allclose(rounded[0], [1.302, 1.1087, 1.217, -0.075, 0.789], atol=6e-4)
+    np.testing.assert_allclose(rounded[1], [0.938, 0.7872, 0.919, -0.128, 0.868], atol=6e-4)

@@ -1,0 +1,176 @@
+"""What holds for every forecaster: the past only, one seed one result, clear errors."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from storelab.data import Panel
+from storelab.forecasting import FORECASTERS, Known, create, known_future, load
+
+from .conftest import TINY
+
+ORIGIN, HORIZON = 340, 10
+
+
+@pytest.fixture(params=list(FORECASTERS))
+def forecaster(request, tiny):
+    return tiny if request.param == "transformer" else create(request.param)
+
+
+def changed(panel: Panel, **arrays) -> Panel:
+    fields = {name: getattr(panel, name) for name in ("items", "dates", "units", "price", "promo", "closed", "holiday")}
+    return Panel(**{**fields, **arrays})
+
+
+def everything(forecaster, panel, origin=ORIGIN, horizon=HORIZON):
+    history, known = panel.until(origin), known_future(panel, origin, horizon)
+    return (
+        forecaster.predict_quantiles(history, known, (0.05, 0.5, 0.99)),
+        forecaster.predict_mean(history, known),
+        forecaster.sample_paths(history, known, 20, seed=3),
+    )
+
+
+def test_shapes_and_order(forecaster, panel):
+    quantiles, mean, paths = everything(forecaster, panel)
+    assert quantiles.shape == (30, HORIZON, 3)
+    assert mean.shape == (30, HORIZON)
+    assert paths.shape == (30, 20, HORIZON)
+    assert paths.dtype == np.float32
+    assert (np.diff(quantiles, axis=-1) >= 0).all()
+    for array in (quantiles, mean, paths):
+        assert np.isfinite(array).all()
+        assert (array >= 0).all()
+    assert (paths == np.rint(paths)).all()  # the history is in whole units
+
+
+def test_units_from_the_origin_on_change_nothing(forecaster, panel):
+    units = panel.units.copy()
+    units[ORIGIN:] = 7.0 * units[ORIGIN:][::-1] + 1.0
+    for before, after in zip(
+        everything(forecaster, panel), everything(forecaster, changed(panel, units=units)), strict=True
+    ):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_known_holds_no_units():
+    assert set(Known.__dataclass_fields__) == {"items", "dates", "price", "promo", "closed", "holiday"}
+
+
+def test_training_sees_only_the_panel_it_is_given(panel):
+    units = panel.units.copy()
+    units[ORIGIN:] += 100.0
+    settings = {**TINY, "steps": 3}
+    first = create("transformer", **settings).fit(panel.until(ORIGIN))
+    second = create("transformer", **settings).fit(changed(panel, units=units).until(ORIGIN))
+    assert first.fingerprint() == second.fingerprint()
+
+
+def test_seed_decides_the_paths(forecaster, panel):
+    history, known = panel.until(ORIGIN), known_future(panel, ORIGIN, HORIZON)
+    paths = [forecaster.sample_paths(history, known, 10, seed) for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(paths[0], paths[1])
+    assert (paths[0] != paths[2]).any()
+
+
+def test_save_and_load(forecaster, panel, tmp_path):
+    forecaster.save(tmp_path)
+    again = load(tmp_path)
+    assert again.fingerprint() == forecaster.fingerprint()
+    assert again.params == forecaster.params
+    for before, after in zip(everything(forecaster, panel), everything(again, panel), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_all_zeros_missing_days_and_new_items(forecaster, panel):
+    units = panel.units.copy()
+    units[:, 0] = 0.0
+    units[100:200, 1] = np.nan
+    units[ORIGIN - 70 :, 2] = np.nan
+    units[:, 3] = np.nan
+    quantiles, mean, paths = everything(forecaster, changed(panel, units=units))
+    for array in (quantiles, mean, paths):
+        assert np.isfinite(array).all()
+    assert quantiles[0, :, 1].max() == 0.0
+
+
+@pytest.mark.parametrize("days", [1, 13])
+def test_history_too_short(forecaster, panel, days):
+    with pytest.raises(ValueError, match=f"{days} days"):
+        forecaster.predict_quantiles(panel.until(days), known_future(panel, days, 5))
+    with pytest.raises(ValueError, match=f"{days} days"):
+        forecaster.fit(panel.until(days))
+
+
+def test_mismatched_inputs(forecaster, panel):
+    history, known = panel.until(ORIGIN), known_future(panel, ORIGIN, HORIZON)
+    with pytest.raises(ValueError, match="items"):
+        forecaster.predict_quantiles(history.select(history.items[::-1]), known)
+    with pytest.raises(ValueError, match="dates"):
+        forecaster.predict_quantiles(panel.until(ORIGIN - 1), known)
+    for levels in ((0.0, 0.5), (0.5, 1.0), (), (np.nan,)):
+        with pytest.raises(ValueError, match="levels"):
+            forecaster.predict_quantiles(history, known, levels)
+
+
+def test_covariate_missing_in_the_horizon(panel):
+    known = known_future(panel, ORIGIN, HORIZON)
+    fields = {name: getattr(known, name) for name in Known.__dataclass_fields__}
+    with pytest.raises(ValueError, match=r"known\.promo is missing"):
+        Known(**{**fields, "promo": None})
+    with pytest.raises(ValueError, match=r"known\.closed is of shape \(9,\)"):
+        Known(**{**fields, "closed": known.closed[1:]})
+    with pytest.raises(ValueError, match=r"known\.price"):
+        Known(**{**fields, "price": -known.price})
+
+
+def test_known_future_copies_the_panel(panel):
+    known = known_future(panel, ORIGIN, HORIZON)
+    np.testing.assert_array_equal(known.price, panel.price[ORIGIN : ORIGIN + HORIZON])
+    np.testing.assert_array_equal(known.closed, panel.closed[ORIGIN : ORIGIN + HORIZON])
+    assert known.dates.equals(panel.dates[ORIGIN : ORIGIN + HORIZON])
+
+
+def test_known_future_past_the_end_of_the_panel(panel):
+    sundays = np.asarray(panel.dates.dayofweek == 6)
+    known = known_future(changed(panel, closed=sundays), 395, 12)
+    assert known.dates.equals(pd.date_range(panel.dates[395], periods=12))
+    np.testing.assert_array_equal(known.closed, known.dates.dayofweek == 6)
+    np.testing.assert_array_equal(known.price[:5], panel.price[395:])
+    assert np.isnan(known.price[5:]).all()
+    assert not known.promo[5:].any()
+    assert not known.holiday[5:].any()
+
+
+@pytest.mark.parametrize(("origin", "horizon"), [(0, 5), (401, 5), (100, 0)])
+def test_known_future_out_of_range(panel, origin, horizon):
+    with pytest.raises(ValueError, match="origin" if horizon else "horizon"):
+        known_future(panel, origin, horizon)
+
+
+def test_create_names_what_is_wrong():
+    with pytest.raises(ValueError, match=r"'arima'.*seasonal_naive"):
+        create("arima")
+    with pytest.raises(ValueError, match=r"moving_average.*widow"):
+        create("moving_average", widow=3)
+    with pytest.raises(ValueError, match=r"window is 0"):
+        create("moving_average", window=0)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"params": {}}', '{"forecaster": "x", "params": {}}'])
+def test_load_of_a_damaged_config(tmp_path, content):
+    with pytest.raises(ValueError):
+        load(tmp_path)
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError):
+        load(tmp_path)
+
+
+def test_load_of_an_unknown_parameter(tmp_path):
+    create("moving_average").save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["params"]["speed"] = 3
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="speed"):
+        load(tmp_path)

@@ -1,0 +1,184 @@
+import numpy as np
+import pytest
+import torch
+from storelab.data import Panel
+from storelab.forecasting import create, known_future, load
+from storelab.forecasting.backtest import backtest
+from storelab.forecasting.transformer import CHECKPOINTS, TransformerParams
+
+from .conftest import TINY
+
+
+def test_same_seed_same_weights(panel):
+    settings = {**TINY, "steps": 4}
+    prints = [create("transformer", **settings, seed=seed).fit(panel.until(340)).fingerprint() for seed in (0, 0, 1)]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_training_leaves_the_global_generator_alone(panel):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    create("transformer", **{**TINY, "steps": 2}).fit(panel.until(340))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_keeps_the_best_weights_of_the_validation_days(tiny):
+    losses = [row["validation_loss"] for row in tiny.history]
+    assert min(losses) < 0.6 * losses[0]
+    assert {"step", "train_loss", "validation_loss", "seconds"} == set(tiny.history[0])
+
+
+def test_stops_early_without_gain(panel):
+    model = create("transformer", **{**TINY, "steps": 200, "learning_rate": 1e-9, "patience": 2})
+    model.fit(panel.until(340))
+    assert model.history[-1]["step"] < 200
+
+
+def test_beats_the_baselines_on_the_synthetic_store(panel, tiny):
+    """`tiny` was trained before the first origin; with fine_tune_steps 0 the backtest takes it as it is."""
+    tiny.params.fine_tune_steps = 0
+    models = {"tiny": tiny, "naive": create("seasonal_naive"), "average": create("moving_average")}
+    table = backtest(models, panel, [344, 358, 372], 28, progress=False)
+    wql = table[table["origin"] == "pooled"].set_index("forecaster")["wQL"]
+    assert wql["tiny"] < wql["average"] < wql["naive"]
+
+
+def test_fine_tune_goes_on_from_the_weights(panel, tiny):
+    model = create("transformer", **TINY)
+    model.network, model.params.fine_tune_steps = tiny._new_network(), 0
+    model.network.load_state_dict(tiny.network.state_dict())
+    model.fine_tune(panel.until(340))
+    for name, value in model.network.state_dict().items():
+        assert torch.equal(value, tiny.network.state_dict()[name])
+    model.params.fine_tune_steps = 20
+    model.fine_tune(panel.until(370))
+    losses = [row["validation_loss"] for row in model.history]
+    assert len(losses) > 1
+    assert losses[0] < 0.2  # not a fresh network's
+
+
+def test_fine_tune_without_weights_is_fit(panel):
+    settings = {**TINY, "steps": 3}
+    fitted, tuned = create("transformer", **settings), create("transformer", **settings)
+    assert fitted.fit(panel.until(340)).fingerprint() == tuned.fine_tune(panel.until(340)).fingerprint()
+
+
+def test_planned_promotion_raises_the_forecast(panel, tiny):
+    history, known = panel.until(340), known_future(panel, 340, 14)
+    plain = tiny.predict_mean(history, known)
+    known.price[:] = 0.7 * history.price[-1]
+    known.promo[:] = True
+    assert tiny.predict_mean(history, known).sum() > 1.05 * plain.sum()
+
+
+def test_closed_days_have_no_demand(panel, tiny):
+    history, known = panel.until(340), known_future(panel, 340, 14)
+    known.closed[3] = True
+    assert tiny.predict_quantiles(history, known, (0.1, 0.999))[:, 3].max() == 0
+    assert tiny.predict_mean(history, known)[:, 3].max() == 0
+    paths = tiny.sample_paths(history, known, 50, 0)
+    assert paths[:, :, 3].max() == 0
+    assert paths[:, :, 4].max() > 0
+
+
+def test_paths_have_the_quantiles_and_the_mean(panel, tiny):
+    history, known = panel.until(340), known_future(panel, 340, 7)
+    paths = tiny.sample_paths(history, known, 4000, 0)[0]  # the item that sells most
+    quantiles = tiny.predict_quantiles(history, known, (0.1, 0.5, 0.9, 0.99))[0]
+    np.testing.assert_allclose(np.quantile(paths, (0.1, 0.5, 0.9, 0.99), axis=0).T, quantiles, rtol=0.1, atol=1.5)
+    np.testing.assert_allclose(paths.mean(axis=0), tiny.predict_mean(history, known)[0], rtol=0.05)
+
+
+def test_prices_scale_free_and_units_in_fractions(panel, tiny):
+    history, known = panel.until(340), known_future(panel, 340, 7)
+    half = Panel(
+        items=history.items,
+        dates=history.dates,
+        units=history.units / 2,
+        price=history.price,
+        promo=history.promo,
+        closed=history.closed,
+        holiday=history.holiday,
+    )
+    paths = tiny.sample_paths(half, known, 20, 0)
+    assert (paths != np.rint(paths)).any()
+
+
+def test_a_horizon_beyond_the_trained_one(panel, tiny):
+    with pytest.raises(ValueError, match=r"29 days.*28"):
+        tiny.predict_quantiles(panel.until(340), known_future(panel, 340, 29))
+
+
+def test_a_panel_to_learn_nothing_from(panel):
+    empty = panel.until(340)
+    empty.units[:] = 0.0
+    with pytest.raises(ValueError, match="no sale"):
+        create("transformer", **TINY).fit(empty)
+    with pytest.raises(ValueError, match="48 days: training needs at least 49"):
+        create("transformer", **TINY).fit(panel.until(48))
+    late = panel.until(340)
+    late.units[:300] = np.nan
+    with pytest.raises(ValueError, match="too short"):
+        create("transformer", **TINY).fit(late)
+
+
+def test_without_weights(panel, tmp_path):
+    model = create("transformer", **TINY)
+    with pytest.raises(ValueError, match="no weights"):
+        model.predict_quantiles(panel.until(340), known_future(panel, 340, 7))
+    with pytest.raises(ValueError, match="no weights"):
+        model.save(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "remove", "other"])
+def test_damaged_weights_are_detected(tiny, tmp_path, damage):
+    tiny.save(tmp_path)
+    file = tmp_path / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    if damage == "remove":
+        file.unlink()
+    else:
+        content[len(content) // 2] ^= 1
+        file.write_bytes({"truncate": content[:-9], "flip": content, "empty": b"", "other": b"x" * 99}[damage])
+    with pytest.raises(ValueError, match="no usable transformer"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("d_model", 30),
+        ("layers", 0),
+        ("layers", 1.5),
+        ("context", 90),
+        ("horizon", 10),
+        ("dropout", 1.0),
+        ("learning_rate", float("nan")),
+        ("learning_rate", "fast"),
+        ("planned", 1),
+        ("device", "abacus"),
+        ("steps", 0),
+        ("seed", -1),
+    ],
+)
+def test_bad_parameters_are_named(field, value):
+    with pytest.raises(ValueError, match=rf"{field} is"):
+        TransformerParams(**{field: value})
+
+
+def test_shipped_checkpoint(panel):
+    folder = CHECKPOINTS / "small"
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 1_000_000
+    zero_shot = create("transformer", fine_tune_steps=0)
+    models = {"zero-shot": zero_shot, "average": create("moving_average")}
+    table = backtest(models, panel, [344, 372], 28, progress=False)
+    wql = table[table["origin"] == "pooled"].set_index("forecaster")["wQL"]
+    assert wql["zero-shot"] < wql["average"]
+
+
+def test_checkpoint_of_another_size():
+    with pytest.raises(ValueError, match="d_model is 32, but checkpoint 'small' has"):
+        create("transformer", d_model=32)
+    with pytest.raises(ValueError, match="pretrained is 'huge'"):
+        create("transformer", pretrained="huge")
