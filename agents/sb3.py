@@ -344,7 +344,7 @@ def load_policy(folder: str | Path, task) -> Callable:
     """
     folder = Path(folder)
     params = SB3Params(**json.loads((folder / "policy.json").read_text())["params"])
-    params.num_envs, params.device = 1, "cpu"
+    params.device = "cpu"
     if "buffer_size" in inspect.signature(ALGORITHMS[params.algorithm].__init__).parameters:
         params.hyper = params.hyper | {"buffer_size": 1}
     learner = SB3Learner(task, params)

@@ -101,13 +101,14 @@ def ours() -> list[tuple[str, float, float, str]]:
     batch = gym.make_vec("storelab/Inventory-v0", num_envs=64, items=100, lead_time=4, horizon=100)
     batch.reset(seed=0)
     resets = [best_rate(lambda: (batch.reset(seed=0), 1)[1], 20)]
+    many, few = np.full((64, 100), 5.0), np.full((64, 1), 5)
     rows = [
         ("dynamics, 64 x 100, demand drawn", best_rate(dynamics(True)), 2e7, "item-periods/s"),
         ("dynamics, 64 x 100, drawn scenario", best_rate(dynamics(False)), 2e8, "item-periods/s"),
-        ("VectorEnv, 64 x 100", 100 * best_rate(adapter(batch.step, np.full((64, 100), 5.0), 64, 200)), 0, "item-periods/s"),
+        ("VectorEnv, 64 x 100", 100 * best_rate(adapter(batch.step, many, 64, 200)), 0, "item-periods/s"),
         ("reset of 64 x 100 x 100 periods", 1000 / max(resets), 5, "ms (at most)"),
         ("Env, one item", best_rate(single_env()), 5e4, "steps/s"),
-        ("VectorEnv of 64", best_rate(adapter(vector.step, np.full((64, 1), 5), 64, 4000)), 1.5e6, "env-steps/s"),
+        ("VectorEnv of 64", best_rate(adapter(vector.step, few, 64, 4000)), 1.5e6, "env-steps/s"),
     ]
     try:
         from storelab.agents.vec_env import StoreVecEnv
@@ -115,8 +116,8 @@ def ours() -> list[tuple[str, float, float, str]]:
         return rows
     sb3 = StoreVecEnv(TASKS["LostSales"]().model(), 64)
     sb3.reset()
-    action = np.full(64, 5)
-    return [*rows, ("Stable-Baselines3 VecEnv of 64", best_rate(adapter(sb3.step, action, 64, 4000)), 8e5, "env-steps/s")]
+    rate = best_rate(adapter(sb3.step, np.full(64, 5), 64, 4000))
+    return [*rows, ("Stable-Baselines3 VecEnv of 64", rate, 8e5, "env-steps/s")]
 
 
 def peer(requirement: str, code: str, folder: Path) -> str:

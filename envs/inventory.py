@@ -7,88 +7,14 @@ serve the demand of period t + L (the convention of Zipkin 2008, Operations Rese
 """
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from gymnasium import spaces
 
-from .checks import check_choice, check_flag, check_number
-from .demand import KNOWN, DemandParams, DemandSource, TableDemand
+from .demand import KNOWN, DemandSource, TableDemand
+from .params import InventoryParams
 from .random import LEAD_TIME, PATIENCE, as_keys, streams
-
-LARGEST = 1e6  # units or money: float32 counts units exactly up to 1.6e7
-
-
-@dataclass
-class InventoryParams:
-    """Parameters of an inventory problem. "Per item": a number for all items or a list with one for each."""
-
-    items: int = 1
-    horizon: int = 200  # periods in an episode
-    continuing: bool = True  # the horizon cuts an endless problem (truncated), or it ends a season (terminated)
-    demand: DemandParams = field(default_factory=DemandParams)
-    lead_time: Any = 1  # periods, per item
-    lead_time_pmf: list[float] = field(default_factory=list)  # P(1), P(2), ... if random; see `Inventory`
-    backorder_share: float = 0.0  # share of unmet demand that waits; the rest is lost
-    price: Any = 0.0  # money per unit sold, per item; a source that tells prices overrides it
-    purchase_cost: Any = 0.0  # money per unit ordered, per item
-    fixed_cost: Any = 0.0  # money per order placed, per item
-    holding_cost: Any = 1.0  # money per unit on hand at the end of a period, per item
-    lost_sale_cost: Any = 0.0  # money per unit of demand lost, per item
-    backorder_cost: Any = 0.0  # money per unit waiting at the end of a period, per item
-    salvage_value: Any = 0.0  # money per unit on hand or on order when a season ends, per item
-    initial_stock: Any = 0.0  # units on hand at the start, per item
-    volume: Any = 1.0  # storage volume per unit, per item
-    capacity: float = math.inf  # storage volume of the warehouse, shared by all items
-    budget: float = math.inf  # money for purchases per period, shared by all items
-    lot_size: float = 1.0  # orders are rounded to multiples of it, units; 0: divisible goods
-    max_order: Any = 20.0  # units per order, per item
-    action: str = "continuous"  # continuous | multi_discrete | base_stock
-    forecast: str = "none"  # none | model | oracle: which quantiles of the coming demand are observed
-    quantiles: list[float] = field(default_factory=lambda: [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98])
-
-    def __post_init__(self):
-        check_number("items", self.items, 1, 100_000, integer=True)
-        check_number("horizon", self.horizon, 1, 100_000, integer=True)
-        check_flag("continuing", self.continuing)
-        if isinstance(self.demand, dict):
-            self.demand = DemandParams(**self.demand)
-        for name in ("mean", "std", "dispersion"):
-            check_number(f"demand.{name}", getattr(self.demand, name), 0, LARGEST, items=self.items)
-        check_number("lead_time", self.lead_time, 0, 100, integer=True, items=self.items)
-        self._check_pmf()
-        check_number("backorder_share", self.backorder_share, 0, 1)
-        for name in ("price", "purchase_cost", "fixed_cost", "holding_cost", "lost_sale_cost", "backorder_cost"):
-            check_number(name, getattr(self, name), 0, LARGEST, items=self.items)
-        for name in ("salvage_value", "initial_stock"):
-            check_number(name, getattr(self, name), 0, LARGEST, items=self.items)
-        check_number("volume", self.volume, 1e-6, LARGEST, items=self.items)
-        check_number("capacity", self.capacity, 0, math.inf, exclusive=True)
-        check_number("budget", self.budget, 0, math.inf, exclusive=True)
-        check_number("lot_size", self.lot_size, 0, LARGEST)
-        check_number("max_order", self.max_order, 1e-3, LARGEST, items=self.items)
-        if (np.asarray(self.max_order) < self.lot_size).any():
-            raise ValueError(f"max_order: {self.max_order!r} is not allowed, expected >= lot_size {self.lot_size}")
-        check_choice("action", self.action, ("continuous", "multi_discrete", "base_stock"))
-        if self.action == "multi_discrete" and self.lot_size == 0:
-            raise ValueError("lot_size: 0 is not allowed with action=multi_discrete, expected a number > 0")
-        check_choice("forecast", self.forecast, ("none", "model", "oracle"))
-        check_number("quantiles", self.quantiles, 0, 1, exclusive=True, items=max(1, np.size(self.quantiles)))
-        if list(np.ravel(self.quantiles)) != sorted(set(np.ravel(self.quantiles))) or np.max(self.quantiles) >= 1:
-            raise ValueError(f"quantiles: {self.quantiles!r} is not allowed, expected increasing numbers < 1")
-
-    def _check_pmf(self):
-        if np.size(self.lead_time_pmf):
-            check_number("lead_time_pmf", self.lead_time_pmf, 0, 1, items=np.size(self.lead_time_pmf))
-            if len(self.lead_time_pmf) > 100 or abs(sum(self.lead_time_pmf) - 1) > 1e-6:
-                raise ValueError(
-                    f"lead_time_pmf: {self.lead_time_pmf!r} is not allowed, expected at most 100 numbers that sum to 1"
-                )
-
-    def per_item(self, name: str) -> np.ndarray:
-        """Return a per-item parameter as an array (items,), float64."""
-        return np.broadcast_to(np.asarray(getattr(self, name), dtype=float), (self.items,))
 
 
 @dataclass(slots=True)
@@ -117,16 +43,69 @@ class Flow:
 
 
 class Inventory:
-    """The batched model: pure functions of arrays `(num_envs, items)`, in NumPy or torch (`xp`).
+    """Inventory control of many items: the batched model of `storelab/Inventory-v0` and of the tasks built on it.
 
-    *Random lead times* never cross (Kaplan 1970, Management Science 16(7)): at the end of every period a lead time is
-    drawn per item from `lead_time_pmf`, and all orders of at least that age arrive.
+    Pure functions of arrays `(num_envs, items)`, in NumPy or torch (`xp`).
 
-    *Limits*: where the stock, the pipeline and the orders together would exceed `capacity`, or the orders' cost the
-    `budget`, all orders of the period are scaled down by one factor and rounded down to lots; the rest is `overflow`.
+    ## Action space
 
-    *A share of backorders* (0 < `backorder_share` < 1) keeps units whole: share x unmet is rounded up or down at
-    random so that its mean is exact (for divisible goods, `lot_size` 0, it is left as it is).
+    One number per item; `action` chooses what it means. `continuous`: Box, units to order, up to `max_order`.
+    `multi_discrete`: MultiDiscrete, lots to order. `base_stock`: Box, the level up to which the inventory position is
+    raised, up to `max_order` x (lead time + 1). Orders are rounded to whole lots. Finite actions outside the space are
+    clipped to it and counted (`clipped_actions`); what is not finite, or has another shape, raises a ValueError.
+
+    ## Observation space
+
+    Box (F,), float32, in units and money as they are: `layout` names its parts and `features` splits them.
+
+    | part | shape | unit |
+    |---|---|---|
+    | `on_hand` | (I,) | units, with what came in for this period |
+    | `pipeline` | (L - 1, I) | units on order by period of arrival (random lead times: by age); none for L <= 1 |
+    | `backlog` | (I,) | units that customers wait for; only with `backorder_share` > 0 |
+    | `price` | (I,) | money per unit; where the source tells prices |
+    | `calendar` | (C,) | where the source tells one, such as the weekday's sine and cosine |
+    | `forecast` | (I, Q) | units: `quantiles` of demand over the next lead time + 1 periods; not with `forecast=none` |
+    | `time_left` | (1,) | share of the season; only with `continuing=False` |
+
+    `forecast=oracle` tells the true sum of the coming demand in every quantile: a bound on what forecasts are worth.
+
+    ## Dynamics
+
+    With the order q, the demand D and the stock x on hand: x rises by orders of lead time 0; sales are
+    min(x, backlog + D), waiting customers first; of the unmet demand the share `backorder_share` waits (rounded at
+    random so that units stay whole and the mean exact; as it is for `lot_size` 0), the rest is lost; what is due
+    then comes in. *Random lead times* never cross (Kaplan 1970, Management Science 16(7)): at the end of every period a
+    lead time is drawn per item from `lead_time_pmf`, and all orders of at least that age arrive. *Limits*: where stock,
+    pipeline and orders together would exceed `capacity`, or the orders' cost `budget`, all orders of the period are
+    scaled down by one factor and rounded down to lots; the rest is `overflow`.
+
+    ## Reward
+
+    Revenue less purchase, fixed, holding, lost-sale and backorder cost, in money; `info` names each of them, and the
+    units over all items (`demand`, `sales`, `unmet`, `backlog`, `ordered`, `received`, `on_hand`, `overflow`). Stock
+    and backlog are charged as they stand after the demand, before the next period's receipts.
+
+    ## Start and end
+
+    `initial_stock` on hand, nothing on order. After `horizon` periods the episode is truncated (`continuing`), or it
+    terminates and what is on hand and on order brings `salvage_value`.
+
+    ## Examples
+
+    >>> import gymnasium as gym, storelab
+    >>> env = gym.make("storelab/Inventory-v0", lead_time=4, lost_sale_cost=9.0, demand={"kind": "geometric"})
+    >>> observation, info = env.reset(seed=0)
+    >>> observation, reward, terminated, truncated, info = env.step([5])
+    >>> sorted(info)[:4]
+    ['clipped_actions', 'demand', 'holding_cost', 'lost_sale_cost']
+    >>> many = gym.make_vec("storelab/LostSales-v0", num_envs=64)
+    >>> many.reset(seed=0)[0].shape
+    (64, 4)
+
+    ## Version history
+
+    v0: the first.
     """
 
     version = "v0"

@@ -59,7 +59,7 @@ def read(config: DictConfig) -> Settings:
             continue
         kind = OmegaConf.get_type(node) if isinstance(node, DictConfig) else None
         if kind not in known[group].values():
-            raise ConfigError(f"{group}: {node!r} is not allowed, expected an option: {group}=NAME")
+            raise ConfigError(f"{group}: not an option, expected {group}=NAME")
         typed[group] = _object(group, node, kind)
     env = _env(config)
     if env.get("forecast") != "model":
@@ -85,7 +85,7 @@ def _resolve(config: DictConfig) -> None:
 
 def _env(config: DictConfig) -> dict:
     if OmegaConf.is_missing(config, "env") or not isinstance(config.env, DictConfig):
-        raise ConfigError("env: nothing is not allowed, expected an option: env=inventory")
+        raise ConfigError("env: not an option, expected env=inventory")
     _check_keys("env.", config.env, InventoryParams)
     with within("env"):
         changes = {k: v for k, v in OmegaConf.to_container(config.env, resolve=True).items() if v != MISSING}
@@ -108,7 +108,7 @@ def _object(group: str, node: DictConfig, kind: type):
         values = OmegaConf.to_container(node, resolve=True, throw_on_missing=False)
         for name, value in values.items():
             if value == MISSING:
-                raise ConfigError(f"{prefix}{name}: nothing is not allowed, expected {prefix}{name}=VALUE")
+                raise ConfigError(f"{prefix}{name}: not set, expected {prefix}{name}=VALUE")
         return kind(**values)
 
 

@@ -5,6 +5,7 @@ Nothing in a config is ever code: choices are names in registries.
 
 import re
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any, get_type_hints
 
@@ -96,6 +97,7 @@ class ReportParams:
             raise ValueError(f"run: {self.run!r} is not allowed, expected the path of a run folder")
 
 
+@cache
 def schemas(light: bool = False) -> dict[str, dict[str, type]]:
     """Group -> option -> schema; "" are the commands. With `light`, without those whose modules load torch."""
     light_forecasters = [name for name in FORECASTERS if not light or FORECASTERS[name][0] == "baselines"]

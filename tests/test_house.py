@@ -1,6 +1,7 @@
 """The house: what imports what, what `import storelab` loads, and that the packages listed are the folders there."""
 
 import ast
+import doctest
 import subprocess
 import sys
 import tomllib
@@ -84,3 +85,11 @@ def test_registered_ids():
     ours = {name for name in gym.registry if name.startswith("storelab/")}
     names = ("Inventory", "LostSales", "FixedCost", "Newsvendor", "SyntheticStore", "OnlineRetail")
     assert ours == {f"storelab/{name}-v0" for name in names}
+
+
+def test_the_environments_page_runs():
+    import storelab.envs.inventory as module
+
+    result = doctest.testmod(module)
+    assert result.attempted >= 6
+    assert result.failed == 0

@@ -91,7 +91,7 @@ def test_a_saved_policy_acts_as_it_did(algorithm, tmp_path):
     learner.save(tmp_path)
     task = learner.task
     loaded = load_policy(tmp_path, task)
-    episodes = evaluate({"then": learner.policy(), "now": loaded}, task, np.arange(8))
+    episodes = evaluate({"then": learner.policy(), "now": loaded}, task, np.arange(8), horizon=80)
     values = episodes.pivot(index="seed", columns="policy", values="value")
     assert (values["then"] == values["now"]).all()
     assert {p.suffix for p in tmp_path.iterdir()} == {".safetensors", ".npz", ".json"}
@@ -143,6 +143,8 @@ def test_bad_learners_are_refused(build, message):
 
 
 def test_another_learners_checkpoint_is_refused(tmp_path):
-    make("PPO").save(tmp_path)
+    learner = make("PPO")
+    learner.learn(total_steps=64, progress=False)
+    learner.save(tmp_path)
     with pytest.raises(ValueError, match="params"):
         make("PPO", gamma=0.5).load(tmp_path)

@@ -23,10 +23,11 @@ VARIANTS = [
 
 
 @pytest.fixture(params=IDS)
-def env_id(request, real_data):
+def env_id(request):
     """Return each registered id with the arguments it cannot do without."""
-    kwargs = {"data": str(real_data)} if "OnlineRetail" in request.param else {}
-    return request.param, kwargs
+    if "OnlineRetail" in request.param:
+        return request.param, {"data": str(request.getfixturevalue("real_data"))}
+    return request.param, {}
 
 
 @pytest.mark.parametrize("checker", ["gymnasium", "stable_baselines3"])
@@ -144,7 +145,7 @@ def test_rows_may_run_at_different_clocks():
     for action in actions[:3]:
         other.step(action[2:3])
     for action in actions[3:]:
-        observations, rewards, _, truncated, _ = env.step(action)
+        observations, _, _, truncated, _ = env.step(action)
         fresh, old = alone.step(action[1:2]), other.step(action[2:3])
         assert np.array_equal(observations[1], fresh[0][0])
         assert np.array_equal(observations[2], old[0][0])
@@ -174,10 +175,6 @@ def test_episodes_follow_one_another():
     again = [env.reset(seed=1)[0], *(env.step(3)[1] for _ in range(5))]
     assert first[1:] == again[1:]
     assert first[1:] != second[1:]
-
-
-def hostile(share_of):
-    return settings(max_examples=share_of)
 
 
 ODD = st.one_of(

@@ -141,7 +141,8 @@ def test_flow_and_money_are_conserved(params, seed):
     assert (ordered <= params.per_item("max_order") * (1 + 1e-6)).all()
     assert (ordered @ params.per_item("purchase_cost") <= params.budget * (1 + 1e-5) + 1e-3).all()
     if np.isfinite(params.capacity):
-        assert (left @ params.per_item("volume") <= max(params.capacity, start @ params.per_item("volume")) + 1e-3).all()
+        volume = params.per_item("volume")
+        assert (left @ volume <= max(params.capacity, start @ volume) + 1e-3).all()
 
 
 @given(params=problems(), seed=st.integers(0, 2**40))

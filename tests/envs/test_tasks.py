@@ -27,7 +27,8 @@ def check(task, act, expected, episodes=400, horizon=600):
 
 
 @pytest.mark.parametrize(
-    ("lead", "penalty", "demand"), [(1, 4.0, "poisson"), (2, 9.0, "poisson"), (1, 9.0, "geometric"), (4, 9.0, "poisson")]
+    ("lead", "penalty", "demand"),
+    [(1, 4.0, "poisson"), (2, 9.0, "poisson"), (1, 9.0, "geometric"), (4, 9.0, "poisson")],
 )
 def test_lost_sales_optimum(lead, penalty, demand):
     changes = {"lead_time": lead, "lost_sale_cost": penalty, "demand": {"kind": demand, "mean": 5.0}}

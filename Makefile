@@ -1,0 +1,31 @@
+# make demo: set up and run the main job. make test: set up and pass the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test lint slow hostile bench
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[all,dev]'
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/storelab demo
+
+test: $(VENV)/installed lint
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+slow: $(VENV)/installed
+	$(BIN)/python -m pytest -m slow
+
+hostile: $(VENV)/installed
+	STORELAB_FULL=1 $(BIN)/python -m pytest -k hostile
+
+bench: $(VENV)/installed
+	$(BIN)/python -P bench/speed.py

@@ -1,0 +1,83 @@
+"""The parameters of an inventory problem, each with its unit, checked where they are made."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .checks import check_choice, check_flag, check_number
+from .demand import DemandParams
+
+LARGEST = 1e6  # units or money: float32 counts units exactly up to 1.6e7
+
+
+@dataclass
+class InventoryParams:
+    """Parameters of an inventory problem. "Per item": a number for all items or a list with one for each."""
+
+    items: int = 1
+    horizon: int = 200  # periods in an episode
+    continuing: bool = True  # the horizon cuts an endless problem (truncated), or it ends a season (terminated)
+    demand: DemandParams = field(default_factory=DemandParams)
+    lead_time: Any = 1  # periods, per item
+    lead_time_pmf: list[float] = field(default_factory=list)  # P(1), P(2), ... if random; see `Inventory`
+    backorder_share: float = 0.0  # share of unmet demand that waits; the rest is lost
+    price: Any = 0.0  # money per unit sold, per item; a source that tells prices overrides it
+    purchase_cost: Any = 0.0  # money per unit ordered, per item
+    fixed_cost: Any = 0.0  # money per order placed, per item
+    holding_cost: Any = 1.0  # money per unit on hand at the end of a period, per item
+    lost_sale_cost: Any = 0.0  # money per unit of demand lost, per item
+    backorder_cost: Any = 0.0  # money per unit waiting at the end of a period, per item
+    salvage_value: Any = 0.0  # money per unit on hand or on order when a season ends, per item
+    initial_stock: Any = 0.0  # units on hand at the start, per item
+    volume: Any = 1.0  # storage volume per unit, per item
+    capacity: float = math.inf  # storage volume of the warehouse, shared by all items
+    budget: float = math.inf  # money for purchases per period, shared by all items
+    lot_size: float = 1.0  # orders are rounded to multiples of it, units; 0: divisible goods
+    max_order: Any = 20.0  # units per order, per item
+    action: str = "continuous"  # continuous | multi_discrete | base_stock
+    forecast: str = "none"  # none | model | oracle: which quantiles of the coming demand are observed
+    quantiles: list[float] = field(default_factory=lambda: [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98])
+
+    def __post_init__(self):
+        check_number("items", self.items, 1, 100_000, integer=True)
+        check_number("horizon", self.horizon, 1, 100_000, integer=True)
+        check_flag("continuing", self.continuing)
+        if isinstance(self.demand, dict):
+            self.demand = DemandParams(**self.demand)
+        for name in ("mean", "std", "dispersion"):
+            check_number(f"demand.{name}", getattr(self.demand, name), 0, LARGEST, items=self.items)
+        check_number("lead_time", self.lead_time, 0, 100, integer=True, items=self.items)
+        self._check_pmf()
+        check_number("backorder_share", self.backorder_share, 0, 1)
+        for name in ("price", "purchase_cost", "fixed_cost", "holding_cost", "lost_sale_cost", "backorder_cost"):
+            check_number(name, getattr(self, name), 0, LARGEST, items=self.items)
+        for name in ("salvage_value", "initial_stock"):
+            check_number(name, getattr(self, name), 0, LARGEST, items=self.items)
+        check_number("volume", self.volume, 1e-6, LARGEST, items=self.items)
+        check_number("capacity", self.capacity, 0, math.inf, exclusive=True)
+        check_number("budget", self.budget, 0, math.inf, exclusive=True)
+        check_number("lot_size", self.lot_size, 0, LARGEST)
+        check_number("max_order", self.max_order, 1e-3, LARGEST, items=self.items)
+        if (np.asarray(self.max_order) < self.lot_size).any():
+            raise ValueError(f"max_order: {self.max_order!r} is not allowed, expected >= lot_size {self.lot_size}")
+        check_choice("action", self.action, ("continuous", "multi_discrete", "base_stock"))
+        if self.action == "multi_discrete" and self.lot_size == 0:
+            raise ValueError("lot_size: 0 is not allowed with action=multi_discrete, expected a number > 0")
+        check_choice("forecast", self.forecast, ("none", "model", "oracle"))
+        check_number("quantiles", self.quantiles, 0, 1, exclusive=True, items=max(1, np.size(self.quantiles)))
+        if list(np.ravel(self.quantiles)) != sorted(set(np.ravel(self.quantiles))) or np.max(self.quantiles) >= 1:
+            raise ValueError(f"quantiles: {self.quantiles!r} is not allowed, expected increasing numbers < 1")
+
+    def _check_pmf(self):
+        if np.size(self.lead_time_pmf):
+            check_number("lead_time_pmf", self.lead_time_pmf, 0, 1, items=np.size(self.lead_time_pmf))
+            if len(self.lead_time_pmf) > 100 or abs(sum(self.lead_time_pmf) - 1) > 1e-6:
+                raise ValueError(
+                    f"lead_time_pmf: {self.lead_time_pmf!r} is not allowed, expected at most 100 numbers that sum to 1"
+                )
+
+    def per_item(self, name: str) -> np.ndarray:
+        """Return a per-item parameter as an array (items,), float64."""
+        return np.broadcast_to(np.asarray(getattr(self, name), dtype=float), (self.items,))
