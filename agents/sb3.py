@@ -24,7 +24,8 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
 from ..envs.checks import check_choice, check_flag, check_number
-from .vec_env import StoreVecEnv, unscale
+from .vec_env import StoreVecEnv
+from .views import ItemView, RawView, StoreView
 
 ALGORITHMS = {"PPO": PPO, "A2C": A2C, "SAC": SAC, "TD3": TD3, "DQN": DQN}
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
@@ -41,8 +42,9 @@ class SB3Params:
     """A Stable-Baselines3 learner and how long it learns."""
 
     algorithm: str = "PPO"  # PPO | A2C | SAC | TD3 | DQN
-    total_steps: int = 2_000_000  # environment steps, over all environments
+    total_steps: int = 2_000_000  # of rows: an environment, or an item of one, moves one period on
     num_envs: int = 64  # environments in a batch
+    per_item: bool = True  # one policy for all items, each a row of its own; false: one for the whole store at once
     learning_rate: float = 5e-4  # of Adam, at the start
     schedule: str = "linear"  # linear (to zero) | constant
     gamma: float = 0.95  # discount per period: a lower one than the long run's, which learns what an order does faster
@@ -63,6 +65,7 @@ class SB3Params:
         check_number("gamma", self.gamma, 0, 1)
         check_number("net_arch", self.net_arch, 1, 1e5, integer=True, items=max(1, np.size(self.net_arch)))
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
+        check_flag("per_item", self.per_item)
         check_flag("normalize_observation", self.normalize_observation)
         check_flag("normalize_reward", self.normalize_reward)
         check_choice("device", self.device, ("auto", "cpu", "cuda"))
@@ -121,7 +124,8 @@ class SB3Learner:
         self.store = task.model("train")
         if params.threads:
             torch.set_num_threads(params.threads)
-        self.envs = StoreVecEnv(self.store, params.num_envs)
+        self.view = ItemView(self.store) if params.per_item and self.store.params.items > 1 else StoreView(self.store)
+        self.envs = StoreVecEnv(self.store, params.num_envs, self.view)
         self._check_actions()
         env = self.envs
         if params.normalize_observation or params.normalize_reward:
@@ -148,7 +152,7 @@ class SB3Learner:
         wanted = {"DQN": (spaces.Discrete,), "SAC": (spaces.Box,), "TD3": (spaces.Box,)}.get(algorithm)
         if wanted and not isinstance(space, wanted):
             items, action = self.store.params.items, self.store.params.action
-            need = "action=multi_discrete and items=1" if algorithm == "DQN" else "action=continuous or base_stock"
+            need = "action=multi_discrete, and items=1 or per_item=true" if algorithm == "DQN" else "action=continuous or base_stock"
             where = f"with action={action}, items={items}"
             raise ValueError(f"algorithm: {algorithm} is not allowed {where}, expected {need}")
 
@@ -319,19 +323,18 @@ class SB3Learner:
 
     def policy(self) -> Callable:
         """Return the deterministic policy as it is now: `act(observation, policy_state, seed)`."""
-        return _act(self.model, self.store)
+        return _act(self.model, self.view)
 
 
-def _act(model, store) -> Callable:
+def _act(model, view: RawView) -> Callable:
     """Return SB3's deterministic policy as `act`, on observations as the environment gives them."""
     normalizer = model.get_vec_normalize_env()
-    discrete = not isinstance(store.action_space, spaces.Box)
 
     def act(observation, policy_state, seed):
+        observation = view.observe(observation)
         if normalizer is not None:
             observation = normalizer.normalize_obs(observation)
-        action, _ = model.predict(observation, deterministic=True)
-        return (action.reshape(len(observation), -1) if discrete else unscale(store, action)), policy_state
+        return view.act(model.predict(observation, deterministic=True)[0]), policy_state
 
     return act
 

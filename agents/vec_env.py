@@ -5,62 +5,49 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
 from ..envs.batch import Batch, admit
-
-
-def learner_space(model, scale_actions: bool) -> spaces.Space:
-    """Return the action space that a learner sees: one dimension of MultiDiscrete is Discrete, a Box is [-1, 1]."""
-    space = model.action_space
-    if isinstance(space, spaces.MultiDiscrete):
-        return spaces.Discrete(int(space.nvec[0])) if len(space.nvec) == 1 else spaces.MultiDiscrete(space.nvec)
-    return spaces.Box(-1, 1, space.shape, np.float32) if scale_actions else space
-
-
-def unscale(model, actions: np.ndarray) -> np.ndarray:
-    """Turn a learner's actions in [-1, 1] (num_envs, A) into the model's; values outside are clipped first."""
-    low, high = model.action_low, model.action_high
-    return low + (np.clip(np.asarray(actions, np.float64), -1, 1) + 1) / 2 * (high - low)
+from .views import RawView
 
 
 class StoreVecEnv(VecEnv):
-    """Environments in one batch for Stable-Baselines3.
+    """Environments in one batch for Stable-Baselines3, as a view shows them (see `views`; by default as they are).
 
-    Row i walks through the scenarios `(seed + i, 0)`, `(seed + i, 1)`, ... Where an episode ends, its info has
+    Environment i walks through the scenarios `(seed + i, 0)`, `(seed + i, 1)`, ... Where an episode ends, its info has
     `terminal_observation`, `TimeLimit.truncated` and `episode` (reward `r`, length `l`, as SB3's own Monitor), so
-    that no wrapper is needed; the other infos are empty. The flow of the last step is in `flow`.
+    that no wrapper is needed (with a row per item, the first one has the store's); the other infos are empty. The flow
+    of the last step is in `flow`.
     """
 
-    def __init__(self, model, num_envs: int, scale_actions: bool = True):
+    def __init__(self, model, num_envs: int, view: RawView | None = None):
         self.model, self.flow, self.render_mode = model, None, None
-        super().__init__(num_envs, model.observation_space, learner_space(model, scale_actions))
-        self._scaled = scale_actions and isinstance(model.action_space, spaces.Box)
+        self.view = view or RawView(model)
+        super().__init__(num_envs * self.view.rows, self.view.observation_space, self.view.action_space)
         self._batch = Batch(model, num_envs)
         self._returns = np.zeros(num_envs)
-        self._none = np.zeros(num_envs, bool)
+        self._none = np.zeros(self.num_envs, bool)
         self._started, self._actions = False, None
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Set the seeds of the rows for the next reset: seed, seed + 1, ..."""
+        """Set the seeds of the environments for the next reset: seed, seed + 1, ..."""
         base = secrets.randbits(62) if seed is None else int(seed)
-        self._seeds = [base + i for i in range(self.num_envs)]
+        self._seeds = [base + i // self.view.rows for i in range(self.num_envs)]
         return list(self._seeds)
 
     def reset(self) -> np.ndarray:
-        """Start the first episodes after `seed`, else the next ones; return the observations (num_envs, F)."""
+        """Start the first episodes after `seed`, else the next ones; return the observations (num_envs, f)."""
         if not self._started and self._seeds[0] is None:
             self.seed()
         if self._seeds[0] is not None:
-            self._batch.reset(np.array([[seed, 0] for seed in self._seeds], np.uint64))
+            self._batch.reset(np.array([[seed, 0] for seed in self._seeds[:: self.view.rows]], np.uint64))
         else:
-            self._batch.restart(~self._none)
+            self._batch.restart(np.ones(self._batch.num_envs, bool))
         self._reset_seeds()
         self._started = True
         self._returns[:] = 0
         self.reset_infos = [{} for _ in range(self.num_envs)]
-        return self._batch.observe()
+        return self.view.observe(self._batch.observe())
 
     def step_async(self, actions: np.ndarray) -> None:
         """Take the actions."""
@@ -68,24 +55,26 @@ class StoreVecEnv(VecEnv):
 
     def step_wait(self):
         """Move one period on; return observations, rewards (num_envs,) float32, dones and infos."""
-        batch = self._batch
-        actions = unscale(self.model, self._actions) if self._scaled else self._actions
-        self.flow, _, rewards, ended = batch.step(admit(self.model, actions, self.num_envs)[0])
+        batch, view, infos = self._batch, self.view, [{} for _ in range(self.num_envs)]
+        actions = admit(self.model, view.act(self._actions), batch.num_envs)[0]
+        self.flow, _, rewards, ended = batch.step(actions)
         self._returns += rewards
-        observations = batch.observe()
-        infos: list[dict] = [{} for _ in range(self.num_envs)]
+        rewards = view.rewards(rewards, self.flow, batch.state, ended)
+        observations = view.observe(batch.observe())
         if not np.any(ended):
             return observations, rewards, self._none.copy(), infos
-        ended = np.broadcast_to(ended, (self.num_envs,)).copy()
-        for row in np.flatnonzero(ended):
+        ended = np.broadcast_to(ended, (batch.num_envs,)).copy()
+        dones = np.repeat(ended, view.rows)
+        for row in np.flatnonzero(dones):
             infos[row] = {
                 "terminal_observation": observations[row],
                 "TimeLimit.truncated": self.model.params.continuing,
-                "episode": {"r": float(self._returns[row]), "l": self.model.horizon, "t": 0.0},
             }
+        for i in np.flatnonzero(ended):
+            infos[i * view.rows]["episode"] = {"r": float(self._returns[i]), "l": self.model.horizon, "t": 0.0}
         self._returns[ended] = 0
         batch.restart(ended)
-        return batch.observe(), rewards, ended, infos
+        return view.observe(batch.observe()), rewards, dones, infos
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""

@@ -159,6 +159,7 @@ def _store(past: Panel, cost: np.ndarray, lead_time, changes: dict) -> Inventory
         salvage_value=cost.tolist(),
         initial_stock=np.round(cover).tolist(),
         max_order=largest.tolist(),
+        action="base_stock",
     )
     return override(base, changes)
 

@@ -134,7 +134,7 @@ def test_it_learns(algorithm):
         (lambda: SB3Params(hyper={"n_step": 5}), "hyper.n_step: not allowed for PPO"),
         (lambda: SB3Params(device="tpu"), "device: 'tpu'"),
         (lambda: SB3Learner(TASKS["LostSales"](), SB3Params(algorithm="SAC")), "algorithm: SAC.*action=continuous"),
-        (lambda: SB3Learner(TASKS["Inventory"](items=3), SB3Params(algorithm="DQN")), "algorithm: DQN.*items=1"),
+        (lambda: SB3Learner(TASKS["Inventory"](items=3), SB3Params(algorithm="DQN")), "DQN.*action=multi_discrete"),
     ],
 )
 def test_bad_learners_are_refused(build, message):

@@ -115,7 +115,7 @@ def test_sb3_agrees_with_the_vector_env(task, changes):
     from storelab.agents.vec_env import StoreVecEnv
 
     model = TASKS[task](**changes).model()
-    ours, vector = StoreVecEnv(model, 3, scale_actions=False), make_vector_env(task, num_envs=3, **changes)
+    ours, vector = StoreVecEnv(model, 3), make_vector_env(task, num_envs=3, **changes)
     ours.seed(5)
     assert np.array_equal(ours.reset(), vector.reset(seed=5)[0])
     for action in actions_of(model, 30, 3):

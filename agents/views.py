@@ -1,0 +1,131 @@
+"""What a learner sees of a model: the store as one, or each of its items as a row of its own.
+
+A view turns observations of a model (num_envs, F) into a learner's rows, and a learner's actions into the model's.
+"""
+
+import numpy as np
+from gymnasium import spaces
+
+TINY = 1e-9  # where a parameter is 0
+SPAN = 4.0  # an item's actions: a Gaussian policy starts with a deviation of 1, which is an eighth of the range then
+
+
+class RawView:
+    """Spaces, observations, actions and rewards as the model has them: a row per environment."""
+
+    rows = 1  # of an environment
+
+    def __init__(self, model):
+        self.model = model
+        self.observation_space, self.action_space = model.observation_space, model.action_space
+        if isinstance(self.action_space, spaces.MultiDiscrete) and len(self.action_space.nvec) == 1:
+            self.action_space = spaces.Discrete(int(self.action_space.nvec[0]))
+
+    def observe(self, observation: np.ndarray) -> np.ndarray:
+        """Return a learner's observations (num_envs x rows, f) of a model's (num_envs, F)."""
+        return observation
+
+    def act(self, actions: np.ndarray) -> np.ndarray:
+        """Return the model's actions (num_envs, A) of a learner's (num_envs x rows, ...)."""
+        return np.asarray(actions).reshape(-1, len(self.model.action_low))
+
+    def rewards(self, rewards: np.ndarray, flow, state, ended) -> np.ndarray:
+        """Return a learner's rewards (num_envs x rows,) of a period.
+
+        Args:
+            rewards: the model's (num_envs,), money.
+            flow: the period's.
+            state: after it.
+            ended: whether the episodes ended: one bool, or (num_envs,).
+        """
+        return rewards
+
+
+class StoreView(RawView):
+    """The whole store as one row; continuous actions are scaled to [-1, 1], as Stable-Baselines3 asks for."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        self._box = isinstance(model.action_space, spaces.Box)
+        if self._box:
+            self.action_space = spaces.Box(-1, 1, model.action_space.shape, np.float32)
+
+    def act(self, actions: np.ndarray) -> np.ndarray:
+        """Return the model's actions; those outside [-1, 1] are clipped first."""
+        actions = super().act(actions)
+        low, high = self.model.action_low, self.model.action_high
+        return low + (np.clip(actions.astype(np.float64), -1, 1) + 1) / 2 * (high - low) if self._box else actions
+
+
+class ItemView(RawView):
+    """One policy for all items: a row per item with the item's own state, profit and action.
+
+    Independent learners that share their parameters (Gupta et al. 2017, AAMAS workshops; for inventory Ding et al.
+    2022, arXiv:2212.07684). Units are seen in shares of the item's largest order, prices in shares of its usual one,
+    and a row tells which item it is of. Rewards are in shares of what the largest order can earn or cost, so that an
+    item that sells little is learned as well as one that sells much. Limits that items share stay in the dynamics; a
+    row sees how much of the capacity is taken.
+
+    A continuous action a in [-S, S], S = `SPAN`, is ((a + S) / 2S)^2 of the largest one: the levels of interest lie far
+    below it.
+    A discrete one is in lots; more than an item's largest order counts as that.
+    """
+
+    def __init__(self, model):
+        super().__init__(model)
+        p = model.params
+        self.rows = p.items
+        price, purchase, holding, lost, wait, salvage, stock, most = (
+            p.per_item(name)
+            for name in ("price", "purchase_cost", "holding_cost", "lost_sale_cost", "backorder_cost")
+            + ("salvage_value", "initial_stock", "max_order")
+        )
+        worth = np.maximum(np.maximum(price - purchase, 0) + lost + wait + holding, TINY)
+        self._units, self._price, self._money = most, np.maximum(price, TINY), most * worth
+        self._salvage = 0 * salvage if p.continuing else salvage
+        told = (purchase / np.maximum(price, purchase + TINY), holding / worth, stock / most, np.log(most))
+        self._constants = np.concatenate([np.stack([*told, model.lead / 10], axis=1), np.eye(p.items)], axis=1)
+        size = self.observe(np.zeros((1, *model.observation_space.shape), np.float32)).shape[1]
+        self.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float32)
+        self._box = isinstance(model.action_space, spaces.Box)
+        most = int(model.action_high.max())
+        self.action_space = spaces.Box(-SPAN, SPAN, (1,), np.float32) if self._box else spaces.Discrete(most + 1)
+
+    def observe(self, observation: np.ndarray) -> np.ndarray:
+        """Return an item's features per row (num_envs x items, f), float32."""
+        p, n, items = self.model.params, len(observation), self.rows
+        named = self.model.features(observation)
+        stock = named["on_hand"] + (named["pipeline"].sum(axis=1) if "pipeline" in named else 0)
+        own = [(stock - named.get("backlog", 0)) / self._units, named["on_hand"] / self._units]
+        if np.isfinite(p.capacity):
+            taken = stock @ p.per_item("volume") / p.capacity
+            own.append(np.broadcast_to(taken[:, None], (n, items)))
+        if "backlog" in named:
+            own.append(named["backlog"] / self._units)
+        if "price" in named:
+            own.append(named["price"] / self._price)
+        own.extend(due / self._units for due in np.moveaxis(named.get("pipeline", np.empty((n, 0, items))), 1, 0))
+        parts = [np.stack(own, axis=-1)]
+        if "forecast" in named:
+            parts.append(named["forecast"] / self._units[:, None])
+        for name in ("calendar", "time_left"):
+            if name in named:
+                parts.append(np.broadcast_to(named[name][:, None], (n, items, named[name].shape[1])))
+        parts.append(np.broadcast_to(self._constants, (n, *self._constants.shape)))
+        return np.concatenate(parts, axis=-1, dtype=np.float32).reshape(n * items, -1)
+
+    def act(self, actions: np.ndarray) -> np.ndarray:
+        """Return the model's actions; those outside the learner's space are clipped first."""
+        actions = super().act(actions)
+        if not self._box:
+            return np.minimum(actions, self.model.action_high)
+        share = (np.clip(actions.astype(np.float64), -SPAN, SPAN) + SPAN) / (2 * SPAN)
+        return share**2 * self.model.action_high
+
+    def rewards(self, rewards: np.ndarray, flow, state, ended) -> np.ndarray:
+        """Return each item's profit (num_envs x items,), with the salvage of a season that ended, in shares."""
+        profit = self.model.item_profit(flow)
+        if np.any(ended):
+            left = state.on_hand + sum(state.pipeline)
+            profit = profit + np.reshape(ended, (-1, 1)) * self._salvage * left
+        return (profit / self._money).astype(np.float32).reshape(-1)
