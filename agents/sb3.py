@@ -1,40 +1,31 @@
 """Stable-Baselines3 learners on the batched environments, with checkpoints that go on exactly.
 
-A checkpoint is plain data (safetensors, npz, JSON): no pickle is written or read. It holds all that the next update
-depends on: weights, optimisers, replay buffer, normalisation, environments and every random generator. On the CPU a
-run that goes on from it ends bit-equal to one that was never stopped.
+A checkpoint is plain data (`sb3_state`). On the CPU a run that goes on from it ends bit-equal to one that was never
+stopped.
 """
 
 import inspect
-import json
-import random
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from safetensors.torch import load_file, save_file
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
 from ..envs.checks import check_choice, check_flag, check_number
+from . import sb3_state
 from .vec_env import StoreVecEnv
 from .views import ItemView, RawView, StoreView
 
 ALGORITHMS = {"PPO": PPO, "A2C": A2C, "SAC": SAC, "TD3": TD3, "DQN": DQN}
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
 OURS = {"policy", "env", "learning_rate", "gamma", "seed", "device", "verbose", "policy_kwargs", "_init_setup_model"}
-BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
-COUNTERS = (
-    *("num_timesteps", "_n_updates", "_episode_num", "_total_timesteps", "_current_progress_remaining"),
-    *("_n_calls", "exploration_rate"),
-)
 
 
 @dataclass
@@ -152,7 +143,11 @@ class SB3Learner:
         wanted = {"DQN": (spaces.Discrete,), "SAC": (spaces.Box,), "TD3": (spaces.Box,)}.get(algorithm)
         if wanted and not isinstance(space, wanted):
             items, action = self.store.params.items, self.store.params.action
-            need = "action=multi_discrete, and items=1 or per_item=true" if algorithm == "DQN" else "action=continuous or base_stock"
+            need = (
+                "action=multi_discrete, and items=1 or per_item=true"
+                if algorithm == "DQN"
+                else "action=continuous or base_stock"
+            )
             where = f"with action={action}, items={items}"
             raise ValueError(f"algorithm: {algorithm} is not allowed {where}, expected {need}")
 
@@ -201,42 +196,9 @@ class SB3Learner:
                 del self.model._setup_learn
             bar.update(self.steps - bar.n)
 
-    # -- checkpoints ------------------------------------------------------------------------------------------------
-
     def save(self, folder: str | Path) -> None:
-        """Write all that `load` needs to go on exactly into an existing folder: policy.safetensors, *.npz, *.json."""
-        folder, model = Path(folder), self.model
-        tensors, groups = {}, {}
-        for part, value in model.get_parameters().items():
-            if "param_groups" in value:
-                groups[part] = value["param_groups"]
-                for index, entries in value["state"].items():
-                    tensors |= {f"{part}|{index}|{key}": torch.as_tensor(entry) for key, entry in entries.items()}
-            else:
-                tensors |= {f"{part}|{key}": entry for key, entry in value.items()}
-        tensors |= {name: getattr(model, name) for name in _variables(model)}
-        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        tensors["torch_rng"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            tensors |= {f"cuda_rng|{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
-        save_file(tensors, folder / "policy.safetensors")
-        np.savez(folder / "environments.npz", **self.envs.state_dict())
-        np.savez(folder / "normalization.npz", **self._statistics())
-        np.savez(folder / "learner.npz", **self._arrays())
-        if isinstance(model, OffPolicyAlgorithm):
-            np.savez(folder / "replay.npz", **self._replay())
-        state = {name: getattr(model, name) for name in COUNTERS if hasattr(model, name)}
-        state |= {
-            "optimizers": groups,
-            "episodes": list(model.ep_info_buffer or []),
-            "python_rng": random.getstate(),
-            "numpy_rng": [v.tolist() if isinstance(v, np.ndarray) else v for v in np.random.get_state()],  # noqa: NPY002
-            "action_rng": model.action_space.np_random.bit_generator.state if self._samples() else None,
-            "seed": self.seed,
-        }
-        (folder / "learner.json").write_text(json.dumps(state))
-        shapes = {"observation": int(self.store.observation_space.shape[0]), "action": len(self.store.action_low)}
-        (folder / "policy.json").write_text(json.dumps({"params": asdict(self.params), **shapes}, indent=1))
+        """Write all that `load` needs to go on exactly into an existing folder (see `sb3_state`)."""
+        sb3_state.save(self, Path(folder))
 
     def load(self, folder: str | Path) -> None:
         """Go on from what `save` wrote for the same task, parameters and seed.
@@ -244,82 +206,7 @@ class SB3Learner:
         Raises:
             ValueError: a checkpoint of other parameters or of another shape.
         """
-        folder, model = Path(folder), self.model
-        _check_same(folder, self.params, self.store)
-        state = json.loads((folder / "learner.json").read_text())
-        tensors = load_file(folder / "policy.safetensors")
-        model.set_parameters(_parameters(model, tensors, state["optimizers"]), exact_match=True)
-        for name in _variables(model):
-            getattr(model, name).data.copy_(tensors[name])
-        for name in COUNTERS:
-            if name in state:
-                setattr(model, name, state[name])
-        model.ep_info_buffer.clear() if model.ep_info_buffer is not None else self._start_buffers()
-        model.ep_info_buffer.extend(state["episodes"])
-        self.envs.load_state_dict(_read(folder / "environments.npz"))
-        self._set_statistics(_read(folder / "normalization.npz"))
-        for name, array in _read(folder / "learner.npz").items():
-            setattr(model, name, array)
-        if isinstance(model, OffPolicyAlgorithm):
-            self._set_replay(_read(folder / "replay.npz"))
-        version, words, gauss = state["python_rng"]
-        random.setstate((version, tuple(words), gauss))
-        name, words, *rest = state["numpy_rng"]
-        np.random.set_state((name, np.array(words, dtype=np.uint32), *rest))  # noqa: NPY002
-        torch.set_rng_state(tensors["torch_rng"])
-        if torch.cuda.is_available():
-            cuda = [tensors[name] for name in sorted(tensors) if name.startswith("cuda_rng|")]
-            if len(cuda) == torch.cuda.device_count():
-                torch.cuda.set_rng_state_all(cuda)
-        if state["action_rng"] is not None:
-            model.action_space.np_random.bit_generator.state = state["action_rng"]
-
-    def _start_buffers(self) -> None:
-        from collections import deque
-
-        self.model.ep_info_buffer = deque(maxlen=self.model._stats_window_size)
-        self.model.ep_success_buffer = deque(maxlen=self.model._stats_window_size)
-
-    def _samples(self) -> bool:
-        return not isinstance(self.model.action_space, spaces.MultiDiscrete)
-
-    def _statistics(self) -> dict[str, np.ndarray]:
-        env = self.model.get_vec_normalize_env()
-        if env is None:
-            return {}
-        arrays = {f"reward.{k}": getattr(env.ret_rms, k) for k in ("mean", "var", "count")} | {"returns": env.returns}
-        if self.params.normalize_observation:
-            arrays |= {f"observation.{k}": getattr(env.obs_rms, k) for k in ("mean", "var", "count")}
-        for name in ("old_obs", "old_reward"):
-            if isinstance(getattr(env, name, None), np.ndarray):
-                arrays[name] = getattr(env, name)
-        return {name: np.asarray(value) for name, value in arrays.items()}
-
-    def _set_statistics(self, arrays: dict[str, np.ndarray]) -> None:
-        env = self.model.get_vec_normalize_env()
-        if env is not None:
-            _set_running(env, arrays)
-            env.returns = arrays["returns"]
-            for name in ("old_obs", "old_reward"):
-                if name in arrays:
-                    setattr(env, name, arrays[name])
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        names = ("_last_obs", "_last_original_obs", "_last_episode_starts")
-        return {name: v for name in names if isinstance(v := getattr(self.model, name, None), np.ndarray)}
-
-    def _replay(self) -> dict[str, np.ndarray]:
-        buffer = self.model.replay_buffer
-        filled = buffer.buffer_size if buffer.full else buffer.pos
-        arrays = {name: getattr(buffer, name)[:filled] for name in BUFFER if hasattr(buffer, name)}
-        return arrays | {"position": np.array([buffer.pos, buffer.full])}
-
-    def _set_replay(self, arrays: dict[str, np.ndarray]) -> None:
-        buffer = self.model.replay_buffer
-        buffer.pos, buffer.full = int(arrays["position"][0]), bool(arrays["position"][1])
-        for name in BUFFER:
-            if name in arrays:
-                getattr(buffer, name)[: len(arrays[name])] = arrays[name]
+        sb3_state.load(self, Path(folder))
 
     def policy(self) -> Callable:
         """Return the deterministic policy as it is now: `act(observation, policy_state, seed)`."""
@@ -345,62 +232,10 @@ def load_policy(folder: str | Path, task) -> Callable:
     Raises:
         ValueError: a task whose observations or actions have another shape.
     """
-    folder = Path(folder)
-    params = SB3Params(**json.loads((folder / "policy.json").read_text())["params"])
+    params = SB3Params(**sb3_state.params_of(Path(folder)))
     params.device = "cpu"
     if "buffer_size" in inspect.signature(ALGORITHMS[params.algorithm].__init__).parameters:
         params.hyper = params.hyper | {"buffer_size": 1}
     learner = SB3Learner(task, params)
-    _check_same(folder, None, learner.store)
-    tensors = load_file(folder / "policy.safetensors")
-    weights = {name.removeprefix("policy|"): t for name, t in tensors.items() if name.startswith("policy|")}
-    learner.model.policy.load_state_dict(weights)
-    env = learner.model.get_vec_normalize_env()
-    if env is not None:
-        _set_running(env, _read(folder / "normalization.npz"))
-        env.training = False
+    sb3_state.load_weights(learner, Path(folder))
     return learner.policy()
-
-
-def _set_running(env: VecNormalize, arrays: dict[str, np.ndarray]) -> None:
-    for prefix, running in (("observation", getattr(env, "obs_rms", None)), ("reward", env.ret_rms)):
-        if f"{prefix}.mean" in arrays:
-            running.mean, running.var = arrays[f"{prefix}.mean"], arrays[f"{prefix}.var"]
-            running.count = float(arrays[f"{prefix}.count"])
-
-
-def _variables(model) -> list[str]:
-    """Return the names of the tensors beside the modules, such as SAC's entropy coefficient."""
-    return model._get_torch_save_params()[1]
-
-
-def _parameters(model, tensors: dict, groups: dict) -> dict:
-    """Return the tensors of a checkpoint in the form of SB3's `get_parameters`."""
-    parts = {}
-    for part in model.get_parameters():
-        own = {name.removeprefix(f"{part}|"): t for name, t in tensors.items() if name.startswith(f"{part}|")}
-        if part in groups:
-            state: dict[int, dict] = {}
-            for name, tensor in own.items():
-                index, key = name.split("|")
-                state.setdefault(int(index), {})[key] = tensor
-            lists = [{k: tuple(v) if k == "betas" else v for k, v in group.items()} for group in groups[part]]
-            parts[part] = {"state": state, "param_groups": lists}
-        else:
-            parts[part] = own
-    return parts
-
-
-def _check_same(folder: Path, params: SB3Params | None, store) -> None:
-    saved = json.loads((folder / "policy.json").read_text())
-    shapes = {"observation": int(store.observation_space.shape[0]), "action": len(store.action_low)}
-    for name, size in shapes.items():
-        if saved[name] != size:
-            raise ValueError(f"{name}: {size} numbers are not allowed, expected {saved[name]} as in {folder.name}")
-    if params is not None and saved["params"] != json.loads(json.dumps(asdict(params))):
-        raise ValueError(f"params: not those of checkpoint {folder.name}, expected {saved['params']}")
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)

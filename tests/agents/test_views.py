@@ -1,0 +1,112 @@
+"""A row per item: the same store, seen item by item."""
+
+import numpy as np
+import pytest
+from storelab.envs import TASKS
+from storelab.experiments.tasks import synthetic_store_task
+
+pytest.importorskip("stable_baselines3")
+from storelab.agents.sb3 import SB3Learner, SB3Params, load_policy
+from storelab.agents.vec_env import StoreVecEnv
+from storelab.agents.views import SPAN, ItemView
+from storelab.evaluation import evaluate
+
+STORE = {"lead_time": [1, 3, 2], "purchase_cost": [1.0, 2.0, 3.0], "price": [2.0, 3.0, 9.0], "max_order": [9, 20, 30]}
+SEASON = {"continuing": False, "salvage_value": [0.5, 1.0, 2.0], "horizon": 12}
+VARIANTS = [
+    {"items": 3, "horizon": 12, **STORE},
+    {"items": 3, **STORE, **SEASON},
+    {"items": 3, "capacity": 60.0, "backorder_share": 0.5, "backorder_cost": 1.0, **STORE, **SEASON},
+    {"items": 3, "action": "multi_discrete", "forecast": "oracle", **STORE, **SEASON},
+]
+
+
+def batches(changes):
+    """The same model as a store and item by item, both reset on the same scenarios."""
+    model = TASKS["Inventory"](**changes).model()
+    view = ItemView(model)
+    store, items = StoreVecEnv(model, 4), StoreVecEnv(model, 4, view)
+    for env in (store, items):
+        env.seed(7)
+    return model, view, store, items, store.reset(), items.reset()
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_the_items_are_the_stores(changes):
+    """The same actions give the same store; the items' rewards, in money, add up to the store's."""
+    model, view, store, items, whole, rows = batches(changes)
+    rng, units = np.random.default_rng(0), np.asarray(changes["max_order"], float)
+    margin = np.asarray(changes["price"]) - changes["purchase_cost"]
+    worth = units * (margin + model.params.holding_cost + model.params.backorder_cost)
+    for _ in range(30):
+        assert np.array_equal(rows, view.observe(whole))
+        assert rows.shape == (12, *items.observation_space.shape)
+        assert np.allclose(rows[:, 1].reshape(4, 3), whole[:, :3] / units)
+        if view.action_space.shape == ():
+            actions = rng.integers(0, view.action_space.n, 12)
+        else:
+            actions = rng.uniform(-1.2 * SPAN, 1.2 * SPAN, (12, 1))
+        rows, rewards, dones, infos = items.step(actions)
+        whole, expected, ended, told = store.step(view.act(actions))
+        assert np.allclose((rewards.reshape(4, 3) * worth).sum(axis=1), expected, rtol=1e-4, atol=1e-3)
+        assert np.array_equal(dones, np.repeat(ended, 3))
+        for i in np.flatnonzero(ended):
+            last = view.observe(told[i]["terminal_observation"][None])
+            assert np.array_equal(np.stack([infos[3 * i + k]["terminal_observation"] for k in range(3)]), last)
+            assert infos[3 * i]["episode"] == told[i]["episode"]
+            assert "episode" not in infos[3 * i + 1]
+
+
+def test_actions_cover_the_space():
+    model = TASKS["Inventory"](**VARIANTS[1]).model()
+    view = ItemView(model)
+    assert np.array_equal(view.act(np.full((3, 1), -SPAN)), [[0, 0, 0]])
+    assert np.array_equal(view.act(np.full((3, 1), SPAN)), [model.action_high])
+    assert np.array_equal(view.act(np.full((3, 1), 9 * SPAN)), [model.action_high])
+    discrete = ItemView(TASKS["Inventory"](**VARIANTS[3]).model())
+    assert np.array_equal(discrete.act(np.full(3, discrete.action_space.n - 1)), [[9, 20, 30]])
+
+
+@pytest.mark.parametrize("per_item", [True, False])
+def test_a_stores_learner_resumes_bit_equal_and_is_kept(per_item, tmp_path):
+    task = TASKS["Inventory"](**VARIANTS[1])
+    params = SB3Params(
+        total_steps=768, num_envs=4, per_item=per_item, net_arch=[8], device="cpu", threads=1,
+        hyper={"n_steps": 16, "batch_size": 32, "n_epochs": 2},
+    )  # fmt: skip
+    straight, resumed = SB3Learner(task, params, 1), SB3Learner(task, params, 1)
+    straight.learn(lambda steps: straight.save(tmp_path) if steps == 384 else None, 192, progress=False)
+    resumed.load(tmp_path)
+    resumed.learn(progress=False)
+    resumed.save(tmp_path)
+    policies = {"straight": straight.policy(), "resumed": resumed.policy(), "loaded": load_policy(tmp_path, task)}
+    values = evaluate(policies, task, np.arange(8)).pivot(index="seed", columns="policy", values="value")
+    assert (values["straight"] == values["resumed"]).all()
+    assert (values["straight"] == values["loaded"]).all()
+
+
+def test_dqn_learns_many_items_lot_by_lot():
+    task = TASKS["Inventory"](**VARIANTS[3])
+    hyper = {"buffer_size": 500, "learning_starts": 24, "batch_size": 16}
+    params = SB3Params(algorithm="DQN", total_steps=96, num_envs=2, net_arch=[8], device="cpu", hyper=hyper)
+    learner = SB3Learner(task, params)
+    learner.learn(progress=False)
+    assert np.isfinite(evaluate({"DQN": learner.policy()}, task, np.arange(4))["value"]).all()
+
+
+@pytest.mark.slow
+def test_it_learns_a_store():
+    """On a store's training days PPO ends near the tuned base-stock policy, far from where it began."""
+    from storelab.agents import tune
+
+    task = synthetic_store_task(data={"items": 4, "days": 400})
+    params = SB3Params(
+        total_steps=400_000, num_envs=16, learning_rate=1e-3, gamma=1.0, device="cpu",
+        hyper={"n_steps": 56, "batch_size": 1024, "n_epochs": 8, "ent_coef": 0.001},
+    )  # fmt: skip
+    learner = SB3Learner(task, params)
+    policies = {kind: tune(kind, task, 10**9 + np.arange(32)) for kind in ("base_stock", "random")}
+    learner.learn(progress=False)
+    policies["PPO"] = learner.policy()
+    value = evaluate(policies, task, np.arange(64), split="train").groupby("policy")["value"].mean()
+    assert value["PPO"] > value["base_stock"] - 0.1 * (value["base_stock"] - value["random"])
