@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import glob
 import subprocess
 import sys
 import tomllib
@@ -71,6 +72,24 @@ def test_packages_are_the_folders():
         if parts and parts[0] not in hidden and not parts[0].startswith("."):
             found.add(".".join(["storelab", *parts]))
     assert listed == found
+
+
+def test_the_wheel_takes_all_files_of_the_packages():
+    """Every tracked file of a package's folder is a module of a listed package or matches its package-data."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packages = {name.removeprefix("storelab").removeprefix(".").replace(".", "/"): name for name in settings["packages"]}
+    taken = set()
+    for folder, name in packages.items():
+        patterns = ["*.py", *settings["package-data"].get(name, [])]
+        found = [glob.glob(pattern, root_dir=ROOT / folder, recursive=True) for pattern in patterns]
+        taken |= {Path(folder, file) for files in found for file in files}
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listing.returncode:
+        pytest.skip("not a git checkout")
+    tracked = [Path(name) for name in listing.stdout.split("\0") if name]
+    inside = {path for path in tracked if path.parts[0] in ALLOWED} | {Path("py.typed"), Path("__init__.py")}
+    assert Path("forecasting/checkpoints/small/model.safetensors") in inside
+    assert sorted(map(str, inside - taken)) == []
 
 
 def test_no_hydra_instantiate_and_no_pickle():
