@@ -16,6 +16,8 @@ from ..data import Panel, SyntheticStoreParams, generate, online_retail
 from .base import DECILES, Forecaster, known_future
 
 SEASON = 7  # days
+SUM_DAYS = 7  # days whose total is measured, as a lead time's demand
+_PATHS = 200
 
 
 def backtest(
@@ -31,7 +33,7 @@ def backtest(
 
     `origins` are the row numbers of first forecast days. A copy of each forecaster is fine-tuned on the days before
     the first origin, with `refit` before every origin anew; it never gets a day from its origin on. Columns: see
-    `metrics`; `seconds` are those of training and forecasting.
+    `metrics` and `sum_metrics`; `seconds` are those of training, quantiles and mean, without the paths.
 
     Raises ValueError when a horizon ends after the panel, or `levels` lacks .1, .5 or .9.
     """
@@ -42,7 +44,7 @@ def backtest(
         raise ValueError(f"levels is {list(levels)}: the metrics need .1, .5 and .9 among them")
     rows = []
     for name, forecaster in forecasters.items():
-        parts, seconds = [], 0.0
+        parts, sums, seconds = [], [], 0.0
         trained = None
         for origin in tqdm(origins, desc=name, unit="origin", disable=not progress):
             started = time.perf_counter()
@@ -53,11 +55,15 @@ def backtest(
             mean = trained.predict_mean(history, known)
             taken = time.perf_counter() - started
             seconds += taken
-            parts.append((panel.units[origin : origin + horizon].T, quantiles, mean, *error_scales(history)))
-            day = f"{panel.dates[origin]:%Y-%m-%d}"
-            rows.append({"forecaster": name, "origin": day, **metrics(*parts[-1], levels), "seconds": taken})
-        pooled = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        rows.append({"forecaster": name, "origin": "pooled", **metrics(*pooled, levels), "seconds": seconds})
+            actual = panel.units[origin : origin + horizon].T
+            parts.append((actual, quantiles, mean, *error_scales(history)))
+            drawn = trained.sample_paths(history, known, _PATHS, seed=origin)
+            sums.append((actual[:, :SUM_DAYS], drawn[..., :SUM_DAYS]))
+            measured = {**metrics(*parts[-1], levels), **sum_metrics(*sums[-1], levels)}
+            rows.append({"forecaster": name, "origin": f"{panel.dates[origin]:%Y-%m-%d}", **measured, "seconds": taken})
+        pooled, summed = ([np.concatenate(column) for column in zip(*rest, strict=True)] for rest in (parts, sums))
+        measured = {**metrics(*pooled, levels), **sum_metrics(*summed, levels)}
+        rows.append({"forecaster": name, "origin": "pooled", **measured, "seconds": seconds})
     return pd.DataFrame(rows)
 
 
@@ -101,17 +107,38 @@ def metrics(
     error = np.abs(actual - median)
     size = np.abs(actual) + np.abs(median)
     relative = np.where(size > 0, 2 * error / np.where(size > 0, size, 1), 0.0)
-    deviation = actual[..., None] - quantiles
-    loss = np.maximum(levels * deviation, (levels - 1) * deviation)
     return {
         "MASE": float(np.nanmean(np.nansum(error, axis=1) / count / absolute_scale)),
         "RMSSE": float(np.nanmean(np.sqrt(np.nansum((actual - mean) ** 2, axis=1) / count / squared_scale))),
         "sMAPE": float(relative[seen].mean()),
-        "wQL": float(2 * np.nansum(loss) / len(levels) / total),
+        "wQL": _weighted_quantile_loss(actual, quantiles, levels),
         "WAPE": float(np.nansum(error) / total),
         "bias": float(np.nansum(mean - actual) / total),
         "coverage_80": float(((actual >= low) & (actual <= high))[seen].mean()),
     }
+
+
+def sum_metrics(actual: np.ndarray, paths: np.ndarray, levels: Sequence[float]) -> dict[str, float]:
+    """Of the total over the first 7 days: actual (N, H), paths (N, P, H). Days not observed count in neither sum.
+
+    wQL_7d and coverage_80_7d are as in `metrics`, of the quantiles of the paths' totals (inverted CDF).
+    """
+    levels = np.sort(np.asarray(levels, float))
+    seen = ~np.isnan(actual)
+    total = np.nansum(actual, axis=1)
+    quantiles = np.quantile((paths * seen[:, None]).sum(axis=2), levels, axis=1, method="inverted_cdf").T
+    low, high = (quantiles[:, int(np.argmin(np.abs(levels - level)))] for level in (0.1, 0.9))
+    inside = ((total >= low) & (total <= high))[seen.any(axis=1)]
+    return {
+        "wQL_7d": _weighted_quantile_loss(total, quantiles, levels),
+        "coverage_80_7d": float(inside.mean()),
+    }
+
+
+def _weighted_quantile_loss(actual: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> float:
+    deviation = actual[..., None] - quantiles
+    loss = np.maximum(levels * deviation, (levels - 1) * deviation)
+    return float(2 * np.nansum(loss) / len(levels) / np.nansum(np.abs(actual)))
 
 
 def select_items(panel: Panel, origin: int, count: int) -> Panel:

@@ -77,9 +77,9 @@ def test_packages_are_the_folders():
 def test_the_wheel_takes_all_files_of_the_packages():
     """Every tracked file of a package's folder is a module of a listed package or matches its package-data."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    packages = {name.removeprefix("storelab").removeprefix(".").replace(".", "/"): name for name in settings["packages"]}
     taken = set()
-    for folder, name in packages.items():
+    for name in settings["packages"]:
+        folder = "/".join(name.split(".")[1:])
         patterns = ["*.py", *settings["package-data"].get(name, [])]
         found = [glob.glob(pattern, root_dir=ROOT / folder, recursive=True) for pattern in patterns]
         taken |= {Path(folder, file) for files in found for file in files}

@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from storelab.data import Panel
-from storelab.forecasting import DECILES, create
-from storelab.forecasting.backtest import backtest, error_scales, metrics, select_items
+from storelab.forecasting import DECILES, FORECASTERS, create
+from storelab.forecasting.backtest import backtest, error_scales, metrics, select_items, sum_metrics
+
+from .conftest import TINY
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -25,6 +27,16 @@ def test_metrics_by_hand():
     assert got["coverage_80"] == pytest.approx(2 / 3)
 
 
+def test_sum_metrics_by_hand():
+    actual = np.array([[2.0, np.nan], [0.0, 4.0]])
+    paths = np.array([[[1.0, 9.0], [3.0, 9.0]], [[1.0, 1.0], [1.0, 4.0]]])  # observed totals 1, 3 and 2, 5
+    got = sum_metrics(actual, paths, (0.1, 0.5, 0.9))
+    # Quantiles of two: lower, lower, upper. Losses: y=2 by 1, 1, 3: .1, .5, .1; y=4 by 2, 2, 5: .2, 1, .1
+    assert got["wQL_7d"] == pytest.approx(2 * (0.7 + 1.3) / 3 / 6)
+    assert got["coverage_80_7d"] == 1.0
+    assert sum_metrics(actual, paths + 3, (0.1, 0.5, 0.9))["coverage_80_7d"] == 0.0
+
+
 def test_error_scales_by_hand(panel):
     history = panel.until(100)
     history.units[:50, 0] = np.nan
@@ -41,6 +53,31 @@ def test_table(panel):
     table = backtest({"average": create("moving_average")}, panel, [330, 300], 28, progress=False)
     assert table["origin"].tolist() == [*(f"{panel.dates[day]:%Y-%m-%d}" for day in (300, 330)), "pooled"]
     assert table.notna().all(axis=None)
+
+
+@pytest.mark.parametrize("name", FORECASTERS)
+def test_forecasts_do_not_depend_on_what_they_are_measured_against(panel, name):
+    """The whole way, training included: other units from the first origin on, the same forecasts for it."""
+    params = {**TINY, "steps": 3} if name == "transformer" else {}
+    given = []
+
+    class Spy(type(create(name, **params))):
+        def predict_quantiles(self, history, known, levels=DECILES):
+            given.append(super().predict_quantiles(history, known, levels))
+            return given[-1]
+
+        def sample_paths(self, history, known, paths, seed):
+            given.append(super().sample_paths(history, known, paths, seed))
+            return given[-1]
+
+    other = panel.until(len(panel.dates))
+    other.units[300:] = 7 * other.units[300:][::-1] + 1
+    spy = Spy(Spy.Params(**params))
+    tables = [backtest({name: spy}, p, [300], 28, progress=False) for p in (panel, other)]
+    assert (tables[0]["wQL"] != tables[1]["wQL"]).all()
+    quantiles, paths, other_quantiles, other_paths = given
+    np.testing.assert_array_equal(quantiles, other_quantiles)
+    np.testing.assert_array_equal(paths, other_paths)
 
 
 def test_training_stops_before_the_first_origin(panel):
