@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .holidays import bank_holidays
-from .panel import TRANSACTIONS, Column, Panel, Schema, read, read_csv_text
+from .panel import TRANSACTIONS, Column, Panel, Schema, parquet_columns, read, read_csv_text
 
 # The columns as UCI names them; Description is dropped, as nothing here needs it.
 RAW: Schema = (
@@ -58,11 +58,8 @@ def load_panel(path: str | Path) -> Panel:
     raw file comes first.
     """
     found = _find(Path(path), (*RAW_FILES, PANEL_FILE))
-    if found.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        if "sku" in pq.read_schema(found).names:
-            return Panel.from_frame(pd.read_parquet(found).rename(columns={"sku": "item"}))
+    if found.suffix == ".parquet" and "sku" in parquet_columns(found):
+        return Panel.from_frame(pd.read_parquet(found).rename(columns={"sku": "item"}))
     transactions, _ = load(found)
     return daily_panel(transactions)
 

@@ -101,12 +101,20 @@ def _load(source: str | Path | pd.DataFrame, names: list[str]) -> pd.DataFrame:
     try:
         if suffix == ".csv":
             return read_csv_text(path, names)
-        import pyarrow.parquet as pq
-
-        present = [name for name in pq.read_schema(path).names if name in names]
+        present = [name for name in parquet_columns(path) if name in names]
         return pd.read_parquet(path, columns=present)
     except ValueError as error:  # pandas' parser, pyarrow's and the decoder's errors are all ValueErrors
         raise ValueError(f"{path.name}: not readable as {suffix[1:]}: {error}") from error
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """Return the names of a Parquet file's columns; a ModuleNotFoundError says which extra reads such files."""
+    try:
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        need = "Parquet files need pyarrow: pip install 'storelab[parquet]'"
+        raise ModuleNotFoundError(f"{path.name}: {need}", name="pyarrow") from error
+    return pq.read_schema(path).names
 
 
 def read_csv_text(path: Path, names: Sequence[str], encoding: str = "utf-8-sig") -> pd.DataFrame:
