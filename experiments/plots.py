@@ -42,7 +42,7 @@ def learning_curve(metrics: list[dict], best: tuple[str, float], agent: str, uni
         shown = [*values[len(values) // 10 :], best[1]]
         margin = 0.08 * (max(shown) - min(shown)) or 1.0
         axis.set_ylim(min(shown) - margin, max(shown) + margin)
-        axis.set_xlabel("environment steps")
+        axis.set_xlabel("steps of the learner")
         axis.set_ylabel(unit)
         axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
         axis.legend(frameon=False)
