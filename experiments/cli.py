@@ -20,8 +20,22 @@ COMMANDS = (*HYDRA, "doctor")
 
 
 def main() -> int:
-    """Run a command; return the exit status: 0, 1 for a failure, 2 for a bad command line or config."""
+    """Run a command; return the exit status: 0, 1 for a failure, 2 for a bad command line or config, 130 for Ctrl-C."""
     command, *args = sys.argv[1:] or ["--help"]
+    try:
+        status = _run(command, args)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:  # here, as it may come while the libraries load
+        goes_on = ": the same command goes on from the last checkpoint" if command in ("train", "demo") else ""
+        print(f"interrupted{goes_on}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has to go somewhere
+        return 1
+
+
+def _run(command: str, args: list[str]) -> int:
     if command in ("--help", "-h", "help"):
         print(USAGE)
         return 0

@@ -1,6 +1,7 @@
 """The commands that take a config: Hydra composes it, and every error of it ends in one line."""
 
 import os
+import re
 import sys
 
 import hydra
@@ -35,16 +36,14 @@ def run(command: str, args: list[str]) -> int:
             refused.append(str(error))
             print(error, file=sys.stderr)
 
-    sys.argv = ["storelab", *args]
+    # Hydra's parser wants all overrides in one stretch: flags, and the words that belong to them, go behind.
+    sys.argv = ["storelab", *sorted(args, key=lambda arg: arg.startswith("-") or not re.search("^~|=", arg))]
     try:
         for arg in args:
             if arg.startswith("-") and arg.split("=")[0] not in FLAGS:
                 raise ConfigError(f"{arg}: no such flag, expected one of {', '.join(FLAGS)}")
         register(light=any(flag in args for flag in QUIET))
         hydra.main(version_base="1.3", config_path="pkg://storelab.conf", config_name=command)(job)()
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
     except Exception as error:
         if traceback or not isinstance(error, ConfigError | HydraException | OmegaConfBaseException):
             raise

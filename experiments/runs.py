@@ -19,7 +19,7 @@ import yaml
 
 from ..envs import Inventory
 from ..forecasting.base import write_atomic
-from .config import ConfigError, Settings
+from .config import ConfigError, Settings, one_line
 from .provenance import code_hash, digest, provenance
 from .schemas import TaskParams, TrainParams, schemas
 
@@ -49,9 +49,17 @@ class Run:
 
     @contextmanager
     def open(self, settings: Settings, data: str):
-        """Work on the run: alone (a ConfigError where another process does), with its status kept."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as lock:
+        """Work on the run, alone, with its status kept.
+
+        Raises:
+            ConfigError: another process works on it, or the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / ".lock").open("w")
+        except OSError as error:
+            raise ConfigError(f"runs: {self.folder} cannot be written: {error.strerror}") from error
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system drops it with the process
             except BlockingIOError:
@@ -74,10 +82,9 @@ class Run:
         """
         if not self.done:
             raise ConfigError(f"run: {str(self.folder)!r} is not allowed, expected the folder of a finished run")
-        try:
-            return from_config(yaml.safe_load((self.folder / "config.yaml").read_text()))
-        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"run: {self.folder}/config.yaml is damaged: {error}") from error
+        path = self.folder / "config.yaml"
+        with _damage_named(path):
+            return from_config(yaml.safe_load(path.read_text()))
 
     def status(self, state: str, **more) -> None:
         """Tell `status.json` what the run is at."""
@@ -90,12 +97,14 @@ class Run:
     def read(self, name: str):
         """Read what `write` wrote; None where there is nothing."""
         path = self.folder / name
-        return json.loads(path.read_text()) if path.is_file() else None
+        with _damage_named(path):
+            return json.loads(path.read_text()) if path.is_file() else None
 
     def metrics(self, up_to: float = float("inf")) -> list[dict]:
         """The rows of `metrics.jsonl` up to a step."""
         path = self.folder / "metrics.jsonl"
-        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        with _damage_named(path):
+            rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
         return [row for row in rows if row["step"] <= up_to]
 
     def write_metrics(self, rows: list[dict]) -> None:
@@ -104,13 +113,23 @@ class Run:
 
     def episodes(self) -> pd.DataFrame:
         """The episodes of a finished run."""
-        return pd.read_parquet(self.folder / "eval.parquet")
+        path = self.folder / "eval.parquet"
+        with _damage_named(path):
+            return pd.read_parquet(path)
 
     def write_episodes(self, episodes: pd.DataFrame, name: str = "eval.parquet") -> None:
         """Write a table of episodes."""
         buffer = io.BytesIO()
         episodes.to_parquet(buffer, index=False)
         write_atomic(self.folder / name, buffer.getvalue())
+
+
+@contextmanager
+def _damage_named(path: Path):
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:  # pyarrow's and JSON's are ValueErrors
+        raise ConfigError(f"{path} is damaged: {one_line(error)}") from error
 
 
 def to_config(settings: Settings) -> dict:

@@ -83,6 +83,9 @@ def build(settings: Settings) -> Task:
     with within("env"):
         task = TASKS[name](**changes)
         task.model("train"), task.model("test")  # a forecast without a source shows here
+        if task.params.continuing and task.params.horizon <= task.warmup:
+            value = f"{task.params.horizon} is not allowed with task={name}"
+            raise ValueError(f"horizon: {value}, expected more than its warm-up of {task.warmup} periods")
     return task
 
 
@@ -158,13 +161,15 @@ def tuned(run: Run, task: Task, settings: Settings) -> dict[str, Callable]:
     seeds = TUNING + np.arange(settings.evaluation.tuning_episodes)
     found = {}
     for kind in heuristics.available(model):
-        if kind in kept and kind != "myopic":  # which may be a table of its own
-            found[kind] = heuristics.Heuristic(kind, kept[kind], model)
-        else:
+        if kind not in kept:
             run.status("running", stage=f"tune {kind}")
             found[kind] = heuristics.tune(kind, task, seeds, progress=True)
             kept[kind] = found[kind].params
             run.write("heuristics.json", kept)
+        elif kind == "myopic":  # which may be a table of its own
+            found[kind] = heuristics.tune(kind, task, seeds)
+        else:
+            found[kind] = heuristics.Heuristic(kind, kept[kind], model)
     return found
 
 
