@@ -1,0 +1,170 @@
+"""Commands as processes of their own, and the small runs that several tests look at."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from storelab.experiments.checkpoints import steps
+
+CLI = [sys.executable, "-m", "storelab.experiments.cli"]
+# A process that has loaded the libraries already: most of a small command's time is imports.
+PRELOADED = """
+import os, sys
+os.chdir(folder)
+os.environ.update(environment)
+for number, path in ((1, out), (2, err)):
+    os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+sys.argv = ["storelab", *args]
+from storelab.experiments.cli import main
+sys.exit(main())
+"""
+MODULES = [
+    *("storelab.experiments.commands", "storelab.experiments.plots", "storelab.agents.sb3"),
+    *("storelab.forecasting.transformer", "torch.utils.tensorboard", "matplotlib.backends.backend_svg"),
+]
+
+EVALUATION = ("evaluation.episodes=8", "evaluation.tuning_episodes=4", "evaluation.curve_episodes=4")
+LOST_SALES = ("train", "task=LostSales", "env.horizon=60", *EVALUATION)
+LEARNER = ("agent.device=cpu", "agent.threads=1", "agent.net_arch=[8]", "checkpoint_every=256")
+PPO = (
+    *(*LOST_SALES, "agent=ppo", *LEARNER, "agent.total_steps=2048", "agent.num_envs=8"),
+    *("agent.hyper.n_steps=16", "agent.hyper.batch_size=64", "agent.hyper.n_epochs=2"),
+)
+STORE = (
+    *("train", "task=SyntheticStore", "agent=heuristics", "env.forecast=model", "forecaster=moving_average"),
+    *("data.items=3", "data.days=400", "env.horizon=28", *EVALUATION),
+)
+
+
+@dataclass
+class Command:
+    """A command on its way, or ended."""
+
+    pid: int
+    folder: Path
+    args: tuple[str, ...]
+    poll: object  # () -> exit status, None while it runs
+    texts: tuple[Path, Path] = field(repr=False)
+
+    def wait(self, seconds: float = 300) -> "Command":
+        """Wait for its end."""
+        self.until(lambda: False, seconds, ends=True)
+        return self
+
+    def until(self, condition, seconds: float = 300, ends: bool = False) -> None:
+        """Wait for a condition, which has to come before the end."""
+        stop = time.monotonic() + seconds
+        while not condition():
+            if self.status is not None:
+                if ends:
+                    return
+                pytest.fail(f"ended with {self.status} before it: {self.out}{self.err}")
+            if time.monotonic() > stop:
+                self.kill()
+                pytest.fail(f"took longer than {seconds} s: {self.out}{self.err}")
+            time.sleep(0.005)
+
+    def kill(self) -> None:
+        """kill -9"""
+        os.kill(self.pid, signal.SIGKILL)
+        while self.status is None:
+            time.sleep(0.005)
+
+    @property
+    def status(self) -> int | None:
+        """Return the exit status, None while it runs."""
+        return self.poll()
+
+    @property
+    def out(self) -> str:
+        """Return what it printed."""
+        return self.texts[0].read_text()
+
+    @property
+    def err(self) -> str:
+        """Return its errors and progress bars."""
+        return self.texts[1].read_text()
+
+    @property
+    def run(self) -> Path:
+        """Return the one run folder that there is under its folder."""
+        (config,) = self.folder.glob("*/*/*/config.yaml")
+        return config.parent
+
+    @property
+    def checkpoints(self) -> list[int]:
+        """Return the steps that have a checkpoint."""
+        return [step for root in self.folder.glob("*/*/*/checkpoints") for step in steps(root)]
+
+
+@pytest.fixture(scope="session")
+def _server():
+    """The process that others are forked from; one thread each, as many tests may run beside one another."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(MODULES)
+    yield context
+    os.environ.pop("OMP_NUM_THREADS")
+    os.environ.update({"OMP_NUM_THREADS": before} if before else {})
+
+
+@pytest.fixture(scope="session")
+def start(_server, tmp_path_factory):
+    """Return a function that starts a command in a folder; `fresh` loads everything anew, as a shell would."""
+    started = []
+
+    def begin(folder: Path, *args: str, fresh: bool = False, **environment: str) -> Command:
+        texts = tmp_path_factory.mktemp("command")
+        out, err = texts / "out", texts / "err"
+        out.touch(), err.touch()
+        if fresh:
+            with out.open("w") as stdout, err.open("w") as stderr:
+                env = os.environ | environment
+                process = subprocess.Popen([*CLI, *args], cwd=folder, stdout=stdout, stderr=stderr, env=env)
+            poll = process.poll
+        else:
+            names = {"folder": str(folder), "out": str(out), "err": str(err), "environment": environment, "args": args}
+            process = _server.Process(target=exec, args=(PRELOADED, names))
+            process.start()
+            poll = lambda: process.exitcode
+        started.append(Command(process.pid, folder, args, poll, (out, err)))
+        return started[-1]
+
+    yield begin
+    for command in started:
+        if command.status is None:
+            command.kill()
+
+
+@pytest.fixture(scope="session")
+def storelab(start):
+    """Return a function that runs a command in a folder to its end."""
+    return lambda folder, *args, **more: start(folder, *args, **more).wait()
+
+
+@pytest.fixture(scope="session")
+def finished(storelab, tmp_path_factory) -> Command:
+    """PPO on lost sales, never stopped."""
+    return storelab(tmp_path_factory.mktemp("finished"), *PPO, fresh=True)
+
+
+@pytest.fixture(scope="session")
+def killed(start, tmp_path_factory) -> Command:
+    """The same run, killed while it learnt, after its second checkpoint."""
+    command = start(tmp_path_factory.mktemp("killed"), *PPO, "runs=elsewhere", fresh=True)
+    command.until(lambda: len(command.checkpoints) > 1)
+    command.kill()
+    return command
+
+
+@pytest.fixture(scope="session")
+def store(storelab, tmp_path_factory) -> Command:
+    """Heuristics on a store with forecasts."""
+    return storelab(tmp_path_factory.mktemp("store"), *STORE)
