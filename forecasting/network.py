@@ -6,7 +6,7 @@ from transformers import T5Config
 from transformers.models.t5.modeling_t5 import T5Stack
 
 from .distribution import LEVELS
-from .windows import CHANNELS, PATCH, Batch
+from .windows import CHANNELS, PATCH, SUMMARY, Batch
 
 
 class _Residual(nn.Module):
@@ -22,7 +22,7 @@ class _Residual(nn.Module):
 
 
 class PatchEncoder(nn.Module):
-    """Tokens: one for the scale, one per past patch, one per future patch; the future ones give the quantiles."""
+    """Tokens: one for scale and weekday, one per past and per future patch; the future ones give the quantiles."""
 
     def __init__(self, d_model: int, layers: int, heads: int, d_ff: int, dropout: float):
         super().__init__()
@@ -42,7 +42,7 @@ class PatchEncoder(nn.Module):
         )
         self.past = _Residual(PATCH * CHANNELS, d_ff, d_model, dropout)
         self.future = _Residual(PATCH * CHANNELS, d_ff, d_model, dropout)
-        self.summary = nn.Linear(2, d_model)
+        self.summary = nn.Linear(SUMMARY, d_model)
         self.encoder = T5Stack(config)
         self.head = _Residual(d_model, d_ff, PATCH * len(LEVELS), dropout)
 

@@ -18,6 +18,7 @@ from .transformer import CHECKPOINTS, Transformer, TransformerParams
 from .windows import Windows
 
 DAYS = 294  # a context, a horizon, and room for origins
+STORES, STEPS = 150, 5000  # of the shipped checkpoint
 
 
 def synthetic_panel(seed: int, items: int = 400, days: int = DAYS) -> Panel:
@@ -189,18 +190,19 @@ def pretrain(params: TransformerParams, stores: int) -> Transformer:
     return Transformer(params).fit_windows(panels)
 
 
+def settings(steps: int = STEPS, seed: int = 0) -> TransformerParams:
+    """Hardly a window is seen twice: nothing to overfit, so neither dropout nor early stopping."""
+    return TransformerParams(pretrained="", dropout=0.0, learning_rate=2e-3, steps=steps, patience=steps, seed=seed)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Pre-train the sequence model on synthetic retail series.")
     parser.add_argument("--folder", type=Path, default=CHECKPOINTS / "small", help="where the checkpoint goes")
-    parser.add_argument("--stores", type=int, default=150, help="synthetic panels of 400 series (default 150)")
-    parser.add_argument("--steps", type=int, default=4000, help="training steps (default 4000)")
+    parser.add_argument("--stores", type=int, default=STORES, help=f"synthetic panels of 400 series (default {STORES})")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"training steps (default {STEPS})")
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches (default 0)")
     args = parser.parse_args()
-    # Every window is new: nothing to overfit, so neither dropout nor early stopping.
-    settings = TransformerParams(
-        pretrained="", dropout=0.0, learning_rate=2e-3, steps=args.steps, patience=args.steps, seed=args.seed
-    )
-    pretrain(settings, args.stores).save(args.folder)
+    pretrain(settings(args.steps, args.seed), args.stores).save(args.folder)
     print(f"saved to {args.folder}")
 
 

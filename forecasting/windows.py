@@ -12,9 +12,10 @@ import torch
 from ..data import Panel
 from .base import Known
 
-PATCH = 7  # days: a weekday keeps its place in the patch
+PATCH = 7  # days: a weekday keeps its place in all patches of a window; which one it is, the summary says
 SCALE_DAYS = 56  # days whose mean is the scale
 CHANNELS = 8  # units, observed, log price ratio, price known, promotion, closed, holiday, day ahead of the origin
+SUMMARY = 9  # log scale, log days observed, weekday of the origin (one of seven)
 LEAST_OBSERVED = 14  # days an item must have been observed before a training origin
 
 
@@ -25,7 +26,7 @@ class Batch:
     past: torch.Tensor  # (B, P, 7 * CHANNELS)
     future: torch.Tensor  # (B, F, 7 * CHANNELS)
     seen: torch.Tensor  # (B, P) bool, patches with an observed day
-    summary: torch.Tensor  # (B, 2): log scale, log days observed
+    summary: torch.Tensor  # (B, SUMMARY)
     scale: torch.Tensor  # (B,) units/day
     target: torch.Tensor  # (B, 7 * F) asinh(units / scale), NaN = not observed, closed or not there
     closed: torch.Tensor  # (B, 7 * F) bool
@@ -57,6 +58,7 @@ class Windows:
             return torch.from_numpy(array)
 
         self.before, self.days, self.items = before, days, len(panel.items)
+        self.first_weekday = int(panel.dates[0].dayofweek)
         units = np.where(panel.closed[:, None], np.nan, panel.units)
         self.units = pad(units, None, np.nan)
         price = pad(panel.price, known and known.price, np.nan)
@@ -121,12 +123,14 @@ class Windows:
         z = torch.cat([past_z.nan_to_num(), torch.zeros_like(target)], dim=1)
         ahead = (day - self.before - origin[:, None]).clamp(min=-1).float().add(1.0).div(future_days)
         channels = [z, observed, ratio, price_known, promo, closed, self.holiday[day], ahead]
+        level = torch.stack([scale.log(), self.observed_days[origin, item].log1p()], dim=1)
+        weekday = torch.nn.functional.one_hot((self.first_weekday + origin) % 7, 7)
         patches = torch.stack(channels, dim=-1).unflatten(1, (-1, PATCH)).flatten(2)  # (B, P + F, 7 * C)
         return Batch(
             past=patches[:, : self.past_patches],
             future=patches[:, self.past_patches :],
             seen=observed[:, :past_days].unflatten(1, (-1, PATCH)).any(dim=2),
-            summary=torch.stack([scale.log(), self.observed_days[origin, item].log1p()], dim=1),
+            summary=torch.cat([level, weekday], dim=1),
             scale=scale,
             target=target,
             closed=closed[:, past_days:] > 0,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from storelab.data import Panel
-from storelab.forecasting import create, known_future, load
+from storelab.forecasting import create, known_future, load, pretrain
 from storelab.forecasting.backtest import backtest
 from storelab.forecasting.transformer import CHECKPOINTS, TransformerParams
 
@@ -175,6 +175,10 @@ def test_shipped_checkpoint(panel):
     table = backtest(models, panel, [344, 372], 28, progress=False)
     wql = table[table["origin"] == "pooled"].set_index("forecaster")["wQL"]
     assert wql["zero-shot"] < wql["average"]
+
+
+def test_shipped_checkpoint_was_made_with_the_defaults_of_pretrain():
+    assert load(CHECKPOINTS / "small").params == pretrain.settings()
 
 
 def test_checkpoint_of_another_size():

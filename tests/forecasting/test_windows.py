@@ -3,7 +3,7 @@ import pytest
 import torch
 from storelab.data import SyntheticStoreParams, generate
 from storelab.forecasting import known_future
-from storelab.forecasting.windows import CHANNELS, PATCH, Windows
+from storelab.forecasting.windows import CHANNELS, PATCH, SUMMARY, Windows
 
 UNITS, OBSERVED, RATIO, PRICE_KNOWN, PROMO, CLOSED, HOLIDAY, AHEAD = range(CHANNELS)
 
@@ -107,3 +107,10 @@ def test_origins_need_observed_days_before_them(store):
     item, origin = Windows(store, 84, 28, True).origins(0, 200)
     assert origin[item == 3].min() == 74
     assert origin[item == 0].min() == 15  # 1 January, the first day, is closed
+
+
+def test_summary_names_the_weekday_of_the_origin(store):
+    for origin in (150, 151, 157):
+        summary = at(store, origin).summary[0]
+        assert summary.shape == (SUMMARY,)
+        assert summary[2:].tolist() == np.eye(7)[store.dates[origin].dayofweek].tolist()
