@@ -70,6 +70,13 @@ class Command:
                 pytest.fail(f"took longer than {seconds} s: {self.out}{self.err}")
             time.sleep(0.005)
 
+    def ended_within(self, seconds: float) -> bool:
+        """Wait for its end, but no longer than some seconds."""
+        stop = time.monotonic() + seconds
+        while self.status is None and time.monotonic() < stop:
+            time.sleep(0.005)
+        return self.status is not None
+
     def kill(self) -> None:
         """kill -9"""
         os.kill(self.pid, signal.SIGKILL)
@@ -152,13 +159,13 @@ def storelab(start):
 @pytest.fixture(scope="session")
 def finished(storelab, tmp_path_factory) -> Command:
     """PPO on lost sales, never stopped."""
-    return storelab(tmp_path_factory.mktemp("finished"), *PPO, fresh=True)
+    return storelab(tmp_path_factory.mktemp("finished"), *PPO)
 
 
 @pytest.fixture(scope="session")
 def killed(start, tmp_path_factory) -> Command:
     """The same run, killed while it learnt, after its second checkpoint."""
-    command = start(tmp_path_factory.mktemp("killed"), *PPO, "runs=elsewhere", fresh=True)
+    command = start(tmp_path_factory.mktemp("killed"), *PPO, "runs=elsewhere")
     command.until(lambda: len(command.checkpoints) > 1)
     command.kill()
     return command
