@@ -44,7 +44,7 @@ class SB3Params:
     normalize_observation: bool = True  # by running mean and variance, saved with the policy
     normalize_reward: bool = True  # by the running standard deviation of the return
     device: str = "auto"  # auto | cpu | cuda
-    threads: int = 0  # of torch; 0: as torch chooses
+    threads: int = 1  # of torch: small networks gain nothing by more; 0: as torch chooses
     hyper: dict[str, Any] = field(default_factory=dict)  # further arguments of the algorithm, by its own names
 
     def __post_init__(self):
@@ -65,6 +65,22 @@ class SB3Params:
         for name in self.hyper:
             if name not in known:
                 raise ValueError(f"hyper.{name}: not allowed for {self.algorithm}, expected one of {sorted(known)}")
+
+
+def view_of(model, params: SB3Params) -> RawView:
+    """Return how a learner sees a model.
+
+    Raises:
+        ValueError: an algorithm that does not fit the action space.
+    """
+    view = ItemView(model) if params.per_item and model.params.items > 1 else StoreView(model)
+    wanted = {"DQN": spaces.Discrete, "SAC": spaces.Box, "TD3": spaces.Box}.get(params.algorithm, spaces.Space)
+    if not isinstance(view.action_space, wanted):
+        discrete = "action=multi_discrete, and items=1 or per_item=true"
+        need = discrete if params.algorithm == "DQN" else "action=continuous or base_stock"
+        where = f"with action={model.params.action}, items={model.params.items}"
+        raise ValueError(f"algorithm: {params.algorithm} is not allowed {where}, expected {need}")
+    return view
 
 
 class _Watch(BaseCallback):
@@ -115,9 +131,8 @@ class SB3Learner:
         self.store = task.model("train")
         if params.threads:
             torch.set_num_threads(params.threads)
-        self.view = ItemView(self.store) if params.per_item and self.store.params.items > 1 else StoreView(self.store)
+        self.view = view_of(self.store, params)
         self.envs = StoreVecEnv(self.store, params.num_envs, self.view)
-        self._check_actions()
         env = self.envs
         if params.normalize_observation or params.normalize_reward:
             env = VecNormalize(
@@ -137,19 +152,6 @@ class SB3Learner:
         # SB3 seeds the environments with `seed`; runs with other seeds must not share their rows' scenarios.
         self.envs.seed(1_000_000 * seed)
         self.model.set_logger(configure(str(log_folder) if log_folder else None, ["tensorboard"] if log_folder else []))
-
-    def _check_actions(self) -> None:
-        space, algorithm = self.envs.action_space, self.params.algorithm
-        wanted = {"DQN": (spaces.Discrete,), "SAC": (spaces.Box,), "TD3": (spaces.Box,)}.get(algorithm)
-        if wanted and not isinstance(space, wanted):
-            items, action = self.store.params.items, self.store.params.action
-            need = (
-                "action=multi_discrete, and items=1 or per_item=true"
-                if algorithm == "DQN"
-                else "action=continuous or base_stock"
-            )
-            where = f"with action={action}, items={items}"
-            raise ValueError(f"algorithm: {algorithm} is not allowed {where}, expected {need}")
 
     @property
     def steps(self) -> int:

@@ -82,10 +82,15 @@ def build(settings: Settings) -> Task:
         raise ConfigError(f"data: not allowed with task={name}, expected data=null")
     with within("env"):
         task = TASKS[name](**changes)
-        task.model("train"), task.model("test")  # a forecast without a source shows here
+        model, _ = task.model("train"), task.model("test")  # a forecast without a source shows here
         if task.params.continuing and task.params.horizon <= task.warmup:
             value = f"{task.params.horizon} is not allowed with task={name}"
             raise ValueError(f"horizon: {value}, expected more than its warm-up of {task.warmup} periods")
+    if not isinstance(settings.agent, HeuristicsParams):
+        from ..agents.sb3 import view_of
+
+        with within("agent"):
+            view_of(model, settings.agent)  # an algorithm that does not fit the actions shows here
     return task
 
 

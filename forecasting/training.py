@@ -21,6 +21,7 @@ def train(
     *,
     learning_rate: float,
     steps: int,
+    dropout: bool,
     weight_decay: float,
     batch_size: int,
     validation: int,
@@ -57,7 +58,7 @@ def train(
             windows, item, origin = panels[int(torch.randint(len(panels), (), generator=generator))]
             pick = torch.randint(len(item), (batch_size,), generator=generator)
             batch = windows.batch(item[pick], origin[pick], target_stop=windows.days - validation).to(device)
-            network.train()
+            network.train(dropout)  # it decides on nothing else
             loss = pinball(network(batch), batch.target)
             optimiser.zero_grad()
             loss.backward()

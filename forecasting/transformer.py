@@ -41,7 +41,7 @@ class TransformerParams:
     context: int = 168  # days of history that the model sees, a multiple of 7
     horizon: int = 28  # days ahead, a multiple of 7
     planned: bool = True  # price and promotion of the horizon are set in advance; False: the last price is held
-    dropout: float = 0.1
+    dropout: float = 0.1  # in fit; fine_tune goes without
     learning_rate: float = 1e-3  # of fit
     steps: int = 2000  # of fit, at most
     fine_tune_learning_rate: float = 3e-4
@@ -110,12 +110,6 @@ class Transformer(Forecaster):
             if mine != theirs:
                 raise ValueError(f"{field} is {mine}, but checkpoint {name!r} has {theirs}: pretrained '' trains anew")
         self.network, self.dependence = source.network, source.dependence
-        self._set_dropout()
-
-    def _set_dropout(self) -> None:
-        for module in self.network.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = self.params.dropout
 
     def _new_network(self) -> PatchEncoder:
         p = self.params
@@ -136,15 +130,17 @@ class Transformer(Forecaster):
         with torch.random.fork_rng():
             torch.manual_seed(self.params.seed)
             self.network = self._new_network()
-        return self._train(panels, self.params.learning_rate, self.params.steps)
+        return self._train(panels, self.params.learning_rate, self.params.steps, dropout=True)
 
     def fine_tune(self, panel: Panel) -> "Transformer":
-        """Go on from the weights that are there, pre-trained or of an earlier fit; without any this is `fit`."""
+        """Go on from the weights that are there, pre-trained or of an earlier fit; without any this is `fit`.
+
+        Without dropout: weights made without it lose more to it at first than a fine-tuning gains.
+        """
         if self.network is None:
             return self.fit(panel)
-        return self._train(
-            [self._training_windows(panel)], self.params.fine_tune_learning_rate, self.params.fine_tune_steps
-        )
+        rate, steps = self.params.fine_tune_learning_rate, self.params.fine_tune_steps
+        return self._train([self._training_windows(panel)], rate, steps, dropout=False)
 
     def _training_windows(self, panel: Panel) -> Windows:
         least = LEAST_OBSERVED + self.params.validation + PATCH
@@ -157,7 +153,7 @@ class Transformer(Forecaster):
             raise ValueError("the panel holds no sale: there is nothing to learn from")
         return Windows(panel, self.params.context, self.params.horizon, self.params.planned)
 
-    def _train(self, panels: list[Windows], learning_rate: float, steps: int) -> "Transformer":
+    def _train(self, panels: list[Windows], learning_rate: float, steps: int, dropout: bool) -> "Transformer":
         p = self.params
         self.network.to(self.device)
         self.history = train(
@@ -165,6 +161,7 @@ class Transformer(Forecaster):
             panels,
             learning_rate=learning_rate,
             steps=steps,
+            dropout=dropout,
             weight_decay=p.weight_decay,
             batch_size=p.batch_size,
             validation=p.validation,

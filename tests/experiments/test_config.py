@@ -122,6 +122,7 @@ EXACT = {
     "env.forecast=model": "env.forecast: 'model' is not allowed, expected a source that tells",
     "~agent": "agent: not an option, expected agent=NAME",
     "agent.gamma=2": "agent.gamma: 2.0 is not allowed, expected a number >= 0 and <= 1",
+    "agent=sac": "agent.algorithm: SAC is not allowed with action=multi_discrete, items=1, expected action=continuous",
     "evaluation.episodes=0": "evaluation.episodes: 0 is not allowed, expected an integer >= 2",
     "forecaster.d_model=7": "forecaster.d_model is 7: allowed are multiples of heads (4)",
 }
