@@ -58,6 +58,18 @@ def test_fine_tune_goes_on_from_the_weights(panel, tiny):
     assert losses[0] < 0.2  # not a fresh network's
 
 
+def test_fine_tune_goes_without_dropout(panel):
+    settings = {"fine_tune_steps": 3, "progress": False}
+    without, much = (
+        create("transformer", **settings, dropout=share).fine_tune(panel.until(340)) for share in (0.0, 0.9)
+    )
+    for name, value in without.network.state_dict().items():
+        assert torch.equal(value, much.network.state_dict()[name])
+    fitted = [create("transformer", **{**TINY, "steps": 3, "dropout": share}) for share in (0.0, 0.9)]
+    losses = [model.fit(panel.until(340)).history[-1]["train_loss"] for model in fitted]
+    assert losses[0] != losses[1]  # fit does not
+
+
 def test_fine_tune_without_weights_is_fit(panel):
     settings = {**TINY, "steps": 3}
     fitted, tuned = create("transformer", **settings), create("transformer", **settings)
