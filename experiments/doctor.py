@@ -16,6 +16,8 @@ EXTRAS = {
     "stable-baselines3": "learn",
     "safetensors": "learn",
     "transformers": "forecast",
+    "statsforecast": "baselines",
+    "lightgbm": "baselines",
     "hydra-core": "sweep",
     "matplotlib": "render",
 }

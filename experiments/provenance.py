@@ -23,6 +23,8 @@ PACKAGES = (  # what a result may depend on
     "gymnasium",
     "torch",
     "transformers",
+    "statsforecast",
+    "lightgbm",
     "stable-baselines3",
     "safetensors",
     "hydra-core",

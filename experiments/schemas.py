@@ -17,6 +17,8 @@ from ..envs.inventory import InventoryParams
 from ..forecasting import FORECASTERS
 from .tasks import TASKS
 
+LIGHT = ("baselines", "statistical")  # modules of forecasters that load no torch
+
 
 @dataclass
 class TaskParams:
@@ -100,7 +102,7 @@ class ReportParams:
 @cache
 def schemas(light: bool = False) -> dict[str, dict[str, type]]:
     """Group -> option -> schema; "" are the commands. With `light`, without those whose modules load torch."""
-    light_forecasters = [name for name in FORECASTERS if not light or FORECASTERS[name][0] == "baselines"]
+    light_forecasters = [name for name in FORECASTERS if not light or FORECASTERS[name][0] in LIGHT]
     groups = {
         "": {"train": TrainParams, "evaluate": EvaluateParams, "report": ReportParams},
         "task": {"task": TaskParams},

@@ -9,6 +9,10 @@ from .base import DECILES, Forecaster, Known, known_future, read_config
 FORECASTERS = {
     "seasonal_naive": ("baselines", "SeasonalNaive"),
     "moving_average": ("baselines", "MovingAverage"),
+    "croston_sba": ("statistical", "CrostonSBA"),
+    "tsb": ("statistical", "TSB"),
+    "auto_ets": ("statistical", "AutoETS"),
+    "lightgbm": ("gradient_boosting", "GradientBoosting"),
     "transformer": ("transformer", "Transformer"),
 }
 

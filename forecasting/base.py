@@ -9,6 +9,7 @@ import json
 import os
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,15 @@ def check_inputs(history: Panel, known: Known, levels=DECILES) -> np.ndarray:
     if levels.ndim != 1 or not levels.size or not ((levels > 0) & (levels < 1)).all():
         raise ValueError(f"levels is {levels.tolist()}: allowed are numbers between 0 and 1, both excluded")
     return levels
+
+
+def needs(module: str, extra: str):
+    """Import a library that only some forecasters need; a ModuleNotFoundError says which extra brings it."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        name = module.partition(".")[0]
+        raise ModuleNotFoundError(f"{name} is needed: pip install 'storelab[{extra}]'", name=name) from error
 
 
 def write_atomic(path: Path, content: bytes) -> None:

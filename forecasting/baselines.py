@@ -4,6 +4,7 @@ Both are written for missing days (NaN): a missing day takes no part. An item wi
 as zero: nothing is known of it.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,9 @@ from ..data import Panel
 from .base import DECILES, MIN_HISTORY, Forecaster, Known, check_inputs
 
 
-def _positive(name: str, value: int) -> None:
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} is {value!r}: allowed are whole numbers >= 1")
+def positive(name: str, value: int) -> None:
+    if type(value) is not int or not 1 <= value <= 100_000:
+        raise ValueError(f"{name} is {value!r}: allowed are whole numbers from 1 to 100000")
 
 
 def _nanquantile(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
@@ -32,20 +33,28 @@ def _nanquantile(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
     return np.where(count[:, None] > 0, quantiles, 0.0)
 
 
-def _whole(units: np.ndarray) -> np.ndarray:
+def mean_of_observed(values: np.ndarray) -> np.ndarray:
+    """The mean over days, (D, ...) -> (...), of those that are not NaN; NaN where all are."""
+    count = (~np.isnan(values)).sum(axis=0)
+    return np.where(count > 0, np.nansum(values, axis=0) / np.maximum(count, 1), np.nan)
+
+
+def whole_units(units: np.ndarray) -> np.ndarray:
     """Which items (I,) have whole units only."""
     return ~((units != np.round(units)) & ~np.isnan(units)).any(axis=0)
 
 
-class _Baseline(Forecaster):
-    def fit(self, panel: Panel) -> "_Baseline":
+class Baseline(Forecaster):
+    """A forecaster without weights."""
+
+    def fit(self, panel: Panel) -> "Baseline":
         """Nothing to learn: the history of each call says it all. Raises ValueError for a panel too short."""
         if len(panel.dates) < MIN_HISTORY:
             raise ValueError(f"the panel has {len(panel.dates)} days: at least {MIN_HISTORY} are needed")
         return self
 
 
-class SeasonalNaive(_Baseline):
+class SeasonalNaive(Baseline):
     """The same weekday of last week, spread by the differences `season` days apart seen in the history.
 
     Quantiles as in the reference protocol: the forecast plus the quantiles of those differences, the median left at
@@ -60,7 +69,7 @@ class SeasonalNaive(_Baseline):
         season: int = 7  # days
 
         def __post_init__(self):
-            _positive("season", self.season)
+            positive("season", self.season)
 
     def _point(self, units: np.ndarray, horizon: int) -> np.ndarray:
         """(H, I): the last observed value of the same phase, 0 where there is none."""
@@ -104,33 +113,25 @@ class SeasonalNaive(_Baseline):
         return np.maximum(0.0, point[:, None, :] + errors).astype(np.float32)
 
 
-class MovingAverage(_Baseline):
-    """The mean of the last `window` days for every day ahead, with the spread of the last `spread` days around it.
+class LevelBaseline(Baseline):
+    """One mean for every day ahead, with the spread of the last `spread` days around it.
 
-    The spread is the empirical distribution, scaled to the mean, as in the reference protocol. Paths are made of
-    blocks of seven days in a row out of the same days (moving block bootstrap, Kuensch 1989).
+    The spread is the empirical distribution, scaled to the mean, as in the reference protocol: zero where nothing was
+    sold in those days. Paths are made of blocks of seven days in a row out of the same days (moving block bootstrap,
+    Kuensch 1989).
     """
 
-    name = "moving_average"
-
-    @dataclass
-    class Params:
-        window: int = 28  # days
-        spread: int = 56  # days
-
-        def __post_init__(self):
-            _positive("window", self.window)
-            _positive("spread", self.spread)
+    @abstractmethod
+    def _mean(self, units: np.ndarray) -> np.ndarray:
+        """The mean forecast (I,) in units/day, from units (D, I); NaN where there is none."""
 
     def _recent(self, units: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The days to draw from (W, I), their factor (I,) and the mean forecast (I,)."""
         recent = units[-self.params.spread :]
-        count = (~np.isnan(recent)).sum(axis=0)
-        level = np.nansum(recent, axis=0) / np.maximum(count, 1)
-        newest = recent[-self.params.window :]
-        newest_count = (~np.isnan(newest)).sum(axis=0)
-        # Not observed within the window: the mean of the longer stretch stands in.
-        mean = np.where(newest_count > 0, np.nansum(newest, axis=0) / np.maximum(newest_count, 1), level)
+        level = mean_of_observed(recent)
+        mean = self._mean(units)
+        # Without a mean of its own (not observed within the window): the mean of the days that are drawn from.
+        mean = np.nan_to_num(np.where(np.isnan(mean), level, mean))
         factor = np.where(level > 0, mean / np.where(level > 0, level, 1.0), 0.0)
         return recent, factor, mean
 
@@ -156,4 +157,22 @@ class MovingAverage(_Baseline):
         drawn = np.where(np.isnan(drawn), mean[:, None, None], drawn)
         # Rounded up or down at random: a fixed rule would turn 1 unit times a factor of .4 into no demand at all.
         whole = np.floor(drawn + rng.random(drawn.shape))
-        return np.where(_whole(recent)[:, None, None], whole, drawn).astype(np.float32)
+        return np.where(whole_units(recent)[:, None, None], whole, drawn).astype(np.float32)
+
+
+class MovingAverage(LevelBaseline):
+    """The mean of the last `window` observed days for every day ahead."""
+
+    name = "moving_average"
+
+    @dataclass
+    class Params:
+        window: int = 28  # days
+        spread: int = 56  # days
+
+        def __post_init__(self):
+            positive("window", self.window)
+            positive("spread", self.spread)
+
+    def _mean(self, units: np.ndarray) -> np.ndarray:
+        return mean_of_observed(units[-self.params.spread :][-self.params.window :])

@@ -20,6 +20,7 @@ from storelab.experiments.config import read
 from storelab.experiments.runs import from_config, to_config
 from storelab.experiments.schemas import keys, register, schemas
 from storelab.experiments.work import build
+from storelab.forecasting import FORECASTERS
 
 CONF = Path(storelab.conf.__file__).parent
 COMMANDS = ("train", "demo", "evaluate", "report")
@@ -64,7 +65,7 @@ def test_every_field_is_commented(path):
         assert not value or "  # " in line, f"{path.name}: {line}"
 
 
-@pytest.mark.parametrize("option", ["transformer", "seasonal_naive", "moving_average"])
+@pytest.mark.parametrize("option", list(FORECASTERS))
 def test_forecasters_values_are_the_defaults(option):
     found = read(composed("train", f"forecaster={option}", "env.forecast=model"))
     assert found.forecaster == schemas()["forecaster"][option]()

@@ -1,12 +1,14 @@
 import pytest
 import torch
 from storelab.data import SyntheticStoreParams, generate
-from storelab.forecasting import create
+from storelab.forecasting import FORECASTERS, create
 
 # Tiny tensors: a second thread costs more than it gives, and far more where other work runs beside the tests.
 torch.set_num_threads(1)
 
 TINY = dict(pretrained="", d_model=32, layers=1, heads=2, d_ff=64, context=84, batch_size=64, steps=150, progress=False)
+
+QUICK = {"transformer": {**TINY, "steps": 3}, "lightgbm": {"rounds": 5, "progress": False}}
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +21,11 @@ def panel():
 def tiny(panel):
     """A tiny transformer, trained on the first 340 days."""
     return create("transformer", **TINY).fit(panel.until(340))
+
+
+@pytest.fixture(scope="session")
+def ready(panel, tiny):
+    """Name -> a forecaster that can forecast, trained on the first 340 days where it has to be."""
+    made = {name: create(name, **QUICK.get(name, {})) for name in FORECASTERS}
+    made["lightgbm"].fit(panel.until(340))
+    return made | {"transformer": tiny}

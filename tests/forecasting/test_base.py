@@ -8,14 +8,14 @@ import pytest
 from storelab.data import Panel
 from storelab.forecasting import FORECASTERS, Known, create, known_future, load
 
-from .conftest import TINY
+from .conftest import QUICK
 
 ORIGIN, HORIZON = 340, 10
 
 
 @pytest.fixture(params=list(FORECASTERS))
-def forecaster(request, tiny):
-    return tiny if request.param == "transformer" else create(request.param)
+def forecaster(request, ready):
+    return ready[request.param]
 
 
 def changed(panel: Panel, **arrays) -> Panel:
@@ -58,12 +58,12 @@ def test_known_holds_no_units():
     assert set(Known.__dataclass_fields__) == {"items", "dates", "price", "promo", "closed", "holiday"}
 
 
-def test_training_sees_only_the_panel_it_is_given(panel):
+@pytest.mark.parametrize("name", QUICK)
+def test_training_sees_only_the_panel_it_is_given(panel, name):
     units = panel.units.copy()
     units[ORIGIN:] += 100.0
-    settings = {**TINY, "steps": 3}
-    first = create("transformer", **settings).fit(panel.until(ORIGIN))
-    second = create("transformer", **settings).fit(changed(panel, units=units).until(ORIGIN))
+    first = create(name, **QUICK[name]).fit(panel.until(ORIGIN))
+    second = create(name, **QUICK[name]).fit(changed(panel, units=units).until(ORIGIN))
     assert first.fingerprint() == second.fingerprint()
 
 
@@ -83,16 +83,66 @@ def test_save_and_load(forecaster, panel, tmp_path):
         np.testing.assert_array_equal(before, after)
 
 
-def test_all_zeros_missing_days_and_new_items(forecaster, panel):
+def _units(panel, column, value, days=slice(None)):
     units = panel.units.copy()
-    units[:, 0] = 0.0
-    units[100:200, 1] = np.nan
-    units[ORIGIN - 70 :, 2] = np.nan
-    units[:, 3] = np.nan
-    quantiles, mean, paths = everything(forecaster, changed(panel, units=units))
-    for array in (quantiles, mean, paths):
+    units[days, column] = value
+    return units
+
+
+EDGES = {  # what happens to item 0; its forecasts stay finite and non-negative, the other items' as they were
+    "all zeros": lambda panel: _units(panel, 0, 0.0),
+    "always the same": lambda panel: _units(panel, 0, 4.0),
+    "a gap": lambda panel: _units(panel, 0, np.nan, slice(100, 200)),
+    "not observed of late": lambda panel: _units(panel, 0, np.nan, slice(ORIGIN - 70, None)),
+    "observed for three days": lambda panel: _units(panel, 0, np.nan, slice(0, ORIGIN - 3)),
+    "never observed": lambda panel: _units(panel, 0, np.nan),
+    "huge": lambda panel: _units(panel, 0, 1e9, slice(ORIGIN - 100, ORIGIN - 99)),
+}
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_edge_cases_of_a_series(forecaster, panel, edge):
+    panel = panel.select(panel.items[:3])
+    usual = everything(forecaster, panel)
+    units = EDGES[edge](panel)
+    found = everything(forecaster, changed(panel, units=units))
+    for array, before in zip(found, usual, strict=True):
         assert np.isfinite(array).all()
-    assert quantiles[0, :, 1].max() == 0.0
+        assert (array >= 0).all()
+        if edge not in ("never observed", "observed for three days"):  # whose scale is taken from the others
+            np.testing.assert_array_equal(array[1:], before[1:])
+    if edge == "all zeros":
+        assert found[0][0, :, 1].max() == 0.0
+    if edge == "always the same" and forecaster.name not in ("transformer", "lightgbm"):
+        assert (found[0][0] == 4.0 * (0.95 if forecaster.name == "croston_sba" else 1.0)).all()
+
+
+def test_price_missing_in_the_horizon(forecaster, panel):
+    """NaN is allowed and means not known; any other hole in `Known` is an error when it is made."""
+    history, known = panel.until(ORIGIN), known_future(panel, ORIGIN, HORIZON)
+    known.price[:, 0] = np.nan
+    assert np.isfinite(forecaster.predict_quantiles(history, known)).all()
+
+
+def test_gaps_and_duplicate_dates_are_named(panel):
+    """No forecaster sees them: a panel cannot be made of them."""
+    past = panel.until(40).select([panel.items[0], panel.items[2]])
+    frame = past.to_frame()
+    with pytest.raises(ValueError, match=r"'item', 'date', rows 1 and \d+: both hold"):
+        Panel.from_frame(pd.concat([frame, frame.iloc[:1]]))
+    gap = Panel.from_frame(frame.drop(index=frame.index[5]))
+    assert np.isnan(gap.units).sum() == 1 + np.isnan(past.units).sum()
+    dates = panel.dates.delete(5)
+    with pytest.raises(ValueError, match=r"dates: .* has gaps"):
+        changed(panel, dates=dates)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_training_on_nothing_is_an_error(panel, name):
+    with pytest.raises(ValueError, match="no sale"):
+        create(name, **QUICK[name]).fit(changed(panel, units=np.zeros_like(panel.units)))
+    with pytest.raises(ValueError, match="the panel has 20 days: training needs at least"):
+        create(name, **QUICK[name]).fit(panel.until(20))
 
 
 @pytest.mark.parametrize("days", [1, 13])

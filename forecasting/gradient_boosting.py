@@ -1,0 +1,245 @@
+"""Gradient-boosted trees over all items at once, one model per quantile, by LightGBM (Ke et al. 2017).
+
+What won M5 (Makridakis et al. 2022): features of the past, scaled by the item's level, and covariates known in
+advance. Features and settings follow the reference protocol. Tail, copula and paths are those of the sequence model.
+
+Fallbacks: days not observed or closed take no part in features and targets; a feature without a day is NaN, which
+trees know how to split on. An item not observed within 56 days takes the mean of its whole history as its scale, one
+never observed the median scale of the others.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..data import Panel
+from .base import Known, check_inputs, needs, read_config, write_atomic
+from .baselines import mean_of_observed
+from .distribution import LEVELS, Dependence, QuantileForecaster, calibrate
+
+_LEAST_OBSERVED = 14  # days of an item before a training origin
+_USUAL_START = 150  # days of the panel before the first training origin, where there are as many
+_WINDOWS = (7, 14, 28, 56, 112)  # days
+_WEEKS = (1, 4, 8)  # whose same weekday is averaged
+_SCALE_DAYS = 56
+_SCALE_FLOOR = 0.1  # units/day, added
+_CALIBRATION_ORIGINS, _CALIBRATION_WINDOWS = 6, 600
+
+
+@dataclass
+class GradientBoostingParams:
+    """Which covariates the trees may use, and how they are grown."""
+
+    horizon: int = 28  # days ahead, at most
+    planned: bool = True  # price and promotion of the horizon are set in advance; False: they are not used
+    rounds: int = 150  # trees per quantile
+    learning_rate: float = 0.08
+    leaves: int = 31  # per tree, at most
+    leaf_rows: int = 100  # rows in a leaf, at least
+    origins: int = 26  # training origins, a week apart, at most
+    rows: int = 200_000  # training rows (item, origin, day ahead), at most
+    seed: int = 0
+    progress: bool = True  # progress bar
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type is float:
+                if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+                    raise ValueError(f"{field.name} is {value!r}: allowed are numbers above 0, up to 1")
+                setattr(self, field.name, float(value))
+            elif type(value) is not field.type:
+                raise ValueError(f"{field.name} is {value!r}: allowed is a {field.type.__name__}")
+            least = {"seed": 0, "leaves": 2}.get(field.name, 1)
+            if field.type is int and not least <= value < 2**31:
+                raise ValueError(f"{field.name} is {value}: allowed are whole numbers >= {least}")
+
+
+class _Days:
+    """The arrays of a history, with the known future behind: units NaN where closed or not observed."""
+
+    def __init__(self, history: Panel, known: Known | None = None):
+        def join(name: str) -> np.ndarray:
+            past = getattr(history, name)
+            return past if known is None else np.concatenate([past, getattr(known, name)])
+
+        self.units = np.where(history.closed[:, None], np.nan, history.units)  # (D, I)
+        self.price, self.promo, self.holiday, self.closed = map(join, ("price", "promo", "holiday", "closed"))
+        dates = history.dates if known is None else history.dates.append(known.dates)
+        self.weekday, self.month = dates.dayofweek.to_numpy(), dates.month.to_numpy()
+
+
+def _scale(units: np.ndarray) -> np.ndarray:
+    """The level (I,) of a past (D, I), in units/day."""
+    recent, whole = mean_of_observed(units[-_SCALE_DAYS:]), mean_of_observed(units)
+    scale = np.where(np.isnan(recent), whole, recent)
+    usual = np.nanmedian(scale) if not np.isnan(scale).all() else 0.0
+    return np.where(np.isnan(scale), usual, scale) + _SCALE_FLOOR
+
+
+def _features(days: _Days, origin: int, horizon: int, planned: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Features (I, H, F) float32 of the days `origin` and on, and the scale (I,). Units before `origin` alone."""
+    units = days.units[:origin]
+    scale = _scale(units)
+    last = [units[-width:] for width in _WINDOWS]
+    recent, long = last[2], last[-1]
+    mean = mean_of_observed(recent)
+    spread = np.sqrt(mean_of_observed((recent - mean) ** 2))
+    zero = [mean_of_observed(np.where(np.isnan(part), np.nan, part == 0)) for part in (recent, long)]
+    largest = np.where(np.isnan(recent).all(axis=0), np.nan, np.nan_to_num(recent).max(axis=0))
+    sold = np.nan_to_num(long) > 0
+    since = np.where(sold.any(axis=0), np.argmax(sold[::-1], axis=0), len(long))
+    price = days.price[max(0, origin - _WINDOWS[-1]) : origin]
+    usual_price = mean_of_observed(price)
+    usual_promo = days.promo[max(0, origin - _WINDOWS[-1]) : origin].mean(axis=0)
+    seen = np.minimum((~np.isnan(units)).sum(axis=0), 365)
+    item = [
+        *[mean_of_observed(part) / scale for part in last],
+        *(spread / scale, *zero, largest / scale, np.log(scale), seen, since),
+        *(days.price[origin - 1] / usual_price, days.promo[origin - 1] - usual_promo),
+    ]
+    table = []
+    for ahead in range(horizon):
+        day = origin + ahead
+        same = [origin - 7 * back + ahead % 7 for back in range(1, max(_WEEKS) + 1)]
+        weekly = units[[row for row in same if row >= 0]]
+        whole_shop = [ahead, days.weekday[day], days.month[day], days.holiday[day]]
+        columns = [np.full(len(scale), value) for value in whole_shop]
+        columns += [mean_of_observed(weekly[:weeks]) / scale for weeks in _WEEKS]
+        if planned:
+            columns += [days.price[day] / usual_price, days.promo[day]]
+        table.append(np.stack([*item, *columns], axis=1))
+    return np.stack(table, axis=1).astype(np.float32), scale
+
+
+class GradientBoosting(QuantileForecaster):
+    """See the module's docstring. `fine_tune` is `fit`: the panel holds all days, and trees grow in seconds."""
+
+    name = "lightgbm"
+    Params = GradientBoostingParams
+
+    def __init__(self, params: GradientBoostingParams | None = None):
+        super().__init__(params)
+        self.boosters: list = []  # lightgbm.Booster, one per level of LEVELS
+
+    def fit(self, panel: Panel) -> "GradientBoosting":
+        """Grow the trees on the panel. Raises ValueError when it is too short or holds no sale."""
+        p = self.params
+        least = _LEAST_OBSERVED + p.horizon
+        if len(panel.dates) < least:
+            raise ValueError(
+                f"the panel has {len(panel.dates)} days: training needs at least {least} "
+                f"({_LEAST_OBSERVED} observed, {p.horizon} ahead)"
+            )
+        if not np.nansum(panel.units) > 0:
+            raise ValueError("the panel holds no sale: there is nothing to learn from")
+        lightgbm = needs("lightgbm", "baselines")
+        days = _Days(panel)
+        table, target = (np.concatenate(part) for part in zip(*self._training_rows(days), strict=True))
+        if not len(target):
+            raise ValueError(f"no item is observed on {_LEAST_OBSERVED} days before a training origin")
+        settings = {
+            **{"objective": "quantile", "learning_rate": p.learning_rate, "num_leaves": p.leaves, "seed": p.seed},
+            **{"min_data_in_leaf": p.leaf_rows, "feature_fraction": 0.8, "bagging_fraction": 0.8, "bagging_freq": 1},
+            **{"deterministic": True, "force_row_wise": True, "verbosity": -1},
+        }
+        data = lightgbm.Dataset(table, target, free_raw_data=False)
+        self.boosters = [
+            lightgbm.train(settings | {"alpha": level}, data, p.rounds)
+            for level in tqdm(LEVELS, desc="train", unit="quantile", disable=not p.progress)
+        ]
+        self._calibrate(days)
+        return self
+
+    def _training_rows(self, days: _Days) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Features (N, F) and targets (N,) in scales, origin by origin."""
+        p, rng = self.params, np.random.default_rng(self.params.seed)
+        last = len(days.units) - p.horizon
+        start = max(_LEAST_OBSERVED, min(_USUAL_START, last // 2))
+        origins = range(last, start - 1, -7)[: p.origins]
+        for origin in origins:
+            features, scale = _features(days, origin, p.horizon, p.planned)
+            target = days.units[origin : origin + p.horizon].T / scale[:, None]
+            enough = (~np.isnan(days.units[:origin])).sum(axis=0) >= _LEAST_OBSERVED
+            item, ahead = np.nonzero(~np.isnan(target) & enough[:, None])
+            most = max(1, p.rows // len(origins))
+            if len(item) > most:
+                chosen = np.sort(rng.choice(len(item), most, replace=False))
+                item, ahead = item[chosen], ahead[chosen]
+            yield features[item, ahead], target[item, ahead]
+
+    def _calibrate(self, days: _Days) -> None:
+        """Tail and copula, on windows of the last half year of the training panel."""
+        horizon, rng = self.params.horizon, np.random.default_rng(self.params.seed)
+        origins = [len(days.units) - horizon * k for k in range(1, _CALIBRATION_ORIGINS + 1)]
+        parts = []
+        for origin in (origin for origin in origins if origin >= _LEAST_OBSERVED):
+            enough = np.flatnonzero((~np.isnan(days.units[:origin])).sum(axis=0) >= _LEAST_OBSERVED)
+            most = _CALIBRATION_WINDOWS // _CALIBRATION_ORIGINS
+            item = rng.choice(enough, min(most, len(enough)), replace=False)
+            quantiles, scale = self._quantiles(days, origin, horizon)
+            units = torch.from_numpy(days.units[origin : origin + horizon].T).float()
+            parts.append((quantiles[item], scale[item], units[item]))
+        self.dependence = calibrate(*(torch.cat(part) for part in zip(*parts, strict=True)), self.params.seed)
+
+    def _quantiles(self, days: _Days, origin: int, horizon: int) -> tuple[torch.Tensor, torch.Tensor]:
+        table, scale = _features(days, origin, horizon, self.params.planned)
+        flat = table.reshape(-1, table.shape[-1])
+        found = np.stack([booster.predict(flat) for booster in self.boosters], axis=-1).reshape(*table.shape[:2], -1)
+        scales = scale[:, None] * ~days.closed[origin : origin + horizon]  # (I, H)
+        quantiles = np.sort(np.maximum(0.0, found), axis=-1) * scales[..., None]
+        return torch.from_numpy(quantiles).float(), torch.from_numpy(scales).float()
+
+    def _forecast(self, history: Panel, known: Known) -> tuple[torch.Tensor, torch.Tensor]:
+        check_inputs(history, known)
+        if not self.boosters:
+            raise ValueError("the model has no trees: call fit")
+        if known.horizon > self.params.horizon:
+            raise ValueError(f"the horizon is {known.horizon} days: the model was trained for {self.params.horizon}")
+        return self._quantiles(_Days(history, known), len(history.dates), known.horizon)
+
+    def _content(self) -> tuple[bytes, dict]:
+        if not self.boosters:
+            raise ValueError("the model has no trees to save: call fit first")
+        trees = json.dumps([booster.model_to_string() for booster in self.boosters]).encode()
+        config = {
+            "forecaster": self.name,
+            "params": asdict(self.params),
+            "dependence": asdict(self.dependence),
+            "trees_sha256": hashlib.sha256(trees).hexdigest(),
+        }
+        return trees, config
+
+    def fingerprint(self) -> str:
+        config = self._content()[1]
+        del config["params"]["progress"]
+        return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+
+    def save(self, folder: str | Path) -> None:
+        """`trees.json` (LightGBM's text format, one per level) and `config.json`, which is written last."""
+        trees, config = self._content()
+        write_atomic(Path(folder) / "trees.json", trees)
+        write_atomic(Path(folder) / "config.json", json.dumps(config, indent=1).encode())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "GradientBoosting":
+        config = read_config(folder)
+        lightgbm = needs("lightgbm", "baselines")
+        try:
+            if config["forecaster"] != cls.name:
+                raise ValueError(f"it is a {config['forecaster']!r}")
+            trees = (Path(folder) / "trees.json").read_bytes()
+            if hashlib.sha256(trees).hexdigest() != config["trees_sha256"]:
+                raise ValueError("trees.json does not have the checksum in config.json")
+            model = cls(GradientBoostingParams(**config["params"]))
+            model.dependence = Dependence(**config["dependence"])
+            model.boosters = [lightgbm.Booster(model_str=text) for text in json.loads(trees)]
+        except (OSError, KeyError, TypeError, ValueError, lightgbm.basic.LightGBMError) as error:
+            raise ValueError(f"{folder} holds no usable lightgbm: {error}") from None
+        return model
