@@ -18,6 +18,9 @@ from .base import DECILES, Forecaster, known_future
 SEASON = 7  # days
 SUM_DAYS = 7  # days whose total is measured, as a lead time's demand
 _PATHS = 200
+CLASSES = ("smooth", "erratic", "intermittent", "lumpy")
+AGES = ("under 28 days", "28 to 89 days", "90 to 179 days", "180 to 364 days", "365 days and more")
+_AGE_EDGES = (28, 90, 180, 365)  # days
 
 
 def backtest(
@@ -29,11 +32,33 @@ def backtest(
     refit: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """A row per forecaster and origin, and one pooled over the origins (`origin` "pooled").
+    """A row per forecaster and origin, and one pooled over the origins (`origin` "pooled"): see `table`."""
+    forecasts = [
+        rolling_forecasts(name, forecaster, panel, origins, horizon, levels, refit, progress)
+        for name, forecaster in forecasters.items()
+    ]
+    return pd.concat([table(frame) for frame in forecasts], ignore_index=True)
 
-    `origins` are the row numbers of first forecast days. A copy of each forecaster is fine-tuned on the days before
-    the first origin, with `refit` before every origin anew; it never gets a day from its origin on. Columns: see
-    `metrics` and `sum_metrics`; `seconds` are those of training, quantiles and mean, without the paths.
+
+def rolling_forecasts(
+    name: str,
+    forecaster: Forecaster,
+    panel: Panel,
+    origins: Sequence[int],
+    horizon: int,
+    levels: Sequence[float] = DECILES,
+    refit: bool = False,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """What a forecaster says from each origin on, and what came: a row per origin, item and day ahead, in that order.
+
+    `origins` are the row numbers of first forecast days. A copy of the forecaster is fine-tuned on the days before
+    the first origin, with `refit` before every origin anew; it never gets a day from its origin on.
+
+    Columns: forecaster, origin, item, ahead (1 .. H), date; actual, mean and quantiles (q0.1, ...) in units/day;
+    total_7d and its quantiles (q0.1_7d, ...), units of the first 7 days; of the history before the origin:
+    demand_class, age (see `demand_classes`, `ages`), absolute_scale, squared_scale (see `error_scales`); seconds of the
+    origin for training, quantiles and mean, without the paths.
 
     Raises ValueError when a horizon ends after the panel, or `levels` lacks .1, .5 or .9.
     """
@@ -42,29 +67,111 @@ def backtest(
         raise ValueError(f"origins are {origins}: allowed are 1 .. {len(panel.dates) - horizon}, one or more")
     if not {0.1, 0.5, 0.9} <= set(levels):
         raise ValueError(f"levels is {list(levels)}: the metrics need .1, .5 and .9 among them")
+    levels, frames, trained = sorted(levels), [], None
+    for origin in tqdm(origins, desc=name, unit="origin", disable=not progress):
+        started = time.perf_counter()
+        history, known = panel.until(origin), known_future(panel, origin, horizon)
+        if trained is None or refit:
+            trained = copy.deepcopy(forecaster).fine_tune(history)
+        quantiles = trained.predict_quantiles(history, known, levels)
+        mean = trained.predict_mean(history, known)
+        seconds = time.perf_counter() - started
+        drawn = trained.sample_paths(history, known, _PATHS, seed=origin)
+        actual = panel.units[origin : origin + horizon].T
+        total, total_quantiles = sum_quantiles(actual[:, :SUM_DAYS], drawn[..., :SUM_DAYS], levels)
+        absolute, squared = error_scales(history)
+        of_items = {
+            "item": np.array(panel.items, object),
+            "demand_class": demand_classes(history),
+            "age": ages(history),
+            "absolute_scale": absolute,
+            "squared_scale": squared,
+            "total_7d": total,
+            **{f"q{level:g}_7d": total_quantiles[:, k] for k, level in enumerate(levels)},
+        }
+        frames.append(
+            pd.DataFrame(
+                {
+                    "forecaster": name,
+                    "origin": panel.dates[origin],
+                    **{column: np.repeat(values, horizon) for column, values in of_items.items()},
+                    "ahead": np.tile(np.arange(1, horizon + 1), len(panel.items)),
+                    "date": np.tile(panel.dates[origin : origin + horizon], len(panel.items)),
+                    "actual": actual.ravel(),
+                    "mean": mean.ravel(),
+                    **{f"q{level:g}": quantiles[..., k].ravel() for k, level in enumerate(levels)},
+                    "seconds": seconds,
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def levels_of(forecasts: pd.DataFrame) -> list[float]:
+    """The levels whose quantiles a frame of `rolling_forecasts` holds."""
+    return [float(name[1:]) for name in forecasts if name[0] == "q" and not name.endswith("_7d")]
+
+
+def measure(forecasts: pd.DataFrame) -> dict[str, float]:
+    """`metrics` and `sum_metrics` of one forecaster's rows of `rolling_forecasts`, all horizons whole."""
+    levels, horizon = levels_of(forecasts), int(forecasts["ahead"].max())
+
+    def daily(*names: str) -> np.ndarray:
+        return forecasts[list(names)].to_numpy(float).reshape(-1, horizon, len(names))
+
+    first = forecasts[forecasts["ahead"] == 1]
+    actual, mean = daily("actual")[..., 0], daily("mean")[..., 0]
+    scales = first["absolute_scale"].to_numpy(), first["squared_scale"].to_numpy()
+    total_quantiles = first[[f"q{level:g}_7d" for level in levels]].to_numpy()
+    return {
+        **metrics(actual, daily(*(f"q{level:g}" for level in levels)), mean, *scales, levels),
+        **sum_metrics(first["total_7d"].to_numpy(), total_quantiles, levels),
+    }
+
+
+def table(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """Of one forecaster: a row per origin and one over all ("pooled"), with seconds; columns as in `measure`."""
     rows = []
-    for name, forecaster in forecasters.items():
-        parts, sums, seconds = [], [], 0.0
-        trained = None
-        for origin in tqdm(origins, desc=name, unit="origin", disable=not progress):
-            started = time.perf_counter()
-            history, known = panel.until(origin), known_future(panel, origin, horizon)
-            if trained is None or refit:
-                trained = copy.deepcopy(forecaster).fine_tune(history)
-            quantiles = trained.predict_quantiles(history, known, levels)
-            mean = trained.predict_mean(history, known)
-            taken = time.perf_counter() - started
-            seconds += taken
-            actual = panel.units[origin : origin + horizon].T
-            parts.append((actual, quantiles, mean, *error_scales(history)))
-            drawn = trained.sample_paths(history, known, _PATHS, seed=origin)
-            sums.append((actual[:, :SUM_DAYS], drawn[..., :SUM_DAYS]))
-            measured = {**metrics(*parts[-1], levels), **sum_metrics(*sums[-1], levels)}
-            rows.append({"forecaster": name, "origin": f"{panel.dates[origin]:%Y-%m-%d}", **measured, "seconds": taken})
-        pooled, summed = ([np.concatenate(column) for column in zip(*rest, strict=True)] for rest in (parts, sums))
-        measured = {**metrics(*pooled, levels), **sum_metrics(*summed, levels)}
-        rows.append({"forecaster": name, "origin": "pooled", **measured, "seconds": seconds})
+    for origin, part in [*forecasts.groupby("origin", sort=True), ("pooled", forecasts)]:
+        shown = origin if origin == "pooled" else f"{origin:%Y-%m-%d}"
+        seconds = part.groupby("origin")["seconds"].first().sum()
+        rows.append({"forecaster": part["forecaster"].iloc[0], "origin": shown, **measure(part), "seconds": seconds})
     return pd.DataFrame(rows)
+
+
+def table_by(forecasts: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A row per forecaster and group of `column` (demand_class or age), over all origins; `series` counts them."""
+    rows = [
+        {"forecaster": name, column: group, "series": int((part["ahead"] == 1).sum()), **measure(part)}
+        for (name, group), part in forecasts.groupby(["forecaster", column], sort=False)
+    ]
+    order = {group: place for place, group in enumerate((*CLASSES, *AGES))}
+    return pd.DataFrame(rows).sort_values(
+        column, key=lambda groups: groups.map(order), kind="stable", ignore_index=True
+    )
+
+
+def demand_classes(history: Panel) -> np.ndarray:
+    """Of each item (I,): smooth, erratic, intermittent or lumpy (Syntetos, Boylan & Croston 2005), by its observed days.
+
+    ADI, days per day with a sale, is 1.32 or more for intermittent and lumpy; CV², of the units of days with a sale
+    (squared coefficient of variation), .49 or more for erratic and lumpy. No sale at all: intermittent.
+    """
+    units = history.units
+    sold = units > 0
+    count = sold.sum(axis=0)
+    mean = np.where(sold, units, 0.0).sum(axis=0) / np.maximum(count, 1)
+    variance = np.where(sold, (units - mean) ** 2, 0.0).sum(axis=0) / np.maximum(count, 1)
+    rare = (~np.isnan(units)).sum(axis=0) >= 1.32 * count
+    varied = variance >= 0.49 * np.where(mean > 0, mean, np.inf) ** 2
+    return np.array(CLASSES, object)[2 * rare + varied]
+
+
+def ages(history: Panel) -> np.ndarray:
+    """Days since each item's first observed one, in bands (I,)."""
+    seen = ~np.isnan(history.units)
+    days = np.where(seen.any(axis=0), len(seen) - np.argmax(seen, axis=0), 0)
+    return np.array(AGES, object)[np.searchsorted(_AGE_EDGES, days, side="right")]
 
 
 def error_scales(history: Panel) -> tuple[np.ndarray, np.ndarray]:
@@ -108,37 +215,51 @@ def metrics(
     size = np.abs(actual) + np.abs(median)
     relative = np.where(size > 0, 2 * error / np.where(size > 0, size, 1), 0.0)
     return {
-        "MASE": float(np.nanmean(np.nansum(error, axis=1) / count / absolute_scale)),
-        "RMSSE": float(np.nanmean(np.sqrt(np.nansum((actual - mean) ** 2, axis=1) / count / squared_scale))),
-        "sMAPE": float(relative[seen].mean()),
+        "MASE": _mean(np.nansum(error, axis=1) / count / absolute_scale),
+        "RMSSE": _mean(np.sqrt(np.nansum((actual - mean) ** 2, axis=1) / count / squared_scale)),
+        "sMAPE": _share(relative[seen].sum(), seen.sum()),
         "wQL": _weighted_quantile_loss(actual, quantiles, levels),
-        "WAPE": float(np.nansum(error) / total),
-        "bias": float(np.nansum(mean - actual) / total),
-        "coverage_80": float(((actual >= low) & (actual <= high))[seen].mean()),
+        "WAPE": _share(np.nansum(error), total),
+        "bias": _share(np.nansum(mean - actual), total),
+        "coverage_80": _share(((actual >= low) & (actual <= high))[seen].sum(), seen.sum()),
     }
 
 
-def sum_metrics(actual: np.ndarray, paths: np.ndarray, levels: Sequence[float]) -> dict[str, float]:
-    """Of the total over the first 7 days: actual (N, H), paths (N, P, H). Days not observed count in neither sum.
+def sum_quantiles(actual: np.ndarray, paths: np.ndarray, levels: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """What came in all of H days (N,), and the quantiles of the paths' totals (N, Q), inverted CDF.
 
-    wQL_7d and coverage_80_7d are as in `metrics`, of the quantiles of the paths' totals (inverted CDF).
+    Of actual (N, H) and paths (N, P, H). Days not observed count in neither sum; NaN where no day was.
     """
-    levels = np.sort(np.asarray(levels, float))
     seen = ~np.isnan(actual)
-    total = np.nansum(actual, axis=1)
-    quantiles = np.quantile((paths * seen[:, None]).sum(axis=2), levels, axis=1, method="inverted_cdf").T
+    total = np.where(seen.any(axis=1), np.nansum(actual, axis=1), np.nan)
+    return total, np.quantile((paths * seen[:, None]).sum(axis=2), levels, axis=1, method="inverted_cdf").T
+
+
+def sum_metrics(total: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]) -> dict[str, float]:
+    """wQL_7d and coverage_80_7d, as in `metrics`, of the totals (N,) and their quantiles (N, Q)."""
+    levels = np.asarray(levels, float)
     low, high = (quantiles[:, int(np.argmin(np.abs(levels - level)))] for level in (0.1, 0.9))
-    inside = ((total >= low) & (total <= high))[seen.any(axis=1)]
+    inside = ((total >= low) & (total <= high))[~np.isnan(total)]
     return {
         "wQL_7d": _weighted_quantile_loss(total, quantiles, levels),
-        "coverage_80_7d": float(inside.mean()),
+        "coverage_80_7d": float(inside.mean()) if len(inside) else np.nan,
     }
 
 
 def _weighted_quantile_loss(actual: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> float:
     deviation = actual[..., None] - quantiles
     loss = np.maximum(levels * deviation, (levels - 1) * deviation)
-    return float(2 * np.nansum(loss) / len(levels) / np.nansum(np.abs(actual)))
+    return _share(2 * np.nansum(loss) / len(levels), np.nansum(np.abs(actual)))
+
+
+def _mean(values: np.ndarray) -> float:
+    values = values[~np.isnan(values)]
+    return _share(values.sum(), len(values))
+
+
+def _share(part: float, whole: float) -> float:
+    """NaN where there is nothing to divide by: no demand came, no day was observed."""
+    return float(part / whole) if whole > 0 else np.nan
 
 
 def select_items(panel: Panel, origin: int, count: int) -> Panel:

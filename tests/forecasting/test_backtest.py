@@ -5,7 +5,19 @@ import pandas as pd
 import pytest
 from storelab.data import Panel
 from storelab.forecasting import DECILES, FORECASTERS, create
-from storelab.forecasting.backtest import backtest, error_scales, metrics, select_items, sum_metrics
+from storelab.forecasting.backtest import (
+    ages,
+    backtest,
+    demand_classes,
+    error_scales,
+    measure,
+    metrics,
+    rolling_forecasts,
+    select_items,
+    sum_metrics,
+    sum_quantiles,
+    table_by,
+)
 
 from .conftest import QUICK
 
@@ -30,11 +42,14 @@ def test_metrics_by_hand():
 def test_sum_metrics_by_hand():
     actual = np.array([[2.0, np.nan], [0.0, 4.0]])
     paths = np.array([[[1.0, 9.0], [3.0, 9.0]], [[1.0, 1.0], [1.0, 4.0]]])  # observed totals 1, 3 and 2, 5
-    got = sum_metrics(actual, paths, (0.1, 0.5, 0.9))
+    levels = (0.1, 0.5, 0.9)
+    got = sum_metrics(*sum_quantiles(actual, paths, levels), levels)
     # Quantiles of two: lower, lower, upper. Losses: y=2 by 1, 1, 3: .1, .5, .1; y=4 by 2, 2, 5: .2, 1, .1
     assert got["wQL_7d"] == pytest.approx(2 * (0.7 + 1.3) / 3 / 6)
     assert got["coverage_80_7d"] == 1.0
-    assert sum_metrics(actual, paths + 3, (0.1, 0.5, 0.9))["coverage_80_7d"] == 0.0
+    assert sum_metrics(*sum_quantiles(actual, paths + 3, levels), levels)["coverage_80_7d"] == 0.0
+    nothing, _ = sum_quantiles(np.full((1, 2), np.nan), paths[:1], levels)
+    assert np.isnan(nothing).all()
 
 
 def test_error_scales_by_hand(panel):
@@ -53,6 +68,46 @@ def test_table(panel):
     table = backtest({"average": create("moving_average")}, panel, [330, 300], 28, progress=False)
     assert table["origin"].tolist() == [*(f"{panel.dates[day]:%Y-%m-%d}" for day in (300, 330)), "pooled"]
     assert table.notna().all(axis=None)
+
+
+def test_demand_classes_by_hand(panel):
+    """ADI and CV² at and beside their cut-offs, 1.32 and .49; days not observed are no days without a sale."""
+    history = panel.until(132).select(panel.items[:6])
+    every, rare = np.ones(132), np.arange(132) % 33 < 25  # 100 of 132 days: ADI 1.32
+    varied = np.where(np.arange(132) % 2, 1.0, 6.0)
+    history.units = np.stack([5 * every, varied, 5.0 * rare, varied * rare, 0 * every, 5.0 * rare], axis=1)
+    history.units[~rare, 5] = np.nan
+    found = demand_classes(history)
+    assert found.tolist() == ["smooth", "erratic", "intermittent", "lumpy", "intermittent", "smooth"]
+    one_more = history.until(132)
+    one_more.units[131, 2] = 5.0
+    assert demand_classes(one_more)[2] == "smooth"
+
+
+def test_ages_by_hand(panel):
+    history = panel.until(365).select(panel.items[:5])
+    history.units[:] = 1.0
+    for column, days in enumerate((27, 28, 180, 364)):
+        history.units[: 365 - days, column] = np.nan
+    expected = ["under 28 days", "28 to 89 days", "180 to 364 days", "180 to 364 days", "365 days and more"]
+    assert ages(history).tolist() == expected
+
+
+def test_groups_are_those_of_the_history(panel):
+    """Weighted by what came, the groups' losses make up the whole's; and the future puts no item into a group."""
+    forecasts = rolling_forecasts("average", create("moving_average"), panel, [300, 330], 28, progress=False)
+    whole = measure(forecasts)
+    for column in ("demand_class", "age"):
+        groups = table_by(forecasts, column)
+        assert groups["series"].sum() == 2 * len(panel.items)
+        weight = groups[column].map(forecasts.groupby(column)["actual"].sum())
+        for name in ("wQL", "WAPE", "bias"):
+            parts = groups[name].where(weight > 0, 0.0)
+            assert (parts * weight).sum() / weight.sum() == pytest.approx(whole[name])
+    other = panel.until(len(panel.dates))
+    other.units[330:] = 0.0
+    again = rolling_forecasts("average", create("moving_average"), other, [300, 330], 28, progress=False)
+    assert (again["demand_class"] == forecasts["demand_class"]).all()
 
 
 @pytest.mark.parametrize("name", FORECASTERS)
