@@ -2,8 +2,6 @@
 
 import torch
 from torch import nn
-from transformers import T5Config
-from transformers.models.t5.modeling_t5 import T5Stack
 
 from .distribution import LEVELS
 from .windows import CHANNELS, PATCH, SUMMARY, Batch
@@ -25,6 +23,10 @@ class PatchEncoder(nn.Module):
     """Tokens: one for scale and weekday, one per past and per future patch; the future ones give the quantiles."""
 
     def __init__(self, d_model: int, layers: int, heads: int, d_ff: int, dropout: float):
+        # Here, for it takes seconds: parameters and baselines do without.
+        from transformers import T5Config
+        from transformers.models.t5.modeling_t5 import T5Stack
+
         super().__init__()
         config = T5Config(
             vocab_size=1,  # tokens come as embeddings
