@@ -282,6 +282,7 @@ def main() -> None:
     parser.add_argument("--origins", type=int, default=3, help="the last so many horizons (default 3)")
     parser.add_argument("--horizon", type=int, default=28, help="days (default 28)")
     parser.add_argument("--refit", action="store_true", help="fine-tune before every origin, not only the first")
+    parser.add_argument("--models", nargs="+", metavar="ROW", help="rows of the table, as named there (default all)")
     args = parser.parse_args()
     synthetic = args.data == "synthetic"
     panel = generate(SyntheticStoreParams()).panel if synthetic else online_retail.load_panel(args.data)
@@ -297,6 +298,9 @@ def main() -> None:
         "transformer, zero-shot": create("transformer", fine_tune_steps=0, planned=synthetic),
         "transformer, fine-tuned": create("transformer", planned=synthetic),
     }
+    if unknown := [name for name in args.models or () if name not in models]:
+        parser.error(f"--models: {unknown[0]!r} is no row; rows are {', '.join(map(repr, models))}")
+    models = {name: models[name] for name in args.models or models}
     table = backtest(models, panel, origins, args.horizon, refit=args.refit)
     print(f"{len(panel.items)} items, {days} days, origins {origins}, horizon {args.horizon}")
     print(table.to_string(index=False, float_format="{:.4f}".format))
