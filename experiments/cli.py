@@ -7,6 +7,7 @@ import sys
 USAGE = """usage: storelab COMMAND [key=value ...] [--help]
 
   train      data, forecaster, tuned heuristics, agent, evaluation and report of one run; resumes what was killed
+  backtest   a forecaster and baselines on rolling origins of a store's data, with tables and a report
   evaluate   the policies of a finished run on other held-out scenarios
   report     the table and the report of a finished run, made anew
   demo       `train` on a small synthetic store with forecasts
@@ -15,8 +16,12 @@ USAGE = """usage: storelab COMMAND [key=value ...] [--help]
 storelab COMMAND --help shows a command's groups and keys; storelab train --multirun seed=0,1,2 sweeps.
 Tab completion: eval "$(storelab -sc install=bash)"
 Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""
-HYDRA = ("train", "evaluate", "report", "demo")
+HYDRA = ("train", "backtest", "evaluate", "report", "demo")
 COMMANDS = (*HYDRA, "doctor")
+GOES_ON = {
+    **dict.fromkeys(("train", "demo"), ": the same command goes on from the last checkpoint"),
+    "backtest": ": the same command goes on with the forecasters that are left",
+}
 
 
 def main() -> int:
@@ -27,8 +32,7 @@ def main() -> int:
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:  # here, as it may come while the libraries load
-        goes_on = ": the same command goes on from the last checkpoint" if command in ("train", "demo") else ""
-        print(f"interrupted{goes_on}", file=sys.stderr)
+        print(f"interrupted{GOES_ON.get(command, '')}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has to go somewhere

@@ -9,6 +9,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from .backtest import backtest
 from .config import ConfigError, explain
 from .schemas import register
 from .work import evaluate, report, train
@@ -17,12 +18,12 @@ FLAGS = (
     *("--help", "-h", "--hydra-help", "--version", "-sc", "--shell-completion", "--run", "-r", "--multirun", "-m"),
     *("--cfg", "-c", "--resolve", "--package", "-p", "--config-dir", "-cd", "--info", "-i"),
 )  # Hydra's, less those that read pickles or other trees
-WORK = {"train": train, "demo": train, "evaluate": evaluate, "report": report}
+WORK = {"train": train, "demo": train, "backtest": backtest, "evaluate": evaluate, "report": report}
 QUIET = ("--help", "-h", "--hydra-help", "--version", "-sc", "--shell-completion")
 
 
 def run(command: str, args: list[str]) -> int:
-    """Run `train`, `demo`, `evaluate` or `report` on its config, once or as a sweep; return the exit status."""
+    """Run a command on its config, once or as a sweep; return the exit status."""
     traceback = "1" in (os.environ.get("HYDRA_FULL_ERROR"), os.environ.get("STORELAB_TRACEBACK"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, not to Hydra's printer
     refused: list[str] = []

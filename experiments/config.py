@@ -13,7 +13,16 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from ..envs.demand import DemandParams
 from ..envs.inventory import InventoryParams
 from ..envs.tasks import override
-from .schemas import EvaluationParams, ReportParams, TaskParams, TrainParams, keys, schemas
+from .schemas import (
+    BacktestParams,
+    EvaluationParams,
+    OnlineRetailParams,
+    ReportParams,
+    TaskParams,
+    TrainParams,
+    keys,
+    schemas,
+)
 
 MAX_CELLS = 20_000_000  # items x periods of an episode: float32 scenarios of a batch of 64 then take 5 GB
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
@@ -38,7 +47,35 @@ class Settings:
     @property
     def forecaster_name(self) -> str:
         """Return the key of the forecaster's parameters."""
-        return next(n for n, schema in schemas()["forecaster"].items() if schema is type(self.forecaster))
+        return _forecaster_name(self.forecaster)
+
+    @property
+    def seed(self) -> int:
+        """Return the seed that names the run folder."""
+        return self.top.seed
+
+
+@dataclass
+class BacktestSettings:
+    """What `storelab backtest` was asked for, checked."""
+
+    top: BacktestParams
+    data: Any  # SyntheticStoreParams or OnlineRetailParams
+    forecaster: Any  # parameters of a forecaster
+
+    @property
+    def forecaster_name(self) -> str:
+        """Return the key of the forecaster's parameters."""
+        return _forecaster_name(self.forecaster)
+
+    @property
+    def seed(self) -> int:
+        """Return the seed that names the run folder: the forecaster's."""
+        return getattr(self.forecaster, "seed", 0)
+
+
+def _forecaster_name(params) -> str:
+    return next(name for name, schema in schemas()["forecaster"].items() if schema is type(params))
 
 
 def read(config: DictConfig) -> Settings:
@@ -47,24 +84,41 @@ def read(config: DictConfig) -> Settings:
     Raises:
         ConfigError: in one line, what is wrong.
     """
-    known = schemas()
-    _resolve(config)
-    _check_keys("", config, TrainParams)
-    top = _object("", OmegaConf.create({k: v for k, v in config.items_ex(False) if k not in known}), TrainParams)
-    typed = {}
-    for group in ("task", "data", "forecaster", "agent", "evaluation"):
-        node = config[group] if not OmegaConf.is_missing(config, group) else None
-        if node is None and group in ("data", "forecaster"):
-            typed[group] = None
-            continue
-        kind = OmegaConf.get_type(node) if isinstance(node, DictConfig) else None
-        if kind not in known[group].values():
-            raise ConfigError(f"{group}: not an option, expected {group}=NAME")
-        typed[group] = _object(group, node, kind)
+    top = _top(config, TrainParams)
+    typed = {group: _choice(config, group) for group in ("task", "agent", "evaluation")}
+    typed |= {group: _choice(config, group, optional=True) for group in ("data", "forecaster")}
     env = _env(config)
     if env.get("forecast") != "model":
         typed["forecaster"] = None  # checked, but of no account
     return Settings(top=top, env=env, **typed)
+
+
+def read_backtest(config: DictConfig) -> BacktestSettings:
+    """Check the config of `storelab backtest`; raises ConfigError as `read` does."""
+    settings = BacktestSettings(
+        _top(config, BacktestParams), data=_choice(config, "data"), forecaster=_choice(config, "forecaster")
+    )
+    if isinstance(settings.data, OnlineRetailParams) and getattr(settings.forecaster, "planned", False):
+        why = "its recorded prices are what was paid, and give bulk orders away"
+        raise ConfigError(f"forecaster.planned: true is not allowed with data=online_retail, expected false: {why}")
+    return settings
+
+
+def _top(config: DictConfig, kind: type):
+    _resolve(config)
+    _check_keys("", config, kind)
+    return _object("", OmegaConf.create({k: v for k, v in config.items_ex(False) if k not in schemas()}), kind)
+
+
+def _choice(config: DictConfig, group: str, optional: bool = False):
+    """The object of a group's chosen option."""
+    node = config[group] if not OmegaConf.is_missing(config, group) else None
+    if node is None and optional:
+        return None
+    kind = OmegaConf.get_type(node) if isinstance(node, DictConfig) else None
+    if kind not in schemas()[group].values():
+        raise ConfigError(f"{group}: not an option, expected {group}=NAME")
+    return _object(group, node, kind)
 
 
 def read_run(config: DictConfig) -> tuple[str, EvaluationParams | None]:

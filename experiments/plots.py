@@ -100,3 +100,52 @@ def forecast_fan(quantiles: np.ndarray, came: np.ndarray, levels, lead_time: int
         axis.legend(frameon=False, ncols=3, fontsize=8)
         axis.set_ylim(0)
         return figure
+
+
+def backtest_fans(items: dict[str, dict]) -> Figure:
+    """Of each item (title -> arrays) the past, the fan of quantiles (H, Q) and what came (H,), over their dates."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(9, 2.6 * len(items)))
+        for axis, (title, item) in zip(figure.subplots(len(items), squeeze=False)[:, 0], items.items(), strict=True):
+            levels, quantiles = item["levels"], item["quantiles"]
+            axis.plot(item["past_dates"], item["past"], color=REFERENCE, linewidth=1, label="history")
+            for place in range(len(levels) // 2):
+                label = f"{levels[place]:.0%} to {levels[-1 - place]:.0%}"
+                band = {"color": AGENT, "alpha": 0.12 + 0.06 * place, "lw": 0, "step": "mid"}
+                axis.fill_between(item["dates"], quantiles[:, place], quantiles[:, -1 - place], label=label, **band)
+            axis.step(item["dates"], quantiles[:, len(levels) // 2], where="mid", color=AGENT, label="median")
+            axis.plot(item["dates"], item["came"], "o-", ms=2.5, linewidth=1, color=LOST, label="what came")
+            axis.set_title(title, fontsize=10, loc="left")
+            axis.set_ylabel("units per day")
+            axis.set_ylim(0)
+            axis.tick_params(axis="x", labelsize=8)
+        figure.axes[0].legend(frameon=False, ncols=4, fontsize=8)
+        figure.tight_layout()
+        return figure
+
+
+def calibration(forecasters: dict[str, dict]) -> Figure:
+    """Nominal against observed shares: of all forecasters' intervals first, then of each one's quantiles, as a band."""
+    with rc_context(STYLE):
+        count = 1 + len(forecasters)
+        rows = -(-count // 3)
+        figure = Figure(figsize=(9, 3.1 * rows))
+        intervals, *others = figure.subplots(rows, 3, squeeze=False).ravel()
+        for place, (name, found) in enumerate(forecasters.items()):
+            intervals.plot(found["nominal"], found["inside"], "o-", ms=3, color=f"C{place}", label=name)
+            axis = others[place]
+            axis.fill_between(found["levels"], found["below"], found["up_to"], color=f"C{place}", alpha=0.35, lw=0)
+            axis.set_title(name, fontsize=10, loc="left")
+            axis.set_xlabel("level of the quantile")
+        intervals.set_title("central intervals", fontsize=10, loc="left")
+        intervals.set_xlabel("nominal coverage")
+        intervals.set_ylabel("observed share of days")
+        intervals.legend(frameon=False, fontsize=8)
+        for axis in figure.axes[:count]:
+            axis.plot([0, 1], [0, 1], color=REFERENCE, linestyle="--", linewidth=1)
+            axis.set_xlim(0, 1)
+            axis.set_ylim(0, 1)
+        for axis in figure.axes[count:]:
+            axis.set_visible(False)
+        figure.tight_layout()
+        return figure

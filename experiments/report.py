@@ -52,14 +52,19 @@ def heading(table: pd.DataFrame, unit: str) -> str:
 
 def text_table(table: pd.DataFrame, unit: str) -> str:
     """The table for a terminal: heads are broken over as many lines as their columns need."""
+    return "\n".join([heading(table, unit), *aligned(columns(table))])
+
+
+def aligned(shown: list[tuple[str, list[str]]]) -> list[str]:
+    """The lines of headed columns of text."""
     blocks = []
-    for place, (head, values) in enumerate(columns(table)):
+    for place, (head, values) in enumerate(shown):
         width = max(9, *map(len, values))
         lines = wrap(head, width)
         align = str.ljust if place == 0 else str.rjust
         blocks.append([align(text, width) for text in [*[""] * (6 - len(lines)), *lines, "-" * width, *values]])
     rows = ("  ".join(row) for row in zip(*blocks, strict=True))
-    return "\n".join([heading(table, unit), *(row for row in rows if row.strip())])
+    return [row for row in rows if row.strip()]
 
 
 def findings(table: pd.DataFrame, experiment, episodes: int) -> list[str]:
@@ -115,13 +120,15 @@ def render(experiment, episodes: pd.DataFrame, metrics: list[dict], provenance: 
     best = table.attrs["best_heuristic"]
     shown = [agent, best] if agent else [best]
     body = [f"<h1>{escape(task.name)}: {escape(' and '.join(filter(None, (agent, 'tuned heuristics'))))}</h1>"]
-    body += [f"<p>{escape(said[0])}</p>", f"<h2>{escape(heading(table, task.unit))}</h2>", _html_table(table, agent)]
+    body += [
+        f"<p>{escape(said[0])}</p>",
+        f"<h2>{escape(heading(table, task.unit))}</h2>",
+        html_table(columns(table), agent),
+    ]
     body += [f'<p class="note">{escape(text)}</p>' for text in (said[1:] if agent else said)]
     if agent and metrics:
         body.append("<h2>Learning curve</h2>")
-        body.append(
-            _figure(_curve(experiment, metrics, best), "Mean over training scenarios, the same at every point.")
-        )
+        body.append(figure(_curve(experiment, metrics, best), "Mean over training scenarios, the same at every point."))
     seeds = episodes["seed"].to_numpy()[:1]
     model = task.model("test")
     scenario = model.scenarios(scenario_keys(seeds, "test"))
@@ -129,32 +136,36 @@ def render(experiment, episodes: pd.DataFrame, metrics: list[dict], provenance: 
     item = int(scenario["demand"][0].sum(axis=0).argmax())
     title = f"Item {item + 1} of {task.params.items} (the most asked for), held-out scenario {seeds[0]}"
     body.append("<h2>Stock, orders and lost sales</h2>")
-    body.append(_figure(plots.stock_chart(traces, item, title), "The same scenario for each policy."))
+    body.append(figure(plots.stock_chart(traces, item, title), "The same scenario for each policy."))
     if task.params.forecast == "model":
         body.append("<h2>The forecast and what came</h2>")
-        body.append(_figure(*_fan(model, scenario, item)))
+        body.append(figure(*_fan(model, scenario, item)))
     body += ["<h2>Configuration</h2>", f"<pre>{escape(yaml.safe_dump(config, sort_keys=False))}</pre>"]
     body += ["<h2>Provenance</h2>", f"<pre>{escape(yaml.safe_dump(provenance, sort_keys=False))}</pre>"]
-    page = "\n".join(body)
+    return page(task.name, body)
+
+
+def page(title: str, body: list[str]) -> str:
+    """A whole HTML page."""
     return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escape(task.name)}</title>'
-        f"<style>{CSS}</style></head>\n<body>\n{page}\n</body>\n</html>\n"
+        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{CSS}</style></head>\n<body>\n{chr(10).join(body)}\n</body>\n</html>\n"
     )
 
 
-def _html_table(table: pd.DataFrame, agent: str | None) -> str:
-    shown = columns(table)
+def html_table(shown: list[tuple[str, list[str]]], agent: str | None = None) -> str:
+    """Headed columns of text as a table; the row that is named `agent` stands out."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name, _ in shown)
     rows = []
-    for k, name in enumerate(table.index):
+    for k, name in enumerate(shown[0][1]):
         cells = "".join(f"<td>{escape(values[k])}</td>" for _, values in shown)
         rows.append(f"<tr{' class=' + chr(34) + 'agent' + chr(34) if name == agent else ''}>{cells}</tr>")
     body = "\n".join(rows)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
 
 
-def _figure(figure, caption: str) -> str:
-    return f"<figure>{plots.svg(figure)}<figcaption>{escape(caption)}</figcaption></figure>"
+def figure(drawn, caption: str) -> str:
+    return f"<figure>{plots.svg(drawn)}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def _curve(experiment, metrics: list[dict], best: str):

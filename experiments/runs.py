@@ -19,7 +19,7 @@ import yaml
 
 from ..envs import Inventory
 from ..forecasting.base import write_atomic
-from .config import ConfigError, Settings, one_line
+from .config import BacktestSettings, ConfigError, Settings, one_line
 from .provenance import code_hash, digest, provenance
 from .schemas import TaskParams, TrainParams, schemas
 
@@ -34,13 +34,12 @@ class Run:
         self.checkpoints = self.folder / "checkpoints"
 
     @classmethod
-    def of(cls, settings: Settings, data: str) -> "Run":
+    def of(cls, settings: Settings | BacktestSettings, data: str) -> "Run":
         """The folder that belongs to the settings and the hash of their data."""
         config = to_config(settings)
         named = {name: value for name, value in config.items() if name not in ("experiment", "runs", "seed")}
         key = digest([named, Inventory.version, code_hash(), data])[:12]
-        top = settings.top
-        return cls(Path(top.runs) / top.experiment / f"{key}-s{top.seed}")
+        return cls(Path(settings.top.runs) / settings.top.experiment / f"{key}-s{settings.seed}")
 
     @property
     def done(self) -> bool:
@@ -48,7 +47,7 @@ class Run:
         return (self.folder / "DONE").is_file()
 
     @contextmanager
-    def open(self, settings: Settings, data: str):
+    def open(self, settings: Settings | BacktestSettings, data: str):
         """Work on the run, alone, with its status kept.
 
         Raises:
@@ -132,12 +131,14 @@ def _damage_named(path: Path):
         raise ConfigError(f"{path} is damaged: {one_line(error)}") from error
 
 
-def to_config(settings: Settings) -> dict:
+def to_config(settings: Settings | BacktestSettings) -> dict:
     """Settings as plain types: what `config.yaml` holds."""
     top = {k: v for k, v in vars(settings.top).items() if k not in ("task", "env", *GROUPS)}
-    choices = {group: _choice(group, getattr(settings, group)) for group in GROUPS}
-    objects = {group: value and asdict(value) for group in GROUPS for value in [getattr(settings, group)]}
-    whole = top | {"choices": choices, "task": asdict(settings.task), "env": settings.env} | objects
+    values = {group: getattr(settings, group) for group in GROUPS if hasattr(settings, group)}
+    whole = top | {"choices": {group: _choice(group, value) for group, value in values.items()}}
+    if isinstance(settings, Settings):
+        whole |= {"task": asdict(settings.task), "env": settings.env}
+    whole |= {group: value and asdict(value) for group, value in values.items()}
     return json.loads(json.dumps(whole))  # tuples become lists
 
 

@@ -71,13 +71,44 @@ class TrainParams:
     evaluation: Any = MISSING
 
     def __post_init__(self):
-        if not re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,99}", self.experiment):
-            raise ValueError(f"experiment: {self.experiment!r} is not allowed, expected letters, digits and . _ + -")
+        _check_places(self.experiment, self.runs)
         check_number("seed", self.seed, 0, 2**31 - 1, integer=True)
         check_number("checkpoint_every", self.checkpoint_every, 1, 1e12, integer=True)
         check_number("keep_checkpoints", self.keep_checkpoints, 1, 1000, integer=True)
-        if not self.runs.strip() or "\0" in self.runs:
-            raise ValueError(f"runs: {self.runs!r} is not allowed, expected the path of a folder")
+
+
+@dataclass
+class BacktestParams:
+    """The top of `storelab backtest`."""
+
+    experiment: str = MISSING  # the run folder's first part
+    runs: str = "runs"  # folder
+    baselines: list[str] = field(default_factory=lambda: ["seasonal_naive", "moving_average", "croston_sba", "tsb"])
+    horizon: int = 28  # days
+    origins: int = 3  # the last so many horizons of the data
+    items: int = 1000  # at most, evenly spread over those that qualify
+    least_days: int = 120  # since an item's launch, before the first origin
+    least_sales: int = 40  # days with a sale before the first origin
+    refit: bool = False  # fine-tune before every origin, not only the first
+    data: Any = MISSING
+    forecaster: Any = MISSING
+
+    def __post_init__(self):
+        _check_places(self.experiment, self.runs)
+        for name, low, high in (("horizon", 1, 365), ("origins", 1, 100), ("items", 1, 1_000_000)):
+            check_number(name, getattr(self, name), low, high, integer=True)
+        for name in ("least_days", "least_sales"):
+            check_number(name, getattr(self, name), 0, 100_000, integer=True)
+        for name in self.baselines:
+            if name not in FORECASTERS:
+                raise ValueError(f"baselines: {name!r} is not allowed, expected some of {', '.join(FORECASTERS)}")
+
+
+def _check_places(experiment: str, runs: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,99}", experiment):
+        raise ValueError(f"experiment: {experiment!r} is not allowed, expected letters, digits and . _ + -")
+    if not runs.strip() or "\0" in runs:
+        raise ValueError(f"runs: {runs!r} is not allowed, expected the path of a folder")
 
 
 @dataclass
@@ -104,7 +135,7 @@ def schemas(light: bool = False) -> dict[str, dict[str, type]]:
     """Group -> option -> schema; "" are the commands. With `light`, without those whose modules load torch."""
     light_forecasters = [name for name in FORECASTERS if not light or FORECASTERS[name][0] in LIGHT]
     groups = {
-        "": {"train": TrainParams, "evaluate": EvaluateParams, "report": ReportParams},
+        "": {"train": TrainParams, "backtest": BacktestParams, "evaluate": EvaluateParams, "report": ReportParams},
         "task": {"task": TaskParams},
         "data": {"synthetic": SyntheticStoreParams, "online_retail": OnlineRetailParams},
         "env": {"inventory": _changes(InventoryParams)},

@@ -152,10 +152,10 @@ def table_by(forecasts: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def demand_classes(history: Panel) -> np.ndarray:
-    """Of each item (I,): smooth, erratic, intermittent or lumpy (Syntetos, Boylan & Croston 2005), by its observed days.
+    """Of each item (I,): smooth, erratic, intermittent or lumpy (Syntetos, Boylan & Croston 2005).
 
-    ADI, days per day with a sale, is 1.32 or more for intermittent and lumpy; CV², of the units of days with a sale
-    (squared coefficient of variation), .49 or more for erratic and lumpy. No sale at all: intermittent.
+    ADI, observed days per day with a sale, is 1.32 or more for intermittent and lumpy; CV², of the units of days with
+    a sale (squared coefficient of variation), .49 or more for erratic and lumpy. No sale at all: intermittent.
     """
     units = history.units
     sold = units > 0
@@ -262,11 +262,11 @@ def _share(part: float, whole: float) -> float:
     return float(part / whole) if whole > 0 else np.nan
 
 
-def select_items(panel: Panel, origin: int, count: int) -> Panel:
-    """At most `count` items, evenly spread, observed >= 120 days and sold on >= 40 days before `origin`."""
+def select_items(panel: Panel, origin: int, count: int, least_days: int = 120, least_sales: int = 40) -> Panel:
+    """At most `count` items, evenly spread, launched `least_days` and sold on `least_sales` days before `origin`."""
     past = panel.units[:origin]
     launch = np.argmax(~np.isnan(panel.units), axis=0)
-    keep = np.flatnonzero((launch <= origin - 120) & ((past > 0).sum(axis=0) >= 40))
+    keep = np.flatnonzero((launch <= origin - least_days) & ((past > 0).sum(axis=0) >= least_sales))
     if len(keep) > count:
         keep = keep[np.linspace(0, len(keep) - 1, count).astype(int)]
     return panel.select([panel.items[column] for column in keep])

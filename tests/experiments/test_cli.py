@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("train", "evaluate", "report", "demo", "doctor")
+COMMANDS = ("train", "backtest", "evaluate", "report", "demo", "doctor")
 GROUPS = ("agent", "data", "env", "evaluation", "forecaster", "task")
 LEARNING = ("torch", "transformers", "stable_baselines3")
 HEAVY = (*LEARNING, "hydra", "omegaconf", "matplotlib")
@@ -45,7 +45,7 @@ def test_help_of_train_lists_groups_options_and_keys(storelab, tmp_path):
     ("args", "line"),
     [
         (("trian",), "trian: no such command, did you mean train?"),
-        (("xyz", "a=1"), "xyz: no such command, expected one of train, evaluate, report, demo, doctor"),
+        (("xyz", "a=1"), "xyz: no such command, expected one of train, backtest, evaluate, report, demo, doctor"),
         (("evaluate",), "run: not set, expected run=VALUE"),
         (("report", "run=nowhere"), "run: 'nowhere' is not allowed, expected the folder of a finished run"),
         (("report", "rn=x"), "rn: no such key, did you mean run?"),
@@ -70,11 +70,14 @@ def completed(storelab, folder, line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("storelab ", ["train", "evaluate", "report", "demo", "doctor"]),
+        ("storelab ", ["train", "backtest", "evaluate", "report", "demo", "doctor"]),
         ("storelab t", ["train"]),
         ("storelab d", ["demo", "doctor"]),
         ("storelab x", []),
         ("storelab train agent=s", ["agent=sac"]),
+        ("storelab b", ["backtest"]),
+        ("storelab backtest forecaster=t", ["forecaster=transformer", "forecaster=tsb"]),
+        ("storelab backtest hor", ["horizon="]),
         ("storelab train task=LostSales agent=ppo", ["agent=ppo", "agent=ppo_store"]),
         ("storelab train data=", ["data=online_retail", "data=synthetic"]),
         ("storelab train agent=sac agent.thr", ["agent.threads="]),
