@@ -4,6 +4,7 @@ A model (such as `Inventory`) has `params`, `horizon`, `layout`, the two spaces 
 and the pure functions `scenarios`, `initial`, `transition`, `money`, `reward`, `salvage` and `observe`.
 """
 
+import math
 from dataclasses import fields
 
 import numpy as np
@@ -29,6 +30,10 @@ def admit(model, action, num_envs: int) -> tuple[np.ndarray, np.ndarray | None]:
     size = len(model.action_low)
     try:
         given = np.asarray(action)
+        if given.size == num_envs * size == 1 and given.dtype.kind in "iuf":  # the fast path of a single small store
+            value, whole = given.item(), model.action_space.dtype.kind == "i"
+            if model.action_low[0] <= value <= model.action_high[0]:
+                return np.array([[math.floor(value + 0.5) if whole else value]], np.float32), None
         action = given.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"action: {action!r:.80} is not allowed, expected {size} finite numbers per row") from None

@@ -16,6 +16,8 @@ from .demand import KNOWN, DemandSource, TableDemand
 from .params import InventoryParams
 from .random import LEAD_TIME, PATIENCE, as_keys, streams
 
+UNITS = ("demand", "sales", "unmet", "backlog", "ordered", "received", "on_hand", "overflow")  # of a flow, in `info`
+
 
 @dataclass(slots=True)
 class State:
@@ -247,7 +249,9 @@ class Inventory:
         order = action
         if p.action == "base_stock":
             order = xp.minimum(xp.maximum(action - self.position(state), self._zero), self._max_order)
-        if p.lot_size:
+        if p.lot_size == 1:
+            order = xp.floor(order + self._half)
+        elif p.lot_size:
             order = xp.floor(order / self._lot + self._half) * self._lot
         return order
 
@@ -315,12 +319,10 @@ class Inventory:
 
     # -- money and observation --------------------------------------------------------------------------------------
 
-    def total(self, units, weight=None):
+    def total(self, units, weight):
         """Sum an array (num_envs, items) over its items, weighted by (items,) or (num_envs, items)."""
         if self.params.items == 1:
-            return units[:, 0] if weight is None else (units * weight)[:, 0]
-        if weight is None:
-            return units.sum(axis=1)
+            return (units * weight)[:, 0]
         return self.xp.einsum("ni,i->n" if weight.ndim == 1 else "ni,ni->n", units, weight)
 
     def _terms(self, flow: Flow):
@@ -350,16 +352,20 @@ class Inventory:
         """Return the profit (num_envs,): revenue and salvage less the costs."""
         profit = None
         for name, value in terms.items():
-            signed = value if name in ("revenue", "salvage") else -value
-            profit = signed if profit is None else profit + signed
+            if name in ("revenue", "salvage"):
+                profit = value if profit is None else profit + value
+            else:
+                profit = -value if profit is None else profit - value
         return profit
 
     def info(self, flow: Flow, terms: dict) -> dict:
         """Return what a period's `info` tells, each (num_envs,): the money of `terms`, and units over all items."""
-        units = {"demand": flow.demand, "sales": flow.sales, "unmet": flow.unmet, "backlog": flow.backlog}
-        units |= {"ordered": flow.ordered, "received": flow.received, "on_hand": flow.on_hand}
-        units["overflow"] = flow.overflow
-        return terms | {name: self.total(value) for name, value in units.items() if value is not None}
+        told = dict(terms)
+        for name in UNITS:
+            units = getattr(flow, name)
+            if units is not None:
+                told[name] = units[:, 0] if self.params.items == 1 else units.sum(axis=1)
+        return told
 
     def salvage(self, state: State):
         """Return what the stock and the pipeline are worth (num_envs,) once a season has ended."""
