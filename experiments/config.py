@@ -90,6 +90,7 @@ def read(config: DictConfig) -> Settings:
     env = _env(config)
     if env.get("forecast") != "model":
         typed["forecaster"] = None  # checked, but of no account
+    _check_planned(typed["data"], typed["forecaster"])
     return Settings(top=top, env=env, **typed)
 
 
@@ -98,10 +99,14 @@ def read_backtest(config: DictConfig) -> BacktestSettings:
     settings = BacktestSettings(
         _top(config, BacktestParams), data=_choice(config, "data"), forecaster=_choice(config, "forecaster")
     )
-    if isinstance(settings.data, OnlineRetailParams) and getattr(settings.forecaster, "planned", False):
+    _check_planned(settings.data, settings.forecaster)
+    return settings
+
+
+def _check_planned(data, forecaster) -> None:
+    if isinstance(data, OnlineRetailParams) and getattr(forecaster, "planned", False):
         why = "its recorded prices are what was paid, and give bulk orders away"
         raise ConfigError(f"forecaster.planned: true is not allowed with data=online_retail, expected false: {why}")
-    return settings
 
 
 def _top(config: DictConfig, kind: type):

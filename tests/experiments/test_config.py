@@ -136,6 +136,13 @@ def test_errors_are_one_line(override, line):
     assert errors.startswith(line)
 
 
+def test_recorded_prices_are_no_plan():
+    """A bulk order's rebate would give the order away."""
+    status, errors = command_line("task=OnlineRetail", "data.path=nowhere.csv", "env.forecast=model")
+    assert status == 2
+    assert errors.startswith("forecaster.planned: true is not allowed with data=online_retail, expected false")
+
+
 def test_valid_ones_pass():
     assert command_line("env.horizon=60", "env.lead_time=2", "agent=a2c", "env.demand.mean=3") == (0, "")
     assert command_line("task=SyntheticStore", "data.items=4", "env.holding_cost=[1,2,3,4]", "agent=sac") == (0, "")
