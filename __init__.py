@@ -17,6 +17,8 @@ def _register() -> None:
             entry_point=f"storelab.{folder}.tasks:make_env",
             vector_entry_point=f"storelab.{folder}.tasks:make_vector_env",
             kwargs={"task": name},
+            order_enforce=False,  # the environments check order and actions themselves: no wrapper need slow them
+            disable_env_checker=True,
         )
 
 

@@ -102,10 +102,11 @@ class Batch:
         self.keys = np.zeros((num_envs, 2), np.uint64)
         self.clock: int | np.ndarray = 0  # one number while all rows are in step, else (num_envs,)
         self._all = np.arange(num_envs)
-        self.scenario = self.state = None
+        self.scenario = self.state = self._shock = None
 
     def reset(self, keys, rows: np.ndarray | None = None) -> None:
         """Start the episodes `keys` (n, 2) in all rows, or in those where `rows` (num_envs,) is true."""
+        self._shock = None
         if rows is None or rows.all():
             self.keys, self.clock = as_keys(keys), 0
             self.scenario = self.model.scenarios(self.keys)
@@ -126,10 +127,11 @@ class Batch:
         self.reset(self.keys[rows] + np.array([0, 1], np.uint64), rows)
 
     def _now(self) -> dict[str, np.ndarray]:
-        clock = self.clock
-        if isinstance(clock, int):
-            return {name: block[:, clock] for name, block in self.scenario.items()}
-        return {name: block[self._all, clock] for name, block in self.scenario.items()}
+        """Return the period's slice of the scenarios, cut once for the observation and the step after it."""
+        if self._shock is None:
+            rows = slice(None) if isinstance(self.clock, int) else self._all
+            self._shock = {name: block[rows, self.clock] for name, block in self.scenario.items()}
+        return self._shock
 
     def observe(self) -> np.ndarray:
         """Return the observations (num_envs, F)."""
@@ -147,7 +149,7 @@ class Batch:
         """
         model = self.model
         self.state, flow = model.transition(self.state, action, self._now())
-        self.clock = self.clock + 1
+        self.clock, self._shock = self.clock + 1, None
         ended = self.clock == model.horizon
         terms = model.money(flow)
         if not model.params.continuing and np.any(ended):
@@ -169,4 +171,4 @@ class Batch:
         state = {name.removeprefix("state."): a for name, a in arrays.items() if name.startswith("state.")}
         self.state = unpack(self.state, state)
         clock = arrays["clock"]
-        self.clock = int(clock[0]) if (clock == clock[0]).all() else clock.copy()
+        self.clock, self._shock = int(clock[0]) if (clock == clock[0]).all() else clock.copy(), None

@@ -245,7 +245,7 @@ class Inventory:
         """Turn actions (num_envs, items) inside the action space into the units asked for, before the limits."""
         p, xp = self.params, self.xp
         if p.action == "multi_discrete":
-            return action * self._lot
+            return action if p.lot_size == 1 else action * self._lot
         order = action
         if p.action == "base_stock":
             order = xp.minimum(xp.maximum(action - self.position(state), self._zero), self._max_order)
@@ -322,23 +322,25 @@ class Inventory:
     def total(self, units, weight):
         """Sum an array (num_envs, items) over its items, weighted by (items,) or (num_envs, items)."""
         if self.params.items == 1:
-            return (units * weight)[:, 0]
+            return units[:, 0] * (weight if weight.ndim == 1 else weight[:, 0])
         return self.xp.einsum("ni,i->n" if weight.ndim == 1 else "ni,ni->n", units, weight)
 
-    def _terms(self, flow: Flow):
-        """Yield the name, the quantity and the money per unit of each term, arrays (num_envs, items) and (items,)."""
-        w = self._weights
+    def _terms(self, flow: Flow) -> list[tuple]:
+        """Return the name, the quantity and the money per unit of each term: (num_envs, items) and (items,)."""
+        w, terms = self._weights, []
         if flow.price is not None or "price" in w:
-            yield "revenue", flow.sales, w["price"] if flow.price is None else flow.price
+            terms.append(("revenue", flow.sales, w["price"] if flow.price is None else flow.price))
         if "purchase_cost" in w:
-            yield "purchase_cost", flow.ordered, w["purchase_cost"]
+            terms.append(("purchase_cost", flow.ordered, w["purchase_cost"]))
         if "fixed_cost" in w:
-            yield "fixed_cost", self.xp.where(flow.ordered > self._zero, self._one, self._zero), w["fixed_cost"]
-        yield "holding_cost", flow.on_hand, w["holding_cost"]
+            placed = self.xp.where(flow.ordered > self._zero, self._one, self._zero)
+            terms.append(("fixed_cost", placed, w["fixed_cost"]))
+        terms.append(("holding_cost", flow.on_hand, w["holding_cost"]))
         if "lost_sale_cost" in w and flow.lost is not None:
-            yield "lost_sale_cost", flow.lost, w["lost_sale_cost"]
+            terms.append(("lost_sale_cost", flow.lost, w["lost_sale_cost"]))
         if "backorder_cost" in w and flow.backlog is not None:
-            yield "backorder_cost", flow.backlog, w["backorder_cost"]
+            terms.append(("backorder_cost", flow.backlog, w["backorder_cost"]))
+        return terms
 
     def money(self, flow: Flow) -> dict:
         """Return the period's money by name, each (num_envs,): `revenue` and the costs, all of them positive."""
