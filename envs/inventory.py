@@ -299,12 +299,14 @@ class Inventory:
         on_hand = state.on_hand if now is None else state.on_hand + now
         if share == 0:
             sales = xp.minimum(on_hand, demand)
+            left, backlog = on_hand - sales, None
             unmet = lost = demand - sales
-            backlog = None
-        else:
-            sales = xp.minimum(on_hand, state.backlog + demand)
-            served = xp.minimum(state.backlog, sales)  # those who waited come first
-            unmet = waits = demand - (sales - served)
+        else:  # in an order that leaves nothing below zero by rounding
+            served = xp.minimum(on_hand, state.backlog)  # those who waited come first
+            rest = on_hand - served
+            fresh = xp.minimum(rest, demand)
+            left, sales = rest - fresh, served + fresh
+            unmet = waits = demand - fresh
             lost = None
             if share < 1:
                 waits = unmet * share
@@ -312,7 +314,6 @@ class Inventory:
                     waits = xp.floor(waits + shock["patience"])
                 lost = unmet - waits
             backlog = state.backlog - served + waits
-        left = on_hand - sales
         received = arrived if now is None else now + arrived
         flow = Flow(shock.get("price"), demand, order, overflow, received, sales, unmet, lost, left, backlog)
         return State(left + arrived, pipeline, backlog), flow

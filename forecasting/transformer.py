@@ -6,7 +6,7 @@ arXiv:2403.07815), with covariates by patch; docs/forecasting.md has the whole p
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,13 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from ..data import Panel
+from .adaptation import RATES, add_adapters, has_adapters
 from .base import DECILES, Forecaster, Known, check_inputs, read_config, write_atomic
+from .cold_start import mixture_at_levels, mixture_of_paths, new_items
 from .distribution import Dependence, at_levels, calibrate, correlated_uniforms, draw_noise, mean
 from .network import PatchEncoder
-from .training import train
+from .params import TransformerParams
+from .training import NOT_THE_RESULT, Plan, train
 from .windows import LEAST_OBSERVED, PATCH, Windows
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -27,57 +30,6 @@ ARCHITECTURE = ("d_model", "layers", "heads", "d_ff", "context", "horizon")
 _BATCH = 2048  # windows per forward pass when predicting
 _PATH_CELLS = 20_000_000  # days x paths x items drawn at once
 _CALIBRATION_ORIGINS, _CALIBRATION_WINDOWS = 6, 600
-
-
-@dataclass
-class TransformerParams:
-    """The size of the network, which covariates it may use, and how it is trained."""
-
-    pretrained: str = "small"  # shipped checkpoint that fine_tune starts from; "" = none
-    d_model: int = 64  # width of a token, a multiple of heads
-    layers: int = 2  # T5 encoder layers
-    heads: int = 4  # attention heads
-    d_ff: int = 256  # width of hidden layers
-    context: int = 168  # days of history that the model sees, a multiple of 7
-    horizon: int = 28  # days ahead, a multiple of 7
-    planned: bool = True  # price and promotion of the horizon are set in advance; False: the last price is held
-    dropout: float = 0.1  # in fit; fine_tune goes without
-    learning_rate: float = 1e-3  # of fit
-    steps: int = 2000  # of fit, at most
-    fine_tune_learning_rate: float = 3e-4
-    fine_tune_steps: int = 600  # at most; 0: the pre-trained weights as they are (zero-shot)
-    weight_decay: float = 0.01
-    batch_size: int = 128  # windows
-    validation: int = 28  # last days of the panel, kept for early stopping
-    patience: int = 5  # evaluations without gain before training stops
-    seed: int = 0
-    device: str = "auto"  # auto (CUDA where there is one), cpu, cuda, cuda:1, ...
-    progress: bool = True  # progress bar
-
-    def __post_init__(self):
-        for field in fields(self):
-            value, kind = getattr(self, field.name), field.type
-            if kind is float and isinstance(value, int) and not isinstance(value, bool):
-                value = float(value)
-                setattr(self, field.name, value)
-            if type(value) is not kind:
-                raise ValueError(f"{field.name} is {value!r}: allowed is a {kind.__name__}")
-            least = 0 if field.name in ("seed", "fine_tune_steps") else 1
-            if kind is int and value < least:
-                raise ValueError(f"{field.name} is {value}: allowed are whole numbers >= {least}")
-            if kind is float and not 0 <= value <= 1:
-                raise ValueError(f"{field.name} is {value}: allowed are numbers from 0 to 1")
-        for name in ("context", "horizon", "validation"):
-            if getattr(self, name) % PATCH:
-                raise ValueError(f"{name} is {getattr(self, name)}: allowed are multiples of {PATCH}")
-        if self.d_model % self.heads:
-            raise ValueError(f"d_model is {self.d_model}: allowed are multiples of heads ({self.heads})")
-        if self.dropout == 1:
-            raise ValueError("dropout is 1.0: allowed are numbers below 1")
-        try:
-            torch.device("cpu" if self.device == "auto" else self.device)
-        except RuntimeError:
-            raise ValueError(f"device is {self.device!r}: allowed are auto, cpu, cuda, cuda:0, ...") from None
 
 
 def _whole_units(history: Panel) -> bool:
@@ -96,6 +48,8 @@ class Transformer(Forecaster):
         self.network: PatchEncoder | None = None
         self.dependence = Dependence()
         self.history: list[dict] = []  # a row per evaluation of the last training: step, train and validation loss
+        self.trained_weights = 0  # numbers that the last training could change
+        self.trained_until = ""  # last day of the panel trained on, YYYY-MM-DD; "" = none
         if self.params.pretrained:
             self._start_from_checkpoint()
 
@@ -123,14 +77,16 @@ class Transformer(Forecaster):
 
     def fit(self, panel: Panel) -> "Transformer":
         """Train from scratch on the panel. Raises ValueError when the panel is too short or holds no sale."""
-        return self.fit_windows([self._training_windows(panel)])
+        self.fit_windows([self._training_windows(panel)])
+        self.trained_until = str(panel.dates[-1].date())
+        return self
 
     def fit_windows(self, panels: list[Windows]) -> "Transformer":
         """Train from scratch on several panels, one of them at each step: pre-training."""
         with torch.random.fork_rng():
             torch.manual_seed(self.params.seed)
             self.network = self._new_network()
-        return self._train(panels, self.params.learning_rate, self.params.steps, dropout=True)
+        return self._train(panels, Plan(self.params.learning_rate, self.params.steps, dropout=True))
 
     def fine_tune(self, panel: Panel) -> "Transformer":
         """Go on from the weights that are there, pre-trained or of an earlier fit; without any this is `fit`.
@@ -139,8 +95,35 @@ class Transformer(Forecaster):
         """
         if self.network is None:
             return self.fit(panel)
-        rate, steps = self.params.fine_tune_learning_rate, self.params.fine_tune_steps
-        return self._train([self._training_windows(panel)], rate, steps, dropout=False)
+        self._train([self._training_windows(panel)], self._fine_tuning())
+        self.trained_until = str(panel.dates[-1].date())
+        return self
+
+    def update(self, panel: Panel, replay: float = 0.5) -> "Transformer":
+        """Go on from the last training on the days that have arrived since; `panel` holds the earlier days too.
+
+        New are the days that were no target yet: those after the last training's panel, and its `validation` days;
+        the last `validation` days of this panel now decide when to stop. A share `replay` of each batch's windows is
+        drawn from older days (experience replay, Rolnick et al. 2019, arXiv:1811.11682), so that what held there is
+        not unlearned. Raises ValueError when there was no training on a panel, or no day is new.
+        """
+        if type(replay) not in (int, float) or not 0 <= replay < 1:
+            raise ValueError(f"replay is {replay!r}: allowed are numbers from 0 to below 1")
+        if not self.trained_until:
+            raise ValueError("the model was not trained on a panel: call fine_tune or fit before update")
+        known = int((panel.dates <= self.trained_until).sum())
+        if known == len(panel.dates):
+            raise ValueError(
+                f"the panel ends on {panel.dates[-1].date()}: update needs days after {self.trained_until}"
+            )
+        plan = self._fine_tuning(new_from=known - self.params.validation, replay=replay)
+        self._train([self._training_windows(panel)], plan)
+        self.trained_until = str(panel.dates[-1].date())
+        return self
+
+    def _fine_tuning(self, **more) -> Plan:
+        p = self.params
+        return Plan(p.fine_tune_learning_rate * RATES[p.method], p.fine_tune_steps, method=p.method, **more)
 
     def _training_windows(self, panel: Panel) -> Windows:
         least = LEAST_OBSERVED + self.params.validation + PATCH
@@ -153,22 +136,9 @@ class Transformer(Forecaster):
             raise ValueError("the panel holds no sale: there is nothing to learn from")
         return Windows(panel, self.params.context, self.params.horizon, self.params.planned)
 
-    def _train(self, panels: list[Windows], learning_rate: float, steps: int, dropout: bool) -> "Transformer":
-        p = self.params
+    def _train(self, panels: list[Windows], plan: Plan) -> "Transformer":
         self.network.to(self.device)
-        self.history = train(
-            self.network,
-            panels,
-            learning_rate=learning_rate,
-            steps=steps,
-            dropout=dropout,
-            weight_decay=p.weight_decay,
-            batch_size=p.batch_size,
-            validation=p.validation,
-            patience=p.patience,
-            seed=p.seed,
-            progress=p.progress,
-        )
+        self.history, self.trained_weights = train(self.network, panels, self.params, plan)
         self._calibrate(panels)
         return self
 
@@ -204,13 +174,16 @@ class Transformer(Forecaster):
             quantiles.append(z.sinh() * scales[-1][..., None])
         return torch.cat(quantiles), torch.cat(scales)
 
+    def _past(self, history: Panel) -> Panel:
+        return history.window(max(0, len(history.dates) - self.params.context), len(history.dates))
+
     def _forecast(self, history: Panel, known: Known) -> tuple[torch.Tensor, torch.Tensor]:
         check_inputs(history, known)
         if self.network is None:
             raise ValueError("the model has no weights: call fit, or name a pre-trained checkpoint")
         if known.horizon > self.params.horizon:
             raise ValueError(f"the horizon is {known.horizon} days: the model was trained for {self.params.horizon}")
-        past = history.window(max(0, len(history.dates) - self.params.context), len(history.dates))
+        past = self._past(history)
         windows = Windows(past, self.params.context, self.params.horizon, self.params.planned, known)
         item = torch.arange(windows.items)
         quantiles, scale = self._quantiles(windows, item, torch.full_like(item, windows.days))
@@ -219,12 +192,18 @@ class Transformer(Forecaster):
     def predict_quantiles(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
         levels = torch.from_numpy(check_inputs(history, known, levels)).float()
         quantiles, scale = self._forecast(history, known)
-        level = levels.expand(*quantiles.shape[:2], -1)
-        units = at_levels(quantiles, scale, self.dependence.tail, level).double().numpy()
+        level, tail = levels.expand(*quantiles.shape[:2], -1), self.dependence.tail
+        units = at_levels(quantiles, scale, tail, level)
+        for new, members in new_items(self._past(history)):
+            units[new] = mixture_at_levels(quantiles[members], scale[members], tail, levels)
+        units = units.double().numpy()
         return np.rint(units) if _whole_units(history) else units
 
     def predict_mean(self, history: Panel, known: Known) -> np.ndarray:
-        return mean(*self._forecast(history, known), self.dependence.tail).double().numpy()
+        units = mean(*self._forecast(history, known), self.dependence.tail).double().numpy()
+        for new, members in new_items(self._past(history)):
+            units[new] = units[members].mean(axis=0)
+        return units
 
     def sample_paths(self, history: Panel, known: Known, paths: int, seed: int) -> np.ndarray:
         quantiles, scale = self._forecast(history, known)
@@ -238,6 +217,8 @@ class Transformer(Forecaster):
             level = correlated_uniforms(noise, self.dependence.share, self.dependence.memory)
             units = at_levels(part, part_scale, self.dependence.tail, level)
             result[low : low + rows] = (units.round() if whole else units).transpose(1, 2).numpy()
+        for new, members in new_items(self._past(history)):
+            result[new] = mixture_of_paths(result, members, len(new), seed)
         return result
 
     def _content(self) -> tuple[bytes, dict]:
@@ -249,13 +230,15 @@ class Transformer(Forecaster):
             "forecaster": self.name,
             "params": asdict(self.params),
             "dependence": asdict(self.dependence),
+            "trained_until": self.trained_until,
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
         }
         return weights, config
 
     def fingerprint(self) -> str:
         config = self._content()[1]
-        del config["params"]["progress"]
+        for name in NOT_THE_RESULT:
+            del config["params"][name]
         return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
     def save(self, folder: str | Path) -> None:
@@ -276,8 +259,11 @@ class Transformer(Forecaster):
             model = cls(TransformerParams(**{**config["params"], "pretrained": ""}))
             model.params.pretrained = config["params"]["pretrained"]
             model.dependence = Dependence(**config["dependence"])
-            model.network = model._new_network()
-            model.network.load_state_dict(load_tensors(weights))
+            model.trained_until = config.get("trained_until", "")
+            model.network, state = model._new_network(), load_tensors(weights)
+            if has_adapters(state):
+                add_adapters(model.network, model.params.rank, model.params.adapter_dropout)
+            model.network.load_state_dict(state)
         except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise ValueError(f"{folder} holds no usable transformer: {error}") from None
         return model

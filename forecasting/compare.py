@@ -1,0 +1,159 @@
+"""What the methods of fine-tuning, continual learning and the cold start are worth, measured: docs/forecasting.md.
+
+`python -m storelab.forecasting.compare methods DATA`, `... compare update` or `... compare cold-start`.
+"""
+
+import argparse
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..data import Panel, SyntheticStoreParams, generate, online_retail
+from .backtest import backtest, select_items
+from .base import DECILES, Known, known_future
+from .distribution import at_levels
+from .params import CHOICES
+from .transformer import Transformer, TransformerParams
+
+HORIZON = 28  # days
+
+
+def methods(panel: Panel, origins: list[int], seeds: int) -> Iterator[dict]:
+    """A row per method and seed: pooled errors, weights trained, seconds and peak memory (MB) of the fine-tuning.
+
+    Fine-tuned once, on the days before the first origin. Prices are taken as not known in advance.
+    """
+    plans = [("zero-shot", {"fine_tune_steps": 0}, 0)]
+    plans += [(method, {"method": method}, seed) for seed in range(seeds) for method in CHOICES["method"]]
+    for name, settings, seed in plans:
+        model = Transformer(TransformerParams(planned=False, progress=False, seed=seed, **settings))
+        _reset_peak()
+        started = time.perf_counter()
+        model.fine_tune(panel.until(origins[0]))
+        seconds, memory = time.perf_counter() - started, _peak()
+        trained = model.trained_weights if model.params.fine_tune_steps else 0
+        model.params.fine_tune_steps = 0  # the backtest takes the weights as they are
+        table = backtest({name: model}, panel, origins, HORIZON, progress=False)
+        pooled = table[table["origin"] == "pooled"].iloc[0]
+        row = {"method": name, "seed": seed, "wQL": pooled["wQL"], "MASE": pooled["MASE"], "trained": trained}
+        validation = min(line["validation_loss"] for line in model.history)
+        yield {**row, "validation": validation, "seconds": seconds, "peak_MB": memory}
+
+
+def updates(seeds: int, old_days: int = 400, new_days: int = 140) -> Iterator[dict]:
+    """wQL on days held out of the old and of the new regime, before and after an update on new days.
+
+    One store whose customers change from day `old_days` on: other weekdays, promotions that sell without a discount,
+    hardly any elasticity. Days 344 .. 399 are held out of all training, as not observed; so are the last 56.
+    """
+    for seed in range(seeds):
+        shared = {"items": 100, "days": old_days + new_days + 2 * HORIZON, "new_share": 0.0}
+        old = generate(SyntheticStoreParams(seed=seed, elasticity=(2.0, 3.0), promo_gap=40.0, **shared)).panel
+        changed = {"elasticity": (0.0, 0.3), "promo_lift": 2.5, "weekday_amplitude": 0.5, "promo_gap": 40.0}
+        new = generate(SyntheticStoreParams(seed=seed + 1000, **changed, **shared)).panel
+        panel = old.until(len(old.dates))
+        for table, later in ((panel.units, new.units), (panel.price, new.price), (panel.promo, new.promo)):
+            table[old_days:] = later[old_days:]
+        first, last = old_days - 2 * HORIZON, old_days + new_days
+        tests = {"old": [first, first + HORIZON], "new": [last, last + HORIZON]}
+        training = panel.until(last)
+        training.units[first:old_days] = np.nan
+        for name, replay in (("before", None), ("no replay", 0.0), ("replay", 0.5)):
+            model = Transformer(TransformerParams(progress=False, seed=seed)).fine_tune(panel.until(first))
+            if replay is not None:
+                model.trained_until = str(panel.dates[old_days - 1].date())
+                model.update(training, replay)
+            model.params.fine_tune_steps = 0
+            found = {}
+            for days, origins in tests.items():
+                table = backtest({name: model}, panel, origins, HORIZON, progress=False)
+                found[f"wQL_{days}_days"] = table[table["origin"] == "pooled"]["wQL"].iloc[0]
+            yield {"model": name, "seed": seed, **found}
+
+
+def cold_starts(seeds: int) -> Iterator[dict]:
+    """wQL, zero-shot, of a fifth of the items, of which only the last days were seen.
+
+    Where no day was, also without categories, and by the median scale of the store: what the network does by itself.
+    """
+    for seed in range(seeds):
+        panel = generate(SyntheticStoreParams(items=400, days=428, new_share=0.0, seed=seed)).panel
+        columns = np.arange(seed % 5, 400, 5)
+        known, actual = known_future(panel, 400, HORIZON), panel.units[400:].T[columns]
+        model = Transformer(TransformerParams(progress=False, seed=seed))
+        for days in (0, 3, 7, 14, 28, 56, 400):
+            past = panel.until(400)
+            past.units[: 400 - days, columns] = np.nan
+            past.price[: 400 - days, columns] = np.nan
+            yield {"days seen": days, "how": "model", "seed": seed, "wQL": _loss(model, past, known, columns, actual)}
+            if days == 0:
+                past.category = None
+                loss = _loss(model, past, known, columns, actual)
+                yield {"days seen": 0, "how": "whole store", "seed": seed, "wQL": loss}
+                quantiles, scale = model._forecast(past, known)
+                level = torch.tensor(DECILES).expand(*scale.shape, -1)
+                units = at_levels(quantiles, scale, model.dependence.tail, level).numpy()[columns].round()
+                yield {"days seen": 0, "how": "median scale", "seed": seed, "wQL": _weighted_loss(actual, units)}
+
+
+def _loss(model: Transformer, past: Panel, known: Known, columns: np.ndarray, actual: np.ndarray) -> float:
+    return _weighted_loss(actual, model.predict_quantiles(past, known)[columns])
+
+
+def _weighted_loss(actual: np.ndarray, quantiles: np.ndarray) -> float:
+    error, levels = actual[..., None] - quantiles, np.array(DECILES)
+    return float(2 * np.maximum(levels * error, (levels - 1) * error).sum() / len(levels) / actual.sum())
+
+
+def _reset_peak() -> None:
+    """Linux counts peak memory anew after this; elsewhere the peak is that of the whole program."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak() -> float:
+    """MB"""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    except (OSError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure fine-tuning methods, updates and the cold start.")
+    parser.add_argument("study", choices=["methods", "update", "cold-start"])
+    parser.add_argument("data", nargs="?", help="of methods: a path that storelab.data.online_retail.load_panel reads")
+    parser.add_argument("--seeds", type=int, default=3, help="how many (default 3)")
+    args = parser.parse_args()
+    if args.study == "methods":
+        if not args.data:
+            parser.error("methods needs the path of the data")
+        panel = online_retail.load_panel(args.data)
+        days = len(panel.dates)
+        origins = [days - HORIZON * k for k in (3, 2, 1)]
+        panel = select_items(panel.select(sorted(panel.items)), origins[0], 1000)
+        rows = methods(panel, origins, args.seeds)
+    else:
+        rows = updates(args.seeds) if args.study == "update" else cold_starts(args.seeds)
+    found = []
+    for row in rows:
+        found.append(row)
+        words = (
+            f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()
+        )
+        print(", ".join(words), flush=True)
+    table = pd.DataFrame(found)
+    groups = [name for name in table.columns if name in ("method", "model", "days seen", "how")]
+    means = table.groupby(groups, sort=False).mean(numeric_only=True).drop(columns="seed")
+    print(means.to_string(float_format="{:.4f}".format))
+
+
+if __name__ == "__main__":
+    main()
