@@ -61,6 +61,8 @@ class SB3Params:
         check_flag("normalize_reward", self.normalize_reward)
         check_choice("device", self.device, ("auto", "cpu", "cuda"))
         check_number("threads", self.threads, 0, 1024, integer=True)
+        if not isinstance(self.hyper, dict):
+            raise ValueError(f"hyper: {self.hyper!r} is not allowed, expected a mapping such as {{n_steps: 32}}")
         known = set(inspect.signature(ALGORITHMS[self.algorithm].__init__).parameters) - OURS - {"self"}
         for name in self.hyper:
             if name not in known:

@@ -169,12 +169,13 @@ def _hints() -> dict[str, Any]:
                 key = f"{group}.{name}" if group else name
                 if hasattr(hint, "__dataclass_fields__"):
                     found |= {f"{key}.{n}": h for n, h in get_type_hints(hint).items()}
-                elif key not in (*schemas(), "runs", "experiment", "data.path"):
+                elif key not in (*schemas(), "runs", "experiment", *FOLDERS):  # any text names a folder
                     found[key] = hint
     return found
 
 
 NEEDS = {"data.path": ["data=online_retail"], "data": ["task=SyntheticStore"], "forecaster": ["forecaster=transformer"]}
+FOLDERS = ("data.path", "forecaster.checkpoints", "forecaster.tensorboard")
 UNBOUNDED = ("env.capacity", "env.budget")
 HUGE = ["1e300", "99999999999999999999", "-1e300", "inf"]
 
