@@ -1,11 +1,13 @@
 """The parameters of the sequence model: what it is, and how it is trained."""
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 
 from .windows import PATCH
 
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
 CHOICES = {
     "method": ("full", "head", "adapter", "lora", "adalora"),
     "optimizer": ("adamw", "adam", "sgd"),
@@ -54,6 +56,9 @@ class TransformerParams:
     def __post_init__(self):
         for field in fields(self):
             self._check(field.name, field.type)
+        shipped = ["", *sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json"))]
+        if self.pretrained not in shipped:
+            raise ValueError(f"pretrained is {self.pretrained!r}: allowed are {', '.join(map(repr, shipped))}")
         for name in ("context", "horizon", "validation"):
             if getattr(self, name) % PATCH:
                 raise ValueError(f"{name} is {getattr(self, name)}: allowed are multiples of {PATCH}")

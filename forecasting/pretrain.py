@@ -14,7 +14,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..data import Panel
-from .transformer import CHECKPOINTS, Transformer, TransformerParams
+from .params import CHECKPOINTS, TransformerParams
+from .transformer import Transformer
 from .windows import Windows
 
 DAYS = 294  # a context, a horizon, and room for origins
