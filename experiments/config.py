@@ -216,8 +216,8 @@ def unknown_key(key: str, command: str = "train") -> str:
 def explain(error: BaseException, command: str, args: list[str]) -> str:
     """An error of composing the config of a command line in one line: the key, the value and what is allowed."""
     chain = [error]
-    while chain[-1].__cause__ is not None:
-        chain.append(chain[-1].__cause__)
+    while (cause := chain[-1].__cause__) is not None and cause not in chain:  # OmegaConf's can go in a circle
+        chain.append(cause)
     for link in chain:
         if isinstance(link, ConfigError):
             return str(link)
