@@ -222,10 +222,10 @@ def _act(model, view: RawView) -> Callable:
     normalizer = model.get_vec_normalize_env()
 
     def act(observation, policy_state, seed):
-        observation = view.observe(observation)
+        rows = view.observe(observation)
         if normalizer is not None:
-            observation = normalizer.normalize_obs(observation)
-        return view.act(model.predict(observation, deterministic=True)[0]), policy_state
+            rows = normalizer.normalize_obs(rows)
+        return view.act(model.predict(rows, deterministic=True)[0], observation), policy_state
 
     return act
 

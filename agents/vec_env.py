@@ -27,7 +27,7 @@ class StoreVecEnv(VecEnv):
         self._batch = Batch(model, num_envs)
         self._returns = np.zeros(num_envs)
         self._none = np.zeros(self.num_envs, bool)
-        self._started, self._actions = False, None
+        self._started, self._actions, self._observation = False, None, None
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Set the seeds of the environments for the next reset: seed, seed + 1, ..."""
@@ -47,7 +47,11 @@ class StoreVecEnv(VecEnv):
         self._started = True
         self._returns[:] = 0
         self.reset_infos = [{} for _ in range(self.num_envs)]
-        return self.view.observe(self._batch.observe())
+        return self._observe()
+
+    def _observe(self) -> np.ndarray:
+        self._observation = self._batch.observe()
+        return self.view.observe(self._observation)
 
     def step_async(self, actions: np.ndarray) -> None:
         """Take the actions."""
@@ -56,11 +60,11 @@ class StoreVecEnv(VecEnv):
     def step_wait(self):
         """Move one period on; return observations, rewards (num_envs,) float32, dones and infos."""
         batch, view, infos = self._batch, self.view, [{} for _ in range(self.num_envs)]
-        actions = admit(self.model, view.act(self._actions), batch.num_envs)[0]
+        actions = admit(self.model, view.act(self._actions, self._observation), batch.num_envs)[0]
         self.flow, _, rewards, ended = batch.step(actions)
         self._returns += rewards
         rewards = view.rewards(rewards, self.flow, batch.state, ended)
-        observations = view.observe(batch.observe())
+        observations = self._observe()
         if not np.any(ended):
             return observations, rewards, self._none.copy(), infos
         ended = np.broadcast_to(ended, (batch.num_envs,)).copy()
@@ -74,7 +78,7 @@ class StoreVecEnv(VecEnv):
             infos[i * view.rows]["episode"] = {"r": float(self._returns[i]), "l": self.model.horizon, "t": 0.0}
         self._returns[ended] = 0
         batch.restart(ended)
-        return view.observe(batch.observe()), rewards, dones, infos
+        return self._observe(), rewards, dones, infos
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
@@ -107,5 +111,6 @@ class StoreVecEnv(VecEnv):
         """Go on from a `state_dict`."""
         self._batch.load_state_dict(arrays)
         self._returns[:] = arrays["returns"]
+        self._observation = self._batch.observe()
         self._started = True
         self._reset_seeds()

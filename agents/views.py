@@ -25,8 +25,8 @@ class RawView:
         """Return a learner's observations (num_envs x rows, f) of a model's (num_envs, F)."""
         return observation
 
-    def act(self, actions: np.ndarray) -> np.ndarray:
-        """Return the model's actions (num_envs, A) of a learner's (num_envs x rows, ...)."""
+    def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        """Return the model's actions (num_envs, A) of a learner's (num_envs x rows, ...) at a model's observations."""
         return np.asarray(actions).reshape(-1, len(self.model.action_low))
 
     def rewards(self, rewards: np.ndarray, flow, state, ended) -> np.ndarray:
@@ -50,9 +50,9 @@ class StoreView(RawView):
         if self._box:
             self.action_space = spaces.Box(-1, 1, model.action_space.shape, np.float32)
 
-    def act(self, actions: np.ndarray) -> np.ndarray:
+    def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
         """Return the model's actions; those outside [-1, 1] are clipped first."""
-        actions = super().act(actions)
+        actions = super().act(actions, observation)
         low, high = self.model.action_low, self.model.action_high
         return low + (np.clip(actions.astype(np.float64), -1, 1) + 1) / 2 * (high - low) if self._box else actions
 
@@ -67,7 +67,8 @@ class ItemView(RawView):
     row sees how much of the capacity is taken.
 
     A continuous action a in [-S, S], S = `SPAN`, is ((a + S) / 2S)^2 of the largest one: the levels of interest lie far
-    below it.
+    below it. Where order-up-to levels are chosen and forecasts are seen, it is a place between them instead: from half
+    of the lowest quantile, over all of them, to the highest and a quarter of the largest order more.
     A discrete one is in lots; more than an item's largest order counts as that.
     """
 
@@ -88,6 +89,7 @@ class ItemView(RawView):
         size = self.observe(np.zeros((1, *model.observation_space.shape), np.float32)).shape[1]
         self.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self._box = isinstance(model.action_space, spaces.Box)
+        self._by_forecast = p.action == "base_stock" and p.forecast != "none"
         most = int(model.action_high.max())
         self.action_space = spaces.Box(-SPAN, SPAN, (1,), np.float32) if self._box else spaces.Discrete(most + 1)
 
@@ -114,13 +116,24 @@ class ItemView(RawView):
         parts.append(np.broadcast_to(self._constants, (n, *self._constants.shape)))
         return np.concatenate(parts, axis=-1, dtype=np.float32).reshape(n * items, -1)
 
-    def act(self, actions: np.ndarray) -> np.ndarray:
+    def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
         """Return the model's actions; those outside the learner's space are clipped first."""
-        actions = super().act(actions)
+        actions = super().act(actions, observation)
         if not self._box:
             return np.minimum(actions, self.model.action_high)
         share = (np.clip(actions.astype(np.float64), -SPAN, SPAN) + SPAN) / (2 * SPAN)
+        if self._by_forecast:
+            return np.minimum(self._level(share, self.model.features(observation)["forecast"]), self.model.action_high)
         return share**2 * self.model.action_high
+
+    def _level(self, share: np.ndarray, forecast: np.ndarray) -> np.ndarray:
+        """Return the order-up-to levels (n, items) at shares of the way over the forecast quantiles (n, items, Q)."""
+        ends = forecast[..., :1] / 2, forecast[..., -1:] + self._units[:, None] / 4
+        knots = np.concatenate([ends[0], forecast, ends[1]], axis=-1)
+        place = share * (knots.shape[-1] - 1)
+        low = np.minimum(place.astype(int), knots.shape[-1] - 2)
+        below, above = (np.take_along_axis(knots, k[..., None], axis=-1)[..., 0] for k in (low, low + 1))
+        return below + (place - low) * (above - below)
 
     def rewards(self, rewards: np.ndarray, flow, state, ended) -> np.ndarray:
         """Return each item's profit (num_envs x items,), with the salvage of a season that ended, in shares."""

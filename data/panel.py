@@ -1,7 +1,8 @@
-"""The column contract of what a user brings, and the wide daily panel that everything else works on."""
+"""The column contract of what a user brings, and the wide panel that everything else works on."""
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -232,29 +233,39 @@ def _check_unique(table: pd.DataFrame, names: list[str]) -> None:
 
 @dataclass(eq=False)
 class Panel:
-    """Daily units and covariates of I items over D contiguous days.
+    """Units and covariates of I items over D contiguous days, or over D weeks.
 
     Units and price are NaN before an item's launch (its first row); later, NaN units are days not observed,
     and price carries the last one known. On days when the shop was shut units are what was
     recorded (0 as a rule) and `closed` is true.
+
+    A panel is weekly when its dates are seven days apart: wherever these pages say day, it is then the week that
+    begins on that date.
     """
 
     items: list[str]
-    dates: pd.DatetimeIndex  # (D,) daily, no gaps
+    dates: pd.DatetimeIndex  # (D,) daily or weekly, no gaps
     units: np.ndarray  # (D, I) float64, units sold, NaN = before launch or not observed
     price: np.ndarray  # (D, I) float64, money per unit, NaN = before launch
     promo: np.ndarray  # (D, I) bool
     closed: np.ndarray  # (D,) bool, the shop was shut
     holiday: np.ndarray  # (D,) bool, public holiday
     category: list[str] | None = None  # (I,)
+    covariates: dict[str, np.ndarray] = field(default_factory=dict)  # each (D, I) float64: known in advance, NaN = not
+    past_covariates: dict[str, np.ndarray] = field(default_factory=dict)  # each (D, I): known when the day is over
 
     def __post_init__(self) -> None:
         days, count = len(self.dates), len(self.items)
         if len(set(self.items)) != count:
             raise ValueError("items: a name appears twice; expected unique names")
-        if days and not self.dates.equals(pd.date_range(self.dates[0], periods=days, freq="D")):
-            raise ValueError(f"dates: {self.dates[0]} to {self.dates[-1]} has gaps; expected every day once")
-        self.dates = pd.DatetimeIndex(self.dates, freq="D")
+        apart = 7 if days > 1 and (self.dates[1] - self.dates[0]).days == 7 else 1
+        if days > 1:
+            whole = pd.date_range(self.dates[0], periods=days, freq=f"{apart}D")
+            if not self.dates.equals(whole):
+                raise ValueError(
+                    f"dates: {self.dates[0]} to {self.dates[-1]} has gaps; expected every day, or every week, once"
+                )
+            self.dates = whole
         for name, kind, shape in (
             ("units", float, (days, count)),
             ("price", float, (days, count)),
@@ -266,22 +277,60 @@ class Panel:
             if array.shape != shape:
                 raise ValueError(f"{name}: shape {array.shape}; expected {shape}")
             setattr(self, name, array)
+        for group in ("covariates", "past_covariates"):
+            arrays = {name: np.asarray(array, dtype=float) for name, array in getattr(self, group).items()}
+            setattr(self, group, arrays)
+            for name, array in arrays.items():
+                if array.shape != (days, count):
+                    raise ValueError(f"{group}[{name!r}]: shape {array.shape}; expected {(days, count)}")
+                if np.isinf(array).any():
+                    raise ValueError(f"{group}[{name!r}]: holds an infinite value; expected finite numbers and NaN")
         if self.category is not None and len(self.category) != count:
             raise ValueError(f"category: {len(self.category)} names; expected {count}, one per item")
 
+    @property
+    def weekly(self) -> bool:
+        """Whether a "day" of this panel is a week."""
+        return self.dates.freq == pd.offsets.Day(7)
+
+    def next_dates(self, count: int) -> pd.DatetimeIndex:
+        """The `count` days after the panel's last one."""
+        apart = 7 if self.weekly else 1
+        return pd.date_range(self.dates[-1], periods=count + 1, freq=f"{apart}D")[1:]
+
+    def fingerprint(self) -> str:
+        """SHA-256 over all that the panel holds."""
+        words = [*self.items, str(self.dates[0]), str(self.weekly), *(self.category or [])]
+        words += [*self.covariates, "", *self.past_covariates]
+        digest = hashlib.sha256("\0".join(words).encode())
+        arrays = [self.units, self.price, self.promo, self.closed, self.holiday]
+        for array in (*arrays, *self.covariates.values(), *self.past_covariates.values()):
+            digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
     @classmethod
-    def from_frame(cls, frame: str | Path | pd.DataFrame) -> "Panel":
+    def from_frame(
+        cls,
+        frame: str | Path | pd.DataFrame,
+        covariates: Sequence[str] = (),
+        past_covariates: Sequence[str] = (),
+    ) -> "Panel":
         """The panel of a table under the PANEL contract (see `read`), its items in order of appearance.
 
         A day without a row after an item's first one is not observed (NaN units), not a day without sales.
-        `closed` and `holiday` are the day's, `category` is the item's: rows that disagree are an error.
+        `closed` and `holiday` are the day's, `category` is the item's: rows that disagree are an error. Where all
+        dates are whole weeks apart, the panel is weekly. `covariates` and `past_covariates` name further columns of
+        numbers.
         """
-        table = read(frame, PANEL)
+        extra = tuple(Column(name, "number", nullable=True) for name in (*covariates, *past_covariates))
+        table = read(frame, (*PANEL, *extra))
         if table.empty:
             raise ValueError("the table has no rows; expected at least one")
         item, items = pd.factorize(table["item"])
         day = table["date"].to_numpy("datetime64[D]").astype(np.int64)  # days since 1970
         start, stop = table["date"].min(), table["date"].max()
+        apart = 7 if start < stop and not ((day - day.min()) % 7).any() else 1
+        day = day.min() + (day - day.min()) // apart
         days = int(day.max() - day.min()) + 1
         if days * len(items) > MAX_CELLS:
             raise ValueError(
@@ -290,7 +339,8 @@ class Panel:
             )
         day -= day.min()
         wide = {}
-        for name, empty in (("units", np.nan), ("price", np.nan), ("promo", False)):
+        empty_values = {"units": np.nan, "price": np.nan, "promo": False} | {column.name: np.nan for column in extra}
+        for name, empty in empty_values.items():
             wide[name] = np.full((days, len(items)), empty)
             if name in table:
                 wide[name][day, item] = table[name]
@@ -300,13 +350,15 @@ class Panel:
         category = _one_value(table, "category", item, len(items), "") if "category" in table else None
         return cls(
             items=list(items),
-            dates=pd.date_range(start, stop, freq="D"),
+            dates=pd.date_range(start, stop, freq=f"{apart}D"),
             category=None if category is None else list(category),
+            covariates={name: wide.pop(name) for name in covariates},
+            past_covariates={name: wide.pop(name) for name in past_covariates},
             **wide,
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """The table under the PANEL contract: item by item, from each item's launch on."""
+        """The table under the PANEL contract: item by item, from each item's launch on, covariates last."""
         item, day = np.nonzero(~np.isnan(self.price.T))
         frame = pd.DataFrame(
             {
@@ -321,20 +373,43 @@ class Panel:
         )
         if self.category is not None:
             frame["category"] = np.array(self.category, dtype=object)[item]
+        for name, array in (self.covariates | self.past_covariates).items():
+            frame[name] = array[day, item]
         return frame
 
     def window(self, start: int, stop: int) -> "Panel":
         """Days start .. stop - 1, copied: nothing outside them can be reached from the result."""
         if not 0 <= start <= stop <= len(self.dates):
             raise ValueError(f"start, stop: {start}, {stop}; expected 0 <= start <= stop <= {len(self.dates)}")
-        days = slice(start, stop)
-        arrays = {
-            f.name: getattr(self, f.name)[days].copy()
-            for f in fields(self)
-            if f.name not in ("items", "dates", "category")
-        }
-        category = None if self.category is None else list(self.category)
-        return Panel(items=list(self.items), dates=self.dates[days].copy(), category=category, **arrays)
+        return self._taken(slice(start, stop), slice(None))
+
+    def by_week(self) -> "Panel":
+        """The weekly panel of a daily one: whole weeks from the first day on, days that are left over dropped.
+
+        Units are summed (NaN where a day is not observed), price and covariates averaged. A week has a promotion or
+        a holiday if a day of it has, and is closed if all are; the covariate `promo_days` is the share of days with
+        promotion.
+        """
+        if self.weekly:
+            raise ValueError("the panel is weekly already: by_week needs a daily one")
+        weeks = len(self.dates) // 7
+
+        def cut(array: np.ndarray) -> np.ndarray:
+            return array[: 7 * weeks].reshape(weeks, 7, *array.shape[1:])
+
+        averaged = {name: cut(array).mean(axis=1) for name, array in self.covariates.items()}
+        return Panel(
+            items=list(self.items),
+            dates=self.dates[: 7 * weeks : 7],
+            units=cut(self.units).sum(axis=1),
+            price=cut(self.price).mean(axis=1),
+            promo=cut(self.promo).any(axis=1),
+            closed=cut(self.closed).all(axis=1),
+            holiday=cut(self.holiday).any(axis=1),
+            category=None if self.category is None else list(self.category),
+            covariates=averaged | {"promo_days": cut(self.promo).mean(axis=1)},
+            past_covariates={name: cut(array).mean(axis=1) for name, array in self.past_covariates.items()},
+        )
 
     def until(self, day_index: int) -> "Panel":
         """The first `day_index` days: the only history a forecaster is ever given."""
@@ -346,16 +421,24 @@ class Panel:
         unknown = [name for name in items if name not in position]
         if unknown:
             raise ValueError(f"items: {unknown[0]!r} is not in the panel; it has {len(self.items)} items")
-        columns = [position[name] for name in items]
+        return self._taken(slice(None), [position[name] for name in items])
+
+    def _taken(self, days: slice, columns: slice | list[int]) -> "Panel":
+        """A copy of some days and items."""
+
+        def taken(array: np.ndarray) -> np.ndarray:
+            return (array[days] if array.ndim == 1 else array[days][:, columns]).copy()
+
+        names = np.empty(len(self.items), object)
+        names[:] = self.items
+        category = None if self.category is None else np.array(self.category, object)[columns].tolist()
         return Panel(
-            items=list(items),
-            dates=self.dates,
-            units=self.units[:, columns],
-            price=self.price[:, columns],
-            promo=self.promo[:, columns],
-            closed=self.closed.copy(),
-            holiday=self.holiday.copy(),
-            category=None if self.category is None else [self.category[column] for column in columns],
+            items=names[columns].tolist(),
+            dates=self.dates[days].copy(),
+            category=category,
+            covariates={name: taken(array) for name, array in self.covariates.items()},
+            past_covariates={name: taken(array) for name, array in self.past_covariates.items()},
+            **{name: taken(getattr(self, name)) for name in ("units", "price", "promo", "closed", "holiday")},
         )
 
 

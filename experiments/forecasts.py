@@ -11,7 +11,7 @@ import numpy as np
 from ..data import Panel
 from ..forecasting import Forecaster, load
 from ..forecasting.lead_time import rolling_lead_time_quantiles
-from .provenance import code_hash, panel_hash
+from .provenance import code_hash
 
 
 def forecast_splits(forecaster: Forecaster, panel: Panel, splits: list[slice], lead_time, levels, cache=None) -> list:
@@ -33,7 +33,7 @@ def fine_tuned(forecaster: Forecaster, past: Panel, cache: str | Path | None = N
     """A copy of the forecaster, fine-tuned on `past`; read from the cache where it is kept there."""
     if cache is None:
         return copy.deepcopy(forecaster).fine_tune(past)
-    parts = [_identity(forecaster), panel_hash(past), code_hash("forecasting", "data")]
+    parts = [_identity(forecaster), past.fingerprint(), code_hash("forecasting", "data")]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     folder = Path(cache) / "forecasters" / key
     try:

@@ -50,14 +50,6 @@ def code_hash(*folders: str) -> str:
     return total.hexdigest()
 
 
-def panel_hash(panel: Panel) -> str:
-    """SHA-256 over all that a panel holds."""
-    total = hashlib.sha256("\0".join([*panel.items, str(panel.dates[0]), *(panel.category or [])]).encode())
-    for array in (panel.units, panel.price, panel.promo, panel.closed, panel.holiday):
-        total.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-    return total.hexdigest()
-
-
 def source_hash(path: str | Path) -> str:
     """SHA-256 over a data file, or over the files of a folder (their names and contents)."""
     path = Path(path)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
 
@@ -35,15 +35,20 @@ class Known:
     promo: np.ndarray  # (H, I), bool
     closed: np.ndarray  # (H,), bool
     holiday: np.ndarray  # (H,), bool
+    covariates: dict[str, np.ndarray] = field(default_factory=dict)  # each (H, I), NaN = not known
 
     def __post_init__(self):
         horizon, items = len(self.dates), len(self.items)
         shapes = {"price": (horizon, items), "promo": (horizon, items), "closed": (horizon,), "holiday": (horizon,)}
-        for field, shape in shapes.items():
-            value = getattr(self, field)
+        for name, value in self.covariates.items():
+            if np.shape(value) != (horizon, items):
+                found = f"of shape {np.shape(value)}"
+                raise ValueError(f"known.covariates[{name!r}] is {found}: the horizon needs shape {(horizon, items)}")
+        for name, shape in shapes.items():
+            value = getattr(self, name)
             if value is None or np.shape(value) != shape:
                 found = "missing" if value is None else f"of shape {np.shape(value)}"
-                raise ValueError(f"known.{field} is {found}: the horizon needs shape {shape}")
+                raise ValueError(f"known.{name} is {found}: the horizon needs shape {shape}")
         if np.isinf(self.price).any() or (self.price < 0).any():
             raise ValueError("known.price holds a negative or infinite price: allowed are numbers >= 0 and NaN")
 
@@ -55,8 +60,8 @@ class Known:
 def known_future(panel: Panel, origin: int, horizon: int) -> Known:
     """The covariates of days `origin .. origin + horizon - 1` (row numbers) of `panel`.
 
-    Past the end of the panel the calendar goes on by a fixed rule: the last price, no promotion, no holiday, and a
-    weekday is closed if it was closed in at least half of the last eight weeks.
+    Past the end of the panel the calendar goes on by a fixed rule: the last price, no promotion, no holiday, other
+    covariates not known, and a weekday is closed if it was closed in at least half of the last eight weeks.
 
     Raises ValueError when `origin` is not in 1 .. D or `horizon` is below 1.
     """
@@ -67,7 +72,7 @@ def known_future(panel: Panel, origin: int, horizon: int) -> Known:
         raise ValueError(f"horizon is {horizon}: at least 1 day is needed")
     inside = slice(origin, min(origin + horizon, days))
     beyond = horizon - (inside.stop - origin)
-    dates = panel.dates[inside].append(pd.date_range(panel.dates[-1], periods=beyond + 1, freq="D")[1:])
+    dates = panel.dates[inside].append(panel.next_dates(beyond))
     items = len(panel.items)
     # Only days before the origin may decide what is assumed beyond the panel.
     recent = slice(max(0, origin - 7 * _WEEKS_BACK), origin)
@@ -81,6 +86,10 @@ def known_future(panel: Panel, origin: int, horizon: int) -> Known:
         promo=np.concatenate([panel.promo[inside], np.zeros((beyond, items), bool)]),
         closed=np.concatenate([panel.closed[inside], closed_beyond]),
         holiday=np.concatenate([panel.holiday[inside], np.zeros(beyond, bool)]),
+        covariates={
+            name: np.concatenate([values[inside], np.full((beyond, items), np.nan)])
+            for name, values in panel.covariates.items()
+        },
     )
 
 
@@ -90,7 +99,10 @@ def check_inputs(history: Panel, known: Known, levels=DECILES) -> np.ndarray:
         raise ValueError(f"history has {len(history.dates)} days: at least {MIN_HISTORY} are needed")
     if list(history.items) != list(known.items):
         raise ValueError("known.items differ from history.items: both must name the same items in one order")
-    expected = pd.date_range(history.dates[-1], periods=known.horizon + 1, freq="D")[1:]
+    if list(history.covariates) != list(known.covariates):
+        names = list(history.covariates), list(known.covariates)
+        raise ValueError(f"known.covariates are {names[1]}: the history has {names[0]}, both must name the same")
+    expected = history.next_dates(max(1, known.horizon))
     if known.horizon < 1 or not known.dates.equals(expected):
         raise ValueError(f"known.dates must be consecutive days from {expected[0]:%Y-%m-%d}, the day after the history")
     levels = np.asarray(levels, float)

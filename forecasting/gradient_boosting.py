@@ -37,7 +37,7 @@ class GradientBoostingParams:
     """Which covariates the trees may use, and how they are grown."""
 
     horizon: int = 28  # days ahead, at most
-    planned: bool = True  # price and promotion of the horizon are set in advance; False: they are not used
+    planned: bool = True  # price, promotion and covariates of the horizon are known; False: they are not used
     rounds: int = 150  # trees per quantile
     learning_rate: float = 0.08
     leaves: int = 31  # per tree, at most
@@ -71,6 +71,11 @@ class _Days:
 
         self.units = np.where(history.closed[:, None], np.nan, history.units)  # (D, I)
         self.price, self.promo, self.holiday, self.closed = map(join, ("price", "promo", "holiday", "closed"))
+        self.covariates = [
+            values if known is None else np.concatenate([values, known.covariates[name]])
+            for name, values in history.covariates.items()
+        ]
+        self.past_covariates = list(history.past_covariates.values())
         dates = history.dates if known is None else history.dates.append(known.dates)
         self.weekday, self.month = dates.dayofweek.to_numpy(), dates.month.to_numpy()
 
@@ -104,6 +109,10 @@ def _features(days: _Days, origin: int, horizon: int, planned: bool) -> tuple[np
         *(spread / scale, *zero, largest / scale, np.log(scale), seen, since),
         *(days.price[origin - 1] / usual_price, days.promo[origin - 1] - usual_promo),
     ]
+    for values in days.past_covariates:
+        usual = mean_of_observed(values[max(0, origin - _WINDOWS[-1]) : origin])
+        item += [mean_of_observed(values[max(0, origin - width) : origin]) - usual for width in _WINDOWS[:3]]
+    usual_covariates = [mean_of_observed(values[max(0, origin - _WINDOWS[-1]) : origin]) for values in days.covariates]
     table = []
     for ahead in range(horizon):
         day = origin + ahead
@@ -114,6 +123,8 @@ def _features(days: _Days, origin: int, horizon: int, planned: bool) -> tuple[np
         columns += [mean_of_observed(weekly[:weeks]) / scale for weeks in _WEEKS]
         if planned:
             columns += [days.price[day] / usual_price, days.promo[day]]
+            for values, usual in zip(days.covariates, usual_covariates, strict=True):
+                columns += [values[day], values[day] - usual]
         table.append(np.stack([*item, *columns], axis=1))
     return np.stack(table, axis=1).astype(np.float32), scale
 

@@ -69,10 +69,8 @@ def rolling_lead_time_quantiles(
 
 
 def _key(forecaster: Forecaster, panel: Panel, *arrays) -> str:
-    digest = hashlib.sha256(forecaster.fingerprint().encode())
-    digest.update("\0".join(panel.items).encode() + str(panel.dates[0]).encode())
-    for array in (panel.units, panel.price, panel.promo, panel.closed, panel.holiday, *arrays):
-        array = np.ascontiguousarray(array)
+    digest = hashlib.sha256((forecaster.fingerprint() + panel.fingerprint()).encode())
+    for array in map(np.ascontiguousarray, arrays):
         digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
     return digest.hexdigest()
 

@@ -25,12 +25,12 @@ class TransformerParams:
 
     pretrained: str = "small"  # shipped checkpoint that fine_tune starts from; "" = none
     d_model: int = 64  # width of a token, a multiple of heads
-    layers: int = 2  # T5 encoder layers
+    layers: int = 3  # T5 encoder layers
     heads: int = 4  # attention heads
     d_ff: int = 256  # width of hidden layers
     context: int = 168  # days of history that the model sees, a multiple of 7
     horizon: int = 28  # days ahead, a multiple of 7
-    planned: bool = True  # price and promotion of the horizon are set in advance; False: the last price is held
+    planned: bool = True  # price, promotion and covariates of the horizon are known; False: the last price is held
     dropout: float = 0.1  # in fit; fine_tune goes without
     learning_rate: float = 1e-3  # of fit
     steps: int = 2000  # of fit, at most

@@ -1,7 +1,8 @@
 """Pre-train the sequence model on synthetic retail series: `python -m storelab.forecasting.pretrain`.
 
 The series are made of the parts that retail series are made of, drawn far wider than any one store: weekday and
-yearly waves, trends, level shifts, AR levels, promotions and price changes with elasticity, holidays, closed days;
+yearly waves, a rise towards Christmas, trends, level shifts, AR levels, promotions and price changes with elasticity,
+flags and numbers that move demand (or do not), holidays, closed days; daily and weekly;
 smooth, negative-binomial and intermittent counts and orders of packs with bulk buyers; launches, ends of life,
 stock-outs and days not observed. Nothing here is shared with `data.synthetic`, on which forecasts are evaluated.
 """
@@ -16,22 +17,29 @@ from tqdm import tqdm
 from ..data import Panel
 from .params import CHECKPOINTS, TransformerParams
 from .transformer import Transformer
-from .windows import Windows
+from .windows import COVARIATES, PAST_COVARIATES, Windows
 
 DAYS = 294  # a context, a horizon, and room for origins
+WEEKLY_SHARE = 0.2  # of the stores
 STORES, STEPS = 150, 5000  # of the shipped checkpoint
 
 
 def synthetic_panel(seed: int, items: int = 400, days: int = DAYS) -> Panel:
     """One made-up store of `items` series with a calendar of its own. The same seed gives the same panel."""
     rng = np.random.default_rng([seed, items, days])
-    dates = pd.date_range("2001-01-01", periods=days, freq="D") + pd.Timedelta(days=int(rng.integers(3650)))
+    weekly = rng.random() < WEEKLY_SHARE
+    start = pd.Timestamp("2001-01-01") + pd.Timedelta(days=int(rng.integers(3650)))
+    dates = pd.date_range(start, periods=days, freq="7D" if weekly else "D")
     closed, holiday = _calendar(rng, days)
+    closed &= not weekly
     price, promo, price_effect = _prices(rng, days, items)
     rate = _level(rng, days, items) * _season(rng, dates, items) * price_effect
+    covariates, covariate_effect = _covariates(rng, promo)
+    rate *= covariate_effect
     rate *= np.where(holiday[:, None], np.exp(rng.normal(0.1, 0.4) + rng.normal(0, 0.2, items)), 1.0)
     rate *= np.exp(rng.uniform(0, 0.25) * rng.normal(size=days))[:, None]  # the whole store's good and bad days
     rate[closed] = 0.0
+    past_covariates = _signals(rng, rate)
     units = _demand(rng, rate)
     launch = np.where(rng.random(items) < 0.3, rng.integers(0, days, items), 0)
     end = np.where(rng.random(items) < 0.06, rng.integers(days // 4, 2 * days, items), days)
@@ -47,6 +55,8 @@ def synthetic_panel(seed: int, items: int = 400, days: int = DAYS) -> Panel:
         promo=promo & ~before,
         closed=closed,
         holiday=holiday,
+        covariates=covariates,
+        past_covariates=past_covariates,
     )
 
 
@@ -114,7 +124,44 @@ def _season(rng: np.random.Generator, dates: pd.DatetimeIndex, items: int) -> np
     angle = 2 * np.pi * dates.dayofyear.to_numpy()[:, None] / 365.25
     amplitude = _some(rng, 0.5, items) * rng.uniform(0.0, 0.8, items)
     phase = rng.uniform(0, 2 * np.pi) + rng.normal(0, 0.7, items)
-    return np.exp(weekday[dates.dayofweek] + amplitude * np.cos(angle - phase))
+    # Towards Christmas demand rises for weeks, and falls within days.
+    ahead = (dates.dayofyear.to_numpy()[:, None] - rng.uniform(325, 358) + 182) % 365 - 182
+    width = np.where(ahead < 0, rng.uniform(15, 60), rng.uniform(3, 20))
+    height = (rng.random() < 0.6) * np.maximum(0, rng.uniform(0, 0.9) + rng.uniform(0, 0.5) * rng.normal(size=items))
+    christmas = height * np.exp(-0.5 * (ahead / width) ** 2)
+    return np.exp(weekday[dates.dayofweek] + amplitude * np.cos(angle - phase) + christmas)
+
+
+def _covariates(rng: np.random.Generator, promo: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """What is known in advance beside price and promotion, each (D, I), and the factor that it puts on the rate.
+
+    Flags as displays and leaflets are, of single items or of the whole store, often together with a promotion; and
+    numbers as the weather is. Some do nothing.
+    """
+    days, items = promo.shape
+    covariates, log_factor = {}, np.zeros((days, items))
+    for slot in range(rng.integers(0, COVARIATES + 1) * (rng.random() < 0.6)):
+        effect = (rng.random() < 0.8) * rng.normal(0.3, 0.6) * _some(rng, 0.8, items) * rng.uniform(0.5, 1.5, items)
+        if rng.random() < 0.6:
+            lasts, gap = rng.uniform(1, 10), rng.uniform(10, 120)
+            starts = rng.random((days, items if rng.random() < 0.8 else 1)) < 1 / gap
+            values = np.zeros((days, items)) + pd.DataFrame(starts).rolling(max(1, round(lasts)), 1).max().to_numpy()
+            with_promo = promo & (rng.random(items) < rng.uniform(0, 1))
+            values = np.maximum(values, with_promo * (rng.random() < 0.6))
+        else:
+            memory = np.full(items if rng.random() < 0.3 else 1, np.exp(-1 / rng.uniform(2, 100)))
+            values = np.zeros((days, items)) + _ar(rng, days, memory)
+            effect = effect * 0.5
+        log_factor += effect * values
+        covariates[f"covariate {slot}"] = values
+    return covariates, np.exp(np.minimum(log_factor, 3.0))
+
+
+def _signals(rng: np.random.Generator, rate: np.ndarray) -> dict[str, np.ndarray]:
+    """What is known afterwards, each (D, I): visits, say, which follow the rate more closely than sales do."""
+    count = rng.integers(0, PAST_COVARIATES + 1) * (rng.random() < 0.4)
+    noise = rng.uniform(0.05, 1.0, count)
+    return {f"signal {k}": np.log1p(rate * np.exp(noise[k] * rng.normal(size=rate.shape))) for k in range(count)}
 
 
 def _prices(rng: np.random.Generator, days: int, items: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

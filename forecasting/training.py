@@ -231,7 +231,8 @@ def _key(network: PatchEncoder, panels: list[Windows], params: TransformerParams
         digest.update(value.detach().cpu().numpy().tobytes())
     for windows in panels:
         digest.update(f"{windows.planned} {windows.first_weekday}".encode())
-        for table in (windows.units, windows.log_price, windows.promo, windows.closed, windows.holiday):
+        tables = [windows.units, windows.log_price, windows.promo, windows.closed, windows.holiday, windows.year]
+        for table in (*tables, *windows.covariates, *windows.past_covariates):
             digest.update(table.numpy().tobytes())
     return digest.hexdigest()[:16]
 

@@ -14,8 +14,11 @@ from .base import Known
 
 PATCH = 7  # days: a weekday keeps its place in all patches of a window; which one it is, the summary says
 SCALE_DAYS = 56  # days whose mean is the scale
-CHANNELS = 8  # units, observed, log price ratio, price known, promotion, closed, holiday, day ahead of the origin
-SUMMARY = 9  # log scale, log days observed, weekday of the origin (one of seven)
+COVARIATES, PAST_COVARIATES = 4, 2  # slots for a panel's own
+# units, observed, log price ratio, price known, promotion, closed, holiday, day ahead of the origin, the store's sales,
+# two waves of the year (sine, cosine), and the slots
+CHANNELS = 13 + COVARIATES + PAST_COVARIATES
+SUMMARY = 9  # log scale, log days observed, weekday of the origin (one of seven; none in a weekly panel)
 LEAST_OBSERVED = 14  # days an item must have been observed before a training origin
 
 
@@ -58,7 +61,8 @@ class Windows:
             return torch.from_numpy(array)
 
         self.before, self.days, self.items = before, days, len(panel.items)
-        self.first_weekday = int(panel.dates[0].dayofweek)
+        self.first_weekday = None if panel.weekly else int(panel.dates[0].dayofweek)
+        self.year = _waves(panel, before, behind)
         units = np.where(panel.closed[:, None], np.nan, panel.units)
         self.units = pad(units, None, np.nan)
         price = pad(panel.price, known and known.price, np.nan)
@@ -67,6 +71,15 @@ class Windows:
         self.promo = pad(panel.promo, known and known.promo, 0.0)
         self.closed = pad(panel.closed, known and known.closed, 0.0)
         self.holiday = pad(panel.holiday, known and known.holiday, 0.0)
+        for kind, most in (("covariates", COVARIATES), ("past_covariates", PAST_COVARIATES)):
+            if len(getattr(panel, kind)) > most:
+                raise ValueError(f"{kind} are {list(getattr(panel, kind))}: allowed are at most {most}")
+        self.covariates = [
+            pad(values, known and known.covariates[name], np.nan) for name, values in panel.covariates.items()
+        ]
+        self.past_covariates = [pad(values, None, np.nan) for values in panel.past_covariates.values()]
+        # (before + D + behind,) mean root of the items' units: bulk orders are not to drown the rest.
+        self.store = self.units.sqrt().nanmean(dim=1).nan_to_num()
         self._set_scale()
 
     def _set_scale(self) -> None:
@@ -89,6 +102,9 @@ class Windows:
         usual = scale.nanmedian(dim=1, keepdim=True).values.nan_to_num(nan=1.0)
         self.scale = torch.where(scale.isnan(), usual, scale).float()
         self.observed_days = trailing(count, self.before).float()
+        of_store, of_days = _running(self.store.double()), _running(observed.any(dim=1).double())
+        usual = trailing(of_store, SCALE_DAYS) / trailing(of_days, SCALE_DAYS)
+        self.store_scale = torch.where(usual > 0, usual, 1.0).float()
 
     def origins(self, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(items, origins) with enough observed days before and a target after, start <= origin < stop."""
@@ -123,8 +139,13 @@ class Windows:
         z = torch.cat([past_z.nan_to_num(), torch.zeros_like(target)], dim=1)
         ahead = (day - self.before - origin[:, None]).clamp(min=-1).float().add(1.0).div(future_days)
         channels = [z, observed, ratio, price_known, promo, closed, self.holiday[day], ahead]
+        channels += [self._store_channel(day, origin, past_days), *self.year[day].unbind(dim=-1)]
+        channels += self._slots(self.covariates, COVARIATES, day, column, past_days, self.planned)
+        channels += self._slots(self.past_covariates, PAST_COVARIATES, day, column, past_days, False)
         level = torch.stack([scale.log(), self.observed_days[origin, item].log1p()], dim=1)
-        weekday = torch.nn.functional.one_hot((self.first_weekday + origin) % 7, 7)
+        weekday = torch.zeros(len(origin), 7)
+        if self.first_weekday is not None:
+            weekday = torch.nn.functional.one_hot((self.first_weekday + origin) % 7, 7)
         patches = torch.stack(channels, dim=-1).unflatten(1, (-1, PATCH)).flatten(2)  # (B, P + F, 7 * C)
         return Batch(
             past=patches[:, : self.past_patches],
@@ -135,6 +156,38 @@ class Windows:
             target=target,
             closed=closed[:, past_days:] > 0,
         )
+
+
+    def _store_channel(self, day: torch.Tensor, origin: torch.Tensor, past_days: int) -> torch.Tensor:
+        """asinh of the whole store's sales by their mean of the last 56 days before the origin, (B, T); 0 from there on."""
+        scale = self.store_scale[origin][:, None]
+        past = torch.asinh(self.store[day[:, :past_days]] / scale)
+        return torch.cat([past, torch.zeros(day.shape[0], day.shape[1] - past_days)], dim=1)
+
+    @staticmethod
+    def _slots(tables, most: int, day, column, past_days: int, planned: bool) -> list[torch.Tensor]:
+        """Covariates (B, T) less their mean of the context, by its standard deviation; 0 where not known or empty.
+
+        One that did not change in the context, as a flag of what never was, is only less its mean.
+        """
+        channels = []
+        for table in tables:
+            values = table[day, column]
+            past = values[:, :past_days]
+            mean = past.nanmean(dim=1, keepdim=True).nan_to_num()
+            spread = (past - mean).square().nanmean(dim=1, keepdim=True).sqrt().nan_to_num()
+            values = (values - mean) / torch.where(spread > 1e-4 * (1 + mean.abs()), spread, 1.0)
+            if not planned:
+                values[:, past_days:] = 0.0
+            channels.append(values.nan_to_num().clamp(-5, 5))
+        return channels + [torch.zeros(day.shape)] * (most - len(channels))
+
+
+def _waves(panel: Panel, before: int, behind: int) -> torch.Tensor:
+    """(before + D + behind, 4): sine and cosine of the year and of half of it, on every padded day."""
+    days = np.arange(-before, len(panel.dates) + behind) * (7 if panel.weekly else 1)
+    angle = 2 * np.pi * (panel.dates[0].dayofyear + days)[:, None] / 365.25 * np.array([1.0, 2.0])
+    return torch.from_numpy(np.concatenate([np.sin(angle), np.cos(angle)], axis=1).astype(np.float32))
 
 
 def _running(values: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,7 @@ VARIANTS = [
     {"items": 3, **STORE, **SEASON},
     {"items": 3, "capacity": 60.0, "backorder_share": 0.5, "backorder_cost": 1.0, **STORE, **SEASON},
     {"items": 3, "action": "multi_discrete", "forecast": "oracle", **STORE, **SEASON},
+    {"items": 3, "action": "base_stock", "forecast": "oracle", **STORE, **SEASON},
 ]
 
 
@@ -47,7 +48,7 @@ def test_the_items_are_the_stores(changes):
         else:
             actions = rng.uniform(-1.2 * SPAN, 1.2 * SPAN, (12, 1))
         rows, rewards, dones, infos = items.step(actions)
-        whole, expected, ended, told = store.step(view.act(actions))
+        whole, expected, ended, told = store.step(view.act(actions, whole))
         assert np.allclose((rewards.reshape(4, 3) * worth).sum(axis=1), expected, rtol=1e-4, atol=1e-3)
         assert np.array_equal(dones, np.repeat(ended, 3))
         for i in np.flatnonzero(ended):
@@ -57,14 +58,27 @@ def test_the_items_are_the_stores(changes):
             assert "episode" not in infos[3 * i + 1]
 
 
+def test_levels_lie_between_the_forecasts():
+    model, view, store, items, whole, rows = batches({"items": 3, "action": "base_stock", "forecast": "oracle", **STORE})
+    forecast = model.features(whole)["forecast"]
+    knots = 2 + forecast.shape[-1]
+    for place in range(forecast.shape[-1]):
+        share = (place + 1) / (knots - 1)
+        levels = view.act(np.full((12, 1), (2 * share - 1) * SPAN), whole)
+        np.testing.assert_allclose(levels, np.minimum(forecast[..., place], model.action_high), rtol=1e-6)
+    np.testing.assert_allclose(view.act(np.full((12, 1), -SPAN), whole), forecast[..., 0] / 2)
+    top = forecast[..., -1] + np.array([9, 20, 30]) / 4
+    np.testing.assert_allclose(view.act(np.full((12, 1), SPAN), whole), np.minimum(top, model.action_high))
+
+
 def test_actions_cover_the_space():
     model = TASKS["Inventory"](**VARIANTS[1]).model()
     view = ItemView(model)
-    assert np.array_equal(view.act(np.full((3, 1), -SPAN)), [[0, 0, 0]])
-    assert np.array_equal(view.act(np.full((3, 1), SPAN)), [model.action_high])
-    assert np.array_equal(view.act(np.full((3, 1), 9 * SPAN)), [model.action_high])
+    assert np.array_equal(view.act(np.full((3, 1), -SPAN), None), [[0, 0, 0]])
+    assert np.array_equal(view.act(np.full((3, 1), SPAN), None), [model.action_high])
+    assert np.array_equal(view.act(np.full((3, 1), 9 * SPAN), None), [model.action_high])
     discrete = ItemView(TASKS["Inventory"](**VARIANTS[3]).model())
-    assert np.array_equal(discrete.act(np.full(3, discrete.action_space.n - 1)), [[9, 20, 30]])
+    assert np.array_equal(discrete.act(np.full(3, discrete.action_space.n - 1), None), [[9, 20, 30]])
 
 
 @pytest.mark.parametrize("per_item", [True, False])

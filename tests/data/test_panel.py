@@ -234,6 +234,8 @@ def test_select_keeps_the_order_asked_for():
         ({"units": np.zeros((2, 2))}, r"units: shape \(2, 2\); expected \(3, 2\)"),
         ({"items": ["a", "a"]}, "items: a name appears twice"),
         ({"category": ["x"]}, "category: 1 names; expected 2"),
+        ({"covariates": {"a": np.zeros((3, 1))}}, r"covariates\['a'\]: shape \(3, 1\); expected \(3, 2\)"),
+        ({"past_covariates": {"a": np.full((3, 2), np.inf)}}, r"past_covariates\['a'\]: holds an infinite value"),
     ],
 )
 def test_a_panel_checks_its_shapes(change, message):
@@ -249,3 +251,64 @@ def test_import_is_light():
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_fingerprint_sees_all_that_a_panel_holds():
+    def panel(**changes):
+        dates = pd.date_range("2024-01-01", periods=4)
+        flags, grid = np.zeros(4, bool), np.ones((4, 2))
+        whole = {"items": ["a", "b"], "dates": dates, "units": grid, "price": grid * 2, "promo": grid > 1}
+        return Panel(**(whole | {"closed": flags, "holiday": flags} | changes))
+
+    one = np.zeros((4, 2))
+    one[3, 1] = 1
+    changes = [
+        {"items": ["a", "c"]},
+        {"dates": pd.date_range("2024-01-02", periods=4)},
+        {"units": np.ones((4, 2)) + one},
+        {"price": 2 * np.ones((4, 2)) + one},
+        {"promo": one > 0},
+        {"closed": np.arange(4) == 1},
+        {"holiday": np.arange(4) == 1},
+        {"dates": pd.date_range("2024-01-01", periods=4, freq="7D")},
+        {"category": ["c", "c"]},
+        {"covariates": {"display": one}},
+        {"covariates": {"display": np.ones((4, 2))}},
+        {"past_covariates": {"display": one}},
+    ]
+    hashes = [panel(**change).fingerprint() for change in ({}, *changes)]
+    assert len(set(hashes)) == len(hashes)
+    assert panel().fingerprint() == hashes[0]
+
+
+def test_covariates_of_a_table():
+    frame = small_panel().assign(display=0.5, visits=[*range(len(small_panel()))])
+    panel = Panel.from_frame(frame, covariates=["display"], past_covariates=["visits"])
+    assert list(panel.covariates) == ["display"]
+    again = Panel.from_frame(panel.to_frame(), ["display"], ["visits"])
+    assert again.fingerprint() == panel.fingerprint()
+    part = panel.select(["b"]).until(2)
+    np.testing.assert_array_equal(part.past_covariates["visits"], panel.past_covariates["visits"][:2, 1:])
+    with pytest.raises(ValueError, match="column 'weather': missing"):
+        Panel.from_frame(frame, covariates=["weather"])
+    with pytest.raises(ValueError, match="column 'display', row 1: .*expected a finite number"):
+        Panel.from_frame(frame.assign(display="much"), covariates=["display"])
+
+
+def test_weekly_panel():
+    rng = np.random.default_rng(0)
+    dates = pd.date_range("2024-01-03", periods=30, freq="D")
+    frame = pd.DataFrame(
+        {"item": "a", "date": dates, "units": rng.poisson(3.0, 30), "price": 2.0, "promo": np.arange(30) % 7 == 3}
+    )
+    daily = Panel.from_frame(frame)
+    weekly = daily.by_week()
+    assert (daily.weekly, weekly.weekly, weekly.until(1).weekly) == (False, True, True)
+    np.testing.assert_array_equal(weekly.units[:, 0], frame["units"].to_numpy()[:28].reshape(4, 7).sum(axis=1))
+    np.testing.assert_allclose(weekly.covariates["promo_days"], 1 / 7)
+    assert weekly.promo.all()
+    assert weekly.next_dates(2).tolist() == [pd.Timestamp("2024-01-31"), pd.Timestamp("2024-02-07")]
+    again = Panel.from_frame(weekly.to_frame(), covariates=["promo_days"])
+    assert again.fingerprint() == weekly.fingerprint()
+    with pytest.raises(ValueError, match="weekly already"):
+        weekly.by_week()

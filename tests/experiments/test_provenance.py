@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from storelab.data import Panel
 from storelab.experiments import provenance
-from storelab.experiments.provenance import digest, git_commit, panel_hash, source_hash
+from storelab.experiments.provenance import digest, git_commit, source_hash
 
 
 @pytest.fixture
@@ -60,29 +60,6 @@ def test_source_hash_of_files_and_folders(tmp_path):
     assert source_hash(one) != source_hash(two)
     with pytest.raises(OSError):
         source_hash(tmp_path / "none")
-
-
-def test_panel_hash_sees_all_that_a_panel_holds():
-    def panel(**changes):
-        dates = pd.date_range("2024-01-01", periods=4)
-        flags, grid = np.zeros(4, bool), np.ones((4, 2))
-        whole = {"items": ["a", "b"], "dates": dates, "units": grid, "price": grid * 2, "promo": grid > 1}
-        return Panel(**(whole | {"closed": flags, "holiday": flags} | changes))
-
-    one = np.zeros((4, 2))
-    one[3, 1] = 1
-    changes = [
-        {"items": ["a", "c"]},
-        {"dates": pd.date_range("2024-01-02", periods=4)},
-        {"units": np.ones((4, 2)) + one},
-        {"price": 2 * np.ones((4, 2)) + one},
-        {"promo": one > 0},
-        {"closed": np.arange(4) == 1},
-        {"holiday": np.arange(4) == 1},
-    ]
-    hashes = [panel_hash(panel(**change)) for change in ({}, *changes)]
-    assert len(set(hashes)) == len(hashes)
-    assert panel_hash(panel()) == hashes[0]
 
 
 def test_digest_goes_by_value():

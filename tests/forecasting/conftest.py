@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from storelab.data import SyntheticStoreParams, generate
@@ -13,8 +14,12 @@ QUICK = {"transformer": {**TINY, "steps": 3}, "lightgbm": {"rounds": 5, "progres
 
 @pytest.fixture(scope="session")
 def panel():
-    """30 items, 400 days."""
-    return generate(SyntheticStoreParams(items=30, days=400)).panel
+    """30 items, 400 days, a covariate known in advance and one of the past."""
+    panel = generate(SyntheticStoreParams(items=30, days=400)).panel
+    rng = np.random.default_rng(0)
+    panel.covariates = {"display": (rng.random(panel.units.shape) < 0.1) * 1.0}
+    panel.past_covariates = {"visits": np.nan_to_num(panel.units) + rng.poisson(3.0, panel.units.shape)}
+    return panel
 
 
 @pytest.fixture(scope="session")

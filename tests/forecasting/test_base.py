@@ -1,5 +1,7 @@
 """What holds for every forecaster: the past only, one seed one result, clear errors."""
 
+import copy
+import dataclasses
 import json
 
 import numpy as np
@@ -19,8 +21,7 @@ def forecaster(request, ready):
 
 
 def changed(panel: Panel, **arrays) -> Panel:
-    fields = {name: getattr(panel, name) for name in ("items", "dates", "units", "price", "promo", "closed", "holiday")}
-    return Panel(**{**fields, **arrays})
+    return Panel(**{**vars(panel), **arrays})
 
 
 def everything(forecaster, panel, origin=ORIGIN, horizon=HORIZON):
@@ -48,14 +49,28 @@ def test_shapes_and_order(forecaster, panel):
 def test_units_from_the_origin_on_change_nothing(forecaster, panel):
     units = panel.units.copy()
     units[ORIGIN:] = 7.0 * units[ORIGIN:][::-1] + 1.0
-    for before, after in zip(
-        everything(forecaster, panel), everything(forecaster, changed(panel, units=units)), strict=True
-    ):
+    other = changed(panel, units=units, past_covariates={"visits": np.where(np.isnan(units), 5.0, 9.0 * units)})
+    other.past_covariates["visits"][:ORIGIN] = panel.past_covariates["visits"][:ORIGIN]
+    for before, after in zip(everything(forecaster, panel), everything(forecaster, other), strict=True):
         np.testing.assert_array_equal(before, after)
 
 
-def test_known_holds_no_units():
-    assert set(Known.__dataclass_fields__) == {"items", "dates", "price", "promo", "closed", "holiday"}
+def test_known_holds_no_units(panel):
+    assert set(Known.__dataclass_fields__) == {"items", "dates", "price", "promo", "closed", "holiday", "covariates"}
+    assert set(known_future(panel, 100, 5).covariates) == {"display"}
+
+
+def test_weekly_panels(forecaster, panel):
+    """A forecaster of days takes a panel of weeks as it is: 50 rows of 7 days."""
+    weeks = changed(panel, past_covariates={}, covariates={}).by_week()
+    model = copy.deepcopy(forecaster).fine_tune(weeks.until(50)) if forecaster.name != "transformer" else forecaster
+    history, known = weeks.until(50), known_future(weeks, 50, 8)
+    assert (known.dates[0] - history.dates[-1]).days == 7
+    quantiles = model.predict_quantiles(history, known)
+    assert quantiles.shape == (30, 8, 9)
+    assert np.isfinite(quantiles).all()
+    with pytest.raises(ValueError, match=r"known.covariates are \[\]: the history has \['promo_days'\]"):
+        model.predict_quantiles(history, dataclasses.replace(known, covariates={}))
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -3,9 +3,10 @@ import pytest
 import torch
 from storelab.data import SyntheticStoreParams, generate
 from storelab.forecasting import known_future
-from storelab.forecasting.windows import CHANNELS, PATCH, SUMMARY, Windows
+from storelab.forecasting.windows import CHANNELS, COVARIATES, PAST_COVARIATES, PATCH, SUMMARY, Windows
 
-UNITS, OBSERVED, RATIO, PRICE_KNOWN, PROMO, CLOSED, HOLIDAY, AHEAD = range(CHANNELS)
+UNITS, OBSERVED, RATIO, PRICE_KNOWN, PROMO, CLOSED, HOLIDAY, AHEAD, STORE, YEAR = range(10)
+SLOTS = CHANNELS - COVARIATES - PAST_COVARIATES
 
 
 @pytest.fixture
@@ -114,3 +115,39 @@ def test_summary_names_the_weekday_of_the_origin(store):
         summary = at(store, origin).summary[0]
         assert summary.shape == (SUMMARY,)
         assert summary[2:].tolist() == np.eye(7)[store.dates[origin].dayofweek].tolist()
+
+
+def test_the_stores_sales_end_at_the_origin(store):
+    batch = at(store, 150)
+    roots = np.sqrt(store.units).mean(axis=1)
+    open_days = ~store.closed[94:150]
+    usual = roots[94:150][open_days].mean()
+    expected = np.where(store.closed[66:150], 0, np.arcsinh(roots[66:150] / usual))
+    np.testing.assert_allclose(channel(batch.past, STORE), expected, rtol=1e-5)
+    assert (channel(batch.future, STORE) == 0).all()
+
+
+def test_a_day_of_the_year_looks_the_same_every_year(store):
+    day = channel(at(store, 150).future, YEAR)[0]
+    assert day == pytest.approx(np.sin(2 * np.pi * store.dates[150].dayofyear / 365.25), abs=1e-6)
+    weekly = channel(at(generate(SyntheticStoreParams(items=2, days=700)).panel.by_week(), 60, context=84).past, YEAR)
+    np.testing.assert_allclose(weekly[52:], weekly[: len(weekly) - 52], atol=0.03)  # 364 days
+
+
+def test_covariates_are_standardised_by_the_context(store):
+    rng = np.random.default_rng(1)
+    grid = rng.normal(5, 2, store.units.shape)
+    flag = np.zeros(store.units.shape)
+    flag[155:] = 1.0
+    store.covariates = {"weather": grid, "never before": flag}
+    store.past_covariates = {"visits": grid}
+    batch = at(store, 150)
+    past = grid[66:150, 0]
+    np.testing.assert_allclose(channel(batch.past, SLOTS), (past - past.mean()) / past.std(), rtol=1e-4)
+    np.testing.assert_allclose(channel(batch.future, SLOTS), (grid[150:178, 0] - past.mean()) / past.std(), rtol=1e-4)
+    np.testing.assert_array_equal(channel(batch.future, SLOTS + 1), np.arange(28) >= 5)
+    assert (channel(batch.future, SLOTS + COVARIATES) == 0).all()  # known afterwards only
+    assert (channel(at(store, 150, planned=False).future, SLOTS) == 0).all()
+    store.covariates |= {str(k): grid for k in range(COVARIATES)}
+    with pytest.raises(ValueError, match=r"covariates are .*: allowed are at most 4"):
+        at(store, 150)
