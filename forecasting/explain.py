@@ -89,7 +89,7 @@ def _trees(model: GradientBoosting, history: Panel, known: Known, column: int, d
 def _network(model: Transformer, history: Panel, known: Known, column: int, days: slice, level) -> list[tuple]:
     IntegratedGradients = needs("captum.attr", "explain").IntegratedGradients
     past = model._past(history)
-    model._forecast(history, known)  # its checks
+    model._forecast(history, known)  # its checks; the network is on its device, without dropout
     if any(column in new for new, _ in new_items(past)):
         raise ValueError(f"item {history.items[column]!r} has no observed day: its forecast is a mixture of others'")
     windows = Windows(past, model.params.context, model.params.horizon, model.params.planned, known)

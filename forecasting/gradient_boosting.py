@@ -205,12 +205,15 @@ class GradientBoosting(QuantileForecaster):
         quantiles = np.sort(np.maximum(0.0, found), axis=-1) * scales[..., None]
         return torch.from_numpy(quantiles).float(), torch.from_numpy(scales).float()
 
-    def _forecast(self, history: Panel, known: Known) -> tuple[torch.Tensor, torch.Tensor]:
+    def _check(self, history: Panel, known: Known) -> None:
         check_inputs(history, known)
         if not self.boosters:
             raise ValueError("the model has no trees: call fit")
         if known.horizon > self.params.horizon:
             raise ValueError(f"the horizon is {known.horizon} days: the model was trained for {self.params.horizon}")
+
+    def _forecast(self, history: Panel, known: Known) -> tuple[torch.Tensor, torch.Tensor]:
+        self._check(history, known)
         return self._quantiles(_Days(history, known), len(history.dates), known.horizon)
 
     def contributions(self, history: Panel, known: Known, column: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -219,7 +222,7 @@ class GradientBoosting(QuantileForecaster):
         Features (H, F), contributions (H, Q, F + 1) in scales, the last one the trees' mean, and scales (H,) in
         units/day, 0 on closed days. The sum over F + 1 is a quantile as the trees say it, before sorting and cutting.
         """
-        self._forecast(history, known)  # its checks
+        self._check(history, known)
         days, origin = _Days(history, known), len(history.dates)
         table, scale = _features(days, origin, known.horizon, self.params.planned)
         parts = [booster.predict(table[column], pred_contrib=True) for booster in self.boosters]
