@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from ..data import Panel, generate
 from ..data.online_retail import load_panel
-from ..forecasting import create
+from ..forecasting import Forecaster, create
 from ..forecasting.backtest import levels_of, rolling_forecasts, select_items, table, table_by
 from ..forecasting.base import write_atomic
 from . import plots
@@ -69,12 +69,32 @@ def backtest(config: DictConfig) -> None:
         _present(run, settings, panel, forecasts)
 
 
+def present_anew(run: Run, settings: BacktestSettings) -> None:
+    """Tables and report of a finished run, from its forecasts and its data."""
+    forecasts = []
+    for name in _forecasters(settings):
+        forecasts.append(_kept(run, name))
+        if forecasts[-1] is None:
+            raise ConfigError(f"run: {run.folder} has no whole forecasts/{name}.parquet, expected one")
+    _present(run, settings, _panel(settings)[0], forecasts)
+
+
 def _forecasters(settings: BacktestSettings) -> dict:
     """Name -> forecaster, the chosen one first."""
     with within("forecaster"):
         chosen = create(settings.forecaster_name, **vars(settings.forecaster))
+    recorded = isinstance(settings.data, OnlineRetailParams)
     others = [name for name in settings.top.baselines if name != settings.forecaster_name]
-    return {settings.forecaster_name: chosen} | {name: create(name) for name in others}
+    return {settings.forecaster_name: chosen} | {name: _baseline(name, recorded) for name in others}
+
+
+def _baseline(name: str, recorded: bool) -> Forecaster:
+    """By its defaults, but without the prices of the horizon where these are recorded ones."""
+    forecaster = create(name)
+    if recorded and getattr(forecaster.params, "planned", False):
+        own = "planned" in vars(forecaster.params)
+        forecaster = create(name, **({"planned": False} if own else {"params": {"planned": False}}))
+    return forecaster
 
 
 def _panel(settings: BacktestSettings) -> tuple[Panel, list[int]]:
@@ -102,7 +122,7 @@ def _kept(run: Run, name: str) -> pd.DataFrame | None:
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        print(f"{path} is damaged ({one_line(error)}): forecast anew")
+        print(f"{path} is damaged ({one_line(error)})")
         return None
 
 

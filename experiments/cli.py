@@ -8,15 +8,16 @@ USAGE = """usage: storelab COMMAND [key=value ...] [--help]
 
   train      data, forecaster, tuned heuristics, agent, evaluation and report of one run; resumes what was killed
   backtest   a forecaster and baselines on rolling origins of a store's data, with tables and a report
+  explain    what drove one item's forecast: features and past days, in units
   evaluate   the policies of a finished run on other held-out scenarios
-  report     the table and the report of a finished run, made anew
+  report     the table and the report of a finished run of any of these, made anew
   demo       `train` on a small synthetic store with forecasts
   doctor     versions, device, writable folders
 
 storelab COMMAND --help shows a command's groups and keys; storelab train --multirun seed=0,1,2 sweeps.
 Tab completion: eval "$(storelab -sc install=bash)"
 Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""
-HYDRA = ("train", "backtest", "evaluate", "report", "demo")
+HYDRA = ("train", "backtest", "explain", "evaluate", "report", "demo")
 COMMANDS = (*HYDRA, "doctor")
 GOES_ON = {
     **dict.fromkeys(("train", "demo"), ": the same command goes on from the last checkpoint"),

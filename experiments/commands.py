@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .backtest import backtest
 from .config import ConfigError, explain
+from .explain import explain_forecast
 from .schemas import register
 from .work import evaluate, report, train
 
@@ -18,7 +19,14 @@ FLAGS = (
     *("--help", "-h", "--hydra-help", "--version", "-sc", "--shell-completion", "--run", "-r", "--multirun", "-m"),
     *("--cfg", "-c", "--resolve", "--package", "-p", "--config-dir", "-cd", "--info", "-i"),
 )  # Hydra's, less those that read pickles or other trees
-WORK = {"train": train, "demo": train, "backtest": backtest, "evaluate": evaluate, "report": report}
+WORK = {
+    "train": train,
+    "demo": train,
+    "backtest": backtest,
+    "explain": explain_forecast,
+    "evaluate": evaluate,
+    "report": report,
+}
 QUIET = ("--help", "-h", "--hydra-help", "--version", "-sc", "--shell-completion")
 
 

@@ -16,6 +16,7 @@ from ..envs.tasks import override
 from .schemas import (
     BacktestParams,
     EvaluationParams,
+    ExplainParams,
     OnlineRetailParams,
     ReportParams,
     TaskParams,
@@ -57,9 +58,9 @@ class Settings:
 
 @dataclass
 class BacktestSettings:
-    """What `storelab backtest` was asked for, checked."""
+    """What `storelab backtest` or `storelab explain` was asked for, checked."""
 
-    top: BacktestParams
+    top: BacktestParams | ExplainParams
     data: Any  # SyntheticStoreParams or OnlineRetailParams
     forecaster: Any  # parameters of a forecaster
 
@@ -94,10 +95,10 @@ def read(config: DictConfig) -> Settings:
     return Settings(top=top, env=env, **typed)
 
 
-def read_backtest(config: DictConfig) -> BacktestSettings:
-    """Check the config of `storelab backtest`; raises ConfigError as `read` does."""
+def read_backtest(config: DictConfig, kind: type = BacktestParams) -> BacktestSettings:
+    """Check the config of `storelab backtest`, or of `explain` by its kind; raises ConfigError as `read` does."""
     settings = BacktestSettings(
-        _top(config, BacktestParams), data=_choice(config, "data"), forecaster=_choice(config, "forecaster")
+        _top(config, kind), data=_choice(config, "data"), forecaster=_choice(config, "forecaster")
     )
     _check_planned(settings.data, settings.forecaster)
     return settings
@@ -106,7 +107,8 @@ def read_backtest(config: DictConfig) -> BacktestSettings:
 def _check_planned(data, forecaster) -> None:
     if isinstance(data, OnlineRetailParams) and getattr(forecaster, "planned", False):
         why = "its recorded prices are what was paid, and give bulk orders away"
-        raise ConfigError(f"forecaster.planned: true is not allowed with data=online_retail, expected false: {why}")
+        key = "planned" if "planned" in vars(forecaster) else "params.planned"
+        raise ConfigError(f"forecaster.{key}: true is not allowed with data=online_retail, expected false: {why}")
 
 
 def _top(config: DictConfig, kind: type):
@@ -250,7 +252,7 @@ def _out_of_type(error: OmegaConfBaseException, args: list[str]) -> str:
         hints = get_type_hints(kind)
         if field not in hints:
             continue
-        values = {field: value} | ({"experiment": "x"} if kind is TrainParams else {})
+        values = {field: value} | ({"experiment": "x"} if "experiment" in hints else {})
         try:
             kind(**values)
         except ValueError as refusal:

@@ -4,6 +4,7 @@ import io
 import re
 
 import numpy as np
+import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
@@ -147,5 +148,29 @@ def calibration(forecasters: dict[str, dict]) -> Figure:
             axis.set_ylim(0, 1)
         for axis in figure.axes[count:]:
             axis.set_visible(False)
+        figure.tight_layout()
+        return figure
+
+
+def explanation(table: pd.DataFrame, features: pd.Series) -> Figure:
+    """Parts of a forecast in units, by feature; and where past days have any, theirs over what was sold on them."""
+    past = table[table["feature"] == "units"]
+    with rc_context(STYLE):
+        count = 1 + bool(len(past))
+        figure = Figure(figsize=(9, 0.3 * len(features) + 1 + 3.2 * (count - 1)))
+        heights = [0.3 * len(features) + 1, *([3.2] if len(past) else [])]
+        bars, *days = figure.subplots(count, 1, squeeze=False, height_ratios=heights)[:, 0]
+        parts = features.drop("baseline")
+        bars.barh(parts.index[::-1], parts[::-1], color=[AGENT if part >= 0 else LOST for part in parts[::-1]])
+        bars.set_xlabel(f"units, on top of the baseline's {features['baseline']:,.2f}")
+        for axis in days:
+            sold = axis.twinx()
+            sold.step(past["date"], past["value"], where="mid", color=REFERENCE, linewidth=1)
+            sold.set_ylabel("units sold (line)")
+            sold.grid(False)
+            colours = [AGENT if part >= 0 else LOST for part in past["attribution"]]
+            axis.bar(past["date"], past["attribution"], width=0.9, color=colours)
+            axis.set_ylabel("part of the forecast, units (bars)")
+            axis.tick_params(axis="x", labelsize=8)
         figure.tight_layout()
         return figure

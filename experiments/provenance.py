@@ -25,6 +25,7 @@ PACKAGES = (  # what a result may depend on
     "transformers",
     "statsforecast",
     "lightgbm",
+    "captum",
     "stable-baselines3",
     "safetensors",
     "hydra-core",

@@ -21,7 +21,7 @@ from ..envs import Inventory
 from ..forecasting.base import write_atomic
 from .config import BacktestSettings, ConfigError, Settings, one_line
 from .provenance import code_hash, digest, provenance
-from .schemas import TaskParams, TrainParams, schemas
+from .schemas import BacktestParams, ExplainParams, TaskParams, TrainParams, schemas
 
 GROUPS = ("data", "forecaster", "agent", "evaluation")
 
@@ -73,7 +73,7 @@ class Run:
             self.status("finished")
             write_atomic(self.folder / "DONE", b"")
 
-    def settings(self) -> Settings:
+    def settings(self) -> Settings | BacktestSettings:
         """The settings that the run was made with.
 
         Raises:
@@ -142,14 +142,15 @@ def to_config(settings: Settings | BacktestSettings) -> dict:
     return json.loads(json.dumps(whole))  # tuples become lists
 
 
-def from_config(config: dict) -> Settings:
+def from_config(config: dict) -> Settings | BacktestSettings:
     """The inverse of `to_config`."""
     known = schemas()
     values = {}
-    for group in GROUPS:
-        choice = config["choices"][group]
+    for group, choice in config["choices"].items():
         values[group] = known[group][choice](**config[group]) if choice else None
     top = {k: v for k, v in config.items() if k not in ("choices", "task", "env", *GROUPS)}
+    if "task" not in config:
+        return BacktestSettings((BacktestParams if "baselines" in top else ExplainParams)(**top), **values)
     return Settings(TrainParams(**top), TaskParams(**config["task"]), env=config["env"], **values)
 
 

@@ -17,7 +17,7 @@ from ..envs.inventory import InventoryParams
 from ..forecasting import FORECASTERS
 from .tasks import TASKS
 
-LIGHT = ("baselines", "statistical")  # modules of forecasters that load no torch
+LIGHT = ("baselines", "statistical", "conformal")  # modules of forecasters that load no torch
 
 
 @dataclass
@@ -104,6 +104,32 @@ class BacktestParams:
                 raise ValueError(f"baselines: {name!r} is not allowed, expected some of {', '.join(FORECASTERS)}")
 
 
+@dataclass
+class ExplainParams:
+    """The top of `storelab explain`."""
+
+    experiment: str = MISSING  # the run folder's first part
+    runs: str = "runs"  # folder
+    item: str = ""  # "": the one that sold most before the origin
+    origin: str = ""  # first forecast day, YYYY-MM-DD; "": the horizon is the last days of the data
+    horizon: int = 28  # days
+    first: int = 1  # day ahead that the explained sum begins with
+    last: int = 7  # and ends with
+    level: float | None = None  # of the quantile that is explained; None: the mean
+    data: Any = MISSING
+    forecaster: Any = MISSING
+
+    def __post_init__(self):
+        _check_places(self.experiment, self.runs)
+        check_number("horizon", self.horizon, 1, 365, integer=True)
+        check_number("last", self.last, 1, self.horizon, integer=True)
+        check_number("first", self.first, 1, self.last, integer=True)
+        if self.level is not None:
+            check_number("level", self.level, 0.001, 0.999)
+        if self.origin and not re.fullmatch(r"\d{4}-\d\d-\d\d", self.origin):
+            raise ValueError(f"origin: {self.origin!r} is not allowed, expected a day as YYYY-MM-DD")
+
+
 def _check_places(experiment: str, runs: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,99}", experiment):
         raise ValueError(f"experiment: {experiment!r} is not allowed, expected letters, digits and . _ + -")
@@ -135,7 +161,8 @@ def schemas(light: bool = False) -> dict[str, dict[str, type]]:
     """Group -> option -> schema; "" are the commands. With `light`, without those whose modules load torch."""
     light_forecasters = [name for name in FORECASTERS if not light or FORECASTERS[name][0] in LIGHT]
     groups = {
-        "": {"train": TrainParams, "backtest": BacktestParams, "evaluate": EvaluateParams, "report": ReportParams},
+        "": {"train": TrainParams, "backtest": BacktestParams, "explain": ExplainParams}
+        | {"evaluate": EvaluateParams, "report": ReportParams},
         "task": {"task": TaskParams},
         "data": {"synthetic": SyntheticStoreParams, "online_retail": OnlineRetailParams},
         "env": {"inventory": _changes(InventoryParams)},

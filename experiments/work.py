@@ -17,11 +17,11 @@ from ..evaluation import scenario_keys, summarise
 from ..forecasting import create
 from ..forecasting.base import write_atomic
 from . import checkpoints
-from .config import ConfigError, Settings, read, read_run, within
+from .config import BacktestSettings, ConfigError, Settings, read, read_run, within
 from .provenance import digest, source_hash
 from .report import findings, render, text_table
 from .runs import Run, to_config
-from .schemas import EvaluationParams, HeuristicsParams, OnlineRetailParams
+from .schemas import EvaluationParams, ExplainParams, HeuristicsParams, OnlineRetailParams
 from .tasks import TASKS
 
 TUNING, CURVE = 1_000_000_000, 1_100_000_000  # first seeds of the training scenarios that are not the learner's
@@ -55,7 +55,7 @@ class Experiment:
         return compare(self.policies, self.task, seeds, progress=True)
 
 
-def data_hash(settings: Settings) -> str:
+def data_hash(settings: Settings | BacktestSettings) -> str:
     """The hash of what the data is made from."""
     if not isinstance(settings.data, OnlineRetailParams):
         return digest(settings.data and vars(settings.data))
@@ -116,9 +116,16 @@ def train(config: DictConfig) -> None:
 
 
 def report(config: DictConfig) -> None:
-    """Make the report of a finished run anew and print its table."""
+    """Make the report of a finished run of any command anew and print its table."""
     run = Run(read_run(config)[0])
-    present(run, restore(run), run.episodes())
+    settings = run.settings()
+    if isinstance(settings, BacktestSettings):
+        from . import backtest, explain
+
+        kind = explain if isinstance(settings.top, ExplainParams) else backtest
+        kind.present_anew(run, settings)
+    else:
+        present(run, restore(run), run.episodes())
 
 
 def evaluate(config: DictConfig) -> None:
@@ -136,6 +143,8 @@ def evaluate(config: DictConfig) -> None:
 def restore(run: Run) -> Experiment:
     """The experiment of a finished run, with its policies as they were."""
     settings = run.settings()
+    if not isinstance(settings, Settings):
+        raise ConfigError(f"run: {str(run.folder)!r} is not allowed, expected a run with policies, of storelab train")
     task = build(settings)
     experiment = Experiment(task, settings, reference(task), tuned(run, task, settings))
     if not isinstance(settings.agent, HeuristicsParams):

@@ -61,6 +61,15 @@ class GradientBoostingParams:
                 raise ValueError(f"{field.name} is {value}: allowed are whole numbers >= {least}")
 
 
+def feature_names(planned: bool) -> list[str]:
+    """Of the columns of `_features`, in words: means by the item's level, prices by the usual one."""
+    item = [f"mean of {width} days" for width in _WINDOWS]
+    item += ["spread of 28 days", "share of zeros in 28 days", "share of zeros in 112 days", "largest of 28 days"]
+    item += ["log level of 56 days", "days observed", "days since a sale", "last price", "last promotion"]
+    day = ["days ahead", "weekday", "month", "holiday", *(f"same weekday, {weeks} weeks" for weeks in _WEEKS)]
+    return item + day + (["price", "promotion"] if planned else [])
+
+
 class _Days:
     """The arrays of a history, with the known future behind: units NaN where closed or not observed."""
 
@@ -207,13 +216,29 @@ class GradientBoosting(QuantileForecaster):
         quantiles = np.sort(np.maximum(0.0, found), axis=-1) * scales[..., None]
         return torch.from_numpy(quantiles).float(), torch.from_numpy(scales).float()
 
-    def _forecast(self, history: Panel, known: Known) -> tuple[torch.Tensor, torch.Tensor]:
+    def _check(self, history: Panel, known: Known) -> None:
         check_inputs(history, known)
         if not self.boosters:
             raise ValueError("the model has no trees: call fit")
         if known.horizon > self.params.horizon:
             raise ValueError(f"the horizon is {known.horizon} days: the model was trained for {self.params.horizon}")
+
+    def _forecast(self, history: Panel, known: Known) -> tuple[torch.Tensor, torch.Tensor]:
+        self._check(history, known)
         return self._quantiles(_Days(history, known), len(history.dates), known.horizon)
+
+    def contributions(self, history: Panel, known: Known, column: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What each feature adds to one item's quantiles at LEVELS: exact TreeSHAP (Lundberg et al. 2020), by LightGBM.
+
+        Features (H, F), contributions (H, Q, F + 1) in scales, the last one the trees' mean, and scales (H,) in
+        units/day, 0 on closed days. The sum over F + 1 is a quantile as the trees say it, before sorting and cutting.
+        """
+        self._check(history, known)
+        days, origin = _Days(history, known), len(history.dates)
+        table, scale = _features(days, origin, known.horizon, self.params.planned)
+        parts = [booster.predict(table[column], pred_contrib=True) for booster in self.boosters]
+        scales = scale[column] * ~days.closed[origin : origin + known.horizon]
+        return table[column], np.stack(parts, axis=1), scales
 
     def _content(self) -> tuple[bytes, dict]:
         if not self.boosters:

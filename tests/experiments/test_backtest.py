@@ -1,6 +1,7 @@
 """`storelab backtest` as a user runs it: what it leaves, how it goes on, what it refuses; and its numbers."""
 
 import re
+import shutil
 from dataclasses import asdict
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_module
 from storelab.data import SyntheticStoreParams, generate
-from storelab.experiments.backtest import comparison
+from storelab.experiments.backtest import _forecasters, comparison
 from storelab.experiments.config import read_backtest
 from storelab.experiments.runs import to_config
 from storelab.experiments.schemas import BacktestParams, register
@@ -95,6 +96,68 @@ def test_a_stopped_run_goes_on(done, storelab, tmp_path):
         pd.testing.assert_frame_equal(frame.drop(columns="seconds"), forecasts(again)[name].drop(columns="seconds"))
 
 
+def test_a_killed_run_goes_on(done, start, storelab, tmp_path):
+    """kill -9 when the first forecaster is done: it is kept, and the numbers are those of the run never stopped."""
+    killed = start(tmp_path, *SMALL)
+    first = f"forecasts/{NAMES[0]}.parquet"
+    killed.until(lambda: list(tmp_path.glob(f"runs/*/*/{first}")))
+    killed.kill()
+    assert not (killed.run / "DONE").exists()
+    kept = (killed.run / first).stat().st_mtime_ns
+    again = storelab(tmp_path, *SMALL)
+    assert again.status == 0, again.err
+    assert killed.run.name == again.run.name == done.run.name
+    assert (again.run / first).stat().st_mtime_ns == kept
+    without = lambda frame: frame.drop(columns="seconds")
+    for name, frame in forecasts(done).items():
+        pd.testing.assert_frame_equal(without(frame), without(forecasts(again)[name]))
+    metrics = [without(pd.read_parquet(command.run / "metrics.parquet")) for command in (done, again)]
+    pd.testing.assert_frame_equal(*metrics)
+
+
+def test_report_makes_table_and_report_anew(done, storelab, tmp_path):
+    shutil.copytree(done.folder / "runs", tmp_path / "runs")
+    run = tmp_path / done.run.relative_to(done.folder)
+    page = (run / "report.html").read_bytes()
+    (run / "report.html").unlink()
+    report = storelab(tmp_path, "report", f"run={run}")
+    assert report.status == 0, report.err
+    tables = done.out.partition("\n")[2].rpartition("report: ")[0]
+    assert report.out == f"{tables}report: {run}/report.html\n"
+    assert (run / "report.html").read_bytes() == page
+    (run / "forecasts" / "tsb.parquet").unlink()
+    refused = storelab(tmp_path, "report", f"run={run}")
+    assert refused.status == 2
+    assert refused.err == f"run: {run} has no whole forecasts/tsb.parquet, expected one\n"
+    refused = storelab(tmp_path, "evaluate", f"run={run}")
+    assert refused.status == 2
+    assert refused.err.endswith("is not allowed, expected a run with policies, of storelab train\n")
+
+
+def test_a_calibrated_forecaster_beside_its_own(storelab, tmp_path):
+    args = [*SMALL[:-2], "baselines=[moving_average]", "forecaster=conformal", "forecaster.base=moving_average"]
+    both = storelab(tmp_path, *args, "forecaster.horizon=14")
+    assert both.status == 0, both.err
+    found = forecasts(both)
+    assert set(found) == {"conformal", "moving_average"}
+    assert (found["conformal"]["q0.9"] != found["moving_average"]["q0.9"]).any()
+    assert found["conformal"]["mean"].equals(found["moving_average"]["mean"])
+
+
+def test_no_baseline_is_given_recorded_prices():
+    register()
+    with initialize_config_module("storelab.conf", version_base="1.3"):
+        changes = [
+            "data=online_retail",
+            "data.path=x",
+            "forecaster=tsb",
+            "baselines=[lightgbm,conformal,seasonal_naive]",
+        ]
+        made = _forecasters(read_backtest(compose("backtest", overrides=changes)))
+    assert not made["lightgbm"].params.planned
+    assert not made["conformal"].params.planned
+
+
 def test_a_sweep_makes_a_run_each(storelab, tmp_path):
     swept = storelab(tmp_path, *SMALL[:-2], "baselines=[]", "forecaster=seasonal_naive,croston_sba", "--multirun")
     assert swept.status == 0, swept.err
@@ -106,6 +169,7 @@ def test_a_sweep_makes_a_run_each(storelab, tmp_path):
 @pytest.mark.parametrize(
     ("args", "line"),
     [
+        (["horizon=x"], "horizon: 'x' is not allowed, expected an integer >= 1"),
         (["horizon=0"], "horizon: 0 is not allowed, expected an integer >= 1"),
         (["baselines=[arima]"], "baselines: 'arima' is not allowed, expected some of seasonal_naive, "),
         (["origins=20"], "origins: 20 x 14 days are not allowed, expected < 200 days in all"),
@@ -117,6 +181,11 @@ def test_a_sweep_makes_a_run_each(storelab, tmp_path):
             ["data=online_retail", "data.path=nowhere.csv", "forecaster=lightgbm"],
             "forecaster.planned: true is not allowed with data=online_retail, expected false",
         ),
+        (
+            ["data=online_retail", "data.path=nowhere.csv", "forecaster=conformal"],
+            "forecaster.params.planned: true is not allowed with data=online_retail, expected false",
+        ),
+        (["forecaster=conformal", "forecaster.base=arima"], "forecaster.base is 'arima': allowed are seasonal_naive, "),
         (["data=online_retail", "data.path=nowhere.csv"], "data.path: 'nowhere.csv' is not allowed"),
         (
             ["horizon=35", "origins=1", "forecaster=transformer", "forecaster.fine_tune_steps=1"],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("train", "backtest", "evaluate", "report", "demo", "doctor")
+COMMANDS = ("train", "backtest", "explain", "evaluate", "report", "demo", "doctor")
 GROUPS = ("agent", "data", "env", "evaluation", "forecaster", "task")
 LEARNING = ("torch", "transformers", "stable_baselines3")
 HEAVY = (*LEARNING, "hydra", "omegaconf", "matplotlib")
@@ -45,7 +45,10 @@ def test_help_of_train_lists_groups_options_and_keys(storelab, tmp_path):
     ("args", "line"),
     [
         (("trian",), "trian: no such command, did you mean train?"),
-        (("xyz", "a=1"), "xyz: no such command, expected one of train, backtest, evaluate, report, demo, doctor"),
+        (
+            ("xyz", "a=1"),
+            "xyz: no such command, expected one of train, backtest, explain, evaluate, report, demo, doctor",
+        ),
         (("evaluate",), "run: not set, expected run=VALUE"),
         (("report", "run=nowhere"), "run: 'nowhere' is not allowed, expected the folder of a finished run"),
         (("report", "rn=x"), "rn: no such key, did you mean run?"),
@@ -70,7 +73,7 @@ def completed(storelab, folder, line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("storelab ", ["train", "backtest", "evaluate", "report", "demo", "doctor"]),
+        ("storelab ", ["train", "backtest", "explain", "evaluate", "report", "demo", "doctor"]),
         ("storelab t", ["train"]),
         ("storelab d", ["demo", "doctor"]),
         ("storelab x", []),

@@ -10,6 +10,7 @@ torch.set_num_threads(1)
 TINY = dict(pretrained="", d_model=32, layers=1, heads=2, d_ff=64, context=84, batch_size=64, steps=150, progress=False)
 
 QUICK = {"transformer": {**TINY, "steps": 3}, "lightgbm": {"rounds": 5, "progress": False}}
+QUICK["conformal"] = {"base": "lightgbm", "params": QUICK["lightgbm"], "windows": 2}
 
 
 @pytest.fixture(scope="session")
@@ -32,5 +33,6 @@ def tiny(panel):
 def ready(panel, tiny):
     """Name -> a forecaster that can forecast, trained on the first 340 days where it has to be."""
     made = {name: create(name, **QUICK.get(name, {})) for name in FORECASTERS}
-    made["lightgbm"].fit(panel.until(340))
+    for name in ("lightgbm", "conformal"):
+        made[name].fit(panel.until(340))
     return made | {"transformer": tiny}

@@ -128,7 +128,7 @@ def test_edge_cases_of_a_series(forecaster, panel, edge):
             np.testing.assert_array_equal(array[1:], before[1:])
     if edge == "all zeros":
         assert found[0][0, :, 1].max() == 0.0
-    if edge == "always the same" and forecaster.name not in ("transformer", "lightgbm"):
+    if edge == "always the same" and forecaster.name not in QUICK:
         assert (found[0][0] == 4.0 * (0.95 if forecaster.name == "croston_sba" else 1.0)).all()
 
 

@@ -1,0 +1,150 @@
+"""What drove a forecast: parts of it, in units, that features and past days have in it, and add up to it.
+
+LightGBM: exact TreeSHAP (Lundberg et al. 2020, Nature Machine Intelligence 2). The sequence model: integrated gradients
+(Sundararajan, Taly & Yan 2017, arXiv:1703.01365) by Captum, from a plain history to the item's own. Both explain the
+model, not the world: of features that go together one may have what is the other's due.
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..data import Panel
+from .base import Forecaster, Known, check_inputs, needs
+from .cold_start import new_items
+from .distribution import at_levels, mean
+from .gradient_boosting import GradientBoosting, feature_names
+from .transformer import Transformer
+from .windows import CHANNELS, PATCH, Batch, Windows
+
+_CHANNELS = {"units": 0, "price": 2, "promotion": 4, "closed": 5, "holiday": 6}  # of a day, see windows
+_STEPS = 128  # of the integral
+_STEPS_AT_ONCE = 64
+
+
+def explain(
+    forecaster: Forecaster, history: Panel, known: Known, item: str, first: int = 1, last: int = 0, level=None
+) -> pd.DataFrame:
+    """What one item's forecast, summed over days ahead `first` .. `last` (0: all), is made of.
+
+    The forecast is the mean (`level` None) or the quantile at `level` of each day, summed, before rounding to whole
+    units. Columns: feature; date, of the day that the feature is of (NaT: of the item or the whole horizon); value, the
+    feature's; attribution, in units. The attributions sum to the forecast. The first row, "baseline", is what the model
+    says without any of them: for `lightgbm` the mean over its training rows at the item's level; for `transformer` the
+    forecast of an item that sold its level (mean of 56 days) on each day observed, at its usual price, without
+    promotion, holiday or closed day, on no particular weekday. "not attributed": what quantiles cut at 0 are above the
+    trees' own; what the integral's numerical error is.
+
+    Raises ValueError for an unknown item, days outside the horizon, a level outside (0, 1), another forecaster, or an
+    item without an observed day (the sequence model's forecast of it is a mixture of others).
+    """
+    check_inputs(history, known, (0.5 if level is None else level,))
+    last = last or known.horizon
+    if item not in history.items:
+        raise ValueError(f"item is {item!r}: allowed are the panel's, such as {', '.join(history.items[:3])}")
+    if not 1 <= first <= last <= known.horizon:
+        raise ValueError(f"first and last are {first} and {last}: allowed are days 1 .. {known.horizon}, in order")
+    if forecaster.name not in EXPLAINED:
+        raise ValueError(f"forecaster is {forecaster.name!r}: explained are {', '.join(EXPLAINED)}")
+    column, days = history.items.index(item), slice(first - 1, last)
+    rows = EXPLAINED[forecaster.name](forecaster, history, known, column, days, level)
+    return pd.DataFrame(rows, columns=["feature", "date", "value", "attribution"]).astype({"date": "datetime64[ns]"})
+
+
+def _read(forecaster, quantiles: torch.Tensor, scale: torch.Tensor, level: float | None) -> torch.Tensor:
+    """The mean or the quantile at `level` (B, H) of quantiles at LEVELS (B, H, Q)."""
+    tail = forecaster.dependence.tail
+    if level is None:
+        return mean(quantiles, scale, tail)
+    return at_levels(quantiles, scale, tail, quantiles.new_full((*scale.shape, 1), level))[..., 0]
+
+
+def _trees(model: GradientBoosting, history: Panel, known: Known, column: int, days: slice, level) -> list[tuple]:
+    features, parts, scales = model.contributions(history, known, column)
+    features, parts, scales, dates = features[days], parts[days], scales[days], known.dates[days]
+    raw = parts.sum(axis=-1)
+    order = raw.argsort(axis=-1)
+    parts = np.take_along_axis(parts, order[..., None], axis=1) * scales[:, None, None]
+    raw = np.take_along_axis(raw, order, axis=1) * scales[:, None]
+    # The forecast is linear in the quantiles: their weights are its gradient.
+    quantiles = torch.from_numpy(raw.clip(min=0.0))[None].requires_grad_()
+    forecast = _read(model, quantiles, torch.from_numpy(scales)[None], level).sum()
+    (weight,) = torch.autograd.grad(forecast, quantiles)
+    weight = weight[0].numpy()
+    by_day = np.einsum("hq,hqf->hf", weight, parts)  # (H, F + 1)
+    cut = float((weight * (raw.clip(min=0.0) - raw)).sum())
+    rest = float(forecast.detach()) - float((weight * quantiles.detach().numpy()[0]).sum())  # of the tail, by the scale
+    names = feature_names(model.params.planned)
+    of_item = names.index("days ahead")
+    rows = [("baseline", None, np.nan, float(by_day[:, -1].sum()) + rest)]
+    rows += [(names[k], None, features[0, k], by_day[:, k].sum()) for k in range(of_item)]
+    rows += [
+        (names[k], date, features[h, k], by_day[h, k])
+        for k in range(of_item, len(names))
+        for h, date in enumerate(dates)
+    ]
+    return [*rows, ("not attributed", None, np.nan, cut)]
+
+
+def _network(model: Transformer, history: Panel, known: Known, column: int, days: slice, level) -> list[tuple]:
+    IntegratedGradients = needs("captum.attr", "explain").IntegratedGradients
+    past = model._past(history)
+    model._forecast(history, known)  # its checks; the network is on its device, without dropout
+    if any(column in new for new, _ in new_items(past)):
+        raise ValueError(f"item {history.items[column]!r} has no observed day: its forecast is a mixture of others'")
+    windows = Windows(past, model.params.context, model.params.horizon, model.params.planned, known)
+    own = windows.batch(torch.tensor([column]), torch.tensor([windows.days])).to(model.device)
+    scale = own.scale[:, None] * ~own.closed
+
+    def forecast(before: torch.Tensor, ahead: torch.Tensor, summary: torch.Tensor) -> torch.Tensor:
+        seen = own.seen.expand(len(before), -1)
+        batch = Batch(before, ahead, seen, summary, own.scale, own.target, own.closed)
+        z = model.network(batch).sort(dim=-1).values.clamp(min=0)
+        scales = scale.expand(len(before), -1)
+        return _read(model, z.sinh() * scales[..., None], scales, level)[:, days].sum(dim=1)
+
+    inputs = own.past, own.future, own.summary
+    plain = _plain(own.past, past=True), _plain(own.future, past=False), own.summary.clone()
+    plain[2][:, -7:] = 1 / 7
+    found = IntegratedGradients(forecast).attribute(
+        inputs, plain, n_steps=_STEPS, internal_batch_size=_STEPS_AT_ONCE, method="gausslegendre"
+    )
+    with torch.no_grad():
+        whole, baseline = float(forecast(*inputs)), float(forecast(*plain))
+    parts = torch.cat(found[:2], dim=1).unflatten(2, (PATCH, CHANNELS)).flatten(1, 2)[0].cpu().numpy()  # (T, C)
+    rows = [("baseline", None, np.nan, baseline), ("weekday", known.dates[0], known.dates[0].dayofweek, found[2].sum())]
+    rows += _rows_of_days(model, parts, past, known, column)
+    rows = [(name, date, float(value), float(part)) for name, date, value, part in rows]
+    return [*rows, ("not attributed", None, np.nan, whole - sum(row[3] for row in rows))]
+
+
+def _plain(patches: torch.Tensor, past: bool) -> torch.Tensor:
+    """Patches without news: units at the scale where observed, the usual price, no promotion, holiday or closed day."""
+    days = patches.unflatten(2, (PATCH, CHANNELS)).clone()
+    for channel in _CHANNELS.values():
+        days[..., channel] = 0.0
+    if past:
+        days[..., 0] = days[..., 1] * np.arcsinh(1.0)
+    return days.flatten(2)
+
+
+def _rows_of_days(model: Transformer, parts: np.ndarray, past: Panel, known: Known, column: int) -> list[tuple]:
+    """Rows of the days that panel and horizon have, from the parts (T, C) of the context and the days after it."""
+    start, days = model.params.context - len(past.dates), len(past.dates) + known.horizon
+    told = np.ones(known.horizon) if model.params.planned else np.full(known.horizon, np.nan)
+    values = {
+        "units": past.units[:, column],
+        "price": np.concatenate([past.price[:, column], told * known.price[:, column]]),
+        "promotion": np.concatenate([past.promo[:, column], told * known.promo[:, column]]),
+        "closed": np.concatenate([past.closed, known.closed]),
+        "holiday": np.concatenate([past.holiday, known.holiday]),
+    }
+    dates, parts = past.dates.append(known.dates), parts[start : start + days]
+    return [
+        (name, dates[day], value, parts[day, _CHANNELS[name]])
+        for name, column_of_days in values.items()
+        for day, value in enumerate(column_of_days)
+    ]
+
+
+EXPLAINED = {GradientBoosting.name: _trees, Transformer.name: _network}
