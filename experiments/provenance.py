@@ -10,10 +10,6 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
-from ..data import Panel
-
 ROOT = Path(__file__).parents[1]
 PACKAGES = (  # what a result may depend on
     "storelab",

@@ -15,9 +15,10 @@ from .cold_start import new_items
 from .distribution import at_levels, mean
 from .gradient_boosting import GradientBoosting, feature_names
 from .transformer import Transformer
-from .windows import CHANNELS, PATCH, Batch, Windows
+from .windows import CHANNELS, NAMES, PATCH, Batch, Windows
 
-_CHANNELS = {"units": 0, "price": 2, "promotion": 4, "closed": 5, "holiday": 6}  # of a day, see windows
+_LEVELS = ("units", "store")  # channels that are asinh(1) on a day like the days before
+_AS_THEY_ARE = ("observed", "price known", "days ahead")  # channels that the baseline shares
 _STEPS = 128  # of the integral
 _STEPS_AT_ONCE = 64
 
@@ -32,8 +33,9 @@ def explain(
     feature's; attribution, in units. The attributions sum to the forecast. The first row, "baseline", is what the model
     says without any of them: for `lightgbm` the mean over its training rows at the item's level; for `transformer` the
     forecast of an item that sold its level (mean of 56 days) on each day observed, at its usual price, without
-    promotion, holiday or closed day, on no particular weekday. "not attributed": what quantiles cut at 0 are above the
-    trees' own; what the integral's numerical error is.
+    promotion, holiday or closed day, at the usual value of each covariate, in a store that sold as ever, on no
+    particular weekday or day of the year ("season", of the whole horizon). "not attributed": what quantiles cut at 0
+    are above the trees' own; what the integral's numerical error is.
 
     Raises ValueError for an unknown item, days outside the horizon, a level outside (0, 1), another forecaster, or an
     item without an observed day (the sequence model's forecast of it is a mixture of others).
@@ -74,7 +76,7 @@ def _trees(model: GradientBoosting, history: Panel, known: Known, column: int, d
     by_day = np.einsum("hq,hqf->hf", weight, parts)  # (H, F + 1)
     cut = float((weight * (raw.clip(min=0.0) - raw)).sum())
     rest = float(forecast.detach()) - float((weight * quantiles.detach().numpy()[0]).sum())  # of the tail, by the scale
-    names = feature_names(model.params.planned)
+    names = feature_names(history, model.params.planned)
     of_item = names.index("days ahead")
     rows = [("baseline", None, np.nan, float(by_day[:, -1].sum()) + rest)]
     rows += [(names[k], None, features[0, k], by_day[:, k].sum()) for k in range(of_item)]
@@ -113,7 +115,9 @@ def _network(model: Transformer, history: Panel, known: Known, column: int, days
         whole, baseline = float(forecast(*inputs)), float(forecast(*plain))
     parts = torch.cat(found[:2], dim=1).unflatten(2, (PATCH, CHANNELS)).flatten(1, 2)[0].cpu().numpy()  # (T, C)
     rows = [("baseline", None, np.nan, baseline), ("weekday", known.dates[0], known.dates[0].dayofweek, found[2].sum())]
-    rows += _rows_of_days(model, parts, past, known, column)
+    wave = [channel for channel, name in enumerate(NAMES) if name == "wave"]
+    rows.append(("season", None, np.nan, parts[:, wave].sum()))
+    rows += _rows_of_days(model, parts, windows, past, known, column)
     rows = [(name, date, float(value), float(part)) for name, date, value, part in rows]
     return [*rows, ("not attributed", None, np.nan, whole - sum(row[3] for row in rows))]
 
@@ -121,28 +125,38 @@ def _network(model: Transformer, history: Panel, known: Known, column: int, days
 def _plain(patches: torch.Tensor, past: bool) -> torch.Tensor:
     """Patches without news: units at the scale where observed, the usual price, no promotion, holiday or closed day."""
     days = patches.unflatten(2, (PATCH, CHANNELS)).clone()
-    for channel in _CHANNELS.values():
-        days[..., channel] = 0.0
-    if past:
-        days[..., 0] = days[..., 1] * np.arcsinh(1.0)
+    observed = days[..., NAMES.index("observed")].clone()
+    for channel, name in enumerate(NAMES):
+        if name not in _AS_THEY_ARE:
+            days[..., channel] = observed * np.arcsinh(1.0) if past and name in _LEVELS else 0.0
     return days.flatten(2)
 
 
-def _rows_of_days(model: Transformer, parts: np.ndarray, past: Panel, known: Known, column: int) -> list[tuple]:
+def _rows_of_days(model, parts: np.ndarray, windows: Windows, past: Panel, known: Known, column: int) -> list[tuple]:
     """Rows of the days that panel and horizon have, from the parts (T, C) of the context and the days after it."""
     start, days = model.params.context - len(past.dates), len(past.dates) + known.horizon
-    told = np.ones(known.horizon) if model.params.planned else np.full(known.horizon, np.nan)
+
+    def joined(before: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+        return np.concatenate([before, ahead if model.params.planned else np.full(known.horizon, np.nan)])
+
     values = {
         "units": past.units[:, column],
-        "price": np.concatenate([past.price[:, column], told * known.price[:, column]]),
-        "promotion": np.concatenate([past.promo[:, column], told * known.promo[:, column]]),
+        "store": windows.store[windows.before :][: len(past.dates)].numpy(),
+        "price": joined(past.price[:, column], known.price[:, column]),
+        "promotion": joined(past.promo[:, column], known.promo[:, column]),
         "closed": np.concatenate([past.closed, known.closed]),
         "holiday": np.concatenate([past.holiday, known.holiday]),
     }
+    found = [(name, NAMES.index(name), column_of_days) for name, column_of_days in values.items()]
+    for slot, (name, table) in enumerate(past.covariates.items()):
+        both = joined(table[:, column], known.covariates[name][:, column])
+        found.append((name, NAMES.index("covariate") + slot, both))
+    for slot, (name, table) in enumerate(past.past_covariates.items()):
+        found.append((name, NAMES.index("past covariate") + slot, table[:, column]))
     dates, parts = past.dates.append(known.dates), parts[start : start + days]
     return [
-        (name, dates[day], value, parts[day, _CHANNELS[name]])
-        for name, column_of_days in values.items()
+        (name, dates[day], value, parts[day, channel])
+        for name, channel, column_of_days in found
         for day, value in enumerate(column_of_days)
     ]
 

@@ -26,6 +26,7 @@ from .distribution import LEVELS, Dependence, QuantileForecaster, calibrate
 _LEAST_OBSERVED = 14  # days of an item before a training origin
 _USUAL_START = 150  # days of the panel before the first training origin, where there are as many
 _WINDOWS = (7, 14, 28, 56, 112)  # days
+_SIGNAL_WINDOWS = (7, 14, 28)  # days, of past covariates
 _WEEKS = (1, 4, 8)  # whose same weekday is averaged
 _SCALE_DAYS = 56
 _SCALE_FLOOR = 0.1  # units/day, added
@@ -61,13 +62,15 @@ class GradientBoostingParams:
                 raise ValueError(f"{field.name} is {value}: allowed are whole numbers >= {least}")
 
 
-def feature_names(planned: bool) -> list[str]:
+def feature_names(history: Panel, planned: bool) -> list[str]:
     """Of the columns of `_features`, in words: means by the item's level, prices by the usual one."""
     item = [f"mean of {width} days" for width in _WINDOWS]
     item += ["spread of 28 days", "share of zeros in 28 days", "share of zeros in 112 days", "largest of 28 days"]
     item += ["log level of 56 days", "days observed", "days since a sale", "last price", "last promotion"]
+    item += [f"{name}, mean of {width} days" for name in history.past_covariates for width in _SIGNAL_WINDOWS]
     day = ["days ahead", "weekday", "month", "holiday", *(f"same weekday, {weeks} weeks" for weeks in _WEEKS)]
-    return item + day + (["price", "promotion"] if planned else [])
+    told = ["price", "promotion", *(f"{name}{less}" for name in history.covariates for less in ("", " less usual"))]
+    return item + day + (told if planned else [])
 
 
 class _Days:
@@ -120,7 +123,7 @@ def _features(days: _Days, origin: int, horizon: int, planned: bool) -> tuple[np
     ]
     for values in days.past_covariates:
         usual = mean_of_observed(values[max(0, origin - _WINDOWS[-1]) : origin])
-        item += [mean_of_observed(values[max(0, origin - width) : origin]) - usual for width in _WINDOWS[:3]]
+        item += [mean_of_observed(values[max(0, origin - width) : origin]) - usual for width in _SIGNAL_WINDOWS]
     usual_covariates = [mean_of_observed(values[max(0, origin - _WINDOWS[-1]) : origin]) for values in days.covariates]
     table = []
     for ahead in range(horizon):

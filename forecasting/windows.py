@@ -15,9 +15,10 @@ from .base import Known
 PATCH = 7  # days: a weekday keeps its place in all patches of a window; which one it is, the summary says
 SCALE_DAYS = 56  # days whose mean is the scale
 COVARIATES, PAST_COVARIATES = 4, 2  # slots for a panel's own
-# units, observed, log price ratio, price known, promotion, closed, holiday, day ahead of the origin, the store's sales,
-# two waves of the year (sine, cosine), and the slots
-CHANNELS = 13 + COVARIATES + PAST_COVARIATES
+# Of a day, in this order; `store`: all items' sales; `wave`: sine and cosine of the year and of half of it.
+NAMES = ("units", "observed", "price", "price known", "promotion", "closed", "holiday", "days ahead", "store")
+NAMES += ("wave",) * 4 + ("covariate",) * COVARIATES + ("past covariate",) * PAST_COVARIATES
+CHANNELS = len(NAMES)
 SUMMARY = 9  # log scale, log days observed, weekday of the origin (one of seven; none in a weekly panel)
 LEAST_OBSERVED = 14  # days an item must have been observed before a training origin
 
@@ -157,9 +158,8 @@ class Windows:
             closed=closed[:, past_days:] > 0,
         )
 
-
     def _store_channel(self, day: torch.Tensor, origin: torch.Tensor, past_days: int) -> torch.Tensor:
-        """asinh of the whole store's sales by their mean of the last 56 days before the origin, (B, T); 0 from there on."""
+        """asinh of the whole store's sales by their mean of the 56 days before the origin, (B, T); 0 from there on."""
         scale = self.store_scale[origin][:, None]
         past = torch.asinh(self.store[day[:, :past_days]] / scale)
         return torch.cat([past, torch.zeros(day.shape[0], day.shape[1] - past_days)], dim=1)

@@ -59,7 +59,7 @@ def test_the_items_are_the_stores(changes):
 
 
 def test_levels_lie_between_the_forecasts():
-    model, view, store, items, whole, rows = batches({"items": 3, "action": "base_stock", "forecast": "oracle", **STORE})
+    model, view, _, _, whole, _ = batches({"items": 3, "action": "base_stock", "forecast": "oracle", **STORE})
     forecast = model.features(whole)["forecast"]
     knots = 2 + forecast.shape[-1]
     for place in range(forecast.shape[-1]):

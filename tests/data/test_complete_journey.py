@@ -13,7 +13,15 @@ def made(folder, **changes):
             "sales_value": [4.0, 3.0, 0.0, 8.0, 3.0, 4.0, 9.0],
             "retail_disc": [0.0, 0.0, 0.0, 0.0, 1.5, 0.0, 0.0],
             "transaction_timestamp": pd.to_datetime(
-                ["2017-01-01 08:00", "2017-01-02 09:00", "2017-01-03 09:00", "2017-01-07 23:59", "2017-01-09 00:00", "2017-01-21 12:00", "2017-01-22 00:00"]
+                [
+                    "2017-01-01 08:00",
+                    "2017-01-02 09:00",
+                    "2017-01-03 09:00",
+                    "2017-01-07 23:59",
+                    "2017-01-09 00:00",
+                    "2017-01-21 12:00",
+                    "2017-01-22 00:00",
+                ]
             ),
         }
     ).assign(**changes)
@@ -34,7 +42,7 @@ def test_weeks_add_up(tmp_path):
 
 
 def test_errors(tmp_path):
-    with pytest.raises(ValueError, match="holds none of complete_journey_transactions.parquet"):
+    with pytest.raises(ValueError, match="holds none of complete_journey_transactions"):
         complete_journey.load_panel(tmp_path)
     with pytest.raises(ValueError, match="column 'quantity', row 1"):
         complete_journey.load_panel(made(tmp_path, quantity=-1.0))

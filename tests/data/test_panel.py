@@ -291,7 +291,7 @@ def test_covariates_of_a_table():
     np.testing.assert_array_equal(part.past_covariates["visits"], panel.past_covariates["visits"][:2, 1:])
     with pytest.raises(ValueError, match="column 'weather': missing"):
         Panel.from_frame(frame, covariates=["weather"])
-    with pytest.raises(ValueError, match="column 'display', row 1: .*expected a finite number"):
+    with pytest.raises(ValueError, match=r"column 'display', row 1: .*expected a finite number"):
         Panel.from_frame(frame.assign(display="much"), covariates=["display"])
 
 

@@ -2,10 +2,7 @@
 
 import subprocess
 
-import numpy as np
-import pandas as pd
 import pytest
-from storelab.data import Panel
 from storelab.experiments import provenance
 from storelab.experiments.provenance import digest, git_commit, source_hash
 

@@ -5,7 +5,7 @@ from storelab.data import SyntheticStoreParams, generate
 from storelab.forecasting import known_future
 from storelab.forecasting.windows import CHANNELS, COVARIATES, PAST_COVARIATES, PATCH, SUMMARY, Windows
 
-UNITS, OBSERVED, RATIO, PRICE_KNOWN, PROMO, CLOSED, HOLIDAY, AHEAD, STORE, YEAR = range(10)
+UNITS, OBSERVED, RATIO, PRICE_KNOWN, PROMO, CLOSED, HOLIDAY, AHEAD, STORE, YEAR = range(10)  # as in NAMES
 SLOTS = CHANNELS - COVARIATES - PAST_COVARIATES
 
 
