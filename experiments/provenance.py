@@ -23,6 +23,7 @@ PACKAGES = (  # what a result may depend on
     "gymnasium",
     "torch",
     "transformers",
+    "chronos-forecasting",
     "statsforecast",
     "lightgbm",
     "stable-baselines3",

@@ -14,6 +14,7 @@ FORECASTERS = {
     "auto_ets": ("statistical", "AutoETS"),
     "lightgbm": ("gradient_boosting", "GradientBoosting"),
     "transformer": ("transformer", "Transformer"),
+    "hub": ("hub", "Hub"),
 }
 
 
