@@ -276,6 +276,6 @@ class Transformer(Forecaster):
             if has_adapters(state):
                 add_adapters(model.network, model.params.rank, model.params.adapter_dropout)
             model.network.load_state_dict(state)
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        except (OSError, AttributeError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise ValueError(f"{folder} holds no usable {cls.name}: {error}") from None
         return model

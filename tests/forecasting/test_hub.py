@@ -194,7 +194,11 @@ def test_loading_needs_no_checkpoint(checkpoints, few, tmp_path):
     assert again.trained_until == str(few.dates[ORIGIN + 13].date())
 
 
-@pytest.mark.parametrize("architecture", [None, [], {}, {"architectures": ["T5Model"]}, {"architectures": [[]]}])
+@pytest.mark.parametrize(
+    "architecture",
+    [None, [], {}, {"architectures": ["T5Model"]}, {"architectures": [[]]}]
+    + [{"architectures": ["Chronos2Model"], "chronos_config": []}],
+)
 def test_load_of_a_damaged_architecture(checkpoints, tmp_path, architecture):
     made(checkpoints, "chronos_bolt").save(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
@@ -210,7 +214,7 @@ def _config(folder, **changes):
 
 def _fewer_weights(folder):
     weights = load_file(folder / "model.safetensors")
-    del weights[sorted(weights)[0]]
+    del weights[next(name for name in weights if "input_patch" in name or "input_ff" in name)]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
 
@@ -222,6 +226,7 @@ def _pickled(folder):
 DAMAGES = {
     "no config": lambda folder: (folder / "config.json").unlink(),
     "not JSON": lambda folder: (folder / "config.json").write_text("{"),
+    "no mapping": lambda folder: (folder / "config.json").write_text("[]"),
     "another family": lambda folder: _config(folder, architectures=["T5ForConditionalGeneration"]),
     "no family": lambda folder: _config(folder, architectures=None),
     "another size": lambda folder: _config(folder, head_dim=4),
@@ -233,10 +238,13 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_what_is_no_checkpoint_is_named(checkpoints, tmp_path, damage):
+@pytest.mark.parametrize(
+    ("family", "damage"),
+    [*(("timesfm_2", damage) for damage in DAMAGES), *((name, "a weight less") for name in HUB if name != "timesfm_2")],
+)
+def test_what_is_no_checkpoint_is_named(checkpoints, tmp_path, family, damage):
     folder = tmp_path / "checkpoint"
-    shutil.copytree(checkpoints["timesfm_2"], folder)
+    shutil.copytree(checkpoints[family], folder)
     DAMAGES[damage](folder)
     with pytest.raises(ValueError) as error:
         create("hub", checkpoint=str(folder))
