@@ -16,6 +16,7 @@ EXTRAS = {
     "stable-baselines3": "learn",
     "safetensors": "learn",
     "transformers": "forecast",
+    "chronos-forecasting": "hub",
     "statsforecast": "baselines",
     "lightgbm": "baselines",
     "hydra-core": "sweep",

@@ -19,6 +19,7 @@ PACKAGES = (  # what a result may depend on
     "gymnasium",
     "torch",
     "transformers",
+    "chronos-forecasting",
     "statsforecast",
     "lightgbm",
     "captum",

@@ -15,6 +15,7 @@ FORECASTERS = {
     "lightgbm": ("gradient_boosting", "GradientBoosting"),
     "transformer": ("transformer", "Transformer"),
     "conformal": ("conformal", "Conformal"),
+    "hub": ("hub", "Hub"),
 }
 
 

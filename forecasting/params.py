@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
@@ -52,16 +53,13 @@ class TransformerParams:
     checkpoints: str = ""  # folder from which a training that was killed goes on; "" = none
     tensorboard: str = ""  # folder of the training's curves; "" = none
     progress: bool = True  # progress bar
+    validation_windows: ClassVar = 2000  # at most, whose loss decides when to stop
 
     def __post_init__(self):
-        for field in fields(self):
-            self._check(field.name, field.type)
+        check_fields(self)
         shipped = ["", *sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json"))]
         if self.pretrained not in shipped:
             raise ValueError(f"pretrained is {self.pretrained!r}: allowed are {', '.join(map(repr, shipped))}")
-        for name in ("context", "horizon", "validation"):
-            if getattr(self, name) % PATCH:
-                raise ValueError(f"{name} is {getattr(self, name)}: allowed are multiples of {PATCH}")
         if self.d_model % self.heads:
             raise ValueError(f"d_model is {self.d_model}: allowed are multiples of heads ({self.heads})")
         for name in ("dropout", "adapter_dropout"):
@@ -69,22 +67,32 @@ class TransformerParams:
                 raise ValueError(f"{name} is 1.0: allowed are numbers below 1")
         if self.alpha == 0:
             raise ValueError("alpha is 0.0: allowed are numbers above 0")
-        try:
-            torch.device("cpu" if self.device == "auto" else self.device)
-        except RuntimeError:
-            raise ValueError(f"device is {self.device!r}: allowed are auto, cpu, cuda, cuda:0, ...") from None
 
-    def _check(self, name: str, kind: type) -> None:
-        value = getattr(self, name)
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-            setattr(self, name, value)
-        if type(value) is not kind:
-            raise ValueError(f"{name} is {value!r}: allowed is a {kind.__name__}")
-        least, most = _LEAST.get(name, 1), _MOST.get(name, 1)
-        if kind is int and not least <= value <= MOST_WHOLE:
-            raise ValueError(f"{name} is {value}: allowed are whole numbers from {least} to {MOST_WHOLE}")
-        if kind is float and not 0 <= value <= most:
-            raise ValueError(f"{name} is {value}: allowed are numbers from 0 to {most:g}")
-        if name in CHOICES and value not in CHOICES[name]:
-            raise ValueError(f"{name} is {value!r}: allowed are {', '.join(CHOICES[name])}")
+
+def check_fields(params) -> None:
+    """Raise ValueError naming the first field of `params` whose type or value is not allowed."""
+    for field in fields(params):
+        _check(params, field.name, field.type)
+    for name in ("context", "horizon", "validation"):
+        if getattr(params, name) % PATCH:
+            raise ValueError(f"{name} is {getattr(params, name)}: allowed are multiples of {PATCH}")
+    try:
+        torch.device("cpu" if params.device == "auto" else params.device)
+    except RuntimeError:
+        raise ValueError(f"device is {params.device!r}: allowed are auto, cpu, cuda, cuda:0, ...") from None
+
+
+def _check(params, name: str, kind: type) -> None:
+    value = getattr(params, name)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+        setattr(params, name, value)
+    if type(value) is not kind:
+        raise ValueError(f"{name} is {value!r}: allowed is a {kind.__name__}")
+    least, most = _LEAST.get(name, 1), _MOST.get(name, 1)
+    if kind is int and not least <= value <= MOST_WHOLE:
+        raise ValueError(f"{name} is {value}: allowed are whole numbers from {least} to {MOST_WHOLE}")
+    if kind is float and not 0 <= value <= most:
+        raise ValueError(f"{name} is {value}: allowed are numbers from 0 to {most:g}")
+    if name in CHOICES and value not in CHOICES[name]:
+        raise ValueError(f"{name} is {value!r}: allowed are {', '.join(CHOICES[name])}")

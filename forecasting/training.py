@@ -22,7 +22,6 @@ from .windows import PATCH, Batch, Windows
 
 _WARM_UP = 0.1  # share of the steps
 _EVALUATIONS = 20  # over all steps; each ends with a checkpoint
-_VALIDATION_WINDOWS = 2000
 NOT_THE_RESULT = ("progress", "checkpoints", "tensorboard")  # parameters that change nothing in the weights
 
 
@@ -52,7 +51,7 @@ def train(
     sources = [source for windows in panels if (source := _Source.of(windows, params.validation, plan))]
     if not sources:
         raise ValueError("no item has enough observed days before a training origin: the panel is too short")
-    count = _VALIDATION_WINDOWS // len(sources)
+    count = params.validation_windows // len(sources)
     held = [_held_out(source.windows, params.validation, count, generator) for source in sources]
     held = Batch.concatenate(held).to(device)
     key = _key(network, panels, params, plan) if params.checkpoints or params.tensorboard else ""

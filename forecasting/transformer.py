@@ -49,11 +49,13 @@ class Transformer(Forecaster):
         self.history: list[dict] = []  # a row per evaluation of the last training: step, train and validation loss
         self.trained_weights = 0  # numbers that the last training could change
         self.trained_until = ""  # last day of the panel trained on, YYYY-MM-DD; "" = none
-        if self.params.pretrained:
-            self._start_from_checkpoint()
+        self._start()
 
-    def _start_from_checkpoint(self) -> None:
+    def _start(self) -> None:
+        """The weights that are there before any training."""
         name = self.params.pretrained
+        if not name:
+            return
         source = Transformer.load(CHECKPOINTS / name)
         for field in ARCHITECTURE:
             mine, theirs = getattr(self.params, field), getattr(source.params, field)
@@ -139,7 +141,12 @@ class Transformer(Forecaster):
         return self
 
     def _calibrate(self, panels: list[Windows]) -> None:
-        """Tail and copula, on windows of the last half year of the training panels."""
+        """Tail and copula."""
+        if windows := self._past_forecasts(panels):
+            self.dependence = calibrate(*windows, self.params.seed)
+
+    def _past_forecasts(self, panels: list[Windows]) -> tuple[torch.Tensor, ...]:
+        """Of the last half year: quantiles (B, H, Q), scales and units (B, H), NaN = not observed; () if none."""
         generator = torch.Generator().manual_seed(self.params.seed)
         parts = []
         for windows in panels:
@@ -153,8 +160,7 @@ class Transformer(Forecaster):
             item, origin = item[chosen], origin[chosen]
             quantiles, scale = self._quantiles(windows, item, origin)
             parts.append((quantiles, scale, windows.batch(item, origin).target.sinh() * scale))
-        if parts:
-            self.dependence = calibrate(*(torch.cat(column) for column in zip(*parts, strict=True)), self.params.seed)
+        return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
     @torch.inference_mode()
     def _quantiles(
@@ -170,6 +176,10 @@ class Transformer(Forecaster):
             quantiles.append(z.sinh() * scales[-1][..., None])
         return torch.cat(quantiles), torch.cat(scales)
 
+    def _days_ahead(self, known: Known) -> int:
+        """What a window's future is to hold."""
+        return self.params.horizon
+
     def _past(self, history: Panel) -> Panel:
         return history.window(max(0, len(history.dates) - self.params.context), len(history.dates))
 
@@ -180,7 +190,7 @@ class Transformer(Forecaster):
         if known.horizon > self.params.horizon:
             raise ValueError(f"the horizon is {known.horizon} days: the model was trained for {self.params.horizon}")
         past = self._past(history)
-        windows = Windows(past, self.params.context, self.params.horizon, self.params.planned, known)
+        windows = Windows(past, self.params.context, self._days_ahead(known), self.params.planned, known)
         item = torch.arange(windows.items)
         quantiles, scale = self._quantiles(windows, item, torch.full_like(item, windows.days))
         return quantiles[:, : known.horizon], scale[:, : known.horizon]
@@ -220,7 +230,7 @@ class Transformer(Forecaster):
     def _content(self) -> tuple[bytes, dict]:
         if self.network is None:
             raise ValueError("the model has no weights to save: call fit first")
-        state = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
+        state = {name: value.detach().cpu().clone().contiguous() for name, value in self.network.state_dict().items()}
         weights = save_tensors(state)
         config = {
             "forecaster": self.name,
@@ -244,6 +254,13 @@ class Transformer(Forecaster):
         write_atomic(Path(folder) / "config.json", json.dumps(config, indent=1).encode())
 
     @classmethod
+    def _empty(cls, config: dict) -> "Transformer":
+        """A model of the parameters in `config`, without weights."""
+        model = cls(TransformerParams(**{**config["params"], "pretrained": ""}))
+        model.params.pretrained = config["params"]["pretrained"]
+        return model
+
+    @classmethod
     def load(cls, folder: str | Path) -> "Transformer":
         config = read_config(folder)
         if config["forecaster"] != cls.name:
@@ -252,14 +269,13 @@ class Transformer(Forecaster):
             weights = (Path(folder) / "model.safetensors").read_bytes()
             if hashlib.sha256(weights).hexdigest() != config["weights_sha256"]:
                 raise ValueError("model.safetensors does not have the checksum in config.json")
-            model = cls(TransformerParams(**{**config["params"], "pretrained": ""}))
-            model.params.pretrained = config["params"]["pretrained"]
+            model = cls._empty(config)
             model.dependence = Dependence(**config["dependence"])
             model.trained_until = config.get("trained_until", "")
             model.network, state = model._new_network(), load_tensors(weights)
             if has_adapters(state):
                 add_adapters(model.network, model.params.rank, model.params.adapter_dropout)
             model.network.load_state_dict(state)
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-            raise ValueError(f"{folder} holds no usable transformer: {error}") from None
+        except (OSError, AttributeError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+            raise ValueError(f"{folder} holds no usable {cls.name}: {error}") from None
         return model

@@ -175,7 +175,7 @@ def _hints() -> dict[str, Any]:
 
 
 NEEDS = {"data.path": ["data=online_retail"], "data": ["task=SyntheticStore"], "forecaster": ["forecaster=transformer"]}
-FOLDERS = ("data.path", "forecaster.checkpoints", "forecaster.tensorboard")
+FOLDERS = ("data.path", "forecaster.checkpoint", "forecaster.checkpoints", "forecaster.tensorboard")
 UNBOUNDED = ("env.capacity", "env.budget")
 HUGE = ["1e300", "99999999999999999999", "-1e300", "inf"]
 

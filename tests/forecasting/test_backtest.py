@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from storelab.data import Panel
-from storelab.forecasting import DECILES, FORECASTERS, create
+from storelab.forecasting import DECILES, create
 from storelab.forecasting.backtest import (
     ages,
     backtest,
@@ -19,7 +19,7 @@ from storelab.forecasting.backtest import (
     table_by,
 )
 
-from .conftest import QUICK
+from .conftest import ALL
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -110,14 +110,14 @@ def test_groups_are_those_of_the_history(panel):
     assert (again["demand_class"] == forecasts["demand_class"]).all()
 
 
-@pytest.mark.parametrize("name", FORECASTERS)
-def test_forecasts_do_not_depend_on_what_they_are_measured_against(panel, name):
+@pytest.mark.parametrize("name", ALL)
+def test_forecasts_do_not_depend_on_what_they_are_measured_against(panel, name, quick):
     """The whole way, training included: other units from the first origin on, the same forecasts for it."""
-    params = QUICK.get(name, {})
+    forecaster, params = quick[name]
     panel = panel.select(panel.items[::4])
     given = []
 
-    class Spy(type(create(name, **params))):
+    class Spy(type(create(forecaster, **params))):
         def predict_quantiles(self, history, known, levels=DECILES):
             given.append(super().predict_quantiles(history, known, levels))
             return given[-1]
