@@ -1,6 +1,6 @@
 """What happened: tables in, tables out. Nothing here imports another part of storelab."""
 
-from . import online_retail
+from . import complete_journey, online_retail
 from .panel import PANEL, TRANSACTIONS, Column, Panel, Schema, read
 from .privacy import pseudonymise
 from .synthetic import SyntheticStore, SyntheticStoreParams, generate
@@ -13,6 +13,7 @@ __all__ = [
     "Schema",
     "SyntheticStore",
     "SyntheticStoreParams",
+    "complete_journey",
     "generate",
     "online_retail",
     "pseudonymise",

@@ -14,6 +14,7 @@ FORECASTERS = {
     "auto_ets": ("statistical", "AutoETS"),
     "lightgbm": ("gradient_boosting", "GradientBoosting"),
     "transformer": ("transformer", "Transformer"),
+    "ensemble": ("ensemble", "Ensemble"),
     "conformal": ("conformal", "Conformal"),
     "hub": ("hub", "Hub"),
 }

@@ -1,6 +1,7 @@
 """What the methods of fine-tuning, continual learning and the cold start are worth, measured: docs/forecasting.md.
 
-`python -m storelab.forecasting.compare methods DATA`, `... compare update` or `... compare cold-start`.
+`python -m storelab.forecasting.compare methods DATA`, `... compare update`, `... compare cold-start` or
+`... compare covariates [DATA]`.
 """
 
 import argparse
@@ -14,7 +15,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..data import Panel, SyntheticStoreParams, generate, online_retail
+from ..data import Panel, SyntheticStoreParams, complete_journey, generate, online_retail
+from . import create
 from .backtest import backtest, select_items
 from .base import DECILES, Known, known_future
 from .distribution import at_levels
@@ -22,6 +24,7 @@ from .params import CHOICES
 from .transformer import Transformer, TransformerParams
 
 HORIZON = 28  # days
+WEEKS = 8  # of the horizon of weekly panels
 
 
 def methods(panel: Panel, origins: list[int], seeds: int) -> Iterator[dict]:
@@ -102,6 +105,32 @@ def cold_starts(seeds: int) -> Iterator[dict]:
                 yield {"days seen": 0, "how": "median scale", "seed": seed, "wQL": _weighted_loss(actual, units)}
 
 
+def covariates(folder: str | None) -> Iterator[dict]:
+    """Pooled errors on weekly panels, with price, promotion and covariates of the horizon known and not known.
+
+    900 items of the synthetic store over three years, the last 3 x 8 weeks forecast; with a folder, also the product
+    types of Complete Journey over 52 weeks, the last 2 x 8.
+    """
+    panel = generate(SyntheticStoreParams(items=900, days=7 * 156)).panel.by_week()
+    panels = [("synthetic", panel, 3)]
+    if folder:
+        panels.append(("Complete Journey", complete_journey.load_panel(folder), 2))
+    for name, panel, count in panels:
+        days = len(panel.dates)
+        origins = [days - WEEKS * k for k in range(count, 0, -1)]
+        panel = select_items(panel, origins[0], 1000, least_days=30, least_sales=10)
+        for planned in (True, False):
+            shared = {"planned": planned, "progress": False}
+            models = {"lightgbm": create("lightgbm", horizon=WEEKS, **shared)}
+            models["zero-shot"] = create("transformer", fine_tune_steps=0, validation=7, **shared)
+            models["fine-tuned"] = create("transformer", validation=7, **shared)
+            for kind, model in models.items():
+                table = backtest({kind: model}, panel, origins, WEEKS, refit=kind == "lightgbm", progress=False)
+                pooled = table[table["origin"] == "pooled"].iloc[0]
+                row = {"panel": name, "model": kind, "covariates": "known" if planned else "not known"}
+                yield row | {"series": len(panel.items), **{key: pooled[key] for key in ("wQL", "MASE", "seconds")}}
+
+
 def _loss(model: Transformer, past: Panel, known: Known, columns: np.ndarray, actual: np.ndarray) -> float:
     return _weighted_loss(actual, model.predict_quantiles(past, known)[columns])
 
@@ -128,8 +157,8 @@ def _peak() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure fine-tuning methods, updates and the cold start.")
-    parser.add_argument("study", choices=["methods", "update", "cold-start"])
-    parser.add_argument("data", nargs="?", help="of methods: a path that storelab.data.online_retail.load_panel reads")
+    parser.add_argument("study", choices=["methods", "update", "cold-start", "covariates"])
+    parser.add_argument("data", nargs="?", help="of methods: as online_retail.load_panel; covariates: Complete Journey")
     parser.add_argument("--seeds", type=int, default=3, help="how many (default 3)")
     args = parser.parse_args()
     if args.study == "methods":
@@ -140,6 +169,8 @@ def main() -> None:
         origins = [days - HORIZON * k for k in (3, 2, 1)]
         panel = select_items(panel.select(sorted(panel.items)), origins[0], 1000)
         rows = methods(panel, origins, args.seeds)
+    elif args.study == "covariates":
+        rows = covariates(args.data)
     else:
         rows = updates(args.seeds) if args.study == "update" else cold_starts(args.seeds)
     found = []
@@ -150,8 +181,8 @@ def main() -> None:
         )
         print(", ".join(words), flush=True)
     table = pd.DataFrame(found)
-    groups = [name for name in table.columns if name in ("method", "model", "days seen", "how")]
-    means = table.groupby(groups, sort=False).mean(numeric_only=True).drop(columns="seed")
+    groups = [name for name in table.columns if name in ("panel", "covariates", "method", "model", "days seen", "how")]
+    means = table.groupby(groups, sort=False).mean(numeric_only=True).drop(columns="seed", errors="ignore")
     print(means.to_string(float_format="{:.4f}".format))
 
 

@@ -6,15 +6,9 @@ that all days of a horizon have in common (the level was forecast too high or lo
 """
 
 import math
-from abc import abstractmethod
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-
-from ..data import Panel
-from .base import DECILES, Forecaster, Known, check_inputs
-from .baselines import whole_units
 
 # The nine deciles, and a tail head: nine deciles say nothing of the one day in ten that decides a stock level.
 LEVELS = (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
@@ -22,7 +16,6 @@ TOP, NINTH = LEVELS[-1], LEVELS.index(0.9)
 _SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 _MEMORIES = (0.0, 0.3, 0.6, 0.8)
 _CALIBRATION_PATHS = 100
-_PATH_CELLS = 20_000_000  # days x paths x items drawn at once
 _SUM_DAYS = (3, 7, 14, 28)  # the protection intervals that the copula is fitted for
 
 
@@ -114,40 +107,3 @@ def _pinball_of_samples(samples: torch.Tensor, actual: torch.Tensor) -> float:
     place = (level * (samples.shape[1] - 1)).round().long()
     error = actual - ordered[:, place]  # (B, L, S)
     return float(torch.maximum(level[:, None] * error, (level[:, None] - 1) * error).mean())
-
-
-class QuantileForecaster(Forecaster):
-    """A forecaster that says the quantiles at LEVELS: any other level, the mean and the paths follow from them."""
-
-    def __init__(self, params=None):
-        super().__init__(params)
-        self.dependence = Dependence()
-
-    @abstractmethod
-    def _forecast(self, history: Panel, known: Known) -> tuple[torch.Tensor, torch.Tensor]:
-        """Quantiles in units (I, H, Q), rising and non-negative, and scales (I, H); both 0 on closed days."""
-
-    def predict_quantiles(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
-        levels = torch.from_numpy(check_inputs(history, known, levels)).float()
-        quantiles, scale = self._forecast(history, known)
-        level = levels.expand(*quantiles.shape[:2], -1)
-        units = at_levels(quantiles, scale, self.dependence.tail, level).double().numpy()
-        # Whole units so far: then a quantile is a whole number too, and paths are made of whole numbers.
-        return np.rint(units) if whole_units(history.units).all() else units
-
-    def predict_mean(self, history: Panel, known: Known) -> np.ndarray:
-        return mean(*self._forecast(history, known), self.dependence.tail).double().numpy()
-
-    def sample_paths(self, history: Panel, known: Known, paths: int, seed: int) -> np.ndarray:
-        quantiles, scale = self._forecast(history, known)
-        whole = whole_units(history.units).all()
-        generator = torch.Generator().manual_seed(seed)
-        result = np.empty((len(scale), paths, known.horizon), np.float32)
-        rows = max(1, _PATH_CELLS // (paths * known.horizon))
-        for low in range(0, len(scale), rows):
-            part, part_scale = quantiles[low : low + rows], scale[low : low + rows]
-            noise = draw_noise(len(part), known.horizon, paths, generator)
-            level = correlated_uniforms(noise, self.dependence.share, self.dependence.memory)
-            units = at_levels(part, part_scale, self.dependence.tail, level)
-            result[low : low + rows] = (units.round() if whole else units).transpose(1, 2).numpy()
-        return result

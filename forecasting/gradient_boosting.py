@@ -4,8 +4,8 @@ What won M5 (Makridakis et al. 2022): features of the past, scaled by the item's
 advance. Features and settings follow the reference protocol. Tail, copula and paths are those of the sequence model.
 
 Fallbacks: days not observed or closed take no part in features and targets; a feature without a day is NaN, which
-trees know how to split on. An item not observed within 56 days takes the mean of its whole history as its scale, one
-never observed the median scale of the others.
+trees know how to split on. An item not observed within 56 days takes the mean of its whole history as its scale; one
+never observed is forecast as one of its category.
 """
 
 import hashlib
@@ -21,7 +21,8 @@ from tqdm import tqdm
 from ..data import Panel
 from .base import Known, check_inputs, needs, read_config, write_atomic
 from .baselines import mean_of_observed
-from .distribution import LEVELS, Dependence, QuantileForecaster, calibrate
+from .distribution import LEVELS, Dependence, calibrate
+from .quantile import QuantileForecaster
 
 _LEAST_OBSERVED = 14  # days of an item before a training origin
 _USUAL_START = 150  # days of the panel before the first training origin, where there are as many

@@ -5,11 +5,12 @@ and 2.5 (Das et al. 2024, arXiv:2310.10688). Windows, fine-tuning, tail, copula 
 `transformer`. Weights come from safetensors alone, the code from chronos-forecasting and transformers, never from the
 checkpoint.
 
-Chronos-2 is given price, promotion, closed and holiday; the others see units alone. Days not observed or closed are
-masked by Chronos; TimesFM, which takes no gaps, has them filled in linearly, as Google's own code does. A horizon
-beyond the model's own goes on from its forecasts: from each decile for Chronos, as that library does, from the median
-(TimesFM 2.0: the mean) alone for TimesFM, whose spread grows no further there. Windows hold whole weeks: the days of
-the last one after the horizon count as open, at the last price, without promotion or holiday.
+Chronos-2 is given price, promotion, closed and holiday, no covariates of a panel's own; the others see units alone.
+Days not observed or closed are masked by Chronos; TimesFM, which takes no gaps, has them filled in linearly, as
+Google's own code does. A horizon beyond the model's own goes on from its forecasts: from each decile for Chronos, as
+that library does, from the median (TimesFM 2.0: the mean) alone for TimesFM, whose spread grows no further there.
+Windows hold whole weeks: the days of the last one after the horizon count as open, at the last price, without promotion
+or holiday.
 """
 
 import math
@@ -27,7 +28,7 @@ from .base import Known, needs
 from .distribution import LEVELS, Dependence
 from .params import check_fields
 from .transformer import Transformer
-from .windows import CHANNELS, PATCH, Batch, Windows
+from .windows import CHANNELS, NAMES, PATCH, Batch, Windows
 
 _WINDOWS = 64  # in a forward pass: the attention of Chronos-2 between series grows with the square of their number
 _MEDIAN = LEVELS.index(0.5)
@@ -158,8 +159,8 @@ def _series(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     An item's covariates begin with its first observed day, NaN before.
     """
     days = torch.cat([batch.past, batch.future], dim=1).unflatten(2, (PATCH, CHANNELS)).flatten(1, 2)
-    z, observed, ratio, _, promo, closed, holiday, _ = days.unbind(dim=2)
-    rows = torch.stack([ratio, promo, closed, holiday], dim=1)
+    z, observed = days[..., NAMES.index("units")], days[..., NAMES.index("observed")]
+    rows = days[..., [NAMES.index(name) for name in ("price", "promotion", "closed", "holiday")]].transpose(1, 2)
     rows = torch.where(observed.cumsum(dim=1)[:, None] > 0, rows, torch.nan)
     past = PATCH * batch.past.shape[1]
     units = torch.where(observed > 0, z.sinh() * batch.scale[:, None], torch.nan)

@@ -35,30 +35,37 @@ class Plan:
     dropout: bool = False  # the network's own
     new_from: int | None = None  # first day of new targets; None: all days are alike
     replay: float = 0.0  # share of a batch's windows that come from before `new_from`
+    validation: int = 28  # last days, which are no target and decide when to stop; 0: all days are targets
+    stop: int | None = None  # step to stop at, of those that the schedule is made for
 
 
 def train(
     network: PatchEncoder, panels: list[Windows], params: TransformerParams, plan: Plan
-) -> tuple[list[dict], int]:
-    """Train in place, ending with the weights that were best on the validation days.
+) -> tuple[list[dict], int, Path | None]:
+    """Train in place, ending with the weights that were best on the validation days, or without any with the last.
 
-    Returns a row per evaluation, and how many weights were trained. Each step takes its windows from one panel. The
-    last `validation` days are no target of any gradient. The same seed gives the same weights on one machine, also
-    when the training was killed and goes on from its checkpoint. Raises ValueError when no window is to be had.
+    Returns a row per evaluation, how many weights were trained, and the checkpoint, if one is kept: to be removed by
+    who has no more need of it. Each step takes its windows from one panel. The same seed gives the same weights on one
+    machine, also when the training was killed and goes on from its checkpoint. Raises ValueError when no window is to
+    be had.
     """
     device = next(network.parameters()).device
     generator = torch.Generator().manual_seed(params.seed)
-    sources = [source for windows in panels if (source := _Source.of(windows, params.validation, plan))]
+    sources = [source for windows in panels if (source := _Source.of(windows, plan))]
     if not sources:
         raise ValueError("no item has enough observed days before a training origin: the panel is too short")
-    count = params.validation_windows // len(sources)
-    held = [_held_out(source.windows, params.validation, count, generator) for source in sources]
-    held = Batch.concatenate(held).to(device)
+    held = None
+    if plan.validation:
+        count = params.validation_windows // len(sources)
+        parts = [_held_out(source.windows, plan.validation, count, generator) for source in sources]
+        held = Batch.concatenate(parts).to(device)
     key = _key(network, panels, params, plan) if params.checkpoints or params.tensorboard else ""
     file = Path(params.checkpoints) / f"{key}.safetensors" if params.checkpoints else None
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        tqdm(total=plan.steps, desc="train", unit="step", disable=not params.progress) as bar,
+        tqdm(
+            total=plan.steps if plan.stop is None else plan.stop, desc="train", unit="step", disable=not params.progress
+        ) as bar,
         _curves(params.tensorboard, key) as curves,
     ):
         torch.manual_seed(params.seed)  # adapters and dropout
@@ -68,9 +75,10 @@ def train(
         if not (file and run.resume(file)):
             run.evaluate(held, math.nan)
         bar.update(run.step)
-        while run.step < plan.steps and run.stale < params.patience:
+        stop = plan.steps if plan.stop is None else plan.stop
+        while run.step < stop and run.stale < params.patience:
             losses = []
-            for _ in range(min(max(1, plan.steps // _EVALUATIONS), plan.steps - run.step)):
+            for _ in range(min(max(1, plan.steps // _EVALUATIONS), stop - run.step)):
                 losses.append(run.advance(sources, params, plan))
                 bar.update()
             row = run.evaluate(held, sum(losses) / len(losses))
@@ -82,9 +90,7 @@ def train(
         network.load_state_dict(run.best)
         trained = sum(weight.numel() for weight in adaptation.trained)
         adaptation.finish()
-    if file:
-        file.unlink(missing_ok=True)
-    return run.history, trained
+    return run.history, trained, file
 
 
 @dataclass
@@ -97,9 +103,9 @@ class _Source:
     new: int
 
     @classmethod
-    def of(cls, windows: Windows, validation: int, plan: Plan) -> "_Source | None":
+    def of(cls, windows: Windows, plan: Plan) -> "_Source | None":
         """None when there is no window to train on."""
-        item, origin = windows.origins(0, windows.days - validation - PATCH + 1)
+        item, origin = windows.origins(0, windows.days - plan.validation - PATCH + 1)
         new = 0
         if plan.new_from is not None:  # a window is new if at least a week of its targets is
             first = plan.new_from - PATCH * windows.future_patches + PATCH
@@ -125,7 +131,7 @@ class _Run:
         """One step; its loss."""
         source = sources[int(torch.randint(len(sources), (), generator=self.generator))]
         pick = source.pick(params.batch_size, plan.replay, self.generator)
-        stop = source.windows.days - params.validation
+        stop = source.windows.days - plan.validation
         device = next(self.network.parameters()).device
         batch = source.windows.batch(source.item[pick], source.origin[pick], target_stop=stop).to(device)
         self.adaptation.train_mode(plan.dropout)
@@ -143,11 +149,11 @@ class _Run:
         return loss.item()
 
     @torch.inference_mode()
-    def evaluate(self, held: Batch, train_loss: float) -> dict:
-        """A row of the history; the weights are kept if none was better."""
+    def evaluate(self, held: Batch | None, train_loss: float) -> dict:
+        """A row of the history; the weights are kept if none was better, or nothing is held out."""
         self.network.eval()
-        loss = float(pinball(self.network(held), held.target))
-        if loss < min((row["validation_loss"] for row in self.history), default=math.inf):
+        loss = math.nan if held is None else float(pinball(self.network(held), held.target))
+        if held is None or loss < min((row["validation_loss"] for row in self.history), default=math.inf):
             self.best, self.stale = copy.deepcopy(self.network.state_dict()), 0
         else:
             self.stale += 1

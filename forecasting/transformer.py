@@ -4,9 +4,10 @@ Patches of past units in scaled arcsinh space in, quantiles out, as Chronos-Bolt
 arXiv:2403.07815), with covariates by patch; docs/forecasting.md has the whole picture.
 """
 
+import copy
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,26 +18,20 @@ from safetensors.torch import save as save_tensors
 
 from ..data import Panel
 from .adaptation import RATES, add_adapters, has_adapters
-from .base import DECILES, Forecaster, Known, check_inputs, read_config, write_atomic
-from .cold_start import mixture_at_levels, mixture_of_paths, new_items
-from .distribution import Dependence, at_levels, calibrate, correlated_uniforms, draw_noise, mean
+from .base import Known, check_inputs, read_config, write_atomic
+from .distribution import Dependence, calibrate
 from .network import PatchEncoder
 from .params import CHECKPOINTS, TransformerParams
+from .quantile import QuantileForecaster
 from .training import NOT_THE_RESULT, Plan, train
 from .windows import LEAST_OBSERVED, PATCH, Windows
 
 ARCHITECTURE = ("d_model", "layers", "heads", "d_ff", "context", "horizon")
 _BATCH = 2048  # windows per forward pass when predicting
-_PATH_CELLS = 20_000_000  # days x paths x items drawn at once
 _CALIBRATION_ORIGINS, _CALIBRATION_WINDOWS = 6, 600
 
 
-def _whole_units(history: Panel) -> bool:
-    """Whole units so far: then a quantile is a whole number too, and paths are made of whole numbers."""
-    return not (history.units[~np.isnan(history.units)] % 1).any()
-
-
-class Transformer(Forecaster):
+class Transformer(QuantileForecaster):
     """See the module's docstring. Untrained, it forecasts with the pre-trained weights (zero-shot)."""
 
     name = "transformer"
@@ -45,7 +40,6 @@ class Transformer(Forecaster):
     def __init__(self, params: TransformerParams | None = None):
         super().__init__(params)
         self.network: PatchEncoder | None = None
-        self.dependence = Dependence()
         self.history: list[dict] = []  # a row per evaluation of the last training: step, train and validation loss
         self.trained_weights = 0  # numbers that the last training could change
         self.trained_until = ""  # last day of the panel trained on, YYYY-MM-DD; "" = none
@@ -75,16 +69,25 @@ class Transformer(Forecaster):
 
     def fit(self, panel: Panel) -> "Transformer":
         """Train from scratch on the panel. Raises ValueError when the panel is too short or holds no sale."""
-        self.fit_windows([self._training_windows(panel)])
-        self.trained_until = str(panel.dates[-1].date())
-        return self
+        windows = self._training_windows(panel)
+        self._begin()
+        return self._train(panel, windows, self._plan(self.params.learning_rate, self.params.steps, dropout=True))
 
     def fit_windows(self, panels: list[Windows]) -> "Transformer":
-        """Train from scratch on several panels, one of them at each step: pre-training."""
+        """Train from scratch on several panels, one of them at each step: pre-training, whose weights are the best."""
+        self._begin()
+        plan = self._plan(self.params.learning_rate, self.params.steps, dropout=True)
+        self.network.to(self.device)
+        self.history, self.trained_weights, file = train(self.network, panels, self.params, plan)
+        self._calibrate(panels)
+        if file:
+            file.unlink(missing_ok=True)
+        return self
+
+    def _begin(self) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(self.params.seed)
             self.network = self._new_network()
-        return self._train(panels, Plan(self.params.learning_rate, self.params.steps, dropout=True))
 
     def fine_tune(self, panel: Panel) -> "Transformer":
         """Go on from the weights that are there, pre-trained or of an earlier fit; without any this is `fit`.
@@ -93,15 +96,12 @@ class Transformer(Forecaster):
         """
         if self.network is None:
             return self.fit(panel)
-        self._train([self._training_windows(panel)], self._fine_tuning())
-        self.trained_until = str(panel.dates[-1].date())
-        return self
+        return self._train(panel, self._training_windows(panel), self._fine_tuning())
 
     def update(self, panel: Panel, replay: float = 0.5) -> "Transformer":
         """Go on from the last training on the days that have arrived since; `panel` holds the earlier days too.
 
-        New are the days that were no target yet: those after the last training's panel, and its `validation` days;
-        the last `validation` days of this panel now decide when to stop. A share `replay` of each batch's windows is
+        New are the days after the last training's panel, and the `validation` days before them. A share `replay` of each batch's windows is
         drawn from older days (experience replay, Rolnick et al. 2019, arXiv:1811.11682), so that what held there is
         not unlearned. Raises ValueError when there was no training on a panel, or no day is new.
         """
@@ -115,13 +115,14 @@ class Transformer(Forecaster):
                 f"the panel ends on {panel.dates[-1].date()}: update needs days after {self.trained_until}"
             )
         plan = self._fine_tuning(new_from=known - self.params.validation, replay=replay)
-        self._train([self._training_windows(panel)], plan)
-        self.trained_until = str(panel.dates[-1].date())
-        return self
+        return self._train(panel, self._training_windows(panel), plan)
 
     def _fine_tuning(self, **more) -> Plan:
         p = self.params
-        return Plan(p.fine_tune_learning_rate * RATES[p.method], p.fine_tune_steps, method=p.method, **more)
+        return self._plan(p.fine_tune_learning_rate * RATES[p.method], p.fine_tune_steps, method=p.method, **more)
+
+    def _plan(self, learning_rate: float, steps: int, **more) -> Plan:
+        return Plan(learning_rate, steps, validation=self.params.validation, **more)
 
     def _training_windows(self, panel: Panel) -> Windows:
         least = LEAST_OBSERVED + self.params.validation + PATCH
@@ -134,10 +135,18 @@ class Transformer(Forecaster):
             raise ValueError("the panel holds no sale: there is nothing to learn from")
         return Windows(panel, self.params.context, self.params.horizon, self.params.planned)
 
-    def _train(self, panels: list[Windows], plan: Plan) -> "Transformer":
-        self.network.to(self.device)
-        self.history, self.trained_weights = train(self.network, panels, self.params, plan)
-        self._calibrate(panels)
+    def _train(self, panel: Panel, windows: Windows, plan: Plan) -> "Transformer":
+        """The validation days decide how many steps are best; that many are made anew, from the start, on all days."""
+        start = copy.deepcopy(self.network.to(self.device))
+        self.history, self.trained_weights, *files = train(self.network, [windows], self.params, plan)
+        best = min(self.history, key=lambda row: row["validation_loss"])["step"]
+        self.network = start
+        if best:
+            files += train(start, [windows], self.params, replace(plan, validation=0, stop=best))[2:]
+        self._calibrate([windows])
+        self.trained_until = str(panel.dates[-1].date())
+        for file in filter(None, files):
+            file.unlink(missing_ok=True)
         return self
 
     def _calibrate(self, panels: list[Windows]) -> None:
@@ -194,38 +203,6 @@ class Transformer(Forecaster):
         item = torch.arange(windows.items)
         quantiles, scale = self._quantiles(windows, item, torch.full_like(item, windows.days))
         return quantiles[:, : known.horizon], scale[:, : known.horizon]
-
-    def predict_quantiles(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
-        levels = torch.from_numpy(check_inputs(history, known, levels)).float()
-        quantiles, scale = self._forecast(history, known)
-        level, tail = levels.expand(*quantiles.shape[:2], -1), self.dependence.tail
-        units = at_levels(quantiles, scale, tail, level)
-        for new, members in new_items(self._past(history)):
-            units[new] = mixture_at_levels(quantiles[members], scale[members], tail, levels)
-        units = units.double().numpy()
-        return np.rint(units) if _whole_units(history) else units
-
-    def predict_mean(self, history: Panel, known: Known) -> np.ndarray:
-        units = mean(*self._forecast(history, known), self.dependence.tail).double().numpy()
-        for new, members in new_items(self._past(history)):
-            units[new] = units[members].mean(axis=0)
-        return units
-
-    def sample_paths(self, history: Panel, known: Known, paths: int, seed: int) -> np.ndarray:
-        quantiles, scale = self._forecast(history, known)
-        whole = _whole_units(history)
-        generator = torch.Generator().manual_seed(seed)
-        result = np.empty((len(scale), paths, known.horizon), np.float32)
-        rows = max(1, _PATH_CELLS // (paths * known.horizon))
-        for low in range(0, len(scale), rows):
-            part, part_scale = quantiles[low : low + rows], scale[low : low + rows]
-            noise = draw_noise(len(part), known.horizon, paths, generator)
-            level = correlated_uniforms(noise, self.dependence.share, self.dependence.memory)
-            units = at_levels(part, part_scale, self.dependence.tail, level)
-            result[low : low + rows] = (units.round() if whole else units).transpose(1, 2).numpy()
-        for new, members in new_items(self._past(history)):
-            result[new] = mixture_of_paths(result, members, len(new), seed)
-        return result
 
     def _content(self) -> tuple[bytes, dict]:
         if self.network is None:

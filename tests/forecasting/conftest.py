@@ -10,6 +10,7 @@ torch.set_num_threads(1)
 TINY = dict(pretrained="", d_model=32, layers=1, heads=2, d_ff=64, context=84, batch_size=64, steps=150, progress=False)
 
 QUICK = {"transformer": {**TINY, "steps": 3}, "lightgbm": {"rounds": 5, "progress": False}}
+QUICK["ensemble"] = {"params": {"transformer": TINY | {"steps": 3}, "lightgbm": QUICK["lightgbm"]}}
 QUICK["conformal"] = {"base": "lightgbm", "params": QUICK["lightgbm"], "windows": 2}
 QUICK_HUB = {"context": 84, "fine_tune_steps": 3, "fine_tune_learning_rate": 1e-3, "progress": False}
 HUB = ("chronos_bolt", "chronos_2", "timesfm_2", "timesfm_2_5")  # families of the forecaster "hub"
@@ -74,6 +75,6 @@ def tiny(panel):
 def ready(panel, tiny, quick):
     """Name -> a forecaster that can forecast, trained on the first 340 days where it has to be."""
     made = {name: create(quick[name][0], **quick[name][1]) for name in ALL if name != "transformer"}
-    for name in ("lightgbm", "conformal"):
+    for name in ("lightgbm", "ensemble", "conformal"):
         made[name].fit(panel.until(340))
     return made | {"transformer": tiny}

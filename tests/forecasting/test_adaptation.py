@@ -58,7 +58,7 @@ def test_what_is_trained():
         part = Adaptation(copy.deepcopy(network), TransformerParams(), method, 100).trained
         trained[method] = sum(weight.numel() for weight in part)
     d, f, out, rank = 64, 256, 7 * 12, 8
-    adapters, norms = 4 * (2 * d * rank + rank + d), 5 * d
+    adapters, norms = 6 * (2 * d * rank + rank + d), 7 * d  # two in each of three layers
     assert trained["full"] == whole
     assert trained["head"] == d * f + f + f * out + out + d * out + out
     assert trained["adapter"] == adapters + norms
