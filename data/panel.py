@@ -48,6 +48,7 @@ PANEL: Schema = (
     Column("closed", "bool", required=False),
     Column("holiday", "bool", required=False),
     Column("category", "text", required=False),
+    Column("stocked_out", "bool", required=False),  # ran out that day: demand was at least the units sold
 )
 
 TRANSACTIONS: Schema = (
@@ -247,6 +248,7 @@ class Panel:
     closed: np.ndarray  # (D,) bool, the shop was shut
     holiday: np.ndarray  # (D,) bool, public holiday
     category: list[str] | None = None  # (I,)
+    stocked_out: np.ndarray | None = None  # (D, I) bool, ran out that day: demand was at least `units`; None = never
 
     def __post_init__(self) -> None:
         days, count = len(self.dates), len(self.items)
@@ -255,10 +257,13 @@ class Panel:
         if days and not self.dates.equals(pd.date_range(self.dates[0], periods=days, freq="D")):
             raise ValueError(f"dates: {self.dates[0]} to {self.dates[-1]} has gaps; expected every day once")
         self.dates = pd.DatetimeIndex(self.dates, freq="D")
+        if self.stocked_out is None:
+            self.stocked_out = np.zeros((days, count), bool)
         for name, kind, shape in (
             ("units", float, (days, count)),
             ("price", float, (days, count)),
             ("promo", bool, (days, count)),
+            ("stocked_out", bool, (days, count)),
             ("closed", bool, (days,)),
             ("holiday", bool, (days,)),
         ):
@@ -290,7 +295,8 @@ class Panel:
             )
         day -= day.min()
         wide = {}
-        for name, empty in (("units", np.nan), ("price", np.nan), ("promo", False)):
+        empties = {"units": np.nan, "price": np.nan, "promo": False, "stocked_out": False}
+        for name, empty in empties.items():
             wide[name] = np.full((days, len(items)), empty)
             if name in table:
                 wide[name][day, item] = table[name]
@@ -317,6 +323,7 @@ class Panel:
                 "promo": self.promo[day, item],
                 "closed": self.closed[day],
                 "holiday": self.holiday[day],
+                "stocked_out": self.stocked_out[day, item],
             }
         )
         if self.category is not None:
@@ -356,6 +363,7 @@ class Panel:
             closed=self.closed.copy(),
             holiday=self.holiday.copy(),
             category=None if self.category is None else [self.category[column] for column in columns],
+            stocked_out=self.stocked_out[:, columns],
         )
 
 

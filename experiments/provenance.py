@@ -53,7 +53,7 @@ def code_hash(*folders: str) -> str:
 def panel_hash(panel: Panel) -> str:
     """SHA-256 over all that a panel holds."""
     total = hashlib.sha256("\0".join([*panel.items, str(panel.dates[0]), *(panel.category or [])]).encode())
-    for array in (panel.units, panel.price, panel.promo, panel.closed, panel.holiday):
+    for array in (panel.units, panel.price, panel.promo, panel.closed, panel.holiday, panel.stocked_out):
         total.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
     return total.hexdigest()
 

@@ -77,6 +77,7 @@ def test_panel_hash_sees_all_that_a_panel_holds():
         {"units": np.ones((4, 2)) + one},
         {"price": 2 * np.ones((4, 2)) + one},
         {"promo": one > 0},
+        {"stocked_out": one > 0},
         {"closed": np.arange(4) == 1},
         {"holiday": np.arange(4) == 1},
     ]
