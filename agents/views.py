@@ -105,6 +105,9 @@ class ItemView(RawView):
         if "price" in named:
             own.append(named["price"] / self._price)
         own.extend(due / self._units for due in np.moveaxis(named.get("pipeline", np.empty((n, 0, items))), 1, 0))
+        if "history" in named:
+            seen, censored = np.moveaxis(named["history"], 2, 0)  # (n, k, items) each
+            own.extend(np.moveaxis(np.concatenate([seen / self._units, censored], axis=1), 1, 0))
         parts = [np.stack(own, axis=-1)]
         if "forecast" in named:
             parts.append(named["forecast"] / self._units[:, None])
