@@ -69,7 +69,7 @@ class Inventory:
     | `history` | (k, 2, I) | the last k = `history_days` periods, the latest last; with `forecast=history` |
     | `price` | (I,) | money per unit; where the source tells prices |
     | `calendar` | (C,) | where the source tells one, such as the weekday's sine and cosine |
-    | `forecast` | (I, Q) | units: `quantiles` of demand over the next lead time + 1 periods; `forecast=model`, `oracle` |
+    | `forecast` | (I, Q) | units: `quantiles` of demand over lead time + 1 periods; with `forecast=model`, `oracle` |
     | `time_left` | (1,) | share of the season; only with `continuing=False` |
 
     `forecast=oracle` tells the true sum of the coming demand in every quantile: a bound on what forecasts are worth.
