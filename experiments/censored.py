@@ -16,9 +16,11 @@ from tqdm import tqdm
 from ..agents.heuristics import base_stock, newsvendor, to_action
 from ..data import Panel, SyntheticStoreParams, generate
 from ..envs import Days, Inventory, InventoryParams, RateDemand, rollout
+from ..envs.checks import check_choice, check_number
 from ..evaluation import bootstrap_interval
 from ..forecasting import DECILES, FORECASTERS, Forecaster, create, known_future
 from ..forecasting.backtest import metrics
+from ..forecasting.base import MIN_HISTORY
 from ..forecasting.censored import TREATMENTS, treated
 from ..forecasting.lead_time import rolling_lead_time_quantiles
 from .tasks import CAPITAL_COST, GOODWILL_SHARE, STORAGE_COST
@@ -44,10 +46,18 @@ class InTheLoop:
     treatment: str  # of censored days, one of TREATMENTS
     level: np.ndarray  # (I,) units: of the base-stock rule
     fractile: float  # of the demand over lead time + 1 periods, that the newsvendor orders up to
-    start: int  # periods, >= 14
+    start: int  # periods, >= MIN_HISTORY
     memory: int = 168  # periods that the forecaster is shown, at most
     truth: np.ndarray | None = None  # demand (n, T, I), shown in place of what was seen: a bound, not for use
     first: Panel | None = field(default=None, init=False)  # the past that the forecaster was fitted on
+
+    def __post_init__(self):
+        check_choice("forecast", self.model.params.forecast, ("history",))
+        check_choice("treatment", self.treatment, TREATMENTS)
+        check_number("start", self.start, MIN_HISTORY, self.model.horizon, integer=True)
+        least = self.model.horizon + self.model.max_lead
+        if len(self.days.dates) < least:
+            raise ValueError(f"days: {len(self.days.dates)} days are not allowed, expected at least {least}")
 
     def __call__(self, observation: np.ndarray, seen: list | None, seed: int):
         """Act; the state is the list of the entries (n, 2, I) of the periods that are over."""

@@ -15,16 +15,21 @@ def store():
     return generate(SyntheticStoreParams(items=3, days=80, new_share=0.0, top_rate=8.0))
 
 
-def orders(store, demand, treatment="expected", truth=None):
-    """Orders and unmet demand (n, T, I) of a policy in the loop on the given demand (n, T, I)."""
+def policy_of(store, treatment="expected", truth=None, forecast="history", start=START, days=80):
     params = InventoryParams(
-        items=3, horizon=HORIZON, lead_time=LEAD, initial_stock=9.0, max_order=500.0, forecast="history", history_days=1
+        items=3, horizon=HORIZON, lead_time=LEAD, initial_stock=9.0, max_order=500.0, forecast=forecast, history_days=1
     )
     model = Inventory(params, HistoryDemand(store.panel.units, Days(store.panel.price)))
-    level = 0.8 * np.nanmean(store.panel.units, axis=0) * (np.array(LEAD) + 1)
-    policy = InTheLoop(model, store.panel, create("moving_average"), treatment, level, 0.9, START, truth=truth)
+    level = 0.8 * store.panel.units.mean(axis=0) * (np.array(LEAD) + 1)
+    known = store.panel.until(days)
+    return InTheLoop(model, known, create("moving_average"), treatment, level, 0.9, start, truth=truth)
+
+
+def orders(store, demand, treatment="expected", truth=None):
+    """Orders and unmet demand (n, T, I) of a policy in the loop on the given demand (n, T, I)."""
+    policy = policy_of(store, treatment, truth)
     price = np.broadcast_to(store.panel.price[: HORIZON + 1], demand.shape).astype(np.float32)
-    run = rollout(model, policy, {"demand": demand, "price": price}, trace=True)
+    run = rollout(policy.model, policy, {"demand": demand, "price": price}, trace=True)
     return run["flow.ordered"], run["flow.unmet"]
 
 
@@ -67,3 +72,17 @@ def test_the_study_meets_one_demand_and_sales_understate_it():
     assert table.loc["sales", ["gain", "gain_low", "gain_high"]].tolist() == [0, 0, 0]
     assert table.loc["sales", "bias"] < table.loc["expected", "bias"]
     assert table.loc["sales", "bias"] < table.loc[TRUTH, "bias"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"forecast": "none"}, "forecast: 'none' is not allowed, expected one of history"),
+        ({"treatment": "guess"}, "treatment: 'guess'"),
+        ({"start": 13}, "start: 13 is not allowed, expected an integer >= 14"),
+        ({"days": 42}, "days: 42 days are not allowed, expected at least 43"),
+    ],
+)
+def test_bad_arguments(store, change, message):
+    with pytest.raises(ValueError, match=message):
+        policy_of(store, **change)
