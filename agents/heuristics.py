@@ -111,7 +111,7 @@ def to_action(model: Inventory, named: dict, order: np.ndarray) -> np.ndarray:
 
 def available(model: Inventory) -> list[str]:
     """Return the heuristics that a model has what they need for: `newsvendor` needs forecasts."""
-    return [kind for kind in HEURISTICS if kind != "newsvendor" or model.params.forecast != "none"]
+    return [kind for kind in HEURISTICS if kind != "newsvendor" or "forecast" in model.layout]
 
 
 # -- tuning -----------------------------------------------------------------------------------------------------------

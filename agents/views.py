@@ -89,7 +89,7 @@ class ItemView(RawView):
         size = self.observe(np.zeros((1, *model.observation_space.shape), np.float32)).shape[1]
         self.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self._box = isinstance(model.action_space, spaces.Box)
-        self._by_forecast = p.action == "base_stock" and p.forecast != "none"
+        self._by_forecast = p.action == "base_stock" and p.forecast in ("model", "oracle")
         most = int(model.action_high.max())
         self.action_space = spaces.Box(-SPAN, SPAN, (1,), np.float32) if self._box else spaces.Discrete(most + 1)
 
@@ -107,6 +107,9 @@ class ItemView(RawView):
         if "price" in named:
             own.append(named["price"] / self._price)
         own.extend(due / self._units for due in np.moveaxis(named.get("pipeline", np.empty((n, 0, items))), 1, 0))
+        if "history" in named:
+            seen, censored = np.moveaxis(named["history"], 2, 0)  # (n, k, items) each
+            own.extend(np.moveaxis(np.concatenate([seen / self._units, censored], axis=1), 1, 0))
         parts = [np.stack(own, axis=-1)]
         if "forecast" in named:
             parts.append(named["forecast"] / self._units[:, None])

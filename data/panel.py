@@ -49,6 +49,7 @@ PANEL: Schema = (
     Column("closed", "bool", required=False),
     Column("holiday", "bool", required=False),
     Column("category", "text", required=False),
+    Column("stocked_out", "bool", required=False),  # ran out that day: demand was at least the units sold
 )
 
 TRANSACTIONS: Schema = (
@@ -61,6 +62,7 @@ TRANSACTIONS: Schema = (
     Column("country", "text", required=False),
 )
 
+_ARRAYS = ("units", "price", "promo", "closed", "holiday", "stocked_out")
 MAX_CELLS = 200_000_000  # days x items of one panel: M5 has 6e7; more is most likely a mistyped date
 
 
@@ -253,6 +255,7 @@ class Panel:
     category: list[str] | None = None  # (I,)
     covariates: dict[str, np.ndarray] = field(default_factory=dict)  # each (D, I) float64: known in advance, NaN = not
     past_covariates: dict[str, np.ndarray] = field(default_factory=dict)  # each (D, I): known when the day is over
+    stocked_out: np.ndarray | None = None  # (D, I) bool, ran out that day: demand was at least `units`; None = never
 
     def __post_init__(self) -> None:
         days, count = len(self.dates), len(self.items)
@@ -266,10 +269,13 @@ class Panel:
                     f"dates: {self.dates[0]} to {self.dates[-1]} has gaps; expected every day, or every week, once"
                 )
             self.dates = whole
+        if self.stocked_out is None:
+            self.stocked_out = np.zeros((days, count), bool)
         for name, kind, shape in (
             ("units", float, (days, count)),
             ("price", float, (days, count)),
             ("promo", bool, (days, count)),
+            ("stocked_out", bool, (days, count)),
             ("closed", bool, (days,)),
             ("holiday", bool, (days,)),
         ):
@@ -303,8 +309,8 @@ class Panel:
         words = [*self.items, str(self.dates[0]), str(self.weekly), *(self.category or [])]
         words += [*self.covariates, "", *self.past_covariates]
         digest = hashlib.sha256("\0".join(words).encode())
-        arrays = [self.units, self.price, self.promo, self.closed, self.holiday]
-        for array in (*arrays, *self.covariates.values(), *self.past_covariates.values()):
+        arrays = [*(getattr(self, name) for name in _ARRAYS), *self.covariates.values(), *self.past_covariates.values()]
+        for array in arrays:
             digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
@@ -339,8 +345,8 @@ class Panel:
             )
         day -= day.min()
         wide = {}
-        empty_values = {"units": np.nan, "price": np.nan, "promo": False} | {column.name: np.nan for column in extra}
-        for name, empty in empty_values.items():
+        empty_values = {"units": np.nan, "price": np.nan, "promo": False, "stocked_out": False}
+        for name, empty in (empty_values | {column.name: np.nan for column in extra}).items():
             wide[name] = np.full((days, len(items)), empty)
             if name in table:
                 wide[name][day, item] = table[name]
@@ -369,6 +375,7 @@ class Panel:
                 "promo": self.promo[day, item],
                 "closed": self.closed[day],
                 "holiday": self.holiday[day],
+                "stocked_out": self.stocked_out[day, item],
             }
         )
         if self.category is not None:
@@ -386,9 +393,9 @@ class Panel:
     def by_week(self) -> "Panel":
         """The weekly panel of a daily one: whole weeks from the first day on, days that are left over dropped.
 
-        Units are summed (NaN where a day is not observed), price and covariates averaged. A week has a promotion or
-        a holiday if a day of it has, and is closed if all are; the covariate `promo_days` is the share of days with
-        promotion.
+        Units are summed (NaN where a day is not observed), price and covariates averaged. A week has a promotion, a
+        holiday or a stock-out if a day of it has, and is closed if all are; the covariate `promo_days` is the share of
+        days with promotion.
         """
         if self.weekly:
             raise ValueError("the panel is weekly already: by_week needs a daily one")
@@ -404,6 +411,7 @@ class Panel:
             units=cut(self.units).sum(axis=1),
             price=cut(self.price).mean(axis=1),
             promo=cut(self.promo).any(axis=1),
+            stocked_out=cut(self.stocked_out).any(axis=1),
             closed=cut(self.closed).all(axis=1),
             holiday=cut(self.holiday).any(axis=1),
             category=None if self.category is None else list(self.category),
@@ -438,7 +446,7 @@ class Panel:
             category=category,
             covariates={name: taken(array) for name, array in self.covariates.items()},
             past_covariates={name: taken(array) for name, array in self.past_covariates.items()},
-            **{name: taken(getattr(self, name)) for name in ("units", "price", "promo", "closed", "holiday")},
+            **{name: taken(getattr(self, name)) for name in _ARRAYS},
         )
 
 

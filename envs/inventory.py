@@ -21,11 +21,12 @@ UNITS = ("demand", "sales", "unmet", "backlog", "ordered", "received", "on_hand"
 
 @dataclass(slots=True)
 class State:
-    """What the store is in, before it orders. All arrays (num_envs, items), units."""
+    """What the store is in, before it orders. All arrays (num_envs, items), units, but the history."""
 
     on_hand: np.ndarray
     pipeline: tuple  # on order: entry k arrives k + 1 periods ahead (fixed), or was ordered k + 1 periods ago (random)
     backlog: np.ndarray | None  # customers' units that wait; None where nobody ever does
+    history: np.ndarray | None  # (num_envs, history_days * 2 * items), see `Inventory`; None where it is not observed
 
 
 @dataclass(slots=True)
@@ -65,12 +66,18 @@ class Inventory:
     | `on_hand` | (I,) | units, with what came in for this period |
     | `pipeline` | (L - 1, I) | units on order by period of arrival (random lead times: by age); none for L <= 1 |
     | `backlog` | (I,) | units that customers wait for; only with `backorder_share` > 0 |
+    | `history` | (k, 2, I) | the last k = `history_days` periods, the latest last; with `forecast=history` |
     | `price` | (I,) | money per unit; where the source tells prices |
     | `calendar` | (C,) | where the source tells one, such as the weekday's sine and cosine |
-    | `forecast` | (I, Q) | units: `quantiles` of demand over the next lead time + 1 periods; not with `forecast=none` |
+    | `forecast` | (I, Q) | units: `quantiles` of demand over lead time + 1 periods; with `forecast=model`, `oracle` |
     | `time_left` | (1,) | share of the season; only with `continuing=False` |
 
     `forecast=oracle` tells the true sum of the coming demand in every quantile: a bound on what forecasts are worth.
+
+    A period of the `history` is the demand that the store saw (units), then 1 where that says only that demand was at
+    least as much, else 0. Customers who are lost are not seen: nothing was left at the period's end, and of the
+    further demand no more than what waits was seen. With `backorder_share=1` all demand is seen. Periods before the
+    start stand there as 0 units and 1: at least 0, nothing is known of them.
 
     ## Dynamics
 
@@ -162,10 +169,12 @@ class Inventory:
             self.layout["pipeline"] = (self.max_lead - 1, items)
         if p.backorder_share > 0:
             self.layout["backlog"] = (items,)
+        if p.forecast == "history":
+            self.layout["history"] = (p.history_days, 2, items)
         for name in ("price", "calendar"):
             if name in self.source.known:
                 self.layout[name] = self.source.known[name]
-        if p.forecast != "none":
+        if p.forecast in ("model", "oracle"):
             self.layout["forecast"] = (items, len(p.quantiles))
         if not p.continuing:
             self.layout["time_left"] = (1,)
@@ -229,10 +238,12 @@ class Inventory:
     # -- the dynamics -----------------------------------------------------------------------------------------------
 
     def initial(self, num_envs: int) -> State:
-        """Return the state at the start: the initial stock, nothing on order, nobody waiting."""
+        """Return the state at the start: the initial stock, nothing on order, nobody waiting, nothing seen."""
         zeros = self.xp.stack([self._initial * self._zero] * num_envs)
-        on_hand = zeros + self._initial
-        return State(on_hand, (zeros,) * max(self.max_lead - 1, 0), zeros if self.params.backorder_share else None)
+        backlog, history = zeros if self.params.backorder_share else None, None
+        if "history" in self.layout:
+            history = self.xp.concatenate([zeros, zeros + self._one] * self.params.history_days, axis=1)
+        return State(zeros + self._initial, (zeros,) * max(self.max_lead - 1, 0), backlog, history)
 
     def position(self, state: State):
         """Return the inventory position (num_envs, items): on hand + on order - backlog, units."""
@@ -316,7 +327,13 @@ class Inventory:
             backlog = state.backlog - served + waits
         received = arrived if now is None else now + arrived
         flow = Flow(shock.get("price"), demand, order, overflow, received, sales, unmet, lost, left, backlog)
-        return State(left + arrived, pipeline, backlog), flow
+        history = state.history
+        if history is not None:
+            seen = (demand, demand * self._zero)
+            if lost is not None:
+                seen = (demand - lost, xp.where(left > self._zero, self._zero, self._one))
+            history = xp.concatenate([history[:, 2 * self.params.items :], *seen], axis=1)
+        return State(left + arrived, pipeline, backlog, history), flow
 
     # -- money and observation --------------------------------------------------------------------------------------
 
@@ -380,8 +397,7 @@ class Inventory:
     def observe(self, state: State, signal: dict):
         """Return the observations (num_envs, F): the features of `layout`, flattened; `signal` is what is known now."""
         parts = [state.on_hand, *state.pipeline]
-        if state.backlog is not None:
-            parts.append(state.backlog)
+        parts += [part for part in (state.backlog, state.history) if part is not None]
         for name in self._signals:
             parts.append(signal[name].reshape(len(state.on_hand), -1))
         return parts[0] if len(parts) == 1 else self.xp.concatenate(parts, axis=1)

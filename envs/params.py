@@ -37,7 +37,8 @@ class InventoryParams:
     lot_size: float = 1.0  # orders are rounded to multiples of it, units; 0: divisible goods
     max_order: Any = 20.0  # units per order, per item
     action: str = "continuous"  # continuous | multi_discrete | base_stock
-    forecast: str = "none"  # none | model | oracle: which quantiles of the coming demand are observed
+    forecast: str = "none"  # none | history | model | oracle: what is observed of demand, seen or to come
+    history_days: int = 28  # periods of seen demand that are observed with forecast=history
     quantiles: list[float] = field(default_factory=lambda: [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98])
 
     def __post_init__(self):
@@ -65,7 +66,8 @@ class InventoryParams:
         check_choice("action", self.action, ("continuous", "multi_discrete", "base_stock"))
         if self.action == "multi_discrete" and self.lot_size == 0:
             raise ValueError("lot_size: 0 is not allowed with action=multi_discrete, expected a number > 0")
-        check_choice("forecast", self.forecast, ("none", "model", "oracle"))
+        check_choice("forecast", self.forecast, ("none", "history", "model", "oracle"))
+        check_number("history_days", self.history_days, 1, 10_000, integer=True)
         check_number("quantiles", self.quantiles, 0, 1, exclusive=True, items=max(1, np.size(self.quantiles)))
         if list(np.ravel(self.quantiles)) != sorted(set(np.ravel(self.quantiles))) or np.max(self.quantiles) >= 1:
             raise ValueError(f"quantiles: {self.quantiles!r} is not allowed, expected increasing numbers < 1")

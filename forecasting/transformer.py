@@ -101,9 +101,10 @@ class Transformer(QuantileForecaster):
     def update(self, panel: Panel, replay: float = 0.5) -> "Transformer":
         """Go on from the last training on the days that have arrived since; `panel` holds the earlier days too.
 
-        New are the days after the last training's panel, and the `validation` days before them. A share `replay` of each batch's windows is
-        drawn from older days (experience replay, Rolnick et al. 2019, arXiv:1811.11682), so that what held there is
-        not unlearned. Raises ValueError when there was no training on a panel, or no day is new.
+        New are the days after the last training's panel, and the `validation` days before them. A share `replay` of
+        each batch's windows is drawn from older days (experience replay, Rolnick et al. 2019, arXiv:1811.11682), so
+        that what held there is not unlearned. Raises ValueError when there was no training on a panel, or no day is
+        new.
         """
         if type(replay) not in (int, float) or not 0 <= replay < 1:
             raise ValueError(f"replay is {replay!r}: allowed are numbers from 0 to below 1")

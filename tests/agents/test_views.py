@@ -19,6 +19,7 @@ VARIANTS = [
     {"items": 3, "capacity": 60.0, "backorder_share": 0.5, "backorder_cost": 1.0, **STORE, **SEASON},
     {"items": 3, "action": "multi_discrete", "forecast": "oracle", **STORE, **SEASON},
     {"items": 3, "action": "base_stock", "forecast": "oracle", **STORE, **SEASON},
+    {"items": 3, "forecast": "history", "history_days": 4, **STORE, **SEASON},
 ]
 
 

@@ -59,6 +59,7 @@ def panels(draw) -> pd.DataFrame:
             "promo": rng.random(len(item)) < 0.3,
             "closed": closed[day],
             "holiday": holiday[day],
+            "stocked_out": rng.random(len(item)) < 0.3,
         }
     )
 
@@ -67,7 +68,7 @@ def same(one: Panel, other: Panel) -> None:
     assert one.items == other.items
     assert one.category == other.category
     assert one.dates.equals(other.dates)
-    for name in ("units", "price", "promo", "closed", "holiday"):
+    for name in ("units", "price", "promo", "closed", "holiday", "stocked_out"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
@@ -88,6 +89,7 @@ def test_wide_panel_holds_every_row_and_invents_none(table):
     assert np.nansum(panel.units) == table["units"].sum()
     assert (~np.isnan(panel.units)).sum() == table["units"].notna().sum()
     assert panel.promo.sum() == table["promo"].sum()
+    assert panel.stocked_out.sum() == table["stocked_out"].sum()
     day = panel.dates.get_indexer(table["date"])
     item = [panel.items.index(name) for name in table["item"]]
     np.testing.assert_array_equal(panel.price[day, item], table["price"])
@@ -207,7 +209,7 @@ def test_until_gives_the_past_alone():
     panel = Panel.from_frame(small_panel())
     past = panel.until(2)
     assert len(past.dates) == 2
-    for name in ("units", "price", "promo", "closed", "holiday"):
+    for name in ("units", "price", "promo", "closed", "holiday", "stocked_out"):
         array = getattr(past, name)
         assert array.base is None  # no view: the future can't be reached through it
         np.testing.assert_array_equal(array, getattr(panel, name)[:2])
@@ -270,6 +272,7 @@ def test_fingerprint_sees_all_that_a_panel_holds():
         {"promo": one > 0},
         {"closed": np.arange(4) == 1},
         {"holiday": np.arange(4) == 1},
+        {"stocked_out": one > 0},
         {"dates": pd.date_range("2024-01-01", periods=4, freq="7D")},
         {"category": ["c", "c"]},
         {"covariates": {"display": one}},

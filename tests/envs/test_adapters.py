@@ -16,6 +16,7 @@ VARIANTS = [
     ("Inventory", {}),
     ("Inventory", {"items": 3, "lead_time": [0, 2, 4], "backorder_share": 0.5, "forecast": "oracle"}),
     ("Inventory", {"items": 2, "lead_time_pmf": [0.5, 0.3, 0.2], "capacity": 30.0, "action": "base_stock"}),
+    ("Inventory", {"items": 2, "lead_time": 2, "forecast": "history", "history_days": 5}),
     ("LostSales", {"horizon": 12}),
     ("FixedCost", {"horizon": 9, "lead_time": 2}),
     ("Newsvendor", {}),

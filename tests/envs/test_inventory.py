@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -53,6 +53,22 @@ def test_backorders_are_served_first():
     assert run["on_hand"].ravel().tolist() == [0, 0, 7]
 
 
+@pytest.mark.parametrize(("share", "seen", "censored"), [(0, [5, 2, 0], [0, 1, 1]), (1, [5, 4, 3], [0, 0, 0])])
+def test_the_history_is_what_the_store_saw(share, seen, censored):
+    """Stock 7, then none: of demands 5, 4 and 3 the store sees 5, 2 and 0 where customers are lost."""
+    params = InventoryParams(
+        backorder_share=float(share), horizon=3, initial_stock=7.0, forecast="history", history_days=2
+    )
+    model = Inventory(params)
+    expected = np.stack([[0, 0, *seen], [1, 1, *censored]], axis=1)  # two periods before the start: nothing known
+    state = model.initial(1)
+    for t, demand in enumerate([5, 4, 3, 0]):
+        shock = {"demand": np.full((1, 1), demand, np.float32)}
+        named = model.features(model.observe(state, shock))
+        assert named["history"][0, :, :, 0].tolist() == expected[t : t + 2].tolist()
+        state, _ = model.transition(state, np.zeros((1, 1), np.float32), shock)
+
+
 number = st.floats(0, 20, allow_nan=False, width=32)
 
 
@@ -81,7 +97,8 @@ def problems(draw):
         lot_size=lot,
         max_order=draw(st.floats(3, 20)),
         action=draw(st.sampled_from(["continuous", "base_stock"] + ["multi_discrete"] * (lot > 0))),
-        forecast=draw(st.sampled_from(["none", "oracle"])),
+        forecast=draw(st.sampled_from(["none", "oracle", "history"])),
+        history_days=draw(st.integers(1, 4)),
         **{
             name: draw(per_item)
             for name in (
@@ -159,6 +176,28 @@ def test_observations_stay_in_their_space(params, seed):
         assert {name: value.shape[1:] for name, value in named.items()} == model.layout
         action, _ = act(observation, None, rng + t)
         state, _ = model.transition(state, admit(model, action, 1)[0], now)
+
+
+@given(params=problems(), seed=st.integers(0, 2**40))
+@settings(max_examples=50)
+def test_what_was_seen_bounds_demand(params, seed):
+    """In whole units: seen demand is demand unless it is marked, and then no more than that."""
+    whole = {"lot_size": 1.0, "initial_stock": 5.0}
+    model = Inventory(replace(params, forecast="history", history_days=params.horizon, **whole))
+    scenario, observations = model.scenarios([seed, seed + 1]), []
+    act = random_policy(model)
+
+    def watch(observation, state, seed):
+        observations.append(observation)
+        return act(observation, state, seed)
+
+    rollout(model, watch, scenario)
+    history = model.features(observations[-1])["history"][:, 1:]  # of the periods before the last
+    demand = scenario["demand"][:, : params.horizon - 1]
+    seen, censored = history[:, :, 0], history[:, :, 1] > 0
+    assert np.array_equal(seen[~censored], demand[~censored])
+    assert (seen <= demand).all()
+    assert (seen >= 0).all()
 
 
 @given(seed=st.integers(0, 2**40), pmf=st.lists(st.integers(0, 9), min_size=2, max_size=5).filter(sum))
@@ -243,6 +282,7 @@ def test_gradients_flow_through_the_torch_side():
         ({"action": "discrete"}, "action: 'discrete'"),
         ({"action": "multi_discrete", "lot_size": 0.0}, "lot_size: 0"),
         ({"forecast": "psychic"}, "forecast: 'psychic'"),
+        ({"history_days": 0}, "history_days: 0"),
         ({"quantiles": [0.9, 0.1]}, "quantiles"),
         ({"continuing": "yes"}, "continuing: 'yes'"),
         ({"demand": {"mean": [1.0, 2.0]}}, "demand.mean"),
