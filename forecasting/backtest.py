@@ -273,7 +273,7 @@ def select_items(panel: Panel, origin: int, count: int, least_days: int = 120, l
 
 
 def main() -> None:
-    """The table of docs/forecasting.md: the baselines and the sequence model from scratch, zero-shot and fine-tuned."""
+    """The table of docs/forecasting.md: baselines, the sequence model in three states, LightGBM, both together."""
     from . import create
 
     parser = argparse.ArgumentParser(description="Backtest the forecasters by the reference protocol.")
@@ -297,6 +297,8 @@ def main() -> None:
         "transformer, from scratch": create("transformer", pretrained="", planned=synthetic),
         "transformer, zero-shot": create("transformer", fine_tune_steps=0, planned=synthetic),
         "transformer, fine-tuned": create("transformer", planned=synthetic),
+        "lightgbm": create("lightgbm", planned=synthetic),
+        "ensemble": create("ensemble", planned=synthetic),
     }
     if unknown := [name for name in args.models or () if name not in models]:
         parser.error(f"--models: {unknown[0]!r} is no row; rows are {', '.join(map(repr, models))}")

@@ -8,6 +8,7 @@ from storelab.forecasting import DECILES, FORECASTERS, create
 torch.set_num_threads(1)
 
 TINY = dict(pretrained="", d_model=32, layers=1, heads=2, d_ff=64, context=84, batch_size=64, steps=150, progress=False)
+TINY["learning_rate"] = 3e-3
 
 QUICK = {"transformer": {**TINY, "steps": 3}, "lightgbm": {"rounds": 5, "progress": False}}
 QUICK["ensemble"] = {"params": {"transformer": TINY | {"steps": 3}, "lightgbm": QUICK["lightgbm"]}}

@@ -62,7 +62,7 @@ def test_what_is_trained():
     assert trained["full"] == whole
     assert trained["head"] == d * f + f + f * out + out + d * out + out
     assert trained["adapter"] == adapters + norms
-    assert trained["adapter"] < trained["lora"] < trained["head"] < trained["adalora"] < 0.3 * whole
+    assert trained["adapter"] < trained["head"] < trained["lora"] < trained["adalora"] < 0.3 * whole
 
 
 def test_the_head_alone_changes(panel, weak):

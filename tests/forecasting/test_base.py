@@ -63,7 +63,11 @@ def test_known_holds_no_units(panel):
 def test_weekly_panels(forecaster, panel):
     """A forecaster of days takes a panel of weeks as it is: 50 rows of 7 days."""
     weeks = changed(panel, past_covariates={}, covariates={}).by_week()
-    model = copy.deepcopy(forecaster).fine_tune(weeks.until(50)) if forecaster.name != "transformer" else forecaster
+    model = copy.deepcopy(forecaster)
+    if forecaster.name == "conformal":
+        model = create("conformal", **vars(forecaster.params) | {"horizon": 8})
+    if forecaster.name != "transformer":
+        model.fine_tune(weeks.until(50))
     history, known = weeks.until(50), known_future(weeks, 50, 8)
     assert (known.dates[0] - history.dates[-1]).days == 7
     quantiles = model.predict_quantiles(history, known)
@@ -106,7 +110,7 @@ def _units(panel, column, value, days=slice(None)):
     return units
 
 
-EDGES = {  # what happens to item 0; its forecasts stay finite and non-negative, the other items' as they were
+EDGES = {  # what happens to item 0; its forecasts stay finite and non-negative, the other items' about as they were
     "all zeros": lambda panel: _units(panel, 0, 0.0),
     "always the same": lambda panel: _units(panel, 0, 4.0),
     "a gap": lambda panel: _units(panel, 0, np.nan, slice(100, 200)),
@@ -127,7 +131,9 @@ def test_edge_cases_of_a_series(forecaster, panel, edge):
         assert np.isfinite(array).all()
         assert (array >= 0).all()
         if edge not in ("never observed", "observed for three days"):  # whose scale is taken from the others
-            np.testing.assert_array_equal(array[1:], before[1:])
+            # The sequence model sees the whole store's sales; all others each item alone.
+            far = {"rtol": 0.1, "atol": 1.5} if forecaster.name in ("transformer", "ensemble") else {"rtol": 0}
+            np.testing.assert_allclose(array[1:], before[1:], **far)
     if edge == "all zeros":
         assert found[0][0, :, 1].max() == 0.0
     if edge == "always the same" and forecaster.name not in (*QUICK, "hub"):

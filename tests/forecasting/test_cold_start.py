@@ -51,7 +51,7 @@ def test_beats_the_median_scale_of_the_store(store, monkeypatch):
         return np.maximum(np.array(DECILES) * error, (np.array(DECILES) - 1) * error).mean()
 
     from_category = loss()
-    monkeypatch.setattr("storelab.forecasting.transformer.new_items", lambda history: [])
+    monkeypatch.setattr("storelab.forecasting.quantile.new_items", lambda history: [])
     assert from_category < 0.9 * loss()
 
 
@@ -102,7 +102,7 @@ def test_update_goes_on_from_the_weights(panel):
 
 def test_a_batch_holds_new_days_and_a_share_of_old_ones(panel):
     windows = Windows(panel, 168, 28, planned=True)
-    source = _Source.of(windows, 28, Plan(1e-3, 1, new_from=312))
+    source = _Source.of(windows, Plan(1e-3, 1, new_from=312, validation=28))
     generator = torch.Generator().manual_seed(0)
     for replay in (0.0, 0.25):
         origin = source.origin[source.pick(64, replay, generator)]
