@@ -65,7 +65,8 @@ def test_weekly_panels(forecaster, panel):
     weeks = changed(panel, past_covariates={}, covariates={}).by_week()
     model = copy.deepcopy(forecaster)
     if forecaster.name == "conformal":
-        model = create("conformal", **vars(forecaster.params) | {"horizon": 8})
+        params = {**forecaster.params.params, "horizon": 8}
+        model = create("conformal", **vars(forecaster.params) | {"horizon": 8, "params": params})
     if forecaster.name != "transformer":
         model.fine_tune(weeks.until(50))
     history, known = weeks.until(50), known_future(weeks, 50, 8)
