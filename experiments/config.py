@@ -85,9 +85,12 @@ def read(config: DictConfig) -> Settings:
     Raises:
         ConfigError: in one line, what is wrong.
     """
-    top = _top(config, TrainParams)
+    _resolve(config)
+    _check_keys("", config, TrainParams)
+    # Groups first: the experiment is named after the task.
     typed = {group: _choice(config, group) for group in ("task", "agent", "evaluation")}
     typed |= {group: _choice(config, group, optional=True) for group in ("data", "forecaster")}
+    top = _top(config, TrainParams)
     env = _env(config)
     if env.get("forecast") != "model":
         typed["forecaster"] = None  # checked, but of no account
@@ -97,6 +100,8 @@ def read(config: DictConfig) -> Settings:
 
 def read_backtest(config: DictConfig, kind: type = BacktestParams) -> BacktestSettings:
     """Check the config of `storelab backtest`, or of `explain` by its kind; raises ConfigError as `read` does."""
+    _resolve(config)
+    _check_keys("", config, kind)
     settings = BacktestSettings(
         _top(config, kind), data=_choice(config, "data"), forecaster=_choice(config, "forecaster")
     )
@@ -112,8 +117,6 @@ def _check_planned(data, forecaster) -> None:
 
 
 def _top(config: DictConfig, kind: type):
-    _resolve(config)
-    _check_keys("", config, kind)
     return _object("", OmegaConf.create({k: v for k, v in config.items_ex(False) if k not in schemas()}), kind)
 
 
