@@ -82,7 +82,8 @@ def train(
                 losses.append(run.advance(sources, params, plan))
                 bar.update()
             row = run.evaluate(held, sum(losses) / len(losses))
-            bar.set_postfix(validation=f"{row['validation_loss']:.4f}")
+            if held is not None:
+                bar.set_postfix(validation=f"{row['validation_loss']:.4f}")
             for name in ("train_loss", "validation_loss") if curves else ():
                 curves.add_scalar(name, row[name], row["step"])
             if file:
