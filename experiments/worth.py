@@ -35,10 +35,8 @@ def task_of(source: str, data: str | Panel, store: int, cache: str | None) -> Ta
     synthetic = isinstance(data, str)
     params = {} if name == "moving_average" else {"planned": synthetic}
     params |= {"fine_tune_steps": 0} if how == "zero-shot" else {}
-    kind = (
-        partial(synthetic_store_task, {"seed": store}) if isinstance(data, str) else partial(online_retail_task, data)
-    )
-    task = kind(forecaster=create(name, **params), cache=cache, forecast="model")  # which replays the recorded days
+    made = partial(synthetic_store_task, {"seed": store}) if synthetic else partial(online_retail_task, data)
+    task = made(forecaster=create(name, **params), cache=cache, forecast="model")  # which replays the recorded days
     mode = source if source in ("none", "oracle") else "model"
     return replace(task, params=replace(task.params, forecast=mode))
 
