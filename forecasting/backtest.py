@@ -282,6 +282,7 @@ def main() -> None:
     parser.add_argument("--origins", type=int, default=3, help="the last so many horizons (default 3)")
     parser.add_argument("--horizon", type=int, default=28, help="days (default 28)")
     parser.add_argument("--refit", action="store_true", help="fine-tune before every origin, not only the first")
+    parser.add_argument("--seed", type=int, default=0, help="of all trainings (default 0)")
     parser.add_argument("--models", nargs="+", metavar="ROW", help="rows of the table, as named there (default all)")
     args = parser.parse_args()
     synthetic = args.data == "synthetic"
@@ -291,14 +292,15 @@ def main() -> None:
     origins = [days - args.horizon * k for k in range(args.origins, 0, -1)]
     panel = select_items(panel, origins[0], args.items)
     # Recorded prices are what was paid: a bulk order's rebate would give it away.
+    shared = {"planned": synthetic, "seed": args.seed}
     models = {
         "seasonal naive": create("seasonal_naive"),
         "moving average": create("moving_average"),
-        "transformer, from scratch": create("transformer", pretrained="", planned=synthetic),
-        "transformer, zero-shot": create("transformer", fine_tune_steps=0, planned=synthetic),
-        "transformer, fine-tuned": create("transformer", planned=synthetic),
-        "lightgbm": create("lightgbm", planned=synthetic),
-        "ensemble": create("ensemble", planned=synthetic),
+        "transformer, from scratch": create("transformer", pretrained="", **shared),
+        "transformer, zero-shot": create("transformer", fine_tune_steps=0, **shared),
+        "transformer, fine-tuned": create("transformer", **shared),
+        "lightgbm": create("lightgbm", **shared),
+        "ensemble": create("ensemble", **shared),
     }
     if unknown := [name for name in args.models or () if name not in models]:
         parser.error(f"--models: {unknown[0]!r} is no row; rows are {', '.join(map(repr, models))}")
