@@ -12,8 +12,7 @@ import pandas as pd
 import yaml
 from omegaconf import DictConfig
 
-from ..data import Panel, generate
-from ..data.online_retail import load_panel
+from ..data import Panel
 from ..forecasting import Forecaster, create
 from ..forecasting.backtest import levels_of, rolling_forecasts, select_items, table, table_by
 from ..forecasting.base import write_atomic
@@ -22,7 +21,7 @@ from .config import BacktestSettings, ConfigError, one_line, read_backtest, with
 from .report import aligned, figure, html_table, page
 from .runs import Run, to_config
 from .schemas import OnlineRetailParams
-from .work import data_hash
+from .work import data_hash, panel_of
 
 METRICS = {  # column -> its head with the unit, and how it is written
     "MASE": ("MASE, naive errors", ".3f"),
@@ -100,9 +99,7 @@ def _baseline(name: str, recorded: bool) -> Forecaster:
 def _panel(settings: BacktestSettings) -> tuple[Panel, list[int]]:
     """The items that are forecast, and the origins: row numbers of first forecast days."""
     top = settings.top
-    with within("data"):
-        recorded = isinstance(settings.data, OnlineRetailParams)
-        panel = load_panel(settings.data.path) if recorded else generate(settings.data).panel
+    panel = panel_of(settings)
     days = len(panel.dates)
     first = days - top.horizon * top.origins
     if first < 1:

@@ -12,8 +12,6 @@ import pandas as pd
 import yaml
 from omegaconf import DictConfig
 
-from ..data import generate
-from ..data.online_retail import load_panel
 from ..forecasting import create, known_future
 from ..forecasting.base import write_atomic
 from . import plots
@@ -21,8 +19,8 @@ from .config import BacktestSettings, ConfigError, read_backtest, within
 from .forecasts import fine_tuned
 from .report import aligned, figure, html_table, page
 from .runs import Run, to_config
-from .schemas import ExplainParams, OnlineRetailParams
-from .work import data_hash
+from .schemas import ExplainParams
+from .work import data_hash, panel_of
 
 SHOWN = 15  # days with the largest parts
 CAPTION = (
@@ -59,9 +57,7 @@ def explain_forecast(config: DictConfig) -> None:
 def _cut(settings: BacktestSettings):
     """The history, the known future and the item."""
     top = settings.top
-    with within("data"):
-        recorded = isinstance(settings.data, OnlineRetailParams)
-        panel = load_panel(settings.data.path) if recorded else generate(settings.data).panel
+    panel = panel_of(settings)
     last = len(panel.dates) - top.horizon
     days = {f"{date:%Y-%m-%d}": day for day, date in enumerate(panel.dates[: last + 1]) if day}
     origin = top.origin or next(reversed(days), "")

@@ -10,6 +10,8 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from ..agents import heuristics
+from ..data import Panel, generate
+from ..data.online_retail import load_panel
 from ..envs import HistoryDemand, Task
 from ..envs.references.base import Reference
 from ..evaluation import evaluate as compare
@@ -64,6 +66,13 @@ def data_hash(settings: Settings | BacktestSettings) -> str:
         return source_hash(path)
     except OSError as error:
         raise ConfigError(f"data.path: {path!r} is not allowed, expected a file or folder: {error.strerror}") from error
+
+
+def panel_of(settings: BacktestSettings) -> Panel:
+    """The panel of the settings' data, all its items."""
+    with within("data"):
+        recorded = isinstance(settings.data, OnlineRetailParams)
+        return load_panel(settings.data.path) if recorded else generate(settings.data).panel
 
 
 def build(settings: Settings) -> Task:
