@@ -80,6 +80,11 @@ class InventoryParams:
                     f"lead_time_pmf: {self.lead_time_pmf!r} is not allowed, expected at most 100 numbers that sum to 1"
                 )
 
+    @property
+    def earns(self) -> bool:
+        """Return whether there is revenue: what is reported then is profit, else cost."""
+        return bool(np.any(self.price))
+
     def per_item(self, name: str) -> np.ndarray:
         """Return a per-item parameter as an array (items,), float64."""
         return np.broadcast_to(np.asarray(getattr(self, name), dtype=float), (self.items,))
