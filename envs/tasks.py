@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from . import supply_chain_tasks
 from .adapters import StoreEnv, StoreVectorEnv
 from .demand import DemandParams
 from .inventory import InventoryParams
@@ -110,6 +111,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "LostSales": lost_sales_task,
     "FixedCost": fixed_cost_task,
     "Newsvendor": newsvendor_task,
+    **supply_chain_tasks.TASKS,
 }
 
 

@@ -20,6 +20,9 @@ VARIANTS = [
     ("LostSales", {"horizon": 12}),
     ("FixedCost", {"horizon": 9, "lead_time": 2}),
     ("Newsvendor", {}),
+    ("BeerGame", {"horizon": 12}),
+    ("NetworkManagement", {"horizon": 9, "allocation": "learned", "action": "base_stock"}),
+    ("SupplyChain", {"arcs": {"supplier-shop": {"lead_time_pmf": [0.5, 0.3, 0.2]}}, "horizon": 25}),
 ]
 
 
