@@ -6,6 +6,8 @@ import numpy as np
 
 from .demand import DemandParams, PathDemand
 from .network import Arc, Node, SupplyChainParams, network
+from .references import dual_sourcing, hindsight, serial
+from .references.base import Reference
 from .supply_chain import SupplyChain
 from .task import Task, override
 
@@ -37,7 +39,28 @@ def serial_task(**changes) -> Task:
         Arc("stage-3", "stage-2", lead_time=1, pipeline_cost=4.0, max_order=20.0, initial_pipeline=5.0),
         Arc("stage-2", "stage-1", lead_time=0, max_order=20.0),
     ]
-    return _task("Serial", override(network(nodes, arcs, lot_size=0.0), changes), warmup=50)
+    params = override(network(nodes, arcs, lot_size=0.0), changes)
+
+    def reference() -> Reference:
+        model = SupplyChain(params)
+        problem, demand = serial.from_network(model), params.nodes[model.shops[0]].demand
+        rest = (problem.lead_times, problem.echelon_holding, problem.backorder_cost)
+        if demand.kind == "normal" and not params.lot_size:
+            mean, found = demand.mean, serial.solve_normal(demand.mean, demand.std, *rest)
+        else:
+            (pmf,) = demand.pmfs(1)
+            mean, found = float(pmf @ np.arange(len(pmf))), serial.solve(pmf, *rest)
+        levels = ", ".join(f"{level:g}" for level in found.echelon.round(2))
+        return Reference(
+            name=f"optimal echelon base-stock levels {levels} (last stage first)",
+            value=found.cost + problem.pipeline_per_unit * mean,
+            criterion="average cost per period",
+            kind="exact",
+            tolerance=0.02,
+            source="Clark and Scarf 1960, Management Science 6(4); Snyder and Shen 2019, section 6.2",
+        )
+
+    return _task("Serial", params, reference=reference, warmup=50)
 
 
 def beer_game_task(**changes) -> Task:
@@ -56,7 +79,7 @@ def beer_game_task(**changes) -> Task:
     demand = np.full((params.horizon + 1, 1), 8.0)
     demand[:4] = 4.0
     source = PathDemand(demand[None])
-    return _task("BeerGame", params, train=source, test=source)
+    return _task("BeerGame", params, train=source, test=source, hindsight=hindsight.bounds)
 
 
 def one_warehouse_task(**changes) -> Task:
@@ -135,7 +158,7 @@ def network_management_task(**changes) -> Task:
 def _or_gym(name: str, nodes: dict, arcs: list, changes: dict) -> Task:
     """A season of 30 periods in which arrivals are shipped on from the next period on and stock goes by priority."""
     base = network(nodes, arcs, horizon=30, continuing=False, ships_arrivals=False, allocation="priority")
-    return _task(name, override(base, changes))
+    return _task(name, override(base, changes), hindsight=hindsight.bounds)
 
 
 def dual_sourcing_task(**changes) -> Task:
@@ -149,7 +172,44 @@ def dual_sourcing_task(**changes) -> Task:
         Arc("express", "shop", lead_time=0, unit_cost=3.0, max_order=10.0),
         Arc("regular", "shop", lead_time=2, unit_cost=1.0, max_order=10.0),
     ]
-    return _task("DualSourcing", override(network(nodes, arcs), changes), warmup=50)
+    params = override(network(nodes, arcs), changes)
+
+    def reference() -> Reference:
+        model = SupplyChain(params)
+        _dual_sources(model)
+        fast, slow = np.argsort(model.lead[:, 0])
+        holding, backorder = (float(model.per_node(name)[0, 0]) for name in ("holding_cost", "backorder_cost"))
+        dear, cheap = (float(model.per_arc("unit_cost")[arc, 0]) for arc in (fast, slow))
+        (pmf,) = params.nodes[model.shops[0]].demand.pmfs(1)
+        most = int(model.per_arc("max_order")[slow, 0])
+        leads = (int(model.lead[slow, 0]), int(model.lead[fast, 0]))
+        found = dual_sourcing.solve(pmf, *leads, holding, backorder, cheap, dear, min(most, len(pmf) - 1))
+        return Reference(
+            name="optimal policy",
+            value=found.cost,
+            criterion="average cost per period",
+            kind="exact",
+            tolerance=1e-4,
+            source="Veeraraghavan and Scheller-Wolf 2008, Operations Research 56(4); value iteration",
+            policy=found.act,
+        )
+
+    return _task("DualSourcing", params, reference=reference, warmup=50)
+
+
+def _dual_sources(model: SupplyChain) -> None:
+    """Check that the dynamic program fits: one item and shop, two suppliers, and the costs that it knows."""
+    p, arcs = model.params, model.params.arcs.values()
+    if len(model.arcs) != 2 or len(model.nodes) != 1 or len(p.suppliers) != 2 or p.items != 1 or p.lot_size != 1:
+        raise ValueError("arcs: expected two suppliers and one shop, one item in whole units, for this reference")
+    if model.random_lead or model.max_delay or model.lead[0, 0] == model.lead[1, 0] or not p.ships_arrivals:
+        raise ValueError("arcs: expected two different fixed lead times and no order delay for this reference")
+    costs = [arc.fixed_cost or arc.pipeline_cost or arc.ratio != 1 for arc in arcs]
+    shop = p.nodes[model.shops[0]]
+    if any(costs) or not shop.backorders or shop.price or np.isfinite([n.storage for n in p.nodes.values()]).any():
+        raise ValueError("nodes: fixed and pipeline costs, prices, lost sales and storage are not for this reference")
+    if np.isfinite([node.capacity for node in p.nodes.values()]).any():
+        raise ValueError("nodes: capacity is not allowed for this reference")
 
 
 def many_items_task(**changes) -> Task:

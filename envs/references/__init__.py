@@ -1,6 +1,16 @@
-"""Known values to measure a policy against: exact optima and tuned heuristics, computed with NumPy alone."""
+"""Known values to measure a policy against: exact optima, bounds and tuned heuristics; `hindsight` needs SciPy."""
 
-from . import fixed_cost, lost_sales, newsvendor, pmf
+from . import dual_sourcing, fixed_cost, hindsight, lost_sales, lot_sizing, newsvendor, pmf, serial
 from .base import Reference
 
-__all__ = ["Reference", "fixed_cost", "lost_sales", "newsvendor", "pmf"]
+__all__ = [
+    "Reference",
+    "dual_sourcing",
+    "fixed_cost",
+    "hindsight",
+    "lost_sales",
+    "lot_sizing",
+    "newsvendor",
+    "pmf",
+    "serial",
+]
