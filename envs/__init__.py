@@ -3,6 +3,8 @@
 from .adapters import StoreEnv, StoreVectorEnv
 from .demand import Days, DemandParams, DemandSource, HistoryDemand, PathDemand, RateDemand, TableDemand
 from .inventory import Inventory, InventoryParams
+from .pricing import Pricing
+from .pricing_params import PriceDemandParams, PricingParams
 from .rollout import Policy, rollout
 from .tasks import TASKS, Task
 
@@ -15,6 +17,9 @@ __all__ = [
     "InventoryParams",
     "PathDemand",
     "Policy",
+    "PriceDemandParams",
+    "Pricing",
+    "PricingParams",
     "RateDemand",
     "StoreEnv",
     "StoreVectorEnv",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from . import pricing_tasks
 from .adapters import StoreEnv, StoreVectorEnv
 from .demand import DemandParams
 from .inventory import InventoryParams
@@ -110,7 +111,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "LostSales": lost_sales_task,
     "FixedCost": fixed_cost_task,
     "Newsvendor": newsvendor_task,
-}
+} | pricing_tasks.TASKS
 
 
 def _model(task, source, split, registry, changes):
