@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import pricing_tasks
+from . import pricing_tasks, supply_chain_tasks
 from .adapters import StoreEnv, StoreVectorEnv
 from .demand import DemandParams
 from .inventory import InventoryParams
@@ -111,7 +111,9 @@ TASKS: dict[str, Callable[..., Task]] = {
     "LostSales": lost_sales_task,
     "FixedCost": fixed_cost_task,
     "Newsvendor": newsvendor_task,
-} | pricing_tasks.TASKS
+    **pricing_tasks.TASKS,
+    **supply_chain_tasks.TASKS,
+}
 
 
 def _model(task, source, split, registry, changes):

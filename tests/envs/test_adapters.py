@@ -23,6 +23,9 @@ VARIANTS = [
     ("Pricing", {"markdown": True, "max_changes": 3, "price_change_cost": 0.1}),
     ("PricingMNL", {"items": 3, "demand": {"size": 2.0, "noise": "poisson", "utility": 1.0}, "action": "grid"}),
     ("PricingReference", {"horizon": 8, "demand": {"loss": 4.0, "std": 1.0}, "initial_stock": 20.0}),
+    ("BeerGame", {"horizon": 12}),
+    ("NetworkManagement", {"horizon": 9, "allocation": "learned", "action": "base_stock"}),
+    ("SupplyChain", {"arcs": {"supplier-shop": {"lead_time_pmf": [0.5, 0.3, 0.2]}}, "horizon": 25}),
 ]
 
 
