@@ -8,6 +8,7 @@ import numpy as np
 from .adapters import StoreEnv, StoreVectorEnv
 from .demand import DemandParams, DemandSource
 from .inventory import Inventory, InventoryParams
+from .params import CLASSICAL
 from .references import fixed_cost, lost_sales, newsvendor
 from .references.base import Reference
 
@@ -65,7 +66,7 @@ def override(params: InventoryParams, changes: dict) -> InventoryParams:
 
 def _one_item(task: str, params: InventoryParams, **needs) -> None:
     """Check that a task's reference fits: one item, and the parameters that it presupposes."""
-    needs = {"items": 1, "lead_time_pmf": [], "capacity": np.inf, "budget": np.inf} | needs
+    needs = {"items": 1, "lead_time_pmf": [], "capacity": np.inf, "budget": np.inf} | CLASSICAL | needs
     for name, value in needs.items():
         found = getattr(params, name)
         if found != value:
