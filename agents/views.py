@@ -104,9 +104,12 @@ class ItemView(RawView):
             own.append(np.broadcast_to(taken[:, None], (n, items)))
         if "backlog" in named:
             own.append(named["backlog"] / self._units)
+        if "supplier" in named:
+            own.append(named["supplier"])
         if "price" in named:
             own.append(named["price"] / self._price)
-        own.extend(due / self._units for due in np.moveaxis(named.get("pipeline", np.empty((n, 0, items))), 1, 0))
+        for name in ("pipeline", "shelf"):
+            own.extend(units / self._units for units in np.moveaxis(named.get(name, np.empty((n, 0, items))), 1, 0))
         if "history" in named:
             seen, censored = np.moveaxis(named["history"], 2, 0)  # (n, k, items) each
             own.extend(np.moveaxis(np.concatenate([seen / self._units, censored], axis=1), 1, 0))

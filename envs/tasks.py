@@ -8,6 +8,7 @@ from . import pricing_tasks, supply_chain_tasks
 from .adapters import StoreEnv, StoreVectorEnv
 from .demand import DemandParams
 from .inventory import InventoryParams
+from .params import CLASSICAL
 from .references import fixed_cost, lost_sales, newsvendor
 from .references.base import Reference
 from .task import Task, override
@@ -15,7 +16,7 @@ from .task import Task, override
 
 def _one_item(task: str, params: InventoryParams, **needs) -> None:
     """Check that a task's reference fits: one item, and the parameters that it presupposes."""
-    needs = {"items": 1, "lead_time_pmf": [], "capacity": np.inf, "budget": np.inf} | needs
+    needs = {"items": 1, "lead_time_pmf": [], "capacity": np.inf, "budget": np.inf} | CLASSICAL | needs
     for name, value in needs.items():
         found = getattr(params, name)
         if found != value:

@@ -17,6 +17,12 @@ VARIANTS = [
     ("Inventory", {"items": 3, "lead_time": [0, 2, 4], "backorder_share": 0.5, "forecast": "oracle"}),
     ("Inventory", {"items": 2, "lead_time_pmf": [0.5, 0.3, 0.2], "capacity": 30.0, "action": "base_stock"}),
     ("Inventory", {"items": 2, "lead_time": 2, "forecast": "history", "history_days": 5}),
+    ("Inventory", {"items": 3, "shelf_life": [2, 3, np.inf], "issuing": "lifo", "yield_mean": 0.7, "yield_std": 0.1}),
+    (
+        "Inventory",
+        {"items": 2, "disruption_probability": 0.3, "recovery_probability": 0.5, "substitution_share": 0.5}
+        | {"lead_time_pmf": [0.5, 0.5], "yield_mean": 0.7, "backorder_share": 0.5},
+    ),
     ("LostSales", {"horizon": 12}),
     ("FixedCost", {"horizon": 9, "lead_time": 2}),
     ("Newsvendor", {}),
