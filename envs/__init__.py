@@ -2,6 +2,7 @@
 
 from .adapters import StoreEnv, StoreVectorEnv
 from .demand import Days, DemandParams, DemandSource, HistoryDemand, PathDemand, RateDemand, TableDemand
+from .duopoly import Duopoly, DuopolyParams
 from .inventory import Inventory, InventoryParams
 from .pricing import Pricing
 from .pricing_params import PriceDemandParams, PricingParams
@@ -12,6 +13,8 @@ __all__ = [
     "Days",
     "DemandParams",
     "DemandSource",
+    "Duopoly",
+    "DuopolyParams",
     "HistoryDemand",
     "Inventory",
     "InventoryParams",

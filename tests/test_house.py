@@ -104,11 +104,11 @@ def test_no_hydra_instantiate_and_no_pickle():
 def test_registered_ids():
     ours = {name for name in gym.registry if name.startswith("storelab/")}
     names = ("Inventory", "LostSales", "FixedCost", "Newsvendor", "SyntheticStore", "OnlineRetail")
-    names += ("Pricing", "PricingMNL", "PricingReference")
+    names += ("Pricing", "PricingMNL", "PricingReference", "PricingDuopoly")
     assert ours == {f"storelab/{name}-v0" for name in names}
 
 
-@pytest.mark.parametrize("name", ["inventory", "pricing"])
+@pytest.mark.parametrize("name", ["inventory", "pricing", "duopoly"])
 def test_the_environments_page_runs(name):
     result = doctest.testmod(import_module(f"storelab.envs.{name}"))
     assert result.attempted >= 6

@@ -23,6 +23,7 @@ VARIANTS = [
     ("Pricing", {"markdown": True, "max_changes": 3, "price_change_cost": 0.1}),
     ("PricingMNL", {"items": 3, "demand": {"size": 2.0, "noise": "poisson", "utility": 1.0}, "action": "grid"}),
     ("PricingReference", {"horizon": 8, "demand": {"loss": 4.0, "std": 1.0}, "initial_stock": 20.0}),
+    ("PricingDuopoly", {"horizon": 9, "rival": "q_learner", "grid": 5, "exploration_decay": 0.1}),
 ]
 
 
