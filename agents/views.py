@@ -57,6 +57,20 @@ class StoreView(RawView):
         return low + (np.clip(actions.astype(np.float64), -1, 1) + 1) / 2 * (high - low) if self._box else actions
 
 
+class PriceView(StoreView):
+    """As `StoreView`, but continuous prices are scaled to [-S, S], S = `SPAN`: a policy's first prices then lie within
+    an eighth of the range or so of its middle, not all over it."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        if self._box:
+            self.action_space = spaces.Box(-SPAN, SPAN, model.action_space.shape, np.float32)
+
+    def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        """Return the model's actions; those outside [-S, S] are clipped first."""
+        return super().act(np.asarray(actions) / SPAN if self._box else actions, observation)
+
+
 class ItemView(RawView):
     """One policy for all items: a row per item with the item's own state, profit and action.
 

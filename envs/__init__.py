@@ -2,6 +2,7 @@
 
 from .adapters import StoreEnv, StoreVectorEnv
 from .demand import Days, DemandParams, DemandSource, HistoryDemand, NormalDemand, PathDemand, RateDemand, TableDemand
+from .duopoly import Duopoly, DuopolyParams
 from .inventory import Inventory, InventoryParams
 from .network import Arc, Node, SupplyChainParams, network
 from .pricing import Pricing
@@ -20,6 +21,8 @@ __all__ = [
     "Days",
     "DemandParams",
     "DemandSource",
+    "Duopoly",
+    "DuopolyParams",
     "HistoryDemand",
     "Inventory",
     "InventoryParams",

@@ -155,15 +155,17 @@ def _env(config: DictConfig) -> dict:
     _check_keys("env.", node, kind)
     with within("env"):
         changes = {k: v for k, v in OmegaConf.to_container(node, resolve=True).items() if v != MISSING}
-        changes["demand"] = {k: v for k, v in changes["demand"].items() if v != MISSING}
-        if not changes["demand"]:
-            del changes["demand"]
+        if "demand" in changes:
+            changes["demand"] = {k: v for k, v in changes["demand"].items() if v != MISSING}
+            if not changes["demand"]:
+                del changes["demand"]
         own = ("quantiles", "lead_time_pmf", "prices")  # lists that are not per item
         lists = [
             len(v) for k, v in (changes | changes.get("demand", {})).items() if isinstance(v, list) and k not in own
         ]
         # The items of a store are known when its data is: until then as many as the lists have.
-        params = override(kind(), {"items": max(lists, default=1)} | changes | {"forecast": "none"})
+        loose = {"items": max(lists, default=1)} | changes | {"forecast": "none"}
+        params = override(kind(), loose if "items" in kind.__dataclass_fields__ else changes)
         if params.items * params.horizon > MAX_CELLS:
             cells = f"{params.items} items x {params.horizon} periods"
             raise ValueError(f"horizon: {cells} is not allowed, expected at most {MAX_CELLS:,} cells")

@@ -13,12 +13,17 @@ from omegaconf import MISSING
 
 from ..data import SyntheticStoreParams
 from ..envs.checks import check_number
+from ..envs.duopoly import DuopolyParams
 from ..envs.inventory import InventoryParams
 from ..envs.pricing_params import PricingParams
 from ..forecasting import FORECASTERS
 from .tasks import TASKS
 
-ENVIRONMENTS = {"inventory": InventoryParams, "pricing": PricingParams}  # option -> its parameters
+ENVIRONMENTS = {
+    "inventory": InventoryParams,
+    "pricing": PricingParams,
+    "duopoly": DuopolyParams,
+}  # option -> its parameters
 LIGHT = ("baselines", "statistical", "conformal")  # modules of forecasters that load no torch
 
 

@@ -32,6 +32,7 @@ VARIANTS = [
     ("BeerGame", {"horizon": 12}),
     ("NetworkManagement", {"horizon": 9, "allocation": "learned", "action": "base_stock"}),
     ("SupplyChain", {"arcs": {"supplier-shop": {"lead_time_pmf": [0.5, 0.3, 0.2]}}, "horizon": 25}),
+    ("PricingDuopoly", {"horizon": 9, "rival": "q_learner", "grid": 5, "exploration_decay": 0.1}),
 ]
 
 
