@@ -6,6 +6,8 @@ import numpy as np
 
 from .adapters import StoreEnv, StoreVectorEnv
 from .demand import DemandParams
+from .dispatch import Dispatch
+from .dispatch_params import DispatchParams
 from .inventory import InventoryParams
 from .references import fixed_cost, lost_sales, newsvendor
 from .references.base import Reference
@@ -105,11 +107,17 @@ def inventory_task(**changes) -> Task:
     return Task("Inventory", override(InventoryParams(), changes))
 
 
+def dispatch_task(**changes) -> Task:
+    """Same-day delivery in waves (Kool et al. 2022), in generated cities or in `instances`; no reference."""
+    return Task("Dispatch", override(DispatchParams(), changes), environment=Dispatch)
+
+
 TASKS: dict[str, Callable[..., Task]] = {
     "Inventory": inventory_task,
     "LostSales": lost_sales_task,
     "FixedCost": fixed_cost_task,
     "Newsvendor": newsvendor_task,
+    "Dispatch": dispatch_task,
 }
 
 
