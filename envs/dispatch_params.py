@@ -27,7 +27,7 @@ class DispatchParams:
     action: str = "prize"  # prize | weights | dispatch
     prize_levels: list[float] = field(default_factory=lambda: [0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, math.inf])
     router: str = "fast"  # fast | pyvrp
-    iterations: int = 400  # of the router, per epoch
+    iterations: int = 300  # of the router, per epoch
     grid: int = 4  # cells per side of the map on which arrivals to come are observed
 
     continuing: ClassVar[bool] = False  # a day ends

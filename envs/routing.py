@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+NEIGHBOURS = 60  # of a request, that a ruin looks at
 FAST_START = 100  # ruin-and-recreate steps of what PyVRP starts from
 
 Routes = list[np.ndarray]  # each the requests (1 to m) of a vehicle, in the order of its visits
@@ -90,11 +91,12 @@ def fast(problem: RoutingProblem, iterations: int, seed: int = 0) -> Routes:
     p = problem
     least = int(p.demand[1:].min())
     width = 1 + (min(m, p.capacity // least) if least else m)  # no route is longer
-    table, used = search(
-        *(np.ascontiguousarray(x, np.int64) for x in (p.durations, p.early, p.late, p.service, p.demand)),
-        p.capacity, np.ascontiguousarray(p.prize, np.float64), np.ascontiguousarray(p.required, np.bool_),
-        iterations, seed, width,
-    )  # fmt: skip
+    # What is required first, the farthest of it first, then what is most worthwhile.
+    order = 1 + np.argsort(np.where(p.required, -1e9 - p.durations[0], -p.prize)[1:], kind="stable")
+    near = np.argsort((p.durations + p.durations.T)[:, 1:], axis=1, kind="stable")[:, :NEIGHBOURS] + 1
+    whole = (np.ascontiguousarray(x, np.int64) for x in (p.durations, p.early, p.late, p.service, p.demand))
+    prize, required = np.ascontiguousarray(p.prize, np.float64), np.ascontiguousarray(p.required, np.bool_)
+    table, used = search(*whole, int(p.capacity), prize, required, order, near, int(iterations), int(seed), width)
     return [table[v, :length].copy() for v, length in enumerate(used) if length]
 
 

@@ -113,24 +113,28 @@ def _ruin(near, used, routes, lengths, where, loose, bound, durations):
 
 
 @njit(cache=True)
-def _order(loose, required, durations, early, late, demand):
-    """Return the order in which loose requests are put back: required ones first, else by one of five rules."""
-    rule, key = random.randrange(0, 11), np.empty(len(loose))
-    for k in range(len(loose)):
+def _sort(loose, free, required, durations, early, late, demand):
+    """Put the loose requests in the order in which they go back: required ones first, else by one of five rules."""
+    rule, key = random.randrange(0, 11), np.empty(free)
+    for k in range(free):
         i = loose[k]
         if rule < 4:
-            key[k] = random.random()
+            value = random.random()
         elif rule < 6:
-            key[k] = -demand[i]
+            value = -float(demand[i])
         elif rule < 8:
-            key[k] = -durations[0, i]
+            value = -float(durations[0, i])
         elif rule < 9:
-            key[k] = durations[0, i]
+            value = float(durations[0, i])
         else:
-            key[k] = late[i] - early[i]
+            value = float(late[i] - early[i])
         if not required[i]:
-            key[k] += 1e9
-    return np.argsort(key)
+            value += 1e9
+        place = k  # insertion sort: there are few
+        while place > 0 and key[place - 1] > value:
+            key[place], loose[place] = key[place - 1], loose[place - 1]
+            place -= 1
+        key[place], loose[place] = value, i
 
 
 @njit(cache=True)
@@ -161,28 +165,40 @@ def _cost(used, routes, lengths, where, durations, prize):
 
 
 @njit(cache=True)
-def search(durations, early, late, service, demand, capacity, prize, required, iterations, seed, width):
-    """Return routes (m + 1, width) and their lengths (m + 1,); no route may need more than the width less one."""
+def _copy(routes, lengths, where, begin, latest, load, to_routes, to_lengths, to_where, to_begin, to_latest,
+          to_load):  # fmt: skip
+    """Copy a state of the search onto another."""
+    for v in range(len(lengths)):
+        to_lengths[v], to_load[v] = lengths[v], load[v]
+        to_where[v], to_begin[v], to_latest[v] = where[v], begin[v], latest[v]
+        for k in range(lengths[v]):
+            to_routes[v, k] = routes[v, k]
+
+
+@njit(cache=True)
+def search(durations, early, late, service, demand, capacity, prize, required, order, near, iterations, seed, width):
+    """Return routes (m + 1, width) and their lengths (m + 1,); no route may need more than the width less one.
+
+    `order` (m,) is that of the first insertions, `near` (m + 1, k) a request's nearest ones, itself first.
+    """
     random.seed(seed)
     m, used = len(early) - 1, 0
     begin, latest, load = np.zeros(m + 1, np.int64), np.zeros(m + 1, np.int64), np.zeros(m + 1, np.int64)
     where = np.full(m + 1, -1, np.int64)  # the route of a request, -1: left out
-    routes, lengths = np.zeros((m + 1, width), np.int32), np.zeros(m + 1, np.int32)
-    bound = np.where(required, np.inf, prize)
-    # Cheapest insertion of all that has a prize: what is required first, the farthest of it first. What is not worth
-    # its detour is dropped by the steps that follow: a route is easier shortened than grown by single requests.
-    for i in np.argsort(np.where(required, -1e9 - durations[0], -prize)[1:]) + 1:
+    routes, lengths = np.zeros((m + 1, width), np.int64), np.zeros(m + 1, np.int64)
+    bound = np.empty(m + 1)
+    for i in range(m + 1):
+        bound[i] = np.inf if required[i] else prize[i]
+    # Cheapest insertion of all that has a prize. What is not worth its detour is dropped by the steps that follow: a
+    # route is easier shortened than grown by single requests.
+    for i in order:
         if bound[i] > 0:
             _, used = _insert(i, np.inf, used, routes, lengths, where, begin, latest, load, durations, early, late,
                               service, demand, capacity)  # fmt: skip
     cost = _cost(used, routes, lengths, where, durations, prize)
-    if m < 2 or iterations == 0:
-        return routes, lengths
-    near = np.empty((m + 1, min(m, 60)), np.int64)  # nearest requests, itself first
-    symmetric = durations + durations.T
-    for i in range(1, m + 1):
-        near[i] = np.argsort(symmetric[i, 1:])[: near.shape[1]] + 1
     best_cost, best_routes, best_lengths = cost, routes.copy(), lengths.copy()
+    if iterations == 0:
+        return best_routes, best_lengths
     old_routes, old_lengths, old_where = routes.copy(), lengths.copy(), where.copy()
     old_begin, old_latest, old_load, old_used = begin.copy(), latest.copy(), load.copy(), used
     temperature = HOT * cost / max(used, 1)
@@ -194,7 +210,8 @@ def search(durations, early, late, service, demand, capacity, prize, required, i
         used = _pack(used, routes, lengths, where)
         for v in range(used):
             _refresh(v, routes, lengths, begin, latest, load, durations, early, late, service, demand)
-        for k in _order(loose[:free], required, durations, early, late, demand):
+        _sort(loose, free, required, durations, early, late, demand)
+        for k in range(free):
             i = loose[k]
             where[i] = -1
             worth = bound[i] * SPREAD ** random.uniform(-1, 1)
@@ -205,11 +222,13 @@ def search(durations, early, late, service, demand, capacity, prize, required, i
             cost = new
             if new < best_cost - 1e-6:
                 best_cost = new
-                best_routes[:used], best_lengths[:] = routes[:used], lengths
-            old_routes[:used], old_lengths[:], old_where[:] = routes[:used], lengths, where
-            old_begin[:], old_latest[:], old_load[:], old_used = begin, latest, load, used
+                _copy(routes, lengths, where, begin, latest, load, best_routes, best_lengths, old_where, old_begin,
+                      old_latest, old_load)  # fmt: skip
+            _copy(routes, lengths, where, begin, latest, load, old_routes, old_lengths, old_where, old_begin,
+                  old_latest, old_load)  # fmt: skip
+            old_used = used
         else:
             used = old_used
-            routes[:used], lengths[:], where[:] = old_routes[:used], old_lengths, old_where
-            begin[:], latest[:], load[:] = old_begin, old_latest, old_load
+            _copy(old_routes, old_lengths, old_where, old_begin, old_latest, old_load, routes, lengths, where,
+                  begin, latest, load)  # fmt: skip
     return best_routes, best_lengths

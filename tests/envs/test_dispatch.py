@@ -117,8 +117,8 @@ def test_observations_tell_all_that_a_plan_needs():
 
 def test_arrivals_are_poisson_with_the_rates():
     model = model_of(requests=60.0, customers=40)
-    count = (model.scenarios(np.arange(1500))["customer"][:, : model.horizon] > 0).sum(axis=2)
-    rates, error = model.params.rates, np.sqrt(model.params.rates / 1500)
+    count = (model.scenarios(np.arange(800))["customer"][:, : model.horizon] > 0).sum(axis=2)
+    rates, error = model.params.rates, np.sqrt(model.params.rates / 800)
     assert (np.abs(count.mean(axis=0) - rates) < 4 * error).all()
     assert np.allclose(count.var(axis=0), rates, rtol=0.2)
     forecast = model.forecasts[0].grid.sum(axis=2)  # (T + 1, 2)
@@ -167,7 +167,7 @@ def test_maskable_ppo_learns_here():
     from sb3_contrib import MaskablePPO
     from storelab.agents.vec_env import StoreVecEnv
 
-    envs = StoreVecEnv(TASKS["Dispatch"](action="dispatch", requests=20.0, **FAST).model(), 2)
+    envs = StoreVecEnv(TASKS["Dispatch"](action="dispatch", requests=6.0, profile=[1.0, 1.0], **FAST).model(), 2)
     envs.seed(0)
     MaskablePPO("MlpPolicy", envs, n_steps=16, batch_size=16, n_epochs=1, seed=0, device="cpu").learn(64)
 
