@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..envs import Task, rollout
-from ..envs.dispatch import PRIZE_FEATURES, Dispatch
+from ..envs import Dispatch, Task, rollout
+from ..envs.dispatch import PRIZE_FEATURES
 from ..envs.dispatch_params import EPOCH
 from ..envs.routing import RoutingProblem, pyvrp
 
@@ -20,7 +20,7 @@ PRIZES = ("greedy", "lazy", "random", "fixed_prize", "prize_by_epoch", "linear_p
 
 
 @dataclass
-class PrizeRule:
+class Heuristic:
     """A rule that gives every open request a prize: plain data, so that it can be kept as JSON.
 
     `greedy` sends all, `lazy` only what must go, `random` draws a level per day and epoch, `fixed_prize` has one
@@ -55,7 +55,7 @@ class PrizeRule:
 
 
 def available(model: Dispatch) -> list[str]:
-    """Return the kinds of `PrizeRule` that a model's action mode allows, but the one that is learned."""
+    """Return the kinds of `Heuristic` that a model's action mode allows, but the one that is learned."""
     return [] if model.params.action == "dispatch" else [kind for kind in PRIZES if kind != "linear_prize"]
 
 
@@ -64,7 +64,7 @@ def costs(model: Dispatch, act: Callable, scenario: dict) -> np.ndarray:
     return -rollout(model, act, scenario)["reward"].sum(axis=1)
 
 
-def tune(kind: str, task: Task, seeds, progress: bool = False) -> PrizeRule:
+def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
     """Return a rule with its best parameters on training days: `fixed_prize` by trying `LEVELS`, `prize_by_epoch` by
     doing so for one number of epochs left after the other, beginning with the best fixed one.
 
@@ -81,19 +81,19 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> PrizeRule:
     if kind not in available(model):
         raise ValueError(f"kind: {kind!r} is not allowed, expected one of {', '.join(available(model))}")
     if kind not in ("fixed_prize", "prize_by_epoch"):
-        return PrizeRule(kind, {}, model)
+        return Heuristic(kind, {}, model)
     scenario = model.scenarios(np.asarray(seeds))
 
     def mean_cost(levels: list[float]) -> float:
-        return float(costs(model, PrizeRule("prize_by_epoch", {"levels": levels}, model), scenario).mean())
+        return float(costs(model, Heuristic("prize_by_epoch", {"levels": levels}, model), scenario).mean())
 
     fixed = min(LEVELS, key=lambda level: mean_cost([level] * model.horizon))
     if kind == "fixed_prize":
-        return PrizeRule(kind, {"level": [fixed]}, model)
+        return Heuristic(kind, {"level": [fixed]}, model)
     levels = [fixed] * model.horizon
     for left in _bar(range(1, model.horizon), kind, progress):  # with none left all must go
         levels[left] = min(LEVELS, key=lambda level: mean_cost([*levels[:left], level, *levels[left + 1 :]]))
-    return PrizeRule(kind, {"levels": levels}, model)
+    return Heuristic(kind, {"levels": levels}, model)
 
 
 def _bar(steps, name: str, progress: bool):
@@ -104,7 +104,7 @@ def _bar(steps, name: str, progress: bool):
     return tqdm(steps, desc=name, leave=False)
 
 
-def learn_prizes(task: Task, generations: int, days: int, seed: int = 0, progress: bool = False) -> PrizeRule:
+def learn_prizes(task: Task, generations: int, days: int, seed: int = 0, progress: bool = False) -> Heuristic:
     """Learn the weights of linear prizes by covariance matrix adaptation (Hansen 2016, arXiv:1604.00772).
 
     Every generation runs its candidates on the same `days` fresh training days (common random numbers), each measured
@@ -135,11 +135,11 @@ def learn_prizes(task: Task, generations: int, days: int, seed: int = 0, progres
     search = CMAEvolutionStrategy(start, 0.2, {"seed": seed + 1, "popsize": 10, "verbose": -9})
     for generation in _bar(range(generations), "linear_prize", progress):
         scenario = model.scenarios(1_000_000 * (seed + 1) + generation * days + np.arange(days))
-        usual = costs(model, PrizeRule("linear_prize", {"weights": start.tolist()}, model), scenario)
+        usual = costs(model, Heuristic("linear_prize", {"weights": start.tolist()}, model), scenario)
         asked = search.ask()
-        rules = (PrizeRule("linear_prize", {"weights": weights.tolist()}, model) for weights in asked)
+        rules = (Heuristic("linear_prize", {"weights": weights.tolist()}, model) for weights in asked)
         search.tell(asked, [float((costs(model, rule, scenario) / usual).mean()) for rule in rules])
-    return PrizeRule("linear_prize", {"weights": search.result.xfavorite.tolist()}, model)
+    return Heuristic("linear_prize", {"weights": search.result.xfavorite.tolist()}, model)
 
 
 @dataclass

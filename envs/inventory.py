@@ -17,6 +17,7 @@ from .params import InventoryParams
 from .random import LEAD_TIME, PATIENCE, as_keys, streams
 
 UNITS = ("demand", "sales", "unmet", "backlog", "ordered", "received", "on_hand", "overflow")  # of a flow, in `info`
+PANELS = {"units in stock": ("on_hand", "backlog"), "units": ("demand", "ordered", "unmet")}  # of the picture
 
 
 @dataclass(slots=True)
@@ -403,7 +404,7 @@ class Inventory:
         return parts[0] if len(parts) == 1 else self.xp.concatenate(parts, axis=1)
 
     def viewer(self, mode: str):
-        """Return what draws an environment of this model; see `InventoryViewer`."""
-        from .render import InventoryViewer
+        """Return what draws an environment of this model; see `StoreViewer`."""
+        from .render import StoreViewer
 
-        return InventoryViewer(self, mode)
+        return StoreViewer(self, mode, PANELS)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-DEMAND, LEAD_TIME, PATIENCE = range(3)  # what a stream is for: one block of Philox's counter space each
+DEMAND, LEAD_TIME, PATIENCE, CHOICE = range(4)  # what a stream is for: one block of Philox's counter space each
 
 
 def streams(keys: np.ndarray, purpose: int) -> Iterator[np.random.Generator]:

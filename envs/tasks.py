@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from . import pricing_tasks
 from .adapters import StoreEnv, StoreVectorEnv
 from .demand import DemandParams
 from .dispatch import Dispatch
@@ -118,7 +119,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "FixedCost": fixed_cost_task,
     "Newsvendor": newsvendor_task,
     "Dispatch": dispatch_task,
-}
+} | pricing_tasks.TASKS
 
 
 def _model(task, source, split, registry, changes):

@@ -6,6 +6,7 @@ import glob
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import gymnasium as gym
@@ -102,13 +103,13 @@ def test_no_hydra_instantiate_and_no_pickle():
 
 def test_registered_ids():
     ours = {name for name in gym.registry if name.startswith("storelab/")}
-    names = ("Inventory", "LostSales", "FixedCost", "Newsvendor", "Dispatch", "SyntheticStore", "OnlineRetail")
+    names = ("Inventory", "LostSales", "FixedCost", "Newsvendor", "SyntheticStore", "OnlineRetail")
+    names += ("Pricing", "PricingMNL", "PricingReference", "Dispatch")
     assert ours == {f"storelab/{name}-v0" for name in names}
 
 
-def test_the_environments_page_runs():
-    import storelab.envs.inventory as module
-
-    result = doctest.testmod(module)
-    assert result.attempted >= 6
+@pytest.mark.parametrize("name", ["inventory", "pricing", "dispatch"])
+def test_the_environments_page_runs(name):
+    result = doctest.testmod(import_module(f"storelab.envs.{name}"))
+    assert result.attempted >= 5
     assert result.failed == 0

@@ -20,6 +20,9 @@ VARIANTS = [
     ("LostSales", {"horizon": 12}),
     ("FixedCost", {"horizon": 9, "lead_time": 2}),
     ("Newsvendor", {}),
+    ("Pricing", {"markdown": True, "max_changes": 3, "price_change_cost": 0.1}),
+    ("PricingMNL", {"items": 3, "demand": {"size": 2.0, "noise": "poisson", "utility": 1.0}, "action": "grid"}),
+    ("PricingReference", {"horizon": 8, "demand": {"loss": 4.0, "std": 1.0}, "initial_stock": 20.0}),
 ]
 
 
@@ -62,7 +65,7 @@ def test_make_vec(env_id):
 def actions_of(model, periods, rows):
     rng = np.random.default_rng(1)
     drawn = rng.uniform(model.action_low, model.action_high, (periods, rows, len(model.action_low)))
-    return np.floor(drawn).astype(np.int64) if model.params.action == "multi_discrete" else drawn.astype(np.float32)
+    return np.floor(drawn).astype(np.int64) if model.action_space.dtype.kind == "i" else drawn.astype(np.float32)
 
 
 def vector_trajectory(env, seed, actions):
