@@ -15,6 +15,7 @@ from ..envs.dispatch_params import EPOCH
 from ..envs.routing import RoutingProblem, pyvrp
 
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)  # that tuning tries
+GENERATIONS, DAYS = 40, 16  # of `learn_prizes` where it is tuned along with the others
 FULL = 4.0  # a level that sends all
 PRIZES = ("greedy", "lazy", "random", "fixed_prize", "prize_by_epoch", "linear_prize")
 
@@ -55,8 +56,10 @@ class Heuristic:
 
 
 def available(model: Dispatch) -> list[str]:
-    """Return the kinds of `Heuristic` that a model's action mode allows, but the one that is learned."""
-    return [] if model.params.action == "dispatch" else [kind for kind in PRIZES if kind != "linear_prize"]
+    """Return the kinds of `Heuristic` that a model's action mode allows."""
+    if model.params.action == "dispatch":
+        return []
+    return [kind for kind in PRIZES if kind != "linear_prize" or model.params.action == "weights"]
 
 
 def costs(model: Dispatch, act: Callable, scenario: dict) -> np.ndarray:
@@ -69,7 +72,7 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
     doing so for one number of epochs left after the other, beginning with the best fixed one.
 
     Args:
-        kind: one of `PRIZES` but `linear_prize`, which `learn_prizes` learns.
+        kind: one of `PRIZES`; `linear_prize` is learned by `learn_prizes`, on days of its own.
         task: its training split is used, and no other.
         seeds: of the days, integers.
         progress: show a bar.
@@ -80,6 +83,8 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
     model = task.model("train")
     if kind not in available(model):
         raise ValueError(f"kind: {kind!r} is not allowed, expected one of {', '.join(available(model))}")
+    if kind == "linear_prize":
+        return learn_prizes(task, GENERATIONS, DAYS, progress=progress)
     if kind not in ("fixed_prize", "prize_by_epoch"):
         return Heuristic(kind, {}, model)
     scenario = model.scenarios(np.asarray(seeds))

@@ -127,7 +127,7 @@ driving time out and back (s), ends of the time window (s from the vehicles' lea
             ValueError: a malformed instance, a source of more than one item.
         """
         self.params = params
-        self.cities = [read_city(path) for path in params.instances]
+        self.cities = [self._read(path) for path in params.instances]
         if self.cities:
             if source is not None:
                 raise ValueError("source: not allowed with instances, which draw their own requests")
@@ -152,6 +152,14 @@ driving time out and back (s), ends of the time window (s from the vehicles' lea
         ]
         self.slots = self.horizon * self.most
         self._spaces()
+
+    @staticmethod
+    def _read(path: str):
+        try:
+            return read_city(path)
+        except OSError as error:
+            why = error.strerror
+            raise ValueError(f"instances: {path!r} is not allowed, expected a readable file: {why}") from error
 
     def _spaces(self):
         p = self.params
