@@ -2,6 +2,8 @@
 
 from .adapters import StoreEnv, StoreVectorEnv
 from .demand import Days, DemandParams, DemandSource, HistoryDemand, NormalDemand, PathDemand, RateDemand, TableDemand
+from .dispatch import Dispatch
+from .dispatch_params import DispatchParams
 from .duopoly import Duopoly, DuopolyParams
 from .inventory import Inventory, InventoryParams
 from .network import Arc, Node, SupplyChainParams, network
@@ -23,6 +25,8 @@ __all__ = [
     "DemandSource",
     "Duopoly",
     "DuopolyParams",
+    "Dispatch",
+    "DispatchParams",
     "HistoryDemand",
     "Inventory",
     "InventoryParams",

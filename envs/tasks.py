@@ -7,6 +7,8 @@ import numpy as np
 from . import pricing_tasks, supply_chain_tasks
 from .adapters import StoreEnv, StoreVectorEnv
 from .demand import DemandParams
+from .dispatch import Dispatch
+from .dispatch_params import DispatchParams
 from .inventory import InventoryParams
 from .params import CLASSICAL
 from .references import fixed_cost, lost_sales, newsvendor
@@ -107,6 +109,11 @@ def inventory_task(**changes) -> Task:
     return Task("Inventory", override(InventoryParams(), changes))
 
 
+def dispatch_task(**changes) -> Task:
+    """Same-day delivery in waves (Kool et al. 2022), in generated cities or in `instances`; no reference."""
+    return Task("Dispatch", override(DispatchParams(), changes), environment=Dispatch)
+
+
 TASKS: dict[str, Callable[..., Task]] = {
     "Inventory": inventory_task,
     "LostSales": lost_sales_task,
@@ -114,6 +121,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "Newsvendor": newsvendor_task,
     **pricing_tasks.TASKS,
     **supply_chain_tasks.TASKS,
+    "Dispatch": dispatch_task,
 }
 
 

@@ -10,6 +10,7 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from ..envs.dispatch_params import DispatchParams
 from ..envs.tasks import override
 from .schemas import (
     ENVIRONMENTS,
@@ -155,6 +156,9 @@ def _env(config: DictConfig) -> dict:
     _check_keys("env.", node, kind)
     with within("env"):
         changes = {k: v for k, v in OmegaConf.to_container(node, resolve=True).items() if v != MISSING}
+        if kind is DispatchParams:
+            override(kind(), changes)
+            return changes
         if "demand" in changes:
             changes["demand"] = {k: v for k, v in changes["demand"].items() if v != MISSING}
             if not changes["demand"]:

@@ -13,6 +13,7 @@ from omegaconf import MISSING
 
 from ..data import SyntheticStoreParams
 from ..envs.checks import check_number
+from ..envs.dispatch_params import DispatchParams
 from ..envs.duopoly import DuopolyParams
 from ..envs.inventory import InventoryParams
 from ..envs.pricing_params import PricingParams
@@ -23,6 +24,7 @@ ENVIRONMENTS = {
     "inventory": InventoryParams,
     "pricing": PricingParams,
     "duopoly": DuopolyParams,
+    "dispatch": DispatchParams,
 }  # option -> its parameters
 LIGHT = ("baselines", "statistical", "conformal")  # modules of forecasters that load no torch
 
