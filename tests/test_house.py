@@ -17,10 +17,11 @@ ALLOWED = {
     "data": set(),
     "envs": set(),
     "forecasting": {"data"},
+    "risk": {"data"},
     "agents": {"envs"},
     "evaluation": {"envs"},
     "conf": set(),
-    "experiments": {"data", "forecasting", "envs", "agents", "evaluation", "conf"},
+    "experiments": {"data", "forecasting", "risk", "envs", "agents", "evaluation", "conf"},
 }
 
 
