@@ -20,10 +20,16 @@ ALLOWED = {
     "envs": set(),
     "learning": {"data"},
     "forecasting": {"data", "learning"},
+    "recommendation": {"data", "learning"},
+    "language": {"data", "learning"},
+    "risk": {"data", "learning"},
     "agents": {"envs"},
     "evaluation": {"envs"},
     "conf": set(),
-    "experiments": {"data", "learning", "forecasting", "envs", "agents", "evaluation", "conf"},
+    "experiments": {
+        *("data", "learning", "forecasting", "recommendation", "language", "risk"),
+        *("envs", "agents", "evaluation", "conf"),
+    },
 }
 
 
