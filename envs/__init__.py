@@ -2,8 +2,13 @@
 
 from .adapters import StoreEnv, StoreVectorEnv
 from .demand import Days, DemandParams, DemandSource, HistoryDemand, NormalDemand, PathDemand, RateDemand, TableDemand
+from .dispatch import Dispatch
+from .dispatch_params import DispatchParams
+from .duopoly import Duopoly, DuopolyParams
 from .inventory import Inventory, InventoryParams
 from .network import Arc, Node, SupplyChainParams, network
+from .pricing import Pricing
+from .pricing_params import PriceDemandParams, PricingParams
 from .rollout import Policy, rollout
 from .supply_chain import SupplyChain
 from .tasks import TASKS, Task
@@ -18,11 +23,18 @@ __all__ = [
     "Days",
     "DemandParams",
     "DemandSource",
+    "Duopoly",
+    "DuopolyParams",
+    "Dispatch",
+    "DispatchParams",
     "HistoryDemand",
     "Inventory",
     "InventoryParams",
     "PathDemand",
     "Policy",
+    "PriceDemandParams",
+    "Pricing",
+    "PricingParams",
     "RateDemand",
     "StoreEnv",
     "StoreVectorEnv",

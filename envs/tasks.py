@@ -4,10 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import supply_chain_tasks
+from . import pricing_tasks, supply_chain_tasks
 from .adapters import StoreEnv, StoreVectorEnv
 from .demand import DemandParams
+from .dispatch import Dispatch
+from .dispatch_params import DispatchParams
 from .inventory import InventoryParams
+from .params import CLASSICAL
 from .references import fixed_cost, lost_sales, newsvendor
 from .references.base import Reference
 from .task import Task, override
@@ -15,7 +18,7 @@ from .task import Task, override
 
 def _one_item(task: str, params: InventoryParams, **needs) -> None:
     """Check that a task's reference fits: one item, and the parameters that it presupposes."""
-    needs = {"items": 1, "lead_time_pmf": [], "capacity": np.inf, "budget": np.inf} | needs
+    needs = {"items": 1, "lead_time_pmf": [], "capacity": np.inf, "budget": np.inf} | CLASSICAL | needs
     for name, value in needs.items():
         found = getattr(params, name)
         if found != value:
@@ -106,12 +109,19 @@ def inventory_task(**changes) -> Task:
     return Task("Inventory", override(InventoryParams(), changes))
 
 
+def dispatch_task(**changes) -> Task:
+    """Same-day delivery in waves (Kool et al. 2022), in generated cities or in `instances`; no reference."""
+    return Task("Dispatch", override(DispatchParams(), changes), environment=Dispatch)
+
+
 TASKS: dict[str, Callable[..., Task]] = {
     "Inventory": inventory_task,
     "LostSales": lost_sales_task,
     "FixedCost": fixed_cost_task,
     "Newsvendor": newsvendor_task,
+    **pricing_tasks.TASKS,
     **supply_chain_tasks.TASKS,
+    "Dispatch": dispatch_task,
 }
 
 

@@ -18,11 +18,18 @@ ROOT = Path(storelab.__file__).parent
 ALLOWED = {
     "data": set(),
     "envs": set(),
-    "forecasting": {"data"},
+    "learning": {"data"},
+    "forecasting": {"data", "learning"},
+    "recommendation": {"data", "learning"},
+    "language": {"data", "learning"},
+    "risk": {"data", "learning"},
     "agents": {"envs"},
     "evaluation": {"envs"},
     "conf": set(),
-    "experiments": {"data", "forecasting", "envs", "agents", "evaluation", "conf"},
+    "experiments": {
+        *("data", "learning", "forecasting", "recommendation", "language", "risk"),
+        *("envs", "agents", "evaluation", "conf"),
+    },
 }
 
 
@@ -107,8 +114,8 @@ def test_registered_ids():
     assert ours == {f"storelab/{name}-v0" for name in TASKS}
 
 
-@pytest.mark.parametrize("page", ["inventory", "supply_chain", "network"])
+@pytest.mark.parametrize("page", ["inventory", "pricing", "duopoly", "dispatch", "supply_chain", "network"])
 def test_the_environments_page_runs(page):
     result = doctest.testmod(import_module(f"storelab.envs.{page}"))
-    assert result.attempted >= (6 if page != "network" else 3)
+    assert result.attempted >= {"network": 3, "dispatch": 5}.get(page, 6)
     assert result.failed == 0

@@ -1,16 +1,35 @@
 """Known values to measure a policy against: exact optima, bounds and tuned heuristics; `hindsight` needs SciPy."""
 
-from . import dual_sourcing, fixed_cost, hindsight, lost_sales, lot_sizing, newsvendor, pmf, serial
+from . import (
+    dual_sourcing,
+    duopoly,
+    fixed_cost,
+    gallego_van_ryzin,
+    hindsight,
+    lost_sales,
+    lot_sizing,
+    mnl,
+    newsvendor,
+    pmf,
+    price_dp,
+    reference_price,
+    serial,
+)
 from .base import Reference
 
 __all__ = [
     "Reference",
     "dual_sourcing",
+    "duopoly",
     "fixed_cost",
+    "gallego_van_ryzin",
     "hindsight",
     "lost_sales",
     "lot_sizing",
+    "mnl",
     "newsvendor",
     "pmf",
+    "price_dp",
+    "reference_price",
     "serial",
 ]
