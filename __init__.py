@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 
 def _register() -> None:
-    tasks = {name: "envs" for name in ("Inventory", "LostSales", "FixedCost", "Newsvendor")}
+    tasks = {name: "envs" for name in ("Inventory", "LostSales", "FixedCost", "Newsvendor", "Perishable")}
     tasks |= {name: "experiments" for name in ("SyntheticStore", "OnlineRetail")}  # demand comes from `data`
     for name, folder in tasks.items():
         register(
