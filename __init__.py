@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 
 def _register() -> None:
-    tasks = {name: "envs" for name in ("Inventory", "LostSales", "FixedCost", "Newsvendor", "Dispatch")}
+    tasks = {name: "envs" for name in ("Inventory", "LostSales", "FixedCost", "Newsvendor", "Perishable", "Dispatch")}
     networks = ("SupplyChain", "Serial", "BeerGame", "OneWarehouse", "InvManagement", "NetworkManagement")
     tasks |= {name: "envs" for name in (*networks, "DualSourcing", "ManyItems")}
     tasks |= {name: "envs" for name in ("Pricing", "PricingMNL", "PricingReference", "PricingDuopoly")}

@@ -40,13 +40,13 @@ class DemandParams:
     `mean`, `std` and `dispersion` are a number for all items or a list of one per item.
     """
 
-    kind: str = "poisson"  # poisson | negative_binomial | geometric | normal
+    kind: str = "poisson"  # poisson | negative_binomial | geometric | normal | gamma
     mean: Any = 5.0  # units per period
-    std: Any = 2.0  # units per period; normal only (rounded to integers, truncated at 0)
+    std: Any = 2.0  # units per period; normal (rounded to integers, truncated at 0) and gamma (rounded) only
     dispersion: Any = 2.0  # negative binomial only: variance = mean + mean^2 / dispersion
 
     def __post_init__(self):
-        check_choice("demand.kind", self.kind, ("poisson", "negative_binomial", "geometric", "normal"))
+        check_choice("demand.kind", self.kind, ("poisson", "negative_binomial", "geometric", "normal", "gamma"))
         check_number("demand.mean", self.mean, 0, 1e4, exclusive=True, items=np.size(self.mean))
         check_number("demand.std", self.std, 0, 1e4, exclusive=True, items=np.size(self.std))
         check_number("demand.dispersion", self.dispersion, 1e-3, 1e6, items=np.size(self.dispersion))
@@ -57,6 +57,7 @@ class DemandParams:
             "poisson": lambda mean, std, dispersion: pmfs.poisson(mean),
             "geometric": lambda mean, std, dispersion: pmfs.geometric(mean),
             "normal": lambda mean, std, dispersion: pmfs.normal(mean, std),
+            "gamma": lambda mean, std, dispersion: pmfs.gamma(mean, std),
             "negative_binomial": lambda mean, std, dispersion: pmfs.negative_binomial(mean, dispersion),
         }[self.kind]
         values = (self.mean, self.std, self.dispersion)

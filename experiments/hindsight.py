@@ -13,7 +13,7 @@ def hindsight_bound(model, scenario: dict) -> np.ndarray:
 
     Exact where prices are constant, the lead time fixed, the largest order does not bind and there are no fixed
     costs, capacity, budget or lots; a bound otherwise, as all of these only take choices away (a store can't keep a
-    unit from a customer for a better day; random lead times count with their shortest); so do yield and disruptions.
+    unit from a customer for a better day; random lead times count with their shortest), as yield and disruptions do.
 
     Raises:
         ValueError: backorders (demand that waits earns another day's price), substitution (another item's), perishables
