@@ -69,6 +69,11 @@ class SB3Params:
             if name not in known:
                 raise ValueError(f"hyper.{name}: not allowed for {self.algorithm}, expected one of {sorted(known)}")
 
+    @property
+    def name(self) -> str:
+        """Return the learner's name in tables."""
+        return self.algorithm
+
 
 def view_of(model, params: SB3Params) -> RawView:
     """Return how a learner sees a model.
@@ -85,6 +90,9 @@ def view_of(model, params: SB3Params) -> RawView:
         where = f"with action={model.params.action}, items={model.params.items}"
         raise ValueError(f"algorithm: {params.algorithm} is not allowed {where}, expected {need}")
     return view
+
+
+check = view_of  # raises where a learner does not fit a model
 
 
 class _Watch(BaseCallback):
@@ -217,6 +225,9 @@ class SB3Learner:
     def policy(self) -> Callable:
         """Return the deterministic policy as it is now: `act(observation, policy_state, seed)`."""
         return _act(self.model, self.view)
+
+
+Learner = SB3Learner
 
 
 def _act(model, view: RawView) -> Callable:

@@ -42,7 +42,7 @@ class Settings:
     data: Any  # SyntheticStoreParams, OnlineRetailParams or None
     env: dict  # changes to the task's parameters
     forecaster: Any  # parameters of a forecaster, or None
-    agent: Any  # SB3Params or HeuristicsParams
+    agent: Any  # SB3Params, PathwiseParams or HeuristicsParams
     evaluation: EvaluationParams
 
     @property
