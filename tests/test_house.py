@@ -104,7 +104,7 @@ def test_no_hydra_instantiate_and_no_pickle():
 def test_registered_ids():
     ours = {name for name in gym.registry if name.startswith("storelab/")}
     names = ("Inventory", "LostSales", "FixedCost", "Newsvendor", "SyntheticStore", "OnlineRetail")
-    names += ("Pricing", "PricingMNL", "PricingReference", "PricingDuopoly")
+    names += ("Pricing", "PricingMNL", "PricingReference", "PricingDuopoly", "RetailPricing")
     assert ours == {f"storelab/{name}-v0" for name in names}
 
 
