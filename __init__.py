@@ -13,7 +13,9 @@ def _register() -> None:
     networks = ("SupplyChain", "Serial", "BeerGame", "OneWarehouse", "InvManagement", "NetworkManagement")
     tasks |= {name: "envs" for name in (*networks, "DualSourcing", "ManyItems")}
     tasks |= {name: "envs" for name in ("Pricing", "PricingMNL", "PricingReference", "PricingDuopoly")}
-    tasks |= {name: "experiments" for name in ("SyntheticStore", "OnlineRetail")}  # demand comes from `data`
+    tasks |= {
+        name: "experiments" for name in ("SyntheticStore", "OnlineRetail", "RetailPricing")
+    }  # demand comes from `data`
     for name, folder in tasks.items():
         register(
             id=f"storelab/{name}-v0",

@@ -20,6 +20,7 @@ from ..envs import tasks as core
 from ..envs.demand import Days, DemandSource, HistoryDemand, RateDemand
 from ..envs.inventory import InventoryParams
 from ..envs.tasks import Task, override
+from . import pricing_tasks
 from .hindsight import hindsight_bound
 
 HORIZON = 56  # days in an episode
@@ -103,10 +104,14 @@ def online_retail_task(data=None, forecaster=None, cache: str | Path | None = No
     return _task("OnlineRetail", params, panel, start, held_out, source, forecaster, cache)
 
 
-TASKS: dict[str, Callable[..., Task]] = core.TASKS | {
-    "SyntheticStore": synthetic_store_task,
-    "OnlineRetail": online_retail_task,
-}
+TASKS: dict[str, Callable[..., Task]] = (
+    core.TASKS
+    | {
+        "SyntheticStore": synthetic_store_task,
+        "OnlineRetail": online_retail_task,
+    }
+    | pricing_tasks.TASKS
+)
 make_env = partial(core.make_env, registry=TASKS)
 make_vector_env = partial(core.make_vector_env, registry=TASKS)
 

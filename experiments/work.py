@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
-from ..agents import rules_of
+from ..agents import heuristics, rules_of
 from ..data import Panel, generate
 from ..data.online_retail import load_panel
 from ..envs import HistoryDemand, Task
@@ -80,8 +80,8 @@ def panel_of(settings: BacktestSettings) -> Panel:
 def build(settings: Settings) -> Task:
     """Build the task of the settings, with its data and its forecasts."""
     name, changes = settings.task.name, dict(settings.env)
-    if name in ("SyntheticStore", "OnlineRetail"):
-        wanted = OnlineRetailParams if name == "OnlineRetail" else None
+    if name in ("SyntheticStore", "OnlineRetail", "RetailPricing"):
+        wanted = OnlineRetailParams if name != "SyntheticStore" else None
         if settings.data is None or (type(settings.data) is OnlineRetailParams) != (wanted is OnlineRetailParams):
             option = "online_retail" if wanted else "synthetic"
             raise ConfigError(f"data: not as task={name} needs it, expected data={option}")
@@ -193,7 +193,7 @@ def tuned(run: Run, task: Task, settings: Settings) -> dict[str, Callable]:
             found[kind] = rules.tune(kind, task, seeds, progress=True)
             kept[kind] = found[kind].params
             run.write("heuristics.json", kept)
-        elif kind == "myopic":  # which may be a table of its own
+        elif kind == "myopic" and rules is heuristics:  # which may be a table of its own
             found[kind] = rules.tune(kind, task, seeds)
         else:
             found[kind] = rules.Heuristic(kind, kept[kind], model)

@@ -39,7 +39,7 @@ VARIANTS = [
 @pytest.fixture(params=IDS)
 def env_id(request):
     """Return each registered id with the arguments it cannot do without."""
-    if "OnlineRetail" in request.param:
+    if "Retail" in request.param:
         return request.param, {"data": str(request.getfixturevalue("real_data"))}
     return request.param, {}
 

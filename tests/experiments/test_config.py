@@ -41,7 +41,7 @@ def test_the_groups_are_there():
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_yaml_makes_its_object(group, option):
-    extra = ["data.path=some/file.xlsx"] if "nline" in option else []
+    extra = ["data.path=some/file.xlsx"] if "etail" in option else []
     extra += ["env.forecast=model"] if group == "forecaster" else []
     found = read(composed("train", f"{group}={option}", *extra))
     value = getattr(found, group)
