@@ -135,11 +135,11 @@ def render(experiment, episodes: pd.DataFrame, metrics: list[dict], provenance: 
     model = task.model("test")
     scenario = model.scenarios(scenario_keys(seeds, "test"))
     traces = {name: rollout(model, experiment.policies[name], scenario, trace=True) for name in shown}
-    item = int(scenario["demand"][0].sum(axis=0).argmax())
+    item = int(scenario["demand"][0].sum(axis=0).argmax()) % task.params.items  # shops have a column each
     title = f"Item {item + 1} of {task.params.items} (the most asked for), held-out scenario {seeds[0]}"
     body.append("<h2>Stock, orders and lost sales</h2>")
     body.append(figure(plots.stock_chart(traces, item, title), "The same scenario for each policy."))
-    if task.params.forecast == "model":
+    if getattr(task.params, "forecast", "none") == "model":
         body.append("<h2>The forecast and what came</h2>")
         body.append(figure(*_fan(model, scenario, item)))
     body += ["<h2>Configuration</h2>", f"<pre>{escape(yaml.safe_dump(config, sort_keys=False))}</pre>"]
