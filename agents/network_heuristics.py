@@ -6,6 +6,7 @@ arcs lead into a node they order one after the other, in their order, each told 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -14,21 +15,8 @@ from ..envs.references import hindsight, pmf, serial
 from ..envs.supply_chain import State
 
 PATHS = 10  # sample paths of a stochastic program
-STEPS = (-4, -2, -1, 1, 2, 4)  # tried of each parameter at a time
-
-
-def local_position(model: SupplyChain, named: dict) -> np.ndarray:
-    """Return each node's own inventory position (n, N, I): on hand + on order - backlog - owed, units."""
-    state = seen_state(model, named)
-    local = np.matmul(model.into, state.in_transit + sum(state.orders, 0.0)) + state.on_hand
-    if state.arriving is not None:
-        local = local + state.arriving
-    if state.owed is not None:
-        owes = (np.arange(len(model.nodes))[:, None] == model.source_of).astype(float)
-        local = local + np.matmul(model.into - owes, state.owed)
-    if state.backlog is not None:
-        local[:, -len(model.shops) :] -= named["backlog"]
-    return local
+STEPS = (-3, -1, 1, 3)  # tried of each parameter, in multiples of a step that is halved
+MAX_SWEEPS = 15  # of each step's length
 
 
 def seen_state(model: SupplyChain, named: dict) -> State:
@@ -62,7 +50,7 @@ def _in_turn(model: SupplyChain, position: np.ndarray, order_of: Callable) -> np
     """Order on each arc what `order_of(arc, position of its target)` says, earlier arcs' orders counted."""
     position, order = position.copy(), []
     for arc, target in enumerate(model.target_of):
-        order.append(np.clip(order_of(arc, position[:, target]), 0, model.per_arc("max_order")[arc]))
+        order.append(np.clip(order_of(arc, position[:, target]), 0, model.max_order[arc]))
         position[:, target] += model.into[target, arc] * order[-1]
     return np.stack(order, axis=1)
 
@@ -76,15 +64,13 @@ def echelon_base_stock(model: SupplyChain, named: dict, level, seed: int):
 def base_stock(model: SupplyChain, named: dict, level, seed: int):
     """Order up to a level of each node's own inventory position (Snyder and Shen 2019, section 4.3)."""
     ratio = model.into.sum(axis=0)
-    return _in_turn(model, local_position(model, named), lambda a, x: (level[:, a] - x) / ratio[a])
+    return _in_turn(model, model.seen_position(named, echelon=False), lambda a, x: (level[:, a] - x) / ratio[a])
 
 
 def s_S(model: SupplyChain, named: dict, s, Q, seed: int):
     """Order up to s + Q whenever a node's own inventory position is s or less (Scarf 1960)."""
-    ratio = model.into.sum(axis=0)
-    return _in_turn(
-        model, local_position(model, named), lambda a, x: np.where(x <= s[:, a], s[:, a] + Q[:, a] - x, 0) / ratio[a]
-    )
+    position, ratio = model.seen_position(named, echelon=False), model.into.sum(axis=0)
+    return _in_turn(model, position, lambda a, x: np.where(x <= s[:, a], s[:, a] + Q[:, a] - x, 0) / ratio[a])
 
 
 def tailored_base_surge(model: SupplyChain, named: dict, level, quantity, seed: int):
@@ -94,18 +80,18 @@ def tailored_base_surge(model: SupplyChain, named: dict, level, quantity, seed: 
     no account.
     """
     fast, slow = np.argsort(model.lead[:, 0])
-    soon = local_position(model, named)[:, 0]
+    soon = model.seen_position(named, echelon=False)[:, 0]
     for k, units in enumerate(seen_state(model, named).pipeline):
         if k + 1 > model.lead[fast, 0]:  # arrives later than what is ordered fast
             soon = soon - units.sum(axis=1)
     order = np.zeros((len(soon), 2, model.params.items))
     order[:, fast], order[:, slow] = level[:, fast] - soon, quantity[:, slow]
-    return np.clip(order, 0, model.per_arc("max_order"))
+    return np.clip(order, 0, model.max_order)
 
 
 def random(model: SupplyChain, named: dict, seed: int):
     """Order uniformly between nothing and the most allowed."""
-    most = model.per_arc("max_order")
+    most = model.max_order
     return np.random.default_rng(seed).uniform(0, 1, (len(named["on_hand"]), *most.shape)) * most
 
 
@@ -218,8 +204,8 @@ def available(model: SupplyChain) -> list[str]:
 def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
     """Return a heuristic with its best parameters on training scenarios.
 
-    Parameters start at the mean and some deviations of the demand that they are to cover; then one arc's after another
-    is changed in steps that are halved once none of them helps. Items are tuned side by side, each by its own profit.
+    Parameters start at the mean and a deviation of the demand that they are to cover; then they are changed in steps
+    that are halved once none of them helps. Items are tuned side by side, each by its own profit.
     `newsvendor` takes the critical fractile of the demand over the protection interval of each node, with the shops'
     dearest shortage; `shang_song` computes its levels; `stochastic_program` and `random` have nothing to tune.
 
@@ -301,7 +287,7 @@ def _shang_song(model: SupplyChain) -> np.ndarray:
 
 
 class _Search:
-    """Coordinate descent on the training scenarios, all items side by side."""
+    """Pattern search on the training scenarios (Hooke and Jeeves 1961), all items side by side."""
 
     def __init__(self, kind, names, task, model, scenario, progress):
         self.kind, self.names, self.task, self.model, self.scenario = kind, names, task, model, scenario
@@ -329,19 +315,23 @@ class _Search:
         smallest = lot / 2 if lot else 0.02 * step
         whole = lambda x: np.maximum(np.round(x / lot) * lot if lot else x, 0)
         best = whole(values)
-        value = self.score(best[None])[0]
+        value, places, sweeps = self.score(best[None])[0], list(np.ndindex(values.shape[:2])), 0
         while (step > smallest).any():
-            moved = np.zeros(len(items), bool)
-            for place in np.ndindex(values.shape[:2]):
-                tried = np.stack([best] * len(STEPS))
-                for k, factor in enumerate(STEPS):
-                    tried[k][place] = whole(best[place] + factor * step[place])
-                scores = self.score(tried)
-                choice = scores.argmax(axis=0)
-                better = scores[choice, items] > value + 1e-9 * np.abs(value)
-                best[place] = np.where(better, tried[choice, place[0], place[1], items], best[place])
-                value = np.where(better, scores[choice, items], value)
-                moved |= better
-            if not moved.any():
-                step = step / 2
+            tried = np.stack([best] * (len(places) * len(STEPS)))
+            for k, (place, factor) in enumerate(product(places, STEPS)):
+                tried[k][place] = whole(best[place] + factor * step[place])
+            scores = self.score(tried).reshape(len(places), len(STEPS), -1)
+            # The best single change, or all that help at once.
+            joint = best.copy()
+            for k, place in enumerate(places):
+                choice = scores[k].argmax(axis=0)
+                new = tried[k * len(STEPS) + choice, place[0], place[1], items]
+                joint[place] = np.where(scores[k, choice, items] > value, new, best[place])
+            flat = np.concatenate([scores.reshape(len(tried), -1), self.score(joint[None])])
+            choice, candidates = flat.argmax(axis=0), np.concatenate([tried, joint[None]])
+            better = flat[choice, items] > value + 1e-6 * np.abs(value)
+            best = np.where(better, np.moveaxis(candidates[choice, :, :, items], 0, -1), best)
+            value, sweeps = np.where(better, flat[choice, items], value), sweeps + 1
+            if not better.any() or sweeps == MAX_SWEEPS:
+                step, sweeps = step / 2, 0
         return best

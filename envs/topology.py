@@ -96,7 +96,8 @@ class Topology:
         self.max_lead, self.max_delay = int(self.lead.max()), int(self.delay.max())
         self._due = {int(k): None if (self.lead == k).all() else constant(self.lead == k) for k in np.unique(self.lead)}
         self._told = {int(k): constant(self.delay[:, None] == k) for k in np.unique(self.delay)}
-        self._max_order = constant(self.per_arc("max_order"))
+        self.max_order = self.per_arc("max_order")
+        self._max_order = constant(self.max_order)
         self._initial = constant(self.per_node("initial_stock"))
         started = self.per_arc("initial_pipeline")
         self._started = [constant(started * (self.lead > k)) for k in range(self.max_lead)]
@@ -207,8 +208,11 @@ class Topology:
         position = self.xp.matmul(self._echelon, local)
         return position + self.xp.matmul(self._into, sum(waiting)) if waiting else position
 
-    def seen_position(self, named: dict):
-        """Return the echelon inventory position (num_envs, N, I) of named features (see `features`)."""
+    def seen_position(self, named: dict, echelon: bool = True):
+        """Return inventory positions (num_envs, N, I) of named features (see `features`): the echelon's or each node's.
+
+        A node's own counts what it has and what is on the way to it or ordered, less its backlog and what it owes.
+        """
         xp, on_hand = self.xp, named["on_hand"]
 
         def per_arc(name, which):  # (num_envs, A, I) from the rows that are observed
@@ -218,5 +222,10 @@ class Topology:
         if in_transit is None:
             in_transit = on_hand[:, self._target] * self._zero
         local = self._local(on_hand, in_transit, named.get("arriving"), named.get("backlog"))
-        waiting = (per_arc("orders", self._of_order_slots), per_arc("owed", self._of_kept))
-        return self._echelon_position(local, [units for units in waiting if units is not None])
+        orders, owed = per_arc("orders", self._of_order_slots), per_arc("owed", self._of_kept)
+        waiting = [units for units in (orders, owed) if units is not None]
+        if echelon:
+            return self._echelon_position(local, waiting)
+        if waiting:
+            local = local + xp.matmul(self._into, sum(waiting))
+        return local if owed is None else local - xp.matmul(self._out, owed)

@@ -11,6 +11,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from ..envs.dispatch_params import DispatchParams
+from ..envs.network import SupplyChainParams
 from ..envs.tasks import override
 from .schemas import (
     ENVIRONMENTS,
@@ -159,6 +160,10 @@ def _env(config: DictConfig) -> dict:
         if kind is DispatchParams:
             override(kind(), changes)
             return changes
+        if kind is SupplyChainParams:  # its nodes and arcs are the task's, which checks what is changed of them
+            params = override(kind(), {k: v for k, v in changes.items() if k not in ("nodes", "arcs")})
+            _check_cells(params)
+            return changes
         if "demand" in changes:
             changes["demand"] = {k: v for k, v in changes["demand"].items() if v != MISSING}
             if not changes["demand"]:
@@ -170,10 +175,14 @@ def _env(config: DictConfig) -> dict:
         # The items of a store are known when its data is: until then as many as the lists have.
         loose = {"items": max(lists, default=1)} | changes | {"forecast": "none"}
         params = override(kind(), loose if "items" in kind.__dataclass_fields__ else changes)
-        if params.items * params.horizon > MAX_CELLS:
-            cells = f"{params.items} items x {params.horizon} periods"
-            raise ValueError(f"horizon: {cells} is not allowed, expected at most {MAX_CELLS:,} cells")
+        _check_cells(params)
     return changes
+
+
+def _check_cells(params) -> None:
+    if params.items * params.horizon > MAX_CELLS:
+        cells = f"{params.items} items x {params.horizon} periods"
+        raise ValueError(f"horizon: {cells} is not allowed, expected at most {MAX_CELLS:,} cells")
 
 
 def _object(group: str, node: DictConfig, kind: type):

@@ -59,8 +59,10 @@ def stock_chart(traces: dict[str, dict], item: int, title: str) -> Figure:
         figure = Figure(figsize=(4 + 4 * len(traces), 5))
         axes = figure.subplots(2, len(traces), sharex=True, sharey="row", squeeze=False)
         for column, (name, trace) in enumerate(traces.items()):
-            flow = {key: trace[f"flow.{key}"][0, :, item] for key in ("on_hand", "ordered", "demand", "unmet")}
-            day = np.arange(len(flow["demand"]))
+            periods, items = trace["item_profit"].shape[1:]
+            day, names = np.arange(periods), ("on_hand", "ordered", "demand", "unmet")
+            # In a network the item has a column for each node, arc or shop.
+            flow = {key: trace[f"flow.{key}"][0].reshape(periods, -1, items)[..., item].sum(axis=1) for key in names}
             stock, moved = axes[:, column]
             profit = trace["item_profit"][0, :, item].sum()
             stock.set_title(f"{name}: {profit:,.0f} money from this item", fontsize=10, loc="left")

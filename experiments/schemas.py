@@ -16,6 +16,7 @@ from ..envs.checks import check_number
 from ..envs.dispatch_params import DispatchParams
 from ..envs.duopoly import DuopolyParams
 from ..envs.inventory import InventoryParams
+from ..envs.network import SupplyChainParams
 from ..envs.pricing_params import PricingParams
 from ..forecasting import FORECASTERS
 from .tasks import TASKS
@@ -25,6 +26,7 @@ ENVIRONMENTS = {
     "pricing": PricingParams,
     "duopoly": DuopolyParams,
     "dispatch": DispatchParams,
+    "supply_chain": SupplyChainParams,
 }  # option -> its parameters
 LIGHT = ("baselines", "statistical", "conformal")  # modules of forecasters that load no torch
 LEARNERS = {"sb3": "SB3Params", "pathwise": "PathwiseParams"}  # module of `agents` -> its parameters
