@@ -97,16 +97,16 @@ def solve(problem: Perishable, tolerance: float = 1e-5, max_order: int | None = 
     """
     require_positive("tolerance", tolerance)
     model = _Model(problem, problem.largest_order() if max_order is None else max_order)
-    values, lower, upper, sweep = _iterate(model.shape, lambda v: model.costs(v).min(axis=-1), tolerance)
+    values, lower, upper, sweep = _iterate(model.shape, lambda v: model.costs(v).min(axis=-1), tolerance, ...)
     policy = model.costs(values).argmin(axis=-1).astype(np.int64)
     return PerishableSolution((lower + upper) / 2, lower, upper, policy, sweep)
 
 
 def evaluate(problem: Perishable, policy: Callable, max_order: int, tolerance: float = 1e-6) -> float:
-    """The average cost per period, within `tolerance` / 2, of a policy with orders up to `max_order`.
+    """The average cost per period, within `tolerance` / 2, of a policy with orders up to `max_order` that starts empty.
 
     `policy` gives integer orders (n,) at integer states (n, m + L - 1), the oldest stock first. Raises ValueError for
-    orders out of range, and when the average depends on the start (several recurrent classes).
+    orders out of range, and when the average depends on chance (several recurrent classes).
     """
     require_positive("tolerance", tolerance)
     model = _Model(problem, max_order)
@@ -116,7 +116,7 @@ def evaluate(problem: Perishable, policy: Callable, max_order: int, tolerance: f
         raise ValueError(f"policy: not allowed; use integer orders of shape ({len(states)},) from 0 to {max_order}")
     chosen = orders.astype(np.int64).reshape(*model.shape, 1)
     best = lambda values: np.take_along_axis(model.costs(values), chosen, axis=-1)[..., 0]
-    _, lower, upper, _ = _iterate(model.shape, best, tolerance)
+    _, lower, upper, _ = _iterate(model.shape, best, tolerance, model.reached(chosen))
     return (lower + upper) / 2
 
 
@@ -131,12 +131,12 @@ def base_stock(problem: Perishable) -> tuple[float, int]:
     return costs[level], level
 
 
-def _iterate(shape: tuple, best: Callable, tolerance: float):
-    """Relative value iteration: the values, the bounds of their last change and the sweeps."""
+def _iterate(shape: tuple, best: Callable, tolerance: float, inside):
+    """Relative value iteration: the values, the bounds of their last change inside some states, and the sweeps."""
     values = np.zeros(shape)
     for sweep in range(1, MAX_SWEEPS + 1):
         change = best(values) - values
-        lower, upper = float(change.min()), float(change.max())
+        lower, upper = float(change[inside].min()), float(change[inside].max())
         if upper - lower <= tolerance:
             return values, lower, upper, sweep
         values = values + STEP * (change - lower)
@@ -180,6 +180,17 @@ class _Model:
         the freshest of this period's stock."""
         ahead = self.ageing @ values.reshape(self.ageing.shape[1], -1)
         return (self.cost[:, None] + ahead).reshape(*self.shape, -1) + self.purchase
+
+    def reached(self, orders: np.ndarray) -> np.ndarray:
+        """Whether each state is reached from the empty one under orders (*shape, 1)."""
+        reached, possible = np.zeros(self.shape, bool), (self.ageing > 0).astype(float).T
+        reached.flat[0] = True
+        while True:
+            placed = (orders == np.arange(len(self.purchase))) & reached[..., None]
+            after = (possible @ placed.reshape(possible.shape[1], -1) > 0).reshape(self.shape) | reached
+            if (after == reached).all():
+                return reached
+            reached = after
 
 
 def _issue(shelf: np.ndarray, demand: int, issuing: str) -> np.ndarray:

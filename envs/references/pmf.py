@@ -63,14 +63,17 @@ def gamma(mean: float, std: float) -> np.ndarray:
     require_positive("std", std)
     shape, scale = (mean / std) ** 2, std**2 / mean
     edges = np.arange(_support_size(mean + 12 * std + 40 * scale, f"mean {mean:g}, std {std:g}")) + 0.5
-    # P(shape, x) = x^a e^-x / Gamma(a + 1) (1 + x / (a + 1) + x^2 / ((a + 1) (a + 2)) + ...): Abramowitz and Stegun
-    # 6.5.29. All terms are positive.
+    # P(a, x) = x^a e^-x / Gamma(a + 1) (1 + x / (a + 1) + x^2 / ((a + 1) (a + 2)) + ...): Abramowitz and Stegun 6.5.29.
+    # All terms are positive. For large a, Stirling's series in place of a difference of two large logarithms.
     x, k = edges / scale, shape + 1
     series = term = np.ones_like(x)
     while (term > 1e-17 * series).any():
         term, k = term * x / k, k + 1
         series = series + term
-    below = np.exp(shape * np.log(x) - x - math.lgamma(shape + 1) + np.log(series))
+    off = x / shape - 1
+    stirling = math.log(2 * math.pi * shape) / 2 + 1 / (12 * shape)
+    constant = stirling if shape > 1e4 else math.lgamma(shape + 1) - shape * math.log(shape) + shape
+    below = np.exp(shape * (np.log1p(off) - off) - constant + np.log(series))
     return _cut(np.maximum(np.diff(below, prepend=0.0), 0))
 
 

@@ -2,10 +2,11 @@ import json
 
 import numpy as np
 import pytest
-from storelab.agents import HEURISTICS, Heuristic, available, tune
+from storelab.agents import Heuristic, available, tune
 from storelab.agents.heuristics import position
 from storelab.envs import TASKS, Days, HistoryDemand, Inventory, InventoryParams, Task, rollout
 from storelab.envs.batch import admit
+from storelab.envs.references import lost_sales, perishable, pmf
 from storelab.evaluation import evaluate
 
 SEEDS = 10**9 + np.arange(64)
@@ -69,7 +70,7 @@ def test_newsvendor_interpolates_the_forecast():
 
 
 @pytest.mark.parametrize("action", ["continuous", "multi_discrete", "base_stock"])
-@pytest.mark.parametrize("kind", sorted({*HEURISTICS} - {"random"}))  # its stock outgrows the order-up-to levels' bound
+@pytest.mark.parametrize("kind", sorted({*available(forecast_task().model())} - {"random"}))  # its stock knows no bound
 def test_the_action_mode_changes_nothing(kind, action):
     tuned = tune(kind, forecast_task(), np.arange(4))
     model, plain = forecast_task(action).model(), forecast_task().model()
@@ -77,6 +78,56 @@ def test_the_action_mode_changes_nothing(kind, action):
     runs = [rollout(m, Heuristic(kind, tuned.params, m), scenario, trace=True) for m in (model, plain)]
     assert np.array_equal(runs[0]["flow.ordered"], runs[1]["flow.ordered"])
     assert runs[0]["clipped_actions"].sum() == 0
+
+
+def test_projected_inventory_level_beats_every_capped_base_stock():
+    """Poisson(5), L=4, p=9: optimum 6.8359, the best capped base-stock policy 6.9123 (Zipkin 2008, recomputed)."""
+    tuned = tune("projected_inventory_level", TASKS["LostSales"](), SEEDS)
+    policy = lambda states: tuned(states.astype(np.float32), None, 0)[0][:, 0].astype(int)
+    assert 6.8359 <= lost_sales.evaluate(pmf.poisson(5), 4, 1, 9, policy) < 6.9123
+
+
+def test_the_projection_is_the_expected_stock_at_arrival():
+    """Against the exact expectation, two items of different lead times."""
+    model = Inventory(InventoryParams(items=2, lead_time=[1, 3], max_order=50.0, demand={"mean": [3.0, 5.0]}))
+    observation = np.array([[4, 9, 0, 2, 0, 6]], np.float32)  # on hand, then two periods of the pipeline
+    orders = Heuristic("projected_inventory_level", {"level": [20.0, 20.0]}, model)(observation, None, 0)[0][0]
+    for item, (mean, stock, due) in enumerate([(3.0, 4, []), (5.0, 9, [2, 6])]):
+        demand = pmf.poisson(mean)
+        left = np.eye(80)[stock]  # P(stock = k)
+        for receipt in [*due, 0]:
+            after = np.zeros(80)
+            for k, probability in enumerate(left):
+                served = np.maximum(k - np.arange(len(demand)), 0)
+                np.add.at(after, served, probability * demand)
+            left = np.roll(after, receipt)
+        assert abs(20 - left @ np.arange(80) - orders[item]) < 0.15
+
+
+def test_expected_waste_by_hand():
+    """Lead time 2, three periods of life, mean demand 2. Shelf 5, 1, 0 and 4 due: 3 expire, then 4 - 1 are held, 0."""
+    changes = {"lead_time": 2, "shelf_life": 3, "initial_stock": 0.0}
+    for issuing, waste in (("fifo", 3), ("lifo", 4)):  # lifo: 1 and 1 of the 5 are sold, 4 expire; then 2 of the 4
+        model = Inventory(InventoryParams(**changes, issuing=issuing))
+        act = Heuristic("ewa", {"level": [12.0], "mean": [2.0]}, model)
+        observation = np.array([[6, 4, 5, 1, 0]], np.float32)
+        assert model.layout == {"on_hand": (1,), "pipeline": (1, 1), "shelf": (3, 1)}
+        assert act(observation, None, 0)[0].item() == 12 - 10 + waste
+        low = Heuristic("bsp_low_ew", {"S1": [8.0], "S2": [12.0], "b": [20.0], "mean": [2.0]}, model)
+        assert low(observation, None, 0)[0].item() == 8 - (8 - 12 + 20) / 20 * 10 + waste
+
+
+def test_bsp_low_ew_halves_the_gap_of_base_stock():
+    tuned = tune("bsp_low_ew", TASKS["Perishable"](issuing="lifo"), SEEDS[:16])
+    assert set(tuned.params) == {"S1", "S2", "b", "mean"}
+
+    def policy(states):  # (oldest, freshest), and the observation tells their sum first
+        observation = np.column_stack([states.sum(axis=1), states]).astype(np.float32)
+        return tuned(observation, None, 0)[0][:, 0].astype(int)
+
+    problem = perishable.Perishable(pmf.gamma(4.0, 2.0), 2, 1, 1.0, 5.0, 7.0, 3.0, "lifo")
+    optimum, cost = perishable.solve(problem).cost, perishable.evaluate(problem, policy, 10)
+    assert optimum - 1e-5 <= cost <= (optimum + perishable.base_stock(problem)[0]) / 2
 
 
 def test_parameters_survive_json():
@@ -105,7 +156,8 @@ def test_random_repeats_and_differs():
 
 
 def test_what_cannot_be_tuned_is_refused():
-    assert "newsvendor" not in available(TASKS["LostSales"]().model())
+    assert {"newsvendor", "ewa"}.isdisjoint(available(TASKS["LostSales"]().model()))
+    assert "projected_inventory_level" not in available(TASKS["Perishable"]().model())
     with pytest.raises(ValueError, match="kind: 'newsvendor' is not allowed for this task, expected one of base_stock"):
         tune("newsvendor", TASKS["LostSales"](), [0])
     with pytest.raises(ValueError, match="kind: 'oracle'"):

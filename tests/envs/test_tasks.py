@@ -17,12 +17,12 @@ def position_policy(model, rule):
     return act
 
 
-def check(task, act, expected, episodes=400, horizon=600):
-    """Assert that the simulated cost lies within 4 standard errors of what is expected; return both."""
+def check(task, act, expected, episodes=400, horizon=600, errors=4):
+    """Assert that the simulated cost lies within `errors` standard errors of what is expected."""
     horizon = horizon if task.params.continuing else None
     values = evaluate({"policy": act}, task, np.arange(episodes), horizon=horizon)["value"]
     error = values.std() / np.sqrt(len(values))
-    assert abs(values.mean() - expected) < 4 * error
+    assert abs(values.mean() - expected) < errors * error
     assert error < 0.01 * expected  # the test can fail
 
 
@@ -66,11 +66,33 @@ def test_newsvendor_optimum(changes):
     check(task, position_policy(task.model(), reference.policy), reference.value, episodes=20_000)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"issuing": "lifo"}, {"shelf_life": 3, "lead_time": 2}, {"lead_time": 0, "demand": {"kind": "poisson"}}],
+)
+def test_perishable_optimum(changes):
+    task = TASKS["Perishable"](**changes)
+    reference, model = task.reference(), task.model()
+
+    def act(observation, state, seed):
+        named = model.features(observation)
+        shelf = named["shelf"] if model.max_lead else named["shelf"][:, :-1]  # the freshest are about to be ordered
+        states = np.concatenate([shelf, named.get("pipeline", shelf[:, :0])], axis=1)[..., 0]
+        return reference.policy(states.astype(int))[:, None], state
+
+    check(task, act, reference.value, errors=3)
+
+
 def test_references_refuse_what_they_do_not_solve():
     with pytest.raises(ValueError, match="fixed_cost"):
         TASKS["LostSales"](fixed_cost=5.0).reference()
     with pytest.raises(ValueError, match="capacity"):
         TASKS["FixedCost"](capacity=50.0).reference()
+    for name, value in {"shelf_life": 3, "yield_mean": 0.5, "disruption_probability": 0.1}.items():
+        with pytest.raises(ValueError, match=name):
+            TASKS["LostSales"](**{name: value}).reference()
+    with pytest.raises(ValueError, match="shelf_life: inf"):
+        TASKS["Perishable"](shelf_life=np.inf).reference()
 
 
 def test_training_and_held_out_scenarios_differ():

@@ -103,3 +103,12 @@ def test_visits_are_the_sum_of_the_demand_distributions():
 def test_bad_input_is_named(call, match):
     with pytest.raises(ValueError, match=match):
         call()
+
+
+@pytest.mark.parametrize(("mean", "std"), [(4.0, 2.0), (0.5, 1.0), (30.0, 3.0), (1000.0, 1.0)])
+def test_gamma_is_the_gammas_mass_between_half_units(mean, std):
+    stats = pytest.importorskip("scipy.stats")
+    mass = pmf.gamma(mean, std)
+    gamma = stats.gamma((mean / std) ** 2, scale=std**2 / mean)
+    k = np.arange(len(mass))
+    np.testing.assert_allclose(mass, gamma.cdf(k + 0.5) - gamma.cdf(k - 0.5), atol=1e-10)
