@@ -26,10 +26,12 @@ from torch import nn
 from ..envs import Inventory, rollout
 from ..envs.batch import pack
 from ..envs.checks import check_choice, check_flag, check_number
+from ..envs.supply_chain import SupplyChain
 from .views import ItemView, StoreView
 
 HELD_OUT = 1_200_000_000  # first seed of the training scenarios that the learner is stopped by
 AVERAGE = 0.99  # per gradient step, of the exponential moving average of the weights that is judged and kept
+MODELS = (Inventory, SupplyChain)  # in which money is a continuous function of the actions
 NUDGE = 1e-3  # lots, see `_whole`
 
 
@@ -72,8 +74,13 @@ def check(model, params: PathwiseParams) -> None:
     """Check that gradients pass through a model (NumPy).
 
     Raises:
-        ValueError: discrete actions, or fixed costs of orders.
+        ValueError: another environment, discrete actions, or fixed costs of orders.
     """
+    if not isinstance(model, MODELS):
+        raise ValueError(
+            f"environment: {type(model).__name__} is not allowed for the pathwise learner, expected Inventory or "
+            "SupplyChain: no gradient passes through choices of customers or routes"
+        )
     if not isinstance(model.action_space, spaces.Box):
         raise ValueError(
             f"action: {model.params.action!r} is not allowed for the pathwise learner, expected continuous or "
@@ -294,7 +301,8 @@ class PathwiseLearner:
             return action
         asked = action.detach() / self.lot
         whole = torch.floor(asked + torch.rand(asked.shape, generator=self.rng, device=self.device))
-        return action + ((whole + NUDGE * (asked - whole)) * self.lot - action).detach()
+        whole = ((whole + NUDGE * (asked - whole)) * self.lot - action).detach()
+        return action + whole * (self.actor.range > self.lot)  # a range of one lot or less is a share, not an order
 
     def _normalise(self, seen) -> None:
         """Take features (n, f) into the running mean and standard deviation."""

@@ -7,12 +7,13 @@ Research 56(5)). A learnt policy's average cost is computed exactly, on the Mark
 import argparse
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from ..envs.batch import admit
-from ..envs.inventory import Inventory, State
+from ..envs.inventory import Inventory
 from ..envs.references import lost_sales
 
 LEAD_TIMES, LOST_SALE_COSTS = (1, 2, 3, 4), (4, 9, 19, 39)
@@ -22,7 +23,8 @@ ACTION = {"pathwise": "continuous"}  # by option of the group `agent`; the task'
 def orders(model: Inventory, act, states: np.ndarray) -> np.ndarray:
     """Return a policy's orders (n,) at integer states (n, lead time): on hand, then by period of arrival."""
     units = np.asarray(states, dtype=np.float32)
-    state = State(units[:, :1], tuple(units[:, k : k + 1] for k in range(1, units.shape[1])), None, None)
+    pipeline = tuple(units[:, k : k + 1] for k in range(1, units.shape[1]))
+    state = replace(model.initial(len(units)), on_hand=units[:, :1], pipeline=pipeline)
     action, _ = act(model.observe(state, {}), None, 0)
     return model.orders(state, admit(model, action, len(units))[0])[:, 0].astype(int)
 

@@ -153,6 +153,20 @@ def test_items_share_one_network():
     assert trained(task=task, per_item=False).network.layers[-1].out_features == 2
 
 
+def test_a_network_is_learnt():
+    """Weights in [0, 1] beside the orders are left as they are; only orders are rounded."""
+    task = TASKS["InvManagement"](allocation="learned")
+    learner = make(task=task, total_steps=30, num_envs=64, check_every=10)
+    before = learner.policy()
+    learner.learn(progress=False)
+    values = evaluate({"before": before, "after": learner.policy()}, task, np.arange(8))
+    means = values.groupby("policy")["value"].mean()
+    assert means["after"] > 1.5 * means["before"] > 0
+    asked = torch.full((9, len(learner.actor.low)), 0.3)
+    orders_only = (learner._whole(asked) != asked).all(dim=0)
+    assert torch.equal(orders_only, learner.actor.range > 1)
+
+
 def test_it_stops_early_and_stays_so(tmp_path):
     learner = trained(learning_rate=1e-12, patience=2, check_every=1)
     assert learner.stopped
@@ -169,6 +183,7 @@ def test_it_stops_early_and_stays_so(tmp_path):
     [
         (lambda: make(task=TASKS["LostSales"]()), "action: 'multi_discrete' is not allowed for the pathwise learner"),
         (lambda: make(task=TASKS["FixedCost"](action="continuous")), "fixed_cost: 64.0 is not allowed"),
+        (lambda: make(task=TASKS["Pricing"]()), "environment: Pricing is not allowed"),
         (lambda: PathwiseParams(total_steps=0), "total_steps: 0"),
         (lambda: PathwiseParams(lookahead=-1), "lookahead: -1"),
         (lambda: PathwiseParams(rounding="up"), "rounding: 'up'"),
