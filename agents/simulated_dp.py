@@ -23,7 +23,7 @@ def fits(model: Pricing) -> bool:
     """Return whether a model is small enough: a season from whole stocks, no price remembered, at most 3 items."""
     p = model.params
     stock = p.per_item("initial_stock")
-    plain = model.limited and not p.continuing and not model._tracks_price and p.demand.kind != "linear"
+    plain = model.limited and not p.continuing and not model.tracks_price and p.demand.kind != "linear"
     return bool(
         plain
         and p.items <= 3
@@ -43,7 +43,7 @@ def learn(model: Pricing, scenario: dict) -> np.ndarray:
     """
     shape = tuple((model.params.per_item("initial_stock") + 1).astype(int))
     stocks = np.stack(np.unravel_index(np.arange(math.prod(shape)), shape), axis=1).astype(np.float32)
-    value = (stocks * model._salvage).sum(axis=1)
+    value = (stocks * model.params.per_item("salvage_value")).sum(axis=1)
     low, high = model.action_low, model.action_high
     grid, span = model.params.action == "grid", high - low
     coarse = np.arange(len(model.prices)) if grid else np.linspace(0, 1, 9) * span[0] + low[0]

@@ -130,18 +130,19 @@ class Pricing:
         d = "demand."
         self._size, self._slope, self._list = (params.per_item(d + n) for n in ("size", "sensitivity", "list_price"))
         self._utility = params.per_item(d + "utility")
+        most = self._size.max() if self._kind == "mnl" else self.curve(self.prices[:1]).max()
+        if source is None and self._kind != "linear" and most > MOST:
+            what = f"{most:g} customers, or units at the lowest price, expected in a period"
+            raise ValueError(f"demand.size: {what}, are not allowed, expected at most {MOST:g}")
         if self._kind == "mnl":
             self._arrivals = source or TableDemand([params.demand.pmf(float(self._size[0]))])
             if self._arrivals.largest is None:
                 raise ValueError("source: not allowed with kind=mnl, expected one with a known largest demand")
-        elif source is None and self._kind != "linear" and self.curve(self.prices[:1]).max() > MOST:
-            most = f"{self.curve(self.prices[:1]).max():g} units expected at the lowest price"
-            raise ValueError(f"demand.size: {most} are not allowed, expected at most {MOST:g}")
         names = ("purchase_cost", "holding_cost", "salvage_value")
         self._purchase, self._holding, self._salvage = (params.per_item(n).astype(np.float32) for n in names)
         self._initial = params.per_item("initial_stock").astype(np.float32)
         self._limits_changes = math.isfinite(params.max_changes)
-        self._tracks_price = bool(params.markdown or params.price_change_cost or self._limits_changes)
+        self.tracks_price = bool(params.markdown or params.price_change_cost or self._limits_changes)
         self._spaces()
 
     def _check_source(self):
@@ -162,7 +163,7 @@ class Pricing:
         self.layout: dict[str, tuple[int, ...]] = {}  # feature -> shape, in the order of the vector
         if self.limited:
             self.layout["on_hand"] = (items,)
-        if self._tracks_price:
+        if self.tracks_price:
             self.layout["price"] = (items,)
         if self._limits_changes:
             self.layout["changes_left"] = (items,)
@@ -255,7 +256,7 @@ class Pricing:
     def initial(self, num_envs: int) -> State:
         """Return the state at the start: the initial stock, no price set, the initial reference price."""
         p, zeros = self.params, np.zeros((num_envs, self.params.items), np.float32)
-        price, changes = (zeros + np.float32(self.prices[-1]), zeros - 1) if self._tracks_price else (None, None)
+        price, changes = (zeros + np.float32(self.prices[-1]), zeros - 1) if self.tracks_price else (None, None)
         reference = zeros + np.float32(p.demand.initial_reference) if p.demand.has_reference else None
         clock = np.zeros((num_envs, 1), np.float32)
         return State(zeros + self._initial if self.limited else None, price, changes, reference, clock)
@@ -293,11 +294,11 @@ class Pricing:
         on_hand = None if state.on_hand is None else state.on_hand - sales
         unmet = demand - sales if unmet is None else unmet
         changed = changes = None
-        if self._tracks_price:
+        if self.tracks_price:
             differs = ((price != state.price) & (state.changes >= 0)).astype(np.float32)
             changed, changes = differs, np.maximum(state.changes, 0) + differs
         flow = Flow(price, demand, sales, unmet, on_hand, changed)
-        return State(on_hand, price if self._tracks_price else None, changes, reference, state.clock + 1), flow
+        return State(on_hand, price if self.tracks_price else None, changes, reference, state.clock + 1), flow
 
     # -- money and observation --------------------------------------------------------------------------------------
 
