@@ -1,7 +1,7 @@
 """Agents: heuristics and learners, all of them policies of the same form. `agents.sb3` needs the extra `learn`."""
 
-from ..envs import Dispatch, Pricing
-from . import dispatch, heuristics, pricing
+from ..envs import Dispatch, Duopoly, Pricing, SupplyChain
+from . import dispatch, duopoly, heuristics, network_heuristics, pricing
 from .heuristics import HEURISTICS, Heuristic, available, tune
 
 __all__ = ["HEURISTICS", "Heuristic", "available", "rules_of", "tune"]
@@ -9,6 +9,5 @@ __all__ = ["HEURISTICS", "Heuristic", "available", "rules_of", "tune"]
 
 def rules_of(model):
     """Return the module with the heuristics of a model: `Heuristic`, `available` and `tune`."""
-    if isinstance(model, Dispatch):
-        return dispatch
-    return pricing if isinstance(model, Pricing) else heuristics
+    own = {Pricing: pricing, Duopoly: duopoly, Dispatch: dispatch, SupplyChain: network_heuristics}
+    return own.get(type(model), heuristics)

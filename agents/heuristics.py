@@ -1,4 +1,4 @@
-"""Classical restocking rules, batched, and their tuning on training scenarios.
+"""Restocking heuristics and their tuning on training scenarios.
 
 A heuristic is a policy, `act(observation, policy_state, seed) -> (action, policy_state)`, in every action mode. Its
 parameters are per item; items without shared limits are independent, so all of them are tuned at the same time.
@@ -11,71 +11,12 @@ from itertools import product
 import numpy as np
 
 from ..envs import Inventory, Task, rollout
+from ..envs.params import CLASSICAL
 from ..envs.references import lost_sales
+from .rules import HEURISTICS, RULES, available, position
 
 ROWS = 512  # candidates x scenarios run in one batch
-
-
-def position(named: dict) -> np.ndarray:
-    """Return the inventory position (n, items) of named features: on hand + on order - backlog, units."""
-    on_order = named["pipeline"].sum(axis=1) if "pipeline" in named else 0
-    return named["on_hand"] + on_order - named.get("backlog", 0)
-
-
-# -- the rules: (model, named features, parameters, seed) -> units to order (n, items) --------------------------------
-
-
-def base_stock(model: Inventory, named: dict, level, seed: int):
-    """Order up to a level of the inventory position (Snyder and Shen 2019, section 4.3)."""
-    return np.maximum(level - position(named), 0)
-
-
-def capped_base_stock(model: Inventory, named: dict, level, cap, seed: int):
-    """Order up to a level, but never more than a cap (Xin 2021, Operations Research 69(1))."""
-    return np.clip(level - position(named), 0, cap)
-
-
-def s_S(model: Inventory, named: dict, s, Q, seed: int):
-    """Order up to S = s + Q whenever the inventory position is s or less (Scarf 1960)."""
-    x = position(named)
-    return np.where(x <= s, s + Q - x, 0)
-
-
-def newsvendor(model: Inventory, named: dict, fractile, seed: int):
-    """Order up to a quantile of the forecast demand over the protection interval (lead time + 1 periods)."""
-    quantiles, forecast = np.asarray(model.params.quantiles), named["forecast"]
-    fractile = np.clip(np.broadcast_to(fractile, forecast.shape[:2]), quantiles[0], quantiles[-1])
-    upper = np.clip(np.searchsorted(quantiles, fractile), 1, max(1, len(quantiles) - 1))
-    if len(quantiles) == 1:
-        level = forecast[..., 0]
-    else:
-        low, high = (np.take_along_axis(forecast, k[..., None], axis=-1)[..., 0] for k in (upper - 1, upper))
-        weight = (fractile - quantiles[upper - 1]) / (quantiles[upper] - quantiles[upper - 1])
-        level = low + weight * (high - low)
-    return np.maximum(level - position(named), 0)
-
-
-def constant_order(model: Inventory, named: dict, quantity, seed: int):
-    """Order the same in every period (near-optimal for long lead times: Goldberg et al. 2016)."""
-    return np.broadcast_to(quantity, named["on_hand"].shape)
-
-
-def random(model: Inventory, named: dict, seed: int):
-    """Order uniformly between nothing and the most allowed."""
-    most = model.per_order()
-    return np.random.default_rng(seed).uniform(0, 1, named["on_hand"].shape) * most
-
-
-RULES: dict[str, tuple[Callable, tuple[str, ...]]] = {
-    "base_stock": (base_stock, ("level",)),
-    "capped_base_stock": (capped_base_stock, ("level", "cap")),
-    "s_S": (s_S, ("s", "Q")),
-    "newsvendor": (newsvendor, ("fractile",)),
-    "myopic": (base_stock, ("level",)),
-    "constant_order": (constant_order, ("quantity",)),
-    "random": (random, ()),
-}
-HEURISTICS = tuple(RULES)
+FINE = {"newsvendor": 0.01, "projected_inventory_level": 0.1}  # parameters that are no units to be rounded to lots
 
 
 @dataclass
@@ -109,11 +50,6 @@ def to_action(model: Inventory, named: dict, order: np.ndarray) -> np.ndarray:
     return np.minimum(order, model.action_high)
 
 
-def available(model: Inventory) -> list[str]:
-    """Return the heuristics that a model has what they need for: `newsvendor` needs forecasts."""
-    return [kind for kind in HEURISTICS if kind != "newsvendor" or "forecast" in model.layout]
-
-
 # -- tuning -----------------------------------------------------------------------------------------------------------
 
 
@@ -132,13 +68,13 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
         progress: show a bar.
 
     Raises:
-        ValueError: an unknown kind, or `newsvendor` without forecasts.
+        ValueError: an unknown kind, or one that the task's model has not what it needs for.
     """
     if kind not in RULES:
         raise ValueError(f"kind: {kind!r} is not allowed, expected one of {', '.join(HEURISTICS)}")
     model = task.model("train")
     if kind not in available(model):
-        raise ValueError(f"kind: {kind!r} is not allowed with forecast={model.params.forecast}, expected another one")
+        raise ValueError(f"kind: {kind!r} is not allowed for this task, expected one of {', '.join(available(model))}")
     names = RULES[kind][1]
     if not names:
         return Heuristic(kind, {}, model)
@@ -146,13 +82,14 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
     demand = _Demand(model, scenario)
     if kind == "myopic":
         return Heuristic(kind, {"level": demand.fractile_level().tolist()}, model, _exact_myopic(task, model))
-    search = _Search(kind, names, task, model, scenario, progress)
+    known = {"mean": demand.mean.tolist()} if kind in ("ewa", "bsp_low_ew") else {}
+    search = _Search(kind, names, known, task, model, scenario, progress)
     best = search.best(demand.grid(kind))
     step = demand.step(kind)
     while True:
         best, moved = search.neighbours(best, step)
         if not moved and (step <= demand.smallest(kind)).all():
-            return Heuristic(kind, dict(zip(names, best.tolist(), strict=True)), model)
+            return Heuristic(kind, dict(zip(names, best.tolist(), strict=True)) | known, model)
         if not moved:
             step = np.maximum(step / 2, demand.smallest(kind))
 
@@ -187,19 +124,22 @@ class _Demand:
         """Return candidates (count, parameters, items)."""
         levels = [self.centre + z * self.std for z in np.linspace(-1.5, 4, 23)]
         coarse = [self.centre + z * self.std for z in np.linspace(-1.5, 3.5, 11)]
-        most = self.model.per_order()
+        most, one = self.model.per_order(), self.std / np.sqrt(self.model.lead + 1)
         axes = {
             "base_stock": [levels],
             "capped_base_stock": [coarse, [np.minimum(f * self.mean, most) for f in (0.8, 1, 1.25, 1.6, 2.5, 4, 1e9)]],
             "s_S": [coarse, [f * self.mean for f in (0.1, 1, 2, 4, 7, 12, 20)]],
             "newsvendor": [[np.full_like(self.mean, f) for f in (0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99)]],
+            "projected_inventory_level": [[self.mean + z * one for z in np.linspace(-1, 4, 21)]],
+            "ewa": [levels],
+            "bsp_low_ew": [coarse[::2], coarse, [f * self.mean for f in (0.0, 0.5, 1, 2)]],
             "constant_order": [[f * self.mean for f in np.linspace(0.5, 1.2, 29)]],
         }[kind]
         return self.whole(kind, np.array([np.stack(point) for point in product(*axes)]))
 
     def whole(self, kind: str, candidates: np.ndarray) -> np.ndarray:
         lot = self.model.params.lot_size
-        if kind == "newsvendor" or not lot:
+        if kind in FINE or not lot:
             return np.maximum(candidates, 0)
         return np.maximum(np.round(candidates / lot) * lot, 0)
 
@@ -209,20 +149,21 @@ class _Demand:
         if kind == "newsvendor":
             return np.full((1, len(self.mean)), 0.04)
         first = 0.25 * self.std if kind != "constant_order" else 0.02 * self.mean
-        second = self.mean if kind == "s_S" else 0.2 * self.mean
-        return np.maximum(np.stack([first, second][:rows]), self.smallest(kind))
+        second = {"s_S": self.mean, "bsp_low_ew": first}.get(kind, 0.2 * self.mean)
+        return np.maximum(np.stack([first, second, 0.5 * self.mean][:rows]), self.smallest(kind))
 
     def smallest(self, kind: str) -> np.ndarray:
         lot = self.model.params.lot_size
-        size = 0.01 if kind == "newsvendor" else (lot or 0.02 * self.mean)
+        size = FINE.get(kind) or lot or 0.02 * self.mean
         return np.broadcast_to(size, (len(RULES[kind][1]), len(self.mean)))
 
 
 class _Search:
     """Runs candidates on the training scenarios and keeps the best one of each item."""
 
-    def __init__(self, kind, names, task, model, scenario, progress):
-        self.kind, self.names, self.task, self.model, self.scenario = kind, names, task, model, scenario
+    def __init__(self, kind, names, known, task, model, scenario, progress):
+        self.kind, self.names, self.known = kind, names, known
+        self.task, self.model, self.scenario = task, model, scenario
         self.bar = None
         if progress:
             from tqdm import tqdm
@@ -238,7 +179,7 @@ class _Search:
         for part in (candidates[i : i + rows] for i in range(0, len(candidates), rows)):
             tiled = {name: np.concatenate([block] * len(part)) for name, block in self.scenario.items()}
             values = {name: np.repeat(part[:, k], n, axis=0) for k, name in enumerate(self.names)}
-            run = rollout(self.model, Heuristic(self.kind, values, self.model), tiled, trace=True)
+            run = rollout(self.model, Heuristic(self.kind, values | self.known, self.model), tiled, trace=True)
             scores.append(self._item_profit(run).reshape(len(part), n, -1).mean(axis=1))
             if self.bar is not None:
                 self.bar.update(len(part))
@@ -248,7 +189,8 @@ class _Search:
         p = self.model.params
         if p.continuing:
             return run["item_profit"][:, self.task.warmup :].mean(axis=1, dtype=np.float64)
-        left = p.per_item("initial_stock") + (run["flow.ordered"] - run["flow.sales"]).sum(axis=1, dtype=np.float64)
+        gone = run["flow.sales"] + run.get("flow.waste", 0) + run.get("flow.shrinkage", 0)
+        left = p.per_item("initial_stock") + (run["flow.ordered"] - gone).sum(axis=1, dtype=np.float64)
         profit = run["item_profit"].sum(axis=1, dtype=np.float64) + p.per_item("salvage_value") * left
         return profit / self.model.horizon
 
@@ -266,7 +208,7 @@ class _Search:
         around = np.maximum(around, 0)
         if self.kind == "newsvendor":
             around = np.minimum(around, 0.999)
-        elif self.model.params.lot_size:
+        elif self.model.params.lot_size and self.kind not in FINE:
             around = np.round(around / self.model.params.lot_size) * self.model.params.lot_size
         old, kept = self.value, best
         found = self.best(around)
@@ -279,6 +221,7 @@ def _exact_myopic(task: Task, model: Inventory) -> Callable | None:
     """Return Zipkin's myopic policy where it is defined and small enough to tabulate, else None."""
     p = model.params
     simple = p.items == 1 and task.train is None and not p.lead_time_pmf and p.backorder_share == 0 and p.continuing
+    simple = simple and all(getattr(p, name) == value for name, value in CLASSICAL.items())
     costs = {name: float(p.per_item(name)[0]) for name in ("holding_cost", "lost_sale_cost", "fixed_cost", "price")}
     if not simple or costs["fixed_cost"] or costs["price"] or not costs["holding_cost"] or not costs["lost_sale_cost"]:
         return None

@@ -2,7 +2,7 @@
 
 A rule is a policy, `act(observation, policy_state, seed) -> (action, policy_state)`, for a grid of prices as well (the
 nearest one is taken). `fluid`, `resolved_fluid` and `myopic` know the demand curve; `fixed_price` and `markdown` are
-tuned by simulation alone; `thompson` learns the curve within the season.
+tuned by simulation alone; `thompson` learns the curve within the season, `simulated_dp` a table of prices before it.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ import numpy as np
 
 from ..envs import Pricing, Task, rollout
 from ..envs.references import mnl
+from . import simulated_dp
 
 ROWS = 2048  # candidates x scenarios run in one batch
 PRIOR_FACTOR, PRIOR_POINTS = 4.0, 15  # of Thompson sampling: the curve lies within this factor of the task's, each way
@@ -119,6 +120,7 @@ RULES: dict[str, tuple[Callable | None, tuple[str, ...]]] = {
     "resolved_fluid": (resolved_fluid, ("size",)),
     "myopic": (myopic, ("size",)),
     "thompson": (None, ("size", "sensitivity")),
+    "simulated_dp": (None, ("table",)),
     "random": (None, ()),
 }
 HEURISTICS = tuple(RULES)
@@ -126,7 +128,7 @@ HEURISTICS = tuple(RULES)
 
 @dataclass
 class Heuristic:
-    """A rule with its parameters, each a list of one number per item: plain data, so that it can be kept as JSON."""
+    """A rule with its parameters, lists of numbers (one per item, but a table's): plain data, to be kept as JSON."""
 
     kind: str
     params: dict[str, list[float]]
@@ -139,6 +141,8 @@ class Heuristic:
         values = {name: np.asarray(value, dtype=np.float64) for name, value in self.params.items()}
         if self.kind == "random":
             price = rng.uniform(model.prices[0], model.prices[-1], shape)
+        elif self.kind == "simulated_dp":
+            price = simulated_dp.look_up(model, named, values["table"])
         elif self.kind == "thompson":
             price, policy_state = _thompson(model, named, policy_state, rng, **values)
         else:
@@ -193,6 +197,8 @@ def available(model: Pricing) -> list[str]:
     p, found = model.params, ["fixed_price", "myopic", "random"]
     if not p.continuing:
         found.append("markdown")
+    if simulated_dp.fits(model):
+        found.append("simulated_dp")
     if model.limited:
         found += ["fluid", "resolved_fluid"]
         if p.demand.kind in ("exponential", "elastic") and model.source is None and p.demand.noise == "poisson":
@@ -223,6 +229,8 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
     if kind not in available(model):
         raise ValueError(f"kind: {kind!r} is not allowed here, expected one of {', '.join(available(model))}")
     names, scenario = RULES[kind][1], model.scenarios(np.asarray(seeds))
+    if kind == "simulated_dp":
+        return Heuristic(kind, {"table": simulated_dp.learn(model, scenario).ravel().tolist()}, model)
     if kind in ("fixed_price", "markdown"):
         values = _search(kind, model, scenario)
         return Heuristic(kind, dict(zip(names, values.tolist(), strict=True)), model)

@@ -18,11 +18,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecNormalize
 
-from ..envs import Inventory
+from ..envs import Inventory, Pricing
 from ..envs.checks import check_choice, check_flag, check_number
 from . import sb3_state
 from .vec_env import StoreVecEnv
-from .views import ItemView, RawView, StoreView
+from .views import ItemView, PriceView, RawView, StoreView
 
 ALGORITHMS = {"PPO": PPO, "A2C": A2C, "SAC": SAC, "TD3": TD3, "DQN": DQN}
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
@@ -69,6 +69,11 @@ class SB3Params:
             if name not in known:
                 raise ValueError(f"hyper.{name}: not allowed for {self.algorithm}, expected one of {sorted(known)}")
 
+    @property
+    def name(self) -> str:
+        """Return the learner's name in tables."""
+        return self.algorithm
+
 
 def view_of(model, params: SB3Params) -> RawView:
     """Return how a learner sees a model.
@@ -77,7 +82,7 @@ def view_of(model, params: SB3Params) -> RawView:
         ValueError: an algorithm that does not fit the action space.
     """
     by_item = params.per_item and model.params.items > 1 and isinstance(model, Inventory)
-    view = ItemView(model) if by_item else StoreView(model)
+    view = ItemView(model) if by_item else PriceView(model) if isinstance(model, Pricing) else StoreView(model)
     wanted = {"DQN": spaces.Discrete, "SAC": spaces.Box, "TD3": spaces.Box}.get(params.algorithm, spaces.Space)
     if not isinstance(view.action_space, wanted):
         discrete = "action=multi_discrete, and items=1 or per_item=true"
@@ -85,6 +90,9 @@ def view_of(model, params: SB3Params) -> RawView:
         where = f"with action={model.params.action}, items={model.params.items}"
         raise ValueError(f"algorithm: {params.algorithm} is not allowed {where}, expected {need}")
     return view
+
+
+check = view_of  # raises where a learner does not fit a model
 
 
 class _Watch(BaseCallback):
@@ -217,6 +225,9 @@ class SB3Learner:
     def policy(self) -> Callable:
         """Return the deterministic policy as it is now: `act(observation, policy_state, seed)`."""
         return _act(self.model, self.view)
+
+
+Learner = SB3Learner
 
 
 def _act(model, view: RawView) -> Callable:

@@ -14,6 +14,7 @@ class RawView:
     """Spaces, observations, actions and rewards as the model has them: a row per environment."""
 
     rows = 1  # of an environment
+    xp = np
 
     def __init__(self, model):
         self.model = model
@@ -24,6 +25,15 @@ class RawView:
     def observe(self, observation: np.ndarray) -> np.ndarray:
         """Return a learner's observations (num_envs x rows, f) of a model's (num_envs, F)."""
         return observation
+
+    def to_torch(self, device) -> None:
+        """From now on `observe` takes and returns tensors on a device."""
+        import torch
+
+        self.xp = torch
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(self, name, torch.tensor(value, dtype=torch.float32, device=device))
 
     def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
         """Return the model's actions (num_envs, A) of a learner's (num_envs x rows, ...) at a model's observations."""
@@ -57,6 +67,20 @@ class StoreView(RawView):
         return low + (np.clip(actions.astype(np.float64), -1, 1) + 1) / 2 * (high - low) if self._box else actions
 
 
+class PriceView(StoreView):
+    """As `StoreView`, but continuous prices are scaled to [-S, S], S = `SPAN`: a policy's first prices then lie within
+    an eighth of the range or so of its middle, not all over it."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        if self._box:
+            self.action_space = spaces.Box(-SPAN, SPAN, model.action_space.shape, np.float32)
+
+    def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        """Return the model's actions; those outside [-S, S] are clipped first."""
+        return super().act(np.asarray(actions) / SPAN if self._box else actions, observation)
+
+
 class ItemView(RawView):
     """One policy for all items: a row per item with the item's own state, profit and action.
 
@@ -83,7 +107,7 @@ class ItemView(RawView):
         )
         worth = np.maximum(np.maximum(price - purchase, 0) + lost + wait + holding, TINY)
         self._units, self._price, self._money = most, np.maximum(price, TINY), most * worth
-        self._salvage = 0 * salvage if p.continuing else salvage
+        self._salvage, self._volume = 0 * salvage if p.continuing else salvage, p.per_item("volume")
         told = (purchase / np.maximum(price, purchase + TINY), holding / worth, stock / most, np.log(most))
         self._constants = np.concatenate([np.stack([*told, model.lead / 10], axis=1), np.eye(p.items)], axis=1)
         size = self.observe(np.zeros((1, *model.observation_space.shape), np.float32)).shape[1]
@@ -95,29 +119,34 @@ class ItemView(RawView):
 
     def observe(self, observation: np.ndarray) -> np.ndarray:
         """Return an item's features per row (num_envs x items, f), float32."""
-        p, n, items = self.model.params, len(observation), self.rows
+        p, n, items, xp = self.model.params, len(observation), self.rows, self.xp
         named = self.model.features(observation)
         stock = named["on_hand"] + (named["pipeline"].sum(axis=1) if "pipeline" in named else 0)
         own = [(stock - named.get("backlog", 0)) / self._units, named["on_hand"] / self._units]
         if np.isfinite(p.capacity):
-            taken = stock @ p.per_item("volume") / p.capacity
-            own.append(np.broadcast_to(taken[:, None], (n, items)))
+            taken = stock @ self._volume / p.capacity
+            own.append(xp.broadcast_to(taken[:, None], (n, items)))
         if "backlog" in named:
             own.append(named["backlog"] / self._units)
+        if "supplier" in named:
+            own.append(named["supplier"])
         if "price" in named:
             own.append(named["price"] / self._price)
-        own.extend(due / self._units for due in np.moveaxis(named.get("pipeline", np.empty((n, 0, items))), 1, 0))
+        for name in ("pipeline", "shelf"):
+            if name in named:
+                own.extend(units / self._units for units in xp.moveaxis(named[name], 1, 0))
         if "history" in named:
-            seen, censored = np.moveaxis(named["history"], 2, 0)  # (n, k, items) each
-            own.extend(np.moveaxis(np.concatenate([seen / self._units, censored], axis=1), 1, 0))
-        parts = [np.stack(own, axis=-1)]
+            seen, censored = xp.moveaxis(named["history"], 2, 0)  # (n, k, items) each
+            own.extend(xp.moveaxis(xp.concatenate([seen / self._units, censored], axis=1), 1, 0))
+        parts = [xp.stack(own, axis=-1)]
         if "forecast" in named:
             parts.append(named["forecast"] / self._units[:, None])
         for name in ("calendar", "time_left"):
             if name in named:
-                parts.append(np.broadcast_to(named[name][:, None], (n, items, named[name].shape[1])))
-        parts.append(np.broadcast_to(self._constants, (n, *self._constants.shape)))
-        return np.concatenate(parts, axis=-1, dtype=np.float32).reshape(n * items, -1)
+                parts.append(xp.broadcast_to(named[name][:, None], (n, items, named[name].shape[1])))
+        parts.append(xp.broadcast_to(self._constants, (n, *self._constants.shape)))
+        rows = xp.concatenate(parts, axis=-1).reshape(n * items, -1)
+        return rows.astype(np.float32) if xp is np else rows
 
     def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
         """Return the model's actions; those outside the learner's space are clipped first."""

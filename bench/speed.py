@@ -1,4 +1,4 @@
-"""How fast the inventory environment is, in one process; peers beside it where they can be installed.
+"""How fast the environments are, in one process; peers beside it where they can be installed.
 
 Run by `make bench`: measures our figures, then tries to install each peer into an environment of its own and measures
 it in the same run. The best of several repeats is printed, as other work on the machine only ever slows a repeat.
@@ -68,6 +68,25 @@ def dynamics(draw: bool):
     return work
 
 
+def pricing(name: str, num_envs: int, draw: bool, changes: dict, customers: bool = False):
+    """Return work that runs whole seasons at constant prices; it counts environment steps or customers' choices."""
+    model = TASKS[name](**changes).model()
+    scenario = model.scenarios(np.arange(num_envs))
+    action = np.full((num_envs, model.params.items), np.floor(model.action_high.mean() / 3), np.float32)
+
+    def work():
+        nonlocal scenario
+        if draw:
+            scenario = model.scenarios(np.arange(num_envs))
+        state, total = model.initial(num_envs), np.zeros(num_envs, np.float32)
+        for t in range(model.horizon):
+            state, flow = model.transition(state, action, {name: block[:, t] for name, block in scenario.items()})
+            total += model.reward(model.money(flow))
+        return scenario["customers"][:, :-1].sum() if customers else num_envs * model.horizon
+
+    return work
+
+
 def adapter(step, action, envs: int, steps: int):
     """Return work that steps an adapter."""
 
@@ -126,6 +145,15 @@ def ours() -> list[tuple[str, float, float, str]]:
         ("VectorEnv of 64", best_rate(adapter(vector.step, few, 64, 4000)), 1.5e6, "env-steps/s"),
     ]
     rows.append(("dispatch, 100 open requests", best_rate(dispatch()), 200, "epochs/s"))
+    logit = {"items": 5, "demand": {"size": 3.0, "noise": "poisson", "utility": [1.0, 1.5, 0.5, 0.8, 1.2]}}
+    ample, scarce = logit | {"initial_stock": 200.0}, logit | {"initial_stock": 10.0}
+    rows += [
+        ("pricing, 4096 x 1, drawn scenario", best_rate(pricing("Pricing", 4096, False, {})), 2e7, "env-steps/s"),
+        ("pricing, 4096 x 1, demand drawn", best_rate(pricing("Pricing", 4096, True, {})), 0, "env-steps/s"),
+        ("logit, 1024 x 5, ample stock", best_rate(pricing("PricingMNL", 1024, False, ample, True)), 5e6, "choices/s"),
+        ("logit, 1024 x 5, scarce stock", best_rate(pricing("PricingMNL", 1024, False, scarce, True)), 0, "choices/s"),
+        ("logit, 1024 x 5, demand drawn", best_rate(pricing("PricingMNL", 1024, True, ample, True)), 0, "choices/s"),
+    ]
     try:
         from storelab.agents.vec_env import StoreVecEnv
     except ImportError:

@@ -40,13 +40,13 @@ class DemandParams:
     `mean`, `std` and `dispersion` are a number for all items or a list of one per item.
     """
 
-    kind: str = "poisson"  # poisson | negative_binomial | geometric | normal
+    kind: str = "poisson"  # poisson | negative_binomial | geometric | normal | gamma
     mean: Any = 5.0  # units per period
-    std: Any = 2.0  # units per period; normal only (rounded to integers, truncated at 0)
+    std: Any = 2.0  # units per period; normal (rounded to integers, truncated at 0) and gamma (rounded) only
     dispersion: Any = 2.0  # negative binomial only: variance = mean + mean^2 / dispersion
 
     def __post_init__(self):
-        check_choice("demand.kind", self.kind, ("poisson", "negative_binomial", "geometric", "normal"))
+        check_choice("demand.kind", self.kind, ("poisson", "negative_binomial", "geometric", "normal", "gamma"))
         check_number("demand.mean", self.mean, 0, 1e4, exclusive=True, items=np.size(self.mean))
         check_number("demand.std", self.std, 0, 1e4, exclusive=True, items=np.size(self.std))
         check_number("demand.dispersion", self.dispersion, 1e-3, 1e6, items=np.size(self.dispersion))
@@ -57,6 +57,7 @@ class DemandParams:
             "poisson": lambda mean, std, dispersion: pmfs.poisson(mean),
             "geometric": lambda mean, std, dispersion: pmfs.geometric(mean),
             "normal": lambda mean, std, dispersion: pmfs.normal(mean, std),
+            "gamma": lambda mean, std, dispersion: pmfs.gamma(mean, std),
             "negative_binomial": lambda mean, std, dispersion: pmfs.negative_binomial(mean, dispersion),
         }[self.kind]
         values = (self.mean, self.std, self.dispersion)
@@ -127,6 +128,21 @@ class TableDemand:
         found = np.searchsorted(self._steps, bits[row, item].astype(np.int64) + (table << 32), side="right")
         units[row, item] = found - self._first[table]
         out[:] = units
+
+
+class NormalDemand:
+    """Independent normal demand of divisible goods, in units of any size; what would be negative is 0."""
+
+    def __init__(self, mean, std):
+        """Take `mean` and `std` (I,), units per period, both > 0."""
+        self._mean, self._std = np.asarray(mean, dtype=np.float32), np.asarray(std, dtype=np.float32)
+        self.items, self.known, self.largest = len(self._mean), {}, None
+
+    def draw(self, keys: np.ndarray, periods: int) -> dict[str, np.ndarray]:
+        """See `DemandSource.draw`."""
+        shape = (periods, self.items)
+        drawn = np.stack([rng.standard_normal(shape, dtype=np.float32) for rng in streams(keys, DEMAND)])
+        return {"demand": np.maximum(self._mean + self._std * drawn, 0)}
 
 
 @dataclass

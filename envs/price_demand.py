@@ -20,25 +20,25 @@ def inverse_transform(mean: np.ndarray, uniform: np.ndarray, noise: str, dispers
     if noise == "bernoulli":
         return (uniform >= 1 - mean).astype(np.float32)
     counts = np.zeros(mean.shape, np.float32)
+    mean, flat = mean.ravel(), counts.ravel()
     if noise == "poisson":
-        step, decay, mass = mean.ravel(), 0.0, np.exp(-mean.ravel())
+        mass = np.exp(-mean)
     else:
-        decay = (mean / (mean + dispersion)).ravel()  # P(k) / P(k - 1) = decay (k - 1 + dispersion) / k
-        step, mass = decay * (dispersion - 1), (1 - decay) ** dispersion
+        mass = (dispersion / (mean + dispersion)) ** dispersion
     rest = uniform.ravel() - mass
-    flat, open_ = counts.ravel(), np.flatnonzero(rest >= 0)
-    rest, mass, step = rest[open_], mass[open_], step[open_]
-    decay = decay[open_] if isinstance(decay, np.ndarray) else decay
-    k = 0
-    while len(open_):
+    over = np.flatnonzero(rest >= 0)
+    rest, mass, mean, k = rest[over], mass[over], mean[over], 0
+    while len(over):
         k += 1
-        flat[open_] = k
-        mass = mass * (step / k + decay)
-        rest = rest - mass
+        flat[over] = k
+        if noise == "poisson":
+            mass *= mean / k
+        else:
+            mass *= mean / (mean + dispersion) * ((k - 1 + dispersion) / k)
+        rest -= mass
         # Rounding may leave a rest of 1e-16 that no mass takes any more.
-        on = (rest >= 0) & (mass > 0)
-        open_, rest, mass, step = open_[on], rest[on], mass[on], step[on]
-        decay = decay[on] if isinstance(decay, np.ndarray) else decay
+        on = np.flatnonzero((rest >= 0) & (mass > 0))
+        over, rest, mass, mean = over[on], rest[on], mass[on], mean[on]
     return counts
 
 
@@ -76,29 +76,49 @@ def choose(weight: np.ndarray, stock: np.ndarray | None, customers: np.ndarray, 
         First choices, sales, and first choices that were out of stock: (n, items), float32.
     """
     n, items = weight.shape
-    first, sales, out = (np.zeros((n, items), np.float32) for _ in range(3))
     with np.errstate(divide="ignore", over="ignore"):
         slow = (1 / weight).astype(np.float32)
-    everyone, most = np.arange(n), int(customers.max(initial=0))
-    for k in range(most):
-        rows = everyone if k == 0 and customers.min() >= 1 else np.flatnonzero(customers > k)
-        drawn = taste[rows, k]  # (m, 1 + items)
-        best = drawn[:, 0].copy()
-        got, wanted, best_any = np.full(len(rows), -1), np.full(len(rows), -1), best.copy()
-        for i in range(items):
-            time = drawn[:, i + 1] * slow[rows, i]
-            if stock is not None:
-                sooner = (time < best) & (stock[rows, i] > sales[rows, i])
-                np.copyto(best, time, where=sooner)
-                np.copyto(got, i, where=sooner)
-            sooner = time < best_any
-            np.copyto(best_any, time, where=sooner)
-            np.copyto(wanted, i, where=sooner)
-        some = wanted >= 0
-        first[rows[some], wanted[some]] += 1
-        if stock is not None:
-            missed = some & (got != wanted)
-            out[rows[missed], wanted[missed]] += 1
-            some = got >= 0
-            sales[rows[some], got[some]] += 1
-    return first, (first if stock is None else sales), out
+    come = np.flatnonzero((np.arange(taste.shape[1]) < customers[:, None]).ravel())
+    row, drawn = come // taste.shape[1], taste.reshape(-1, 1 + items).take(come, axis=0)
+    wanted = got = _soonest(drawn, slow.take(row, axis=0))
+    first = sales = _count(row, wanted, n, items)
+    if stock is None:
+        return first, sales, np.zeros_like(first)
+    there = np.concatenate([np.ones((n, 1), bool), stock > 0], axis=1)  # buying nothing is always there
+    turned = np.flatnonzero(~there[row, wanted])
+    if len(turned):
+        now, got = row[turned], wanted.copy()
+        got[turned] = _soonest(drawn[turned], np.where(there[now, 1:], slow[now], np.inf))
+        sales = _count(row, got, n, items)
+    short = (sales > stock).any(axis=1)
+    if short.any():
+        # Only where a stock runs out within the period does it matter who came first: one after another.
+        rows, left, got = np.flatnonzero(short), stock[short], got.copy()
+        start = np.searchsorted(row, rows)  # the first customer of each
+        for k in range(int(customers[rows].max())):
+            on = np.flatnonzero(customers[rows] > k)
+            who = start[on] + k
+            got[who] = _soonest(drawn[who], np.where(left[on] > 0, slow[rows[on]], np.inf))
+            bought = got[who] > 0
+            left[on[bought], got[who][bought] - 1] -= 1
+        sales = _count(row, got, n, items)
+    elif got is wanted:
+        return first, sales, np.zeros_like(first)
+    return first, sales, _count(row, np.where(got != wanted, wanted, 0), n, items)
+
+
+def _soonest(taste: np.ndarray, slow: np.ndarray) -> np.ndarray:
+    """Return who wins each race (m,): 0 buying nothing, else 1 + the item; infinitely slow ones never do."""
+    best, winner = taste[:, 0].copy(), np.zeros(len(taste), np.intp)
+    for i in range(slow.shape[1]):
+        time = taste[:, i + 1] * slow[:, i]
+        sooner = time < best
+        np.copyto(best, time, where=sooner)
+        np.copyto(winner, i + 1, where=sooner)
+    return winner
+
+
+def _count(row: np.ndarray, choice: np.ndarray, n: int, items: int) -> np.ndarray:
+    """Return how many in each row chose each item (n, items), float32."""
+    cells = n * (items + 1)
+    return np.bincount(row * (items + 1) + choice, minlength=cells).reshape(n, -1)[:, 1:].astype(np.float32)

@@ -220,8 +220,9 @@ class Pricing:
         Returns:
             By kind, over T = horizon + 1 periods, for the last observation: `uniform` (n, T, I) in [0, 1) and with a
             source `demand` (n, T, I) units at the list price; `noise` (n, T, I) standard normal (linear); `customers`
-            (n, T, 1) and `taste` (n, T, M (1 + I)) standard exponential (mnl). Also `calendar` (n, T, C), `forecast`
-            (n, T, I, Q), `time_left` (n, T, 1) where they are observed. A row depends on its own seed alone.
+            (n, T, 1) and `taste` (n, T, M (1 + I)) standard exponential, 0 for who does not come (mnl). Also
+            `calendar` (n, T, C), `forecast` (n, T, I, Q), `time_left` (n, T, 1) where they are observed. A row depends
+            on its own seed alone.
         """
         p, keys, periods = self.params, as_keys(seeds), self.horizon + 1
         shape, scenario, drawn = (periods, p.items), {}, {}
@@ -230,10 +231,11 @@ class Pricing:
         if self._kind == "mnl":
             scenario["customers"] = (drawn or self._arrivals.draw(keys, periods))["demand"]
             most = int(self._arrivals.largest.max())
-            taste = (periods, most * (1 + p.items))
-            scenario["taste"] = np.empty((len(keys), *taste), np.float32)
-            for row, rng in zip(scenario["taste"], streams(keys, CHOICE), strict=True):
-                rng.standard_exponential(taste, dtype=np.float32, out=row)
+            come = np.arange(most) < scenario["customers"]
+            taste = np.zeros((len(keys), periods, most, 1 + p.items), np.float32)
+            for row, there, rng in zip(taste, come, streams(keys, CHOICE), strict=True):
+                row[there] = rng.standard_exponential((there.sum(), 1 + p.items), dtype=np.float32)
+            scenario["taste"] = taste.reshape(len(keys), periods, -1)
         elif self._kind == "linear":
             scenario["noise"] = np.stack([rng.standard_normal(shape, np.float32) for rng in streams(keys, DEMAND)])
         else:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from .duopoly import Duopoly, DuopolyParams
 from .pricing import Pricing
 from .pricing_params import PriceDemandParams, PricingParams
 from .references import mnl, price_dp, reference_price
@@ -32,6 +33,12 @@ def pricing_reference_task(**changes) -> Task:
         demand=demand, initial_stock=math.inf, purchase_cost=1.0, prices=[3.5, 5.5], action="continuous"
     )
     return _task("PricingReference", base, changes)
+
+
+def pricing_duopoly_task(**changes) -> Task:
+    """Repeated price competition of two firms with logit customers (Calvano et al. 2020)."""
+    params = override(DuopolyParams(), changes)
+    return Task("PricingDuopoly", params, lambda: _duopoly(params), environment=Duopoly)
 
 
 def _task(name: str, base: PricingParams, changes: dict) -> Task:
@@ -163,6 +170,41 @@ def _linear(params: PricingParams) -> Reference:
     return _exact("optimal prices, on a grid", value, 1e-9 + 2 * abs(value - coarse), "backward induction", act)
 
 
+def _duopoly(params: DuopolyParams) -> Reference:
+    """Against a rival who answers the agent's last price by a rule: backward induction over that price, on the grid."""
+    _need(params, action="grid")
+    if params.rival == "q_learner":
+        raise ValueError("rival: 'q_learner' is not allowed, expected another one for a reference")
+    model = Duopoly(params)
+    prices, m = model.prices, params.grid
+    answers = model.rival_prices(np.stack([prices, np.zeros(m)], axis=1))  # to each last price of the agent
+    pairs = np.stack(np.broadcast_arrays(prices[None, :], answers[:, None]), axis=-1)  # [last, next]
+    profit, to_go, choices = model.profits(pairs)[..., 0], np.zeros(m), []
+    for _ in range(params.horizon):
+        values = profit + to_go
+        choices.append(values.argmax(axis=1))
+        to_go = values.max(axis=1)
+    start = int(np.abs(prices - model.initial(1).price[0, 0]).argmin())
+
+    def act(observation, memory, seed):
+        t = 0 if memory is None else memory
+        last = np.abs(observation[:, :1] - prices).argmin(axis=1)
+        return choices[params.horizon - 1 - t][last][:, None], t + 1
+
+    value = float(to_go[start]) / params.horizon
+    source = "backward induction; Calvano et al. 2020"
+    return Reference(
+        f"optimal prices against {params.rival}",
+        value,
+        "finite horizon",
+        "exact",
+        1e-6,
+        source,
+        act,
+        "profit per period",
+    )
+
+
 def _period(named: dict, params: PricingParams) -> int:
     """Return the period of observations, which are all in step."""
     return int(np.round((1 - named["time_left"][0, 0]) * params.horizon))
@@ -172,4 +214,9 @@ def _exact(name: str, value: float, tolerance: float, source: str, act) -> Refer
     return Reference(name, value, "finite horizon", "exact", tolerance, source, act, unit="profit per episode")
 
 
-TASKS = {"Pricing": pricing_task, "PricingMNL": pricing_mnl_task, "PricingReference": pricing_reference_task}
+TASKS = {
+    "Pricing": pricing_task,
+    "PricingMNL": pricing_mnl_task,
+    "PricingReference": pricing_reference_task,
+    "PricingDuopoly": pricing_duopoly_task,
+}

@@ -59,5 +59,13 @@ def _merged(params, changes: dict, prefix: str = "") -> dict:
             raise ValueError(f"{prefix}{name}: {change!r} is not allowed, expected one of {known}")
         if is_dataclass(values[name]) and isinstance(change, dict):
             change = type(values[name])(**_merged(values[name], change, f"{prefix}{name}."))
+        elif isinstance(values[name], dict) and isinstance(change, dict):  # parts by name, such as a network's nodes
+            parts = {key: value for key, value in values[name].items() if is_dataclass(value)}
+            change = values[name] | {
+                key: type(parts[key])(**_merged(parts[key], part, f"{prefix}{name}.{key}."))
+                if key in parts and isinstance(part, dict)
+                else part
+                for key, part in change.items()
+            }
         values[name] = change
     return values

@@ -4,20 +4,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import pricing_tasks
+from . import pricing_tasks, supply_chain_tasks
 from .adapters import StoreEnv, StoreVectorEnv
 from .demand import DemandParams
 from .dispatch import Dispatch
 from .dispatch_params import DispatchParams
 from .inventory import InventoryParams
-from .references import fixed_cost, lost_sales, newsvendor
+from .params import CLASSICAL
+from .references import fixed_cost, lost_sales, newsvendor, perishable
 from .references.base import Reference
 from .task import Task, override
 
 
 def _one_item(task: str, params: InventoryParams, **needs) -> None:
     """Check that a task's reference fits: one item, and the parameters that it presupposes."""
-    needs = {"items": 1, "lead_time_pmf": [], "capacity": np.inf, "budget": np.inf} | needs
+    needs = {"items": 1, "lead_time_pmf": [], "capacity": np.inf, "budget": np.inf} | CLASSICAL | needs
     for name, value in needs.items():
         found = getattr(params, name)
         if found != value:
@@ -103,6 +104,40 @@ def newsvendor_task(**changes) -> Task:
     return Task("Newsvendor", params, reference)
 
 
+def perishable_task(**changes) -> Task:
+    """Perishables with lost sales (De Moor et al. 2022, m = 2, experiment 2): gamma demand of mean 4 and deviation 2,
+    two periods of life, FIFO, L=1, purchase 3, holding 1, lost sale 5, waste 7 by default."""
+    base = InventoryParams(
+        demand=DemandParams(kind="gamma", mean=4.0, std=2.0), shelf_life=2, lead_time=1, purchase_cost=3.0,
+        lost_sale_cost=5.0, waste_cost=7.0, max_order=10.0, action="multi_discrete", horizon=200,
+    )  # fmt: skip
+    params = override(base, changes)
+
+    def reference() -> Reference:
+        needs = {"backorder_share": 0, "fixed_cost": 0, "price": 0, "lot_size": 1}
+        _one_item("Perishable", params, shelf_life=params.shelf_life, **needs)
+        (pmf,) = params.demand.pmfs(1)
+        names = ("holding_cost", "lost_sale_cost", "waste_cost", "purchase_cost")
+        costs = {name: float(params.per_item(name)[0]) for name in names}
+        life, lead = (params.per_item(name)[0] for name in ("shelf_life", "lead_time"))
+        if not np.isfinite(life):
+            raise ValueError("shelf_life: inf is not allowed, expected an integer for the reference of Perishable")
+        problem = perishable.Perishable(pmf, int(life), int(lead), issuing=params.issuing, **costs)
+        most = int(params.per_item("max_order")[0])
+        solution = perishable.solve(problem, max_order=min(most, problem.largest_order()))
+        return Reference(
+            name="optimal policy",
+            value=solution.cost,
+            criterion="average cost per period",
+            kind="exact",
+            tolerance=1e-4,
+            source="De Moor, Gijsbrechts and Boute 2022, EJOR 301(2); value iteration",
+            policy=solution.act,
+        )
+
+    return Task("Perishable", params, reference, warmup=50)
+
+
 def inventory_task(**changes) -> Task:
     """Any inventory problem on a stationary demand, by its parameters; no reference."""
     return Task("Inventory", override(InventoryParams(), changes))
@@ -118,8 +153,11 @@ TASKS: dict[str, Callable[..., Task]] = {
     "LostSales": lost_sales_task,
     "FixedCost": fixed_cost_task,
     "Newsvendor": newsvendor_task,
+    **pricing_tasks.TASKS,
+    **supply_chain_tasks.TASKS,
     "Dispatch": dispatch_task,
-} | pricing_tasks.TASKS
+    "Perishable": perishable_task,
+}
 
 
 def _model(task, source, split, registry, changes):

@@ -106,7 +106,7 @@ def _episodes(name: str, act, model, scenario: dict, seeds, objective: str, warm
     units = ("demand", "sales", "unmet", "on_hand", "overflow", "clipped_actions")
     row |= {key: series[key].mean(axis=1) for key in units if key in series}
     if "stockouts" in series:
-        row["stockout_rate"] = series["stockouts"].mean(axis=1) / model.params.items
+        row["stockout_rate"] = series["stockouts"].mean(axis=1) / model.source.items  # shops and items
     return pd.DataFrame(row)
 
 

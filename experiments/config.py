@@ -42,7 +42,7 @@ class Settings:
     data: Any  # SyntheticStoreParams, OnlineRetailParams or None
     env: dict  # changes to the task's parameters
     forecaster: Any  # parameters of a forecaster, or None
-    agent: Any  # SB3Params or HeuristicsParams
+    agent: Any  # SB3Params, PathwiseParams or HeuristicsParams
     evaluation: EvaluationParams
 
     @property
@@ -159,15 +159,17 @@ def _env(config: DictConfig) -> dict:
         if kind is DispatchParams:
             override(kind(), changes)
             return changes
-        changes["demand"] = {k: v for k, v in changes["demand"].items() if v != MISSING}
-        if not changes["demand"]:
-            del changes["demand"]
+        if "demand" in changes:
+            changes["demand"] = {k: v for k, v in changes["demand"].items() if v != MISSING}
+            if not changes["demand"]:
+                del changes["demand"]
         own = ("quantiles", "lead_time_pmf", "prices")  # lists that are not per item
         lists = [
             len(v) for k, v in (changes | changes.get("demand", {})).items() if isinstance(v, list) and k not in own
         ]
         # The items of a store are known when its data is: until then as many as the lists have.
-        params = override(kind(), {"items": max(lists, default=1)} | changes | {"forecast": "none"})
+        loose = {"items": max(lists, default=1)} | changes | {"forecast": "none"}
+        params = override(kind(), loose if "items" in kind.__dataclass_fields__ else changes)
         if params.items * params.horizon > MAX_CELLS:
             cells = f"{params.items} items x {params.horizon} periods"
             raise ValueError(f"horizon: {cells} is not allowed, expected at most {MAX_CELLS:,} cells")

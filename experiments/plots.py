@@ -80,6 +80,30 @@ def stock_chart(traces: dict[str, dict], item: int, title: str) -> Figure:
         return figure
 
 
+def price_chart(traces: dict[str, dict], item: int, title: str) -> Figure:
+    """One item's prices and sales, and its stock where there is one, under each policy of `traces`, first row."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(4 + 4 * len(traces), 5))
+        axes = figure.subplots(2, len(traces), sharex=True, sharey="row", squeeze=False)
+        for column, (name, trace) in enumerate(traces.items()):
+            price, sales = (trace[f"flow.{key}"][0, :, item] for key in ("price", "sales"))
+            period, (above, below) = np.arange(len(price)), axes[:, column]
+            profit = trace["item_profit"][0, :, item].sum()
+            above.set_title(f"{name}: {profit:,.2f} money from this item", fontsize=10, loc="left")
+            above.step(period, price, where="mid", color=AGENT)
+            below.bar(period, sales, width=0.9, color=HEURISTIC, alpha=0.6, label="sold")
+            if "flow.on_hand" in trace:
+                stock = trace["flow.on_hand"][0, :, item]
+                below.step(period, stock, where="mid", color=REFERENCE, label="stock at the period's end")
+            below.set_xlabel("period")
+        axes[0, 0].set_ylabel("price, money")
+        axes[1, 0].set_ylabel("units")
+        axes[1, 0].legend(frameon=False)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        figure.tight_layout(rect=(0, 0, 1, 0.97))
+        return figure
+
+
 def forecast_fan(quantiles: np.ndarray, came: np.ndarray, levels, lead_time: int, title: str) -> Figure:
     """Quantiles (T, Q) of the demand over the lead time, as forecast on each day, and what came (T,)."""
     with rc_context(STYLE):

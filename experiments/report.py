@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from ..envs import HistoryDemand, rollout
+from ..envs import HistoryDemand, Inventory, rollout
 from ..evaluation import evaluate, scenario_keys
 from . import plots
 
@@ -135,11 +135,14 @@ def render(experiment, episodes: pd.DataFrame, metrics: list[dict], provenance: 
     model = task.model("test")
     scenario = model.scenarios(scenario_keys(seeds, "test"))
     traces = {name: rollout(model, experiment.policies[name], scenario, trace=True) for name in shown}
-    item = int(scenario["demand"][0].sum(axis=0).argmax())
+    sold = traces[best].get("flow.demand", traces[best]["flow.sales"])
+    item = int(sold[0].sum(axis=0).argmax())
     title = f"Item {item + 1} of {task.params.items} (the most asked for), held-out scenario {seeds[0]}"
-    body.append("<h2>Stock, orders and lost sales</h2>")
-    body.append(figure(plots.stock_chart(traces, item, title), "The same scenario for each policy."))
-    if task.params.forecast == "model":
+    priced = task.environment is not Inventory
+    body.append("<h2>Prices and sales</h2>" if priced else "<h2>Stock, orders and lost sales</h2>")
+    chart = plots.price_chart if priced else plots.stock_chart
+    body.append(figure(chart(traces, item, title), "The same scenario for each policy."))
+    if not priced and task.params.forecast == "model":
         body.append("<h2>The forecast and what came</h2>")
         body.append(figure(*_fan(model, scenario, item)))
     body += ["<h2>Configuration</h2>", f"<pre>{escape(yaml.safe_dump(config, sort_keys=False))}</pre>"]

@@ -14,6 +14,7 @@ from omegaconf import MISSING
 from ..data import SyntheticStoreParams
 from ..envs.checks import check_number
 from ..envs.dispatch_params import DispatchParams
+from ..envs.duopoly import DuopolyParams
 from ..envs.inventory import InventoryParams
 from ..envs.pricing_params import PricingParams
 from ..forecasting import FORECASTERS
@@ -22,9 +23,11 @@ from .tasks import TASKS
 ENVIRONMENTS = {
     "inventory": InventoryParams,
     "pricing": PricingParams,
+    "duopoly": DuopolyParams,
     "dispatch": DispatchParams,
 }  # option -> its parameters
 LIGHT = ("baselines", "statistical", "conformal")  # modules of forecasters that load no torch
+LEARNERS = {"sb3": "SB3Params", "pathwise": "PathwiseParams"}  # module of `agents` -> its parameters
 
 
 @dataclass
@@ -68,7 +71,7 @@ class TrainParams:
     experiment: str = MISSING  # the run folder's first part
     seed: int = 0  # of the learner
     runs: str = "runs"  # folder
-    checkpoint_every: int = 50_000  # steps
+    checkpoint_every: int | None = None  # steps; None: a fortieth of the learner's
     keep_checkpoints: int = 3
     task: Any = MISSING
     data: Any = None
@@ -80,7 +83,8 @@ class TrainParams:
     def __post_init__(self):
         _check_places(self.experiment, self.runs)
         check_number("seed", self.seed, 0, 2**31 - 1, integer=True)
-        check_number("checkpoint_every", self.checkpoint_every, 1, 1e12, integer=True)
+        if self.checkpoint_every is not None:
+            check_number("checkpoint_every", self.checkpoint_every, 1, 1e12, integer=True)
         check_number("keep_checkpoints", self.keep_checkpoints, 1, 1000, integer=True)
 
 
@@ -178,9 +182,8 @@ def schemas(light: bool = False) -> dict[str, dict[str, type]]:
         "evaluation": {"evaluation": EvaluationParams},
     }
     if not light:
-        from ..agents.sb3 import SB3Params
-
-        groups["agent"]["sb3"] = SB3Params
+        for name, kind in LEARNERS.items():
+            groups["agent"][name] = getattr(import_module(f"..agents.{name}", __package__), kind)
     return groups
 
 
@@ -198,7 +201,7 @@ def register(light: bool = False) -> None:
     for options in known.values():
         for name, schema in options.items():
             store.store(group="schema", name=name, node=schema)
-    for name in {"sb3", *FORECASTERS} - {name for options in known.values() for name in options}:
+    for name in {*LEARNERS, *FORECASTERS} - {name for options in known.values() for name in options}:
         store.store(group="schema", name=name, node={})
 
 

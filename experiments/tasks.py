@@ -20,6 +20,7 @@ from ..envs import tasks as core
 from ..envs.demand import Days, DemandSource, HistoryDemand, RateDemand
 from ..envs.inventory import InventoryParams
 from ..envs.tasks import Task, override
+from . import pricing_tasks
 from .hindsight import hindsight_bound
 
 HORIZON = 56  # days in an episode
@@ -103,10 +104,14 @@ def online_retail_task(data=None, forecaster=None, cache: str | Path | None = No
     return _task("OnlineRetail", params, panel, start, held_out, source, forecaster, cache)
 
 
-TASKS: dict[str, Callable[..., Task]] = core.TASKS | {
-    "SyntheticStore": synthetic_store_task,
-    "OnlineRetail": online_retail_task,
-}
+TASKS: dict[str, Callable[..., Task]] = (
+    core.TASKS
+    | {
+        "SyntheticStore": synthetic_store_task,
+        "OnlineRetail": online_retail_task,
+    }
+    | pricing_tasks.TASKS
+)
 make_env = partial(core.make_env, registry=TASKS)
 make_vector_env = partial(core.make_vector_env, registry=TASKS)
 
@@ -198,7 +203,8 @@ def _task(name, params, panel, start, held_out, source, forecaster, cache) -> Ta
         source(days, Days(price=price[days], calendar=calendar[days], forecast=forecast))
         for days, forecast in zip(splits, forecasts, strict=True)
     ]
-    hindsight = None if params.backorder_share else hindsight_bound
+    unbounded = params.backorder_share or params.substitution_share or np.isfinite(params.per_item("shelf_life")).any()
+    hindsight = None if unbounded else hindsight_bound
     return Task(name, params, train=sources[0], test=sources[1], hindsight=hindsight)
 
 

@@ -1,15 +1,17 @@
 """What the commands do: `train` is the whole line from data to report, the others go over a finished run."""
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
-from ..agents import rules_of
+from ..agents import heuristics, rules_of
 from ..data import Panel, generate
 from ..data.online_retail import load_panel
 from ..envs import HistoryDemand, Task
@@ -17,7 +19,7 @@ from ..envs.references.base import Reference
 from ..evaluation import evaluate as compare
 from ..evaluation import scenario_keys, summarise
 from ..forecasting import create
-from ..forecasting.base import write_atomic
+from ..learning.base import write_atomic
 from . import checkpoints
 from .config import BacktestSettings, ConfigError, Settings, read, read_run, within
 from .provenance import digest, source_hash
@@ -78,8 +80,8 @@ def panel_of(settings: BacktestSettings) -> Panel:
 def build(settings: Settings) -> Task:
     """Build the task of the settings, with its data and its forecasts."""
     name, changes = settings.task.name, dict(settings.env)
-    if name in ("SyntheticStore", "OnlineRetail"):
-        wanted = OnlineRetailParams if name == "OnlineRetail" else None
+    if name in ("SyntheticStore", "OnlineRetail", "RetailPricing"):
+        wanted = OnlineRetailParams if name != "SyntheticStore" else None
         if settings.data is None or (type(settings.data) is OnlineRetailParams) != (wanted is OnlineRetailParams):
             option = "online_retail" if wanted else "synthetic"
             raise ConfigError(f"data: not as task={name} needs it, expected data={option}")
@@ -96,11 +98,14 @@ def build(settings: Settings) -> Task:
             value = f"{task.params.horizon} is not allowed with task={name}"
             raise ValueError(f"horizon: {value}, expected more than its warm-up of {task.warmup} periods")
     if not isinstance(settings.agent, HeuristicsParams):
-        from ..agents.sb3 import view_of
-
         with within("agent"):
-            view_of(model, settings.agent)  # an algorithm that does not fit the actions shows here
+            learner_module(settings.agent).check(model, settings.agent)  # a learner that does not fit shows here
     return task
+
+
+def learner_module(params) -> ModuleType:
+    """The module of `agents` that a learner's parameters belong to: it has `Learner`, `load_policy` and `check`."""
+    return sys.modules[type(params).__module__]
 
 
 def train(config: DictConfig) -> None:
@@ -116,7 +121,7 @@ def train(config: DictConfig) -> None:
         print(f"run: {run.folder}")
         experiment = Experiment(task, settings, reference(task), tuned(run, task, settings))
         if not isinstance(settings.agent, HeuristicsParams):
-            experiment.agent = settings.agent.algorithm
+            experiment.agent = settings.agent.name
             experiment.policies[experiment.agent] = learn(run, experiment)
         run.status("running", stage="evaluation")
         episodes = experiment.episodes(settings.evaluation)
@@ -157,13 +162,11 @@ def restore(run: Run) -> Experiment:
     task = build(settings)
     experiment = Experiment(task, settings, reference(task), tuned(run, task, settings))
     if not isinstance(settings.agent, HeuristicsParams):
-        from ..agents.sb3 import load_policy
-
         last = checkpoints.newest_whole(run.checkpoints)
         if last is None:
             raise ConfigError(f"run: {run.folder} has no whole checkpoint, expected one")
-        experiment.agent = settings.agent.algorithm
-        experiment.policies[experiment.agent] = load_policy(last, task)
+        experiment.agent = settings.agent.name
+        experiment.policies[experiment.agent] = learner_module(settings.agent).load_policy(last, task)
     return experiment
 
 
@@ -190,7 +193,7 @@ def tuned(run: Run, task: Task, settings: Settings) -> dict[str, Callable]:
             found[kind] = rules.tune(kind, task, seeds, progress=True)
             kept[kind] = found[kind].params
             run.write("heuristics.json", kept)
-        elif kind == "myopic":  # which may be a table of its own
+        elif kind == "myopic" and rules is heuristics:  # which may be a table of its own
             found[kind] = rules.tune(kind, task, seeds)
         else:
             found[kind] = rules.Heuristic(kind, kept[kind], model)
@@ -199,11 +202,10 @@ def tuned(run: Run, task: Task, settings: Settings) -> dict[str, Callable]:
 
 def learn(run: Run, experiment: Experiment) -> Callable:
     """Train the agent, from its last whole checkpoint on; return its policy."""
-    from ..agents.sb3 import SB3Learner
-
     task, settings = experiment.task, experiment.settings
     with within("agent"):
-        learner = SB3Learner(task, settings.agent, settings.top.seed, run.folder / "tensorboard")
+        make = learner_module(settings.agent).Learner
+        learner = make(task, settings.agent, settings.top.seed, run.folder / "tensorboard")
     last = checkpoints.newest_whole(run.checkpoints)
     if last is not None:
         learner.load(last)
@@ -219,7 +221,7 @@ def learn(run: Run, experiment: Experiment) -> Callable:
         checkpoints.write_checkpoint(run.checkpoints, steps, learner.save, settings.top.keep_checkpoints)
         run.status("running", stage="agent", step=steps, steps=settings.agent.total_steps)
 
-    learner.learn(keep, settings.top.checkpoint_every)
+    learner.learn(keep, settings.top.checkpoint_every or max(1, settings.agent.total_steps // 40))
     if last is None or learner.steps > int(last.name):
         keep(learner.steps)
     return learner.policy()

@@ -12,16 +12,24 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 import storelab
+from storelab.experiments.tasks import TASKS
 
 ROOT = Path(storelab.__file__).parent
 ALLOWED = {
     "data": set(),
     "envs": set(),
-    "forecasting": {"data"},
+    "learning": {"data"},
+    "forecasting": {"data", "learning"},
+    "recommendation": {"data", "learning"},
+    "language": {"data", "learning"},
+    "risk": {"data", "learning"},
     "agents": {"envs"},
     "evaluation": {"envs"},
     "conf": set(),
-    "experiments": {"data", "forecasting", "envs", "agents", "evaluation", "conf"},
+    "experiments": {
+        *("data", "learning", "forecasting", "recommendation", "language", "risk"),
+        *("envs", "agents", "evaluation", "conf"),
+    },
 }
 
 
@@ -103,13 +111,11 @@ def test_no_hydra_instantiate_and_no_pickle():
 
 def test_registered_ids():
     ours = {name for name in gym.registry if name.startswith("storelab/")}
-    names = ("Inventory", "LostSales", "FixedCost", "Newsvendor", "SyntheticStore", "OnlineRetail")
-    names += ("Pricing", "PricingMNL", "PricingReference", "Dispatch")
-    assert ours == {f"storelab/{name}-v0" for name in names}
+    assert ours == {f"storelab/{name}-v0" for name in TASKS}
 
 
-@pytest.mark.parametrize("name", ["inventory", "pricing", "dispatch"])
-def test_the_environments_page_runs(name):
-    result = doctest.testmod(import_module(f"storelab.envs.{name}"))
-    assert result.attempted >= 5
+@pytest.mark.parametrize("page", ["inventory", "pricing", "duopoly", "dispatch", "supply_chain", "network"])
+def test_the_environments_page_runs(page):
+    result = doctest.testmod(import_module(f"storelab.envs.{page}"))
+    assert result.attempted >= {"network": 3, "dispatch": 5}.get(page, 6)
     assert result.failed == 0

@@ -1,27 +1,37 @@
-"""Known values to measure a policy against: exact optima and tuned heuristics, computed with NumPy alone."""
+"""Known values to measure a policy against: exact optima, bounds and tuned heuristics; `hindsight` needs SciPy."""
 
 from . import (
+    dual_sourcing,
     duopoly,
     fixed_cost,
     gallego_van_ryzin,
+    hindsight,
     lost_sales,
+    lot_sizing,
     mnl,
     newsvendor,
+    perishable,
     pmf,
     price_dp,
     reference_price,
+    serial,
 )
 from .base import Reference
 
 __all__ = [
     "Reference",
+    "dual_sourcing",
     "duopoly",
     "fixed_cost",
     "gallego_van_ryzin",
+    "hindsight",
     "lost_sales",
+    "lot_sizing",
     "mnl",
     "newsvendor",
+    "perishable",
     "pmf",
     "price_dp",
     "reference_price",
+    "serial",
 ]

@@ -57,6 +57,23 @@ def normal(mean: float, std: float) -> np.ndarray:
     return _cut(np.where(edges[:-1] > 0, upper[:-1] - upper[1:], lower[1:] - lower[:-1]))
 
 
+def gamma(mean: float, std: float) -> np.ndarray:
+    """Gamma demand, rounded to the nearest integer. `mean` and `std` of the gamma, in units per period, > 0."""
+    require_positive("mean", mean)
+    require_positive("std", std)
+    shape, scale = (mean / std) ** 2, std**2 / mean
+    edges = np.arange(_support_size(mean + 12 * std + 40 * scale, f"mean {mean:g}, std {std:g}")) + 0.5
+    # P(shape, x) = x^a e^-x / Gamma(a + 1) (1 + x / (a + 1) + x^2 / ((a + 1) (a + 2)) + ...): Abramowitz and Stegun
+    # 6.5.29. All terms are positive.
+    x, k = edges / scale, shape + 1
+    series = term = np.ones_like(x)
+    while (term > 1e-17 * series).any():
+        term, k = term * x / k, k + 1
+        series = series + term
+    below = np.exp(shape * np.log(x) - x - math.lgamma(shape + 1) + np.log(series))
+    return _cut(np.maximum(np.diff(below, prepend=0.0), 0))
+
+
 def check(pmf: np.ndarray) -> np.ndarray:
     """`pmf` as float64, normalised.
 

@@ -106,7 +106,7 @@ def test_random_repeats_and_differs():
 
 def test_what_cannot_be_tuned_is_refused():
     assert "newsvendor" not in available(TASKS["LostSales"]().model())
-    with pytest.raises(ValueError, match="kind: 'newsvendor' is not allowed with forecast=none"):
+    with pytest.raises(ValueError, match="kind: 'newsvendor' is not allowed for this task, expected one of base_stock"):
         tune("newsvendor", TASKS["LostSales"](), [0])
     with pytest.raises(ValueError, match="kind: 'oracle'"):
         tune("oracle", TASKS["LostSales"](), [0])

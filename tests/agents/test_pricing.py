@@ -32,10 +32,10 @@ def test_the_fluid_price_is_gallego_and_van_ryzins():
 def test_the_fluid_prices_of_substitutes_sell_at_most_the_stock_and_are_best():
     task = TASKS["PricingMNL"](items=3, initial_stock=5.0, demand={"utility": [1.0, 1.5, 0.2]}, prices=[0.1, 20.0])
     model = task.model()
-    price = pricing.fluid_price(model, np.array([[5.0, 2.0, 90.0]]), 40, np.full(3, 0.5), None)[0]
+    price = pricing.fluid_price(model, np.array([[4.0, 2.0, 90.0]]), 40, np.full(3, 0.5), None)[0]
     share = mnl.shares([1.0, 1.5, 0.2], 1.0, price)
-    assert (20 * share <= np.array([5, 2, 90]) + 1e-6).all()
-    assert 20 * share[:2] == pytest.approx([5, 2])  # both bind
+    assert (20 * share <= np.array([4, 2, 90]) + 1e-6).all()
+    assert 20 * share[:2] == pytest.approx([4, 2])  # both bind
     # No move along the constraint earns more: the third price alone is free.
     for moved in (price + [0, 0, d] for d in (-0.01, 0.01)):
         q3 = mnl.shares([1.0, 1.5, 0.2], 1.0, moved)[2]
@@ -57,7 +57,7 @@ def test_myopic_logit_prices_are_lambert_w():
     task = TASKS["PricingMNL"](initial_stock=math.inf)
     rule = pricing.tune("myopic", task, [0, 1])
     observed = np.ones((1, 1), np.float32)
-    assert rule(observed, None, 0)[0] == pytest.approx(mnl.best_prices([1.0, 1.5], 1.0, 0.0)[0][None], rel=1e-6)
+    assert rule(observed, None, 0)[0][0] == pytest.approx(mnl.best_prices([1.0, 1.5], 1.0, [0.0, 0.0])[0], rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["exponential", "elastic"])

@@ -6,6 +6,7 @@ from storelab.envs import TASKS
 from storelab.experiments.tasks import synthetic_store_task
 
 pytest.importorskip("stable_baselines3")
+import torch
 from storelab.agents.sb3 import SB3Learner, SB3Params, load_policy
 from storelab.agents.vec_env import StoreVecEnv
 from storelab.agents.views import SPAN, ItemView
@@ -31,6 +32,17 @@ def batches(changes):
     for env in (store, items):
         env.seed(7)
     return model, view, store, items, store.reset(), items.reset()
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_tensors_are_seen_as_arrays_are(changes):
+    model, view, store, _, whole, _ = batches(changes)
+    tensors = ItemView(model)
+    tensors.to_torch("cpu")
+    for _ in range(5):
+        whole = store.step(np.asarray([store.action_space.sample() for _ in range(4)]))[0]
+        rows = tensors.observe(torch.as_tensor(whole))
+        assert np.allclose(rows.numpy(), view.observe(whole), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("changes", VARIANTS)

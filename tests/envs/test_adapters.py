@@ -17,6 +17,12 @@ VARIANTS = [
     ("Inventory", {"items": 3, "lead_time": [0, 2, 4], "backorder_share": 0.5, "forecast": "oracle"}),
     ("Inventory", {"items": 2, "lead_time_pmf": [0.5, 0.3, 0.2], "capacity": 30.0, "action": "base_stock"}),
     ("Inventory", {"items": 2, "lead_time": 2, "forecast": "history", "history_days": 5}),
+    ("Inventory", {"items": 3, "shelf_life": [2, 3, np.inf], "issuing": "lifo", "yield_mean": 0.7, "yield_std": 0.1}),
+    (
+        "Inventory",
+        {"items": 2, "disruption_probability": 0.3, "recovery_probability": 0.5, "substitution_share": 0.5}
+        | {"lead_time_pmf": [0.5, 0.5], "yield_mean": 0.7, "backorder_share": 0.5},
+    ),
     ("LostSales", {"horizon": 12}),
     ("FixedCost", {"horizon": 9, "lead_time": 2}),
     ("Newsvendor", {}),
@@ -25,13 +31,17 @@ VARIANTS = [
     ("Pricing", {"markdown": True, "max_changes": 3, "price_change_cost": 0.1}),
     ("PricingMNL", {"items": 3, "demand": {"size": 2.0, "noise": "poisson", "utility": 1.0}, "action": "grid"}),
     ("PricingReference", {"horizon": 8, "demand": {"loss": 4.0, "std": 1.0}, "initial_stock": 20.0}),
+    ("BeerGame", {"horizon": 12}),
+    ("NetworkManagement", {"horizon": 9, "allocation": "learned", "action": "base_stock"}),
+    ("SupplyChain", {"arcs": {"supplier-shop": {"lead_time_pmf": [0.5, 0.3, 0.2]}}, "horizon": 25}),
+    ("PricingDuopoly", {"horizon": 9, "rival": "q_learner", "grid": 5, "exploration_decay": 0.1}),
 ]
 
 
 @pytest.fixture(params=IDS)
 def env_id(request):
     """Return each registered id with the arguments it cannot do without."""
-    if "OnlineRetail" in request.param:
+    if "Retail" in request.param:
         return request.param, {"data": str(request.getfixturevalue("real_data"))}
     return request.param, {}
 

@@ -41,7 +41,7 @@ def test_the_groups_are_there():
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_yaml_makes_its_object(group, option):
-    extra = ["data.path=some/file.xlsx"] if "nline" in option else []
+    extra = ["data.path=some/file.xlsx"] if "etail" in option else []
     extra += ["env.forecast=model"] if group == "forecaster" else []
     found = read(composed("train", f"{group}={option}", *extra))
     value = getattr(found, group)
@@ -50,7 +50,7 @@ def test_every_yaml_makes_its_object(group, option):
     else:
         assert type(value) in schemas()[group].values()
     if group == "agent" and option != "heuristics":
-        assert value.algorithm == option.partition("_")[0].upper()
+        assert value.name.lower() == option.partition("_")[0]
     if group == "task":
         assert value.name == option
 
@@ -124,6 +124,7 @@ EXACT = {
     "env.forecast=model": "env.forecast: 'model' is not allowed, expected a source that tells",
     "~agent": "agent: not an option, expected agent=NAME",
     "agent.gamma=2": "agent.gamma: 2.0 is not allowed, expected a number >= 0 and <= 1",
+    "agent=pathwise": "agent: action: 'multi_discrete' is not allowed for the pathwise learner, expected continuous or",
     "agent=sac": "agent.algorithm: SAC is not allowed with action=multi_discrete, items=1, expected action=continuous",
     "evaluation.episodes=0": "evaluation.episodes: 0 is not allowed, expected an integer >= 2",
     "forecaster.d_model=7": "forecaster.d_model is 7: allowed are multiples of heads (4)",

@@ -22,6 +22,11 @@ SAC = (
     *("agent.hyper.gradient_steps=1", "evaluation.episodes=8", "evaluation.tuning_episodes=4"),
     "evaluation.curve_episodes=4",
 )
+PATHWISE = (
+    *("train", "task=LostSales", "env.horizon=60", "env.action=continuous", "agent=pathwise", "agent.device=cpu"),
+    *("agent.net_arch=[8]", "agent.num_envs=16", "agent.total_steps=120", "agent.held_out=8", "checkpoint_every=20"),
+    *("evaluation.episodes=8", "evaluation.tuning_episodes=4", "evaluation.curve_episodes=4"),
+)
 HEURISTICS = ("train", "agent=heuristics", "env.horizon=60", "evaluation.tuning_episodes=4")
 FILES = {"config.yaml", "provenance.json", "status.json", "heuristics.json", "eval.parquet", "report.html", "DONE"}
 LEARNT = {"metrics.jsonl", "checkpoints", "tensorboard"}
@@ -277,6 +282,25 @@ def test_sac_killed_and_started_again_ends_bit_equal(start, storelab, tmp_path):
     at = killed.checkpoints[-1]
     assert not (killed.run / "DONE").exists()
     check_goes_on(storelab(folders[1], *SAC, "runs=elsewhere"), at, straight)
+
+
+def test_pathwise_killed_and_started_again_ends_bit_equal(start, storelab, tmp_path):
+    folders = tmp_path / "straight", tmp_path / "killed"
+    for folder in folders:
+        folder.mkdir()
+    straight = storelab(folders[0], *PATHWISE)
+    assert straight.status == 0, straight.err
+    assert set(pd.read_parquet(straight.run / "eval.parquet")["policy"]) > {"pathwise", "base_stock"}
+    killed = start(folders[1], *PATHWISE, "runs=elsewhere")
+    killed.until(lambda: len(killed.checkpoints) > 1)
+    killed.kill()
+    at = killed.checkpoints[-1]
+    assert not (killed.run / "DONE").exists()
+    check_goes_on(storelab(folders[1], *PATHWISE, "runs=elsewhere"), at, straight)
+    own = pd.read_parquet(straight.run / "eval.parquet")
+    name = straight.run.relative_to(folders[0])
+    assert storelab(folders[0], "evaluate", f"run={name}", "evaluation.episodes=8").status == 0
+    pd.testing.assert_frame_equal(pd.read_parquet(straight.run / "eval-0-8.parquet"), own)
 
 
 @pytest.mark.parametrize("stage", ["tune", "evaluation"])

@@ -1,0 +1,347 @@
+"""Classical rules for supply chains, batched, and their tuning on training scenarios: `heuristics` for networks.
+
+A parameter is a list of one number per arc and item, arcs first: what the arc's target is raised to, say. Where several
+arcs lead into a node they order one after the other, in their order, each told of the orders before it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..envs import SupplyChain, Task, rollout
+from ..envs.references import hindsight, pmf, serial
+from ..envs.supply_chain import State
+
+PATHS = 10  # sample paths of a stochastic program
+STEPS = (-4, -2, -1, 1, 2, 4)  # tried of each parameter at a time
+
+
+def local_position(model: SupplyChain, named: dict) -> np.ndarray:
+    """Return each node's own inventory position (n, N, I): on hand + on order - backlog - owed, units."""
+    state = seen_state(model, named)
+    local = np.matmul(model.into, state.in_transit + sum(state.orders, 0.0)) + state.on_hand
+    if state.arriving is not None:
+        local = local + state.arriving
+    if state.owed is not None:
+        owes = (np.arange(len(model.nodes))[:, None] == model.source_of).astype(float)
+        local = local + np.matmul(model.into - owes, state.owed)
+    if state.backlog is not None:
+        local[:, -len(model.shops) :] -= named["backlog"]
+    return local
+
+
+def seen_state(model: SupplyChain, named: dict) -> State:
+    """Return the state (n rows) that named features tell of."""
+    on_hand = np.asarray(named["on_hand"], dtype=float)
+    shape = (len(on_hand), len(model.arcs), model.params.items)
+
+    def by_period(name: str, lengths) -> tuple:
+        found, start = [np.zeros(shape) for _ in range(max(lengths, default=0))], 0
+        for arc, length in enumerate(lengths):
+            for k in range(length):
+                found[k][:, arc] = named[name][:, start + k]
+            start += length
+        return tuple(found)
+
+    pipeline = by_period("pipeline", np.maximum(model.lead.max(axis=1) - 1, 0))
+    owed = None
+    if "owed" in named:
+        owed = np.zeros(shape)
+        owed[:, model.keeps] = named["owed"]
+    return State(
+        on_hand, named.get("arriving"), sum(pipeline, np.zeros(shape)), pipeline,
+        by_period("orders", model.delay), owed, named.get("backlog"),
+    )  # fmt: skip
+
+
+# -- the rules: (model, named features, parameters (n or 1, A, I), seed) -> units to order (n, A, I) ------------------
+
+
+def _in_turn(model: SupplyChain, position: np.ndarray, order_of: Callable) -> np.ndarray:
+    """Order on each arc what `order_of(arc, position of its target)` says, earlier arcs' orders counted."""
+    position, order = position.copy(), []
+    for arc, target in enumerate(model.target_of):
+        order.append(np.clip(order_of(arc, position[:, target]), 0, model.per_arc("max_order")[arc]))
+        position[:, target] += model.into[target, arc] * order[-1]
+    return np.stack(order, axis=1)
+
+
+def echelon_base_stock(model: SupplyChain, named: dict, level, seed: int):
+    """Order up to a level of the echelon inventory position (Clark and Scarf 1960)."""
+    ratio = model.into.sum(axis=0)
+    return _in_turn(model, model.seen_position(named), lambda a, x: (level[:, a] - x) / ratio[a])
+
+
+def base_stock(model: SupplyChain, named: dict, level, seed: int):
+    """Order up to a level of each node's own inventory position (Snyder and Shen 2019, section 4.3)."""
+    ratio = model.into.sum(axis=0)
+    return _in_turn(model, local_position(model, named), lambda a, x: (level[:, a] - x) / ratio[a])
+
+
+def s_S(model: SupplyChain, named: dict, s, Q, seed: int):
+    """Order up to s + Q whenever a node's own inventory position is s or less (Scarf 1960)."""
+    ratio = model.into.sum(axis=0)
+    return _in_turn(
+        model, local_position(model, named), lambda a, x: np.where(x <= s[:, a], s[:, a] + Q[:, a] - x, 0) / ratio[a]
+    )
+
+
+def tailored_base_surge(model: SupplyChain, named: dict, level, quantity, seed: int):
+    """Order the same from the slow source every period, from the fast one up to a level of what is there in time.
+
+    Allon and Van Mieghem 2010, Management Science 56(1). `level` of the slow arc and `quantity` of the fast one are of
+    no account.
+    """
+    fast, slow = np.argsort(model.lead[:, 0])
+    soon = local_position(model, named)[:, 0]
+    for k, units in enumerate(seen_state(model, named).pipeline):
+        if k + 1 > model.lead[fast, 0]:  # arrives later than what is ordered fast
+            soon = soon - units.sum(axis=1)
+    order = np.zeros((len(soon), 2, model.params.items))
+    order[:, fast], order[:, slow] = level[:, fast] - soon, quantity[:, slow]
+    return np.clip(order, 0, model.per_arc("max_order"))
+
+
+def random(model: SupplyChain, named: dict, seed: int):
+    """Order uniformly between nothing and the most allowed."""
+    most = model.per_arc("max_order")
+    return np.random.default_rng(seed).uniform(0, 1, (len(named["on_hand"]), *most.shape)) * most
+
+
+def stochastic_program(model: SupplyChain, named: dict, seed: int, paths: Callable | None = None):
+    """Order what is best on average over sample paths of demand, looked at anew in every period.
+
+    A two-stage program: the first period's shipments are shared by the paths, the later ones know them (rolling
+    horizon; Birge and Louveaux 2011, section 1.1). `paths(seed, count, periods)` gives forecast sample paths
+    (count, periods, S * I); by default they are drawn from the model's own demand.
+    """
+    if model.random_lead:
+        raise ValueError("lead_time_pmf: random lead times are not allowed with the stochastic program")
+    state, horizon = seen_state(model, named), reach(model)
+    if "time_left" in named:
+        horizon = min(horizon, round(float(named["time_left"][0, 0]) * model.horizon))
+    order = []
+    for row in range(len(state.on_hand)):
+        drawn = (paths or _own_paths(model))(seed + 1_000_003 * row, PATHS, horizon)
+        now = _row(state, row)
+        order.append(hindsight.solve([hindsight.Program(model, path, None, now, horizon) for path in drawn])[1])
+    owed = 0 if state.owed is None else state.owed
+    return np.maximum(np.stack(order) - owed, 0)
+
+
+def reach(model: SupplyChain) -> int:
+    """Return the periods a stochastic program looks ahead: what the longest way through the network takes, twice."""
+    longest = np.zeros(len(model.nodes))
+    for _ in model.nodes:
+        for arc, (source, target) in enumerate(zip(model.source_of, model.target_of, strict=True)):
+            before = longest[source] if source < len(longest) else 0
+            longest[target] = max(longest[target], before + model.lead[arc].max() + model.delay[arc] + 1)
+    return int(2 * longest.max())
+
+
+def _own_paths(model: SupplyChain) -> Callable:
+    def draw(seed: int, count: int, periods: int) -> np.ndarray:
+        keys = np.stack([np.full(count, seed, np.uint64), 2**62 + np.arange(count, dtype=np.uint64)], axis=1)
+        return model.source.draw(keys, periods)["demand"]
+
+    return draw
+
+
+def _row(state: State, row: int) -> State:
+    pick = lambda array: None if array is None else array[row : row + 1]
+    return State(
+        pick(state.on_hand), pick(state.arriving), pick(state.in_transit), tuple(map(pick, state.pipeline)),
+        tuple(map(pick, state.orders)), pick(state.owed), pick(state.backlog),
+    )  # fmt: skip
+
+
+RULES: dict[str, tuple[Callable, tuple[str, ...]]] = {
+    "echelon_base_stock": (echelon_base_stock, ("level",)),
+    "base_stock": (base_stock, ("level",)),
+    "s_S": (s_S, ("s", "Q")),
+    "newsvendor": (base_stock, ("level",)),
+    "shang_song": (echelon_base_stock, ("level",)),
+    "tailored_base_surge": (tailored_base_surge, ("level", "quantity")),
+    "stochastic_program": (stochastic_program, ()),
+    "random": (random, ()),
+}
+HEURISTICS = tuple(RULES)
+TUNED = ("echelon_base_stock", "base_stock", "s_S", "tailored_base_surge")
+
+
+@dataclass
+class Heuristic:
+    """A rule with its parameters, each a list of one number per arc and item: plain data, to be kept as JSON."""
+
+    kind: str
+    params: dict[str, list[float]]
+    model: SupplyChain
+
+    def __call__(self, observation: np.ndarray, policy_state, seed: int):
+        """Act: see the module."""
+        named, shape = self.model.features(observation), (-1, len(self.model.arcs), self.model.params.items)
+        values = {name: np.asarray(value, dtype=np.float64).reshape(shape) for name, value in self.params.items()}
+        order = RULES[self.kind][0](self.model, named, **values, seed=seed)
+        return to_action(self.model, named, order), policy_state
+
+
+def to_action(model: SupplyChain, named: dict, order: np.ndarray) -> np.ndarray:
+    """Turn units to order (n, A, I) into actions of the model's mode, inside its bounds."""
+    action = order
+    if model.params.action == "base_stock":
+        position, action = np.array(model.seen_position(named), dtype=float), np.zeros_like(order)
+        for arc, target in enumerate(model.target_of):
+            position[:, target] += model.into[target, arc] * order[:, arc]
+            action[:, arc] = np.where(order[:, arc] > 0, position[:, target], 0)
+    action = action.reshape(len(order), -1)
+    weights = np.ones((len(order), len(model.action_low) - action.shape[1]))
+    return np.clip(np.concatenate([action, weights], axis=1), 0, model.action_high)
+
+
+def available(model: SupplyChain) -> list[str]:
+    """Return the heuristics that fit a model; the stochastic program, which takes long, is not among them."""
+    kinds = [kind for kind in HEURISTICS if kind != "stochastic_program"]
+    suppliers = model.source_of >= len(model.nodes)
+    if len(model.arcs) != 2 or len(model.nodes) != 1 or not suppliers.all() or model.lead[0, 0] == model.lead[1, 0]:
+        kinds.remove("tailored_base_surge")
+    try:
+        serial.from_network(model)
+    except ValueError:
+        kinds.remove("shang_song")
+    return kinds
+
+
+# -- tuning -----------------------------------------------------------------------------------------------------------
+
+
+def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
+    """Return a heuristic with its best parameters on training scenarios.
+
+    Parameters start at the mean and some deviations of the demand that they are to cover; then one arc's after another
+    is changed in steps that are halved once none of them helps. Items are tuned side by side, each by its own profit.
+    `newsvendor` takes the critical fractile of the demand over the protection interval of each node, with the shops'
+    dearest shortage; `shang_song` computes its levels; `stochastic_program` and `random` have nothing to tune.
+
+    Args:
+        kind: one of `HEURISTICS`.
+        task: its training split is used, and no other.
+        seeds: of the scenarios, integers.
+        progress: show a bar.
+
+    Raises:
+        ValueError: a kind that is unknown or does not fit the network.
+    """
+    if kind not in RULES:
+        raise ValueError(f"kind: {kind!r} is not allowed, expected one of {', '.join(HEURISTICS)}")
+    model = task.model("train")
+    if kind not in (*available(model), "stochastic_program"):
+        raise ValueError(f"kind: {kind!r} is not allowed for this network, expected one of {available(model)}")
+    names = RULES[kind][1]
+    if not names:
+        return Heuristic(kind, {}, model)
+    scenario = model.scenarios(np.asarray(seeds))
+    if kind == "shang_song":
+        return Heuristic(kind, {"level": _shang_song(model).tolist()}, model)
+    covered, spread = _to_cover(model, scenario, echelon=kind == "echelon_base_stock")
+    if kind == "newsvendor":
+        return Heuristic(kind, {"level": (covered + _deviations(model) * spread).ravel().tolist()}, model)
+    mean = np.maximum(covered / (model.lead + model.delay[:, None] + 1), 1e-3)
+    start = {"level": covered + spread, "s": covered + spread, "Q": mean, "quantity": 0.8 * mean}
+    values = np.stack([start[name] for name in names])
+    step = np.maximum(np.stack([spread if name in ("level", "s") else mean / 2 for name in names]), 1e-3)
+    best = _Search(kind, names, task, model, scenario, progress).descend(values, step)
+    return Heuristic(kind, {name: best[k].ravel().tolist() for k, name in enumerate(names)}, model)
+
+
+def _to_cover(model: SupplyChain, scenario: dict, echelon: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and deviation (A, I) of the demand that an arc's target has to cover.
+
+    That of the arc's protection interval; for an echelon's level also that of the lead times downstream.
+    """
+    shape = (*scenario["demand"].shape[:2], len(model.shops), model.params.items)
+    demand = scenario["demand"].reshape(shape).astype(float)
+    seen = np.einsum("ns,rtsi->rtni", model.echelon[:, -len(model.shops) :], demand)
+    mean, var = seen.mean(axis=(0, 1)), seen.var(axis=(0, 1))
+    periods = np.array(model.lead + model.delay[:, None] + 1, dtype=float)
+    below = np.zeros_like(mean)
+    if echelon:
+        for _ in model.nodes:
+            for arc, (source, target) in enumerate(zip(model.source_of, model.target_of, strict=True)):
+                if source < len(below):
+                    below[source] = np.maximum(below[source], periods[arc] + below[target])
+    periods = periods + below[model.target_of]
+    return periods * mean[model.target_of], np.sqrt(periods * var[model.target_of])
+
+
+def _deviations(model: SupplyChain) -> np.ndarray:
+    """Return the standard normal quantiles (A, I) of the critical ratios at the arcs' targets."""
+    from statistics import NormalDist
+
+    p, shops = model.params, slice(-len(model.shops), None)
+    waits = np.array([p.nodes[name].backorders for name in model.shops])[:, None]
+    short = np.where(waits, model.per_node("backorder_cost")[shops], model.per_node("lost_sale_cost")[shops])
+    short = short + np.where(waits, 0, model.per_node("price")[shops])
+    holding = np.maximum(model.per_node("holding_cost"), 1e-9)
+    ratio = np.clip(short.max(axis=0) / (short.max(axis=0) + holding), 0.01, 0.999)
+    return np.vectorize(NormalDist().inv_cdf)(ratio)[model.target_of]
+
+
+def _shang_song(model: SupplyChain) -> np.ndarray:
+    problem = serial.from_network(model)
+    demand = model.params.nodes[model.shops[0]].demand
+    unit, (found,) = 1.0, demand.pmfs(1)
+    if not model.params.lot_size and demand.kind == "normal":
+        unit = serial.STEP * demand.std
+        found = pmf.normal(demand.mean / unit, demand.std / unit)
+    costs = (problem.echelon_holding * unit, problem.backorder_cost * unit)
+    levels = np.zeros(len(model.arcs))
+    levels[problem.arcs] = unit * serial.shang_song_levels(found, problem.lead_times, *costs)
+    return levels
+
+
+class _Search:
+    """Coordinate descent on the training scenarios, all items side by side."""
+
+    def __init__(self, kind, names, task, model, scenario, progress):
+        self.kind, self.names, self.task, self.model, self.scenario = kind, names, task, model, scenario
+        self.bar = None
+        if progress:
+            from tqdm import tqdm
+
+            self.bar = tqdm(desc=f"tune {kind}", unit="candidate", leave=False)
+
+    def score(self, candidates: np.ndarray) -> np.ndarray:
+        """Return the mean profit per period (count, items) of candidates (count, parameters, A, I)."""
+        n, count = len(self.scenario["demand"]), len(candidates)
+        tiled = {name: np.concatenate([block] * count) for name, block in self.scenario.items()}
+        values = {name: np.repeat(candidates[:, k], n, axis=0) for k, name in enumerate(self.names)}
+        run = rollout(self.model, Heuristic(self.kind, values, self.model), tiled, trace=True)
+        warmup = self.task.warmup if self.model.params.continuing else 0
+        profit = run["reward"][:, :, None] if self.model.params.items == 1 else run["item_profit"]
+        if self.bar is not None:
+            self.bar.update(count)
+        return profit[:, warmup:].mean(axis=1, dtype=np.float64).reshape(count, n, -1).mean(axis=1)
+
+    def descend(self, values: np.ndarray, step: np.ndarray) -> np.ndarray:
+        """Return the best parameters (parameters, A, I) found from `values` on."""
+        lot, items = self.model.params.lot_size, np.arange(values.shape[2])
+        smallest = lot / 2 if lot else 0.02 * step
+        whole = lambda x: np.maximum(np.round(x / lot) * lot if lot else x, 0)
+        best = whole(values)
+        value = self.score(best[None])[0]
+        while (step > smallest).any():
+            moved = np.zeros(len(items), bool)
+            for place in np.ndindex(values.shape[:2]):
+                tried = np.stack([best] * len(STEPS))
+                for k, factor in enumerate(STEPS):
+                    tried[k][place] = whole(best[place] + factor * step[place])
+                scores = self.score(tried)
+                choice = scores.argmax(axis=0)
+                better = scores[choice, items] > value + 1e-9 * np.abs(value)
+                best[place] = np.where(better, tried[choice, place[0], place[1], items], best[place])
+                value = np.where(better, scores[choice, items], value)
+                moved |= better
+            if not moved.any():
+                step = step / 2
+        return best

@@ -1,0 +1,423 @@
+"""The pathwise learner: policies trained by backpropagating cost through a model's own `transition`, in torch.
+
+Hindsight differentiable policy optimisation (Alvo, Russo and Kanoria 2023, arXiv:2306.11246; Madeka et al. 2022,
+arXiv:2210.03137): in a drawn scenario the cost of a whole window is a differentiable function of the policy's weights.
+Where the problem goes on without end, every window starts from the states in which the last one left the policy, and
+ends with `lookahead` periods in which the policy acts but does not learn: so every order that is learnt from is charged
+with what it does for at least so long. Seasons are learnt whole, their salvage included.
+
+A checkpoint is plain data, and on the CPU a run that goes on from it ends bit-equal to one that was never stopped.
+"""
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ..envs import Inventory, rollout
+from ..envs.batch import pack
+from ..envs.checks import check_choice, check_flag, check_number
+from .views import ItemView, StoreView
+
+HELD_OUT = 1_200_000_000  # first seed of the training scenarios that the learner is stopped by
+AVERAGE = 0.99  # per gradient step, of the exponential moving average of the weights that is judged and kept
+NUDGE = 1e-3  # lots, see `_whole`
+
+
+@dataclass
+class PathwiseParams:
+    """A pathwise learner and how long it learns."""
+
+    total_steps: int = 800  # gradient steps, at most
+    num_envs: int = 512  # scenarios in a mini-batch, drawn anew for every step
+    per_item: bool = True  # one policy for all items, each a row of its own; false: one for the whole store at once
+    periods: int = 16  # that are learnt from in a step (of a season: all)
+    lookahead: int = 16  # periods that follow, only to see what the orders did (of a season: none)
+    learning_rate: float = 0.02  # of Adam, at the start; falls to zero by a half cosine
+    net_arch: list[int] = field(default_factory=lambda: [32, 32])  # units of the hidden layers
+    rounding: str = "stochastic"  # of orders to whole lots while it learns: stochastic | none
+    check_every: int = 25  # gradient steps between checks on held-out scenarios
+    held_out: int = 256  # training scenarios that are not learnt from
+    patience: int = 20  # checks without improvement after which it stops
+    device: str = "auto"  # auto | cpu | cuda
+    threads: int = 1  # of torch: small networks gain nothing by more; 0: as torch chooses
+
+    def __post_init__(self):
+        for name in ("total_steps", "num_envs", "periods", "check_every", "held_out", "patience"):
+            check_number(name, getattr(self, name), 1, 1e9, integer=True)
+        check_number("lookahead", self.lookahead, 0, 1e6, integer=True)
+        check_number("learning_rate", self.learning_rate, 0, 1, exclusive=True)
+        check_number("net_arch", self.net_arch, 1, 1e5, integer=True, items=max(1, np.size(self.net_arch)))
+        check_flag("per_item", self.per_item)
+        check_choice("rounding", self.rounding, ("stochastic", "none"))
+        check_choice("device", self.device, ("auto", "cpu", "cuda"))
+        check_number("threads", self.threads, 0, 1024, integer=True)
+
+    @property
+    def name(self) -> str:
+        """Return the learner's name in tables."""
+        return "pathwise"
+
+
+def check(model, params: PathwiseParams) -> None:
+    """Check that gradients pass through a model (NumPy).
+
+    Raises:
+        ValueError: discrete actions, or fixed costs of orders.
+    """
+    if not isinstance(model.action_space, spaces.Box):
+        raise ValueError(
+            f"action: {model.params.action!r} is not allowed for the pathwise learner, expected continuous or "
+            "base_stock: no gradient passes through discrete actions"
+        )
+    shock = {name: block[:, 0] for name, block in model.scenarios([0]).items()}
+    _, flow = model.transition(model.initial(1), model.action_low[None].astype(np.float32), shock)
+    for name in model.money(flow):
+        if name.startswith("fixed"):
+            raise ValueError(
+                f"{name}: {getattr(model.params, name, '> 0')!r} is not allowed for the pathwise learner, expected 0: "
+                "no gradient passes through a cost of ordering at all"
+            )
+
+
+class Network(nn.Module):
+    """Shares (n, A) in (0, 1) from features (n, F), which are normalised by their mean and standard deviation."""
+
+    def __init__(self, inputs: int, outputs: int, net_arch: list[int]):
+        super().__init__()
+        sizes = [inputs, *net_arch]
+        hidden = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ELU())]
+        last = nn.Linear(sizes[-1], outputs)
+        with torch.no_grad():  # starts near one action for all, below the middle of the range
+            last.weight.mul_(0.1)
+            last.bias.fill_(-0.5)
+        self.layers = nn.Sequential(*hidden, last)
+        self.register_buffer("mean", torch.zeros(inputs))
+        self.register_buffer("std", torch.ones(inputs))
+
+    def forward(self, features):
+        """See the class."""
+        return torch.sigmoid(self.layers((features - self.mean) / self.std))
+
+
+class _Actor:
+    """A network's actions on a model's observations, in torch."""
+
+    def __init__(self, task, params: PathwiseParams):
+        model = task.model("train")
+        check(model, params)
+        auto = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(auto if params.device == "auto" else params.device)
+        shared = params.per_item and isinstance(model, Inventory) and model.params.items > 1
+        self.view = ItemView(model) if shared else StoreView(model)
+        # As in `ItemView`: the levels of interest lie far below the largest.
+        self.power = 2 if shared else 1
+        self.sizes = {
+            "observation": int(model.observation_space.shape[0]),
+            "action": len(model.action_low),
+        }
+        inputs, outputs = self.view.observation_space.shape[0], self.sizes["action"] // self.view.rows
+        self.network = Network(inputs, outputs, list(params.net_arch)).to(self.device)
+        self.view.to_torch(self.device)
+        low, high = (torch.as_tensor(b, dtype=torch.float32) for b in (model.action_low, model.action_high))
+        self.low, self.range = low.to(self.device), (high - low).to(self.device)
+
+    def act(self, network: Network, features, num_envs: int):
+        """Return actions (num_envs, A) at a learner's features (num_envs x rows, f)."""
+        share = network(features).reshape(num_envs, -1)
+        return self.low + self.range * (share if self.power == 1 else share**self.power)
+
+    def policy(self, network: Network) -> Callable:
+        """Return a network as a policy `act(observation, policy_state, seed)`, on NumPy arrays or tensors."""
+
+        @torch.no_grad()
+        def act(observation, policy_state, seed):
+            given = torch.as_tensor(observation, dtype=torch.float32, device=self.device)
+            action = self.act(network, self.view.observe(given), len(given))
+            return action if isinstance(observation, torch.Tensor) else action.cpu().numpy(), policy_state
+
+        return act
+
+
+class PathwiseLearner:
+    """A learner on the training demand of a task.
+
+    Attributes:
+        steps: gradient steps done.
+        best: the network that did best on the held-out scenarios.
+        best_value: its profit, money per period (continuing) or per episode.
+    """
+
+    def __init__(self, task, params: PathwiseParams, seed: int = 0, log_folder=None):
+        """Build the learner.
+
+        Args:
+            task: an `envs.Task`, or what has its `params`, `warmup` and `model(split, xp=, device=)`.
+            params: of the learner.
+            seed: of the weights, the rounding and the training scenarios.
+            log_folder: not used.
+
+        Raises:
+            ValueError: a model that passes no gradients (see `check`).
+        """
+        if params.threads:
+            torch.set_num_threads(params.threads)
+        torch.manual_seed(seed)
+        self.task, self.params, self.seed = task, params, seed
+        self.actor = _Actor(task, params)
+        self.network, self.device = self.actor.network, self.actor.device
+        self.average, self.best = copy.deepcopy(self.network), copy.deepcopy(self.network)
+        self.frozen = copy.deepcopy(self.network).requires_grad_(False)
+        for mine, theirs in zip(self.frozen.parameters(), self.network.parameters(), strict=True):
+            mine.data = theirs.data  # the same numbers, updated in place
+        self.frozen.mean, self.frozen.std = self.network.mean, self.network.std
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=params.learning_rate)
+        self.rng = torch.Generator(self.device).manual_seed(seed)
+        self.continuing = task.params.continuing
+        self.lot = float(getattr(task.params, "lot_size", 0)) if params.rounding != "none" else 0.0
+        self.model = self._relaxed()
+        self.learnt = params.periods if self.continuing else self.model.horizon
+        self.state = self.model.initial(params.num_envs)
+        self.steps, self.waited, self.best_value = 0, 0, -math.inf
+        self.moments = torch.zeros(3, len(self.network.mean), dtype=torch.float64)  # count, sum, sum of squares
+        self.scale = 0.0  # money: the first window's, in which costs are counted
+        self.judge = task.model("train", xp=torch, device=self.device)
+        self.held_out = self._tensors(self.judge.scenarios(HELD_OUT + np.arange(params.held_out)))
+
+    def _relaxed(self):
+        """Return the model that is learnt on: divisible goods, and as long as a window."""
+        task, changes = self.task, {}
+        if self.continuing:
+            changes["horizon"] = self.params.periods + self.params.lookahead
+        if any(f.name == "lot_size" for f in fields(task.params)):
+            changes["lot_size"] = 0.0
+        task = replace(task, params=replace(task.params, **changes))
+        return task.model("train", xp=torch, device=self.device)
+
+    def _tensors(self, scenario: dict) -> dict:
+        return {name: torch.tensor(block, device=self.device) for name, block in scenario.items()}
+
+    @property
+    def stopped(self) -> bool:
+        """Return whether the held-out scenarios have shown no improvement for too long."""
+        return self.waited >= self.params.patience
+
+    def learn(
+        self,
+        on_checkpoint: Callable[[int], None] | None = None,
+        checkpoint_every: int = 100,
+        total_steps: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        """Learn up to `total_steps` in all (by default the parameters'; the schedule always runs over theirs).
+
+        Args:
+            on_checkpoint: called with the steps done at each multiple of `checkpoint_every`; at these moments `save`
+                and `policy` are allowed.
+            checkpoint_every: gradient steps.
+            total_steps: where to stop.
+            progress: show a bar.
+        """
+        from tqdm import tqdm
+
+        stop = total_steps or self.params.total_steps
+        with tqdm(total=stop, initial=self.steps, unit="step", disable=not progress) as bar:
+            bar.set_description(f"{self.params.name} seed {self.seed}")
+            while self.steps < stop and not self.stopped:
+                self._step()
+                if self.steps % self.params.check_every == 0 or self.steps == self.params.total_steps:
+                    self._judge()
+                    bar.set_postfix_str(f"held out {self.best_value:,.4g}", refresh=False)
+                if on_checkpoint and self.steps % checkpoint_every == 0:
+                    on_checkpoint(self.steps)
+                bar.update()
+
+    def _step(self) -> None:
+        """One gradient step on a mini-batch of scenarios of its own."""
+        p = self.params
+        for group in self.optimizer.param_groups:
+            group["lr"] = p.learning_rate * (1 + math.cos(math.pi * self.steps / p.total_steps)) / 2
+        cost, state, seen = self._window()
+        if not self.scale:
+            self.scale = max(abs(cost.item()), 1e-6)
+        self.optimizer.zero_grad()
+        (cost / self.scale).backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.steps += 1
+        if self.continuing:
+            self.state = _mapped(state, torch.detach)
+        self._normalise(seen)
+        with torch.no_grad():
+            keep = min(AVERAGE, self.steps / (10 + self.steps))
+            for mine, theirs in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                mine.lerp_(theirs, 1 - keep)
+
+    def _window(self):
+        """Return the cost per learnt period of a window, the state after the learnt periods, the features there."""
+        p, model, view = self.params, self.model, self.actor.view
+        keys = np.stack([1_000_000 * self.seed + np.arange(p.num_envs), np.full(p.num_envs, self.steps)], axis=1)
+        scenario = self._tensors(model.scenarios(keys))
+        state = self.state if self.continuing else model.initial(p.num_envs)
+        cost, seen, carried = 0.0, [], None
+        for t in range(model.horizon):
+            shock = {name: block[:, t] for name, block in scenario.items()}
+            features = view.observe(model.observe(state, shock))
+            network = self.network if t < self.learnt else self.frozen
+            action = self._whole(self.actor.act(network, features, p.num_envs))
+            state, flow = model.transition(state, action, shock)
+            terms = model.money(flow)
+            if t == model.horizon - 1 and not self.continuing:
+                terms["salvage"] = model.salvage(state)
+            cost = cost - model.reward(terms).mean()
+            if t < self.learnt:
+                seen.append(features.detach())
+                carried = state
+        return cost / self.learnt, carried, torch.cat(seen)
+
+    def _whole(self, action):
+        """Round actions to whole lots at random, the mean kept; the gradient passes as if they had not been rounded.
+
+        Costs have a kink at every whole unit. A hair on the side that the action lies on picks the slope there: the
+        gradient is then that of the cost interpolated between whole lots.
+        """
+        if not self.lot:
+            return action
+        asked = action.detach() / self.lot
+        whole = torch.floor(asked + torch.rand(asked.shape, generator=self.rng, device=self.device))
+        return action + ((whole + NUDGE * (asked - whole)) * self.lot - action).detach()
+
+    def _normalise(self, seen) -> None:
+        """Take features (n, f) into the running mean and standard deviation."""
+        seen = seen.cpu().double()
+        count = torch.full_like(seen[0], len(seen))
+        self.moments += torch.stack([count, seen.sum(0), (seen**2).sum(0)])
+        mean = self.moments[1] / self.moments[0]
+        std = (self.moments[2] / self.moments[0] - mean**2).clamp(min=0).sqrt()
+        self.network.mean.copy_(mean)
+        self.network.std.copy_(torch.where(std > 1e-4 * mean.abs() + 1e-6, std, 1.0))
+
+    def _judge(self) -> None:
+        """Keep the averaged weights if they do better on the held-out scenarios, with orders in whole lots."""
+        self.average.mean.copy_(self.network.mean), self.average.std.copy_(self.network.std)
+        with torch.no_grad():
+            reward = rollout(self.judge, self.actor.policy(self.average), self.held_out)["reward"]
+        reward = reward[:, self.task.warmup :].mean(1) if self.continuing else reward.sum(1)
+        value = reward.double().mean().item()
+        self.waited = 0 if value > self.best_value else self.waited + 1
+        if value > self.best_value:
+            self.best_value = value
+            self.best.load_state_dict(self.average.state_dict())
+
+    def policy(self) -> Callable:
+        """Return the best policy so far on the held-out scenarios: `act(observation, policy_state, seed)`."""
+        return self.actor.policy(copy.deepcopy(self.best if self.best_value > -math.inf else self.network))
+
+    # -- checkpoints --------------------------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> None:
+        """Write all that `load` needs to go on exactly into an existing folder, as safetensors and JSON."""
+        folder = Path(folder)
+        best = self.best if self.best_value > -math.inf else self.network
+        save_file(_plain(best.state_dict()), folder / "policy.safetensors")
+        save_file(_plain(self._tensors_of_state()), folder / "learner.safetensors")
+        told = {"steps": self.steps, "waited": self.waited, "scale": self.scale, "seed": self.seed}
+        told["best_value"] = self.best_value if self.best_value > -math.inf else None
+        (folder / "learner.json").write_text(json.dumps(told, indent=1))
+        policy = {"params": asdict(self.params), **self.actor.sizes}
+        (folder / "policy.json").write_text(json.dumps(policy, indent=1))
+
+    def _tensors_of_state(self) -> dict:
+        tensors = {"rng": self.rng.get_state(), "moments": self.moments}
+        for name in ("network", "average", "best"):
+            tensors |= {f"{name}.{key}": value for key, value in getattr(self, name).state_dict().items()}
+        for i, entries in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{key}": value for key, value in entries.items()}
+        return tensors | {f"state.{name}": value for name, value in pack(self.state).items()}
+
+    def load(self, folder: str | Path) -> None:
+        """Go on from what `save` wrote for the same task, parameters and seed.
+
+        Raises:
+            ValueError: a checkpoint of other parameters or of another shape.
+        """
+        folder = Path(folder)
+        saved = _check_same(self.actor, folder)
+        told = json.loads((folder / "learner.json").read_text())
+        for name, ours in (("params", json.loads(json.dumps(asdict(self.params)))), ("seed", self.seed)):
+            theirs = saved["params"] if name == "params" else told["seed"]
+            if theirs != ours:
+                raise ValueError(f"{name}: not those of checkpoint {folder.name}, expected {theirs}")
+        tensors = load_file(folder / "learner.safetensors")
+        for name in ("network", "average", "best"):
+            getattr(self, name).load_state_dict(_part(tensors, name))
+        entries: dict[int, dict] = {}
+        for name, tensor in _part(tensors, "optimizer").items():
+            i, key = name.split(".")
+            entries.setdefault(int(i), {})[key] = tensor
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": entries})
+        self.rng.set_state(tensors["rng"])
+        self.moments = tensors["moments"]
+        state = {name: value.to(self.device) for name, value in _part(tensors, "state").items()}
+        self.state = _unpack(self.model.initial(self.params.num_envs), state)
+        self.steps, self.waited, self.scale = told["steps"], told["waited"], told["scale"]
+        self.best_value = -math.inf if told["best_value"] is None else told["best_value"]
+
+
+Learner = PathwiseLearner
+
+
+def load_policy(folder: str | Path, task) -> Callable:
+    """Rebuild the policy of a checkpoint for a task with the same observations and actions, on the CPU.
+
+    Raises:
+        ValueError: a task whose observations or actions have another shape.
+    """
+    folder = Path(folder)
+    params = PathwiseParams(**json.loads((folder / "policy.json").read_text())["params"])
+    actor = _Actor(task, replace(params, device="cpu"))
+    _check_same(actor, folder)
+    actor.network.load_state_dict(load_file(folder / "policy.safetensors"))
+    return actor.policy(actor.network)
+
+
+def _check_same(actor: _Actor, folder: Path) -> dict:
+    saved = json.loads((folder / "policy.json").read_text())
+    for name, size in actor.sizes.items():
+        if saved[name] != size:
+            raise ValueError(f"{name}: {size} numbers are not allowed, expected {saved[name]} as in {folder.name}")
+    return saved
+
+
+def _mapped(state, change: Callable):
+    """Return a state with `change` done to each of its arrays."""
+
+    def deep(value):
+        if isinstance(value, tuple):
+            return tuple(map(deep, value))
+        return None if value is None else change(value)
+
+    return type(state)(*(deep(getattr(state, f.name)) for f in fields(state)))
+
+
+def _unpack(template, packed: dict):
+    """Return a state like `template` with the arrays of `pack`, which come in the same order."""
+    arrays = iter([packed[name] for name in pack(template)])
+    return _mapped(template, lambda _: next(arrays))
+
+
+def _part(tensors: dict, prefix: str) -> dict:
+    return {k.removeprefix(f"{prefix}."): v for k, v in tensors.items() if k.startswith(f"{prefix}.")}
+
+
+def _plain(tensors: dict) -> dict:
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}

@@ -1,0 +1,196 @@
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+from storelab.envs import TASKS
+from storelab.envs.references import lost_sales
+from storelab.evaluation import evaluate
+
+pytest.importorskip("stable_baselines3")  # of the same extra
+import torch
+from storelab.agents.pathwise import PathwiseLearner, PathwiseParams, load_policy
+from storelab.experiments.lost_sales_table import interval, orders
+
+SMALL = {"total_steps": 24, "num_envs": 16, "periods": 6, "lookahead": 4, "net_arch": [8], "check_every": 5}
+SMALL |= {"held_out": 8, "device": "cpu"}
+STORE = {"items": 3, "lead_time": [1, 3, 2], "purchase_cost": [1.0, 2.0, 3.0], "price": [2.0, 3.0, 9.0]}
+STORE |= {"max_order": [9, 20, 30], "action": "base_stock"}
+SEASON = {"continuing": False, "salvage_value": [0.5, 1.0, 2.0], "horizon": 12}
+
+
+def make(seed=3, task=None, **changes) -> PathwiseLearner:
+    task = task or TASKS["LostSales"](horizon=60, lead_time=2, action="continuous")
+    return PathwiseLearner(task, PathwiseParams(**SMALL | changes), seed)
+
+
+def trained(**more) -> PathwiseLearner:
+    learner = make(**more)
+    learner.learn(progress=False)
+    return learner
+
+
+def same(a: PathwiseLearner, b: PathwiseLearner) -> bool:
+    parts = [(getattr(a, n).state_dict(), getattr(b, n).state_dict()) for n in ("network", "average", "best")]
+    return all(torch.equal(x[k], y[k]) for x, y in parts for k in x)
+
+
+@pytest.mark.parametrize("order", [3.2, 4.9, 6.5])
+def test_the_gradient_is_that_of_the_cost_between_whole_orders(order):
+    """One season of one period: the cost of k + 1 units less that of k is h where demand is k or less, else -p."""
+    learner = make(task=TASKS["Newsvendor"](demand={"kind": "poisson", "mean": 5.0}, max_order=20.0), num_envs=20_000)
+    model = learner.model
+    demand = model.scenarios(np.arange(20_000))["demand"][:, 0]
+    asked = torch.full((20_000, 1), order, requires_grad=True)
+    _, flow = model.transition(model.initial(20_000), learner._whole(asked), {"demand": torch.tensor(demand)})
+    ordered = flow.ordered.detach().numpy()
+    assert np.abs(ordered - np.round(ordered)).max() < 2e-3
+    assert ordered.mean() == pytest.approx(order, abs=0.02)
+    (-model.reward(model.money(flow)).mean()).backward()
+    expected = np.where(demand <= np.floor(order), 0.18, -0.70).mean()
+    assert asked.grad.sum().item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_it_finds_the_newsvendors_order():
+    """Snyder and Shen 2019, Example 4.3: 56.6 units of a normal demand; whole units and truncation move it little."""
+    task = TASKS["Newsvendor"]()
+    learner = trained(task=task, total_steps=300, num_envs=512, check_every=20, held_out=4096)
+    order, _ = learner.policy()(np.zeros((1, 1), np.float32), None, 0)
+    assert 55.5 < order.item() < 57.6
+
+
+def test_it_comes_near_the_optimum_within_seconds():
+    task = TASKS["LostSales"](lead_time=1, lost_sale_cost=4.0, action="continuous")
+    size = {"total_steps": 150, "num_envs": 256, "net_arch": [32, 32], "held_out": 256}
+    learner = trained(task=task, periods=8, lookahead=8, check_every=25, **size)
+    (demand,) = task.params.demand.pmfs(1)
+    value = lost_sales.evaluate(demand, 1, 1.0, 4.0, partial(orders, task.model(), learner.policy()))
+    assert 4.0407 - 1e-4 < value < 1.005 * 4.0407
+
+
+@pytest.mark.slow
+def test_it_reaches_the_optimum_of_a_long_lead_time():
+    """Zipkin 2008, recomputed exactly: 6.8359 at L = 4, p = 9; the best capped base-stock policy has 6.9123."""
+    task = TASKS["LostSales"](action="continuous")
+    learner = PathwiseLearner(task, PathwiseParams(device="cpu"), 0)
+    learner.learn(progress=False)
+    (demand,) = task.params.demand.pmfs(1)
+    value = lost_sales.evaluate(demand, 4, 1.0, 9.0, partial(orders, task.model(), learner.policy()))
+    assert 6.8359 - 1e-4 < value < 1.003 * 6.8359
+
+
+def test_the_tables_orders_are_those_of_the_environment():
+    task = TASKS["LostSales"](lead_time=2, action="base_stock")
+    model, act = task.model(), trained(task=task).policy()
+    state, scenario = model.initial(5), model.scenarios(np.arange(5))
+    for t in range(10):
+        shock = {name: block[:, t] for name, block in scenario.items()}
+        action = act(model.observe(state, shock), None, 0)[0]
+        told = orders(model, act, np.concatenate([state.on_hand, *state.pipeline], axis=1))
+        state, flow = model.transition(state, action, shock)
+        assert np.array_equal(flow.ordered[:, 0], told)
+
+
+def test_the_interval_holds_the_mean():
+    """Of 200 tables about 95 % do, whatever the instances' own levels."""
+    rng, levels = np.random.default_rng(0), np.arange(16.0)[:, None]
+    intervals = [interval(levels + rng.normal(0, 0.1, (16, 3))) for _ in range(200)]
+    assert 180 <= sum(low < levels.mean() < high for low, high in intervals) <= 199
+
+
+@pytest.mark.parametrize("changes", [STORE, STORE | SEASON])
+def test_a_resumed_run_ends_bit_equal(changes, tmp_path):
+    task = TASKS["Inventory"](**{"horizon": 20, "lost_sale_cost": 1.0} | changes)
+    straight = make(task=task)
+    straight.learn(lambda steps: straight.save(tmp_path) if steps == 10 else None, 10, progress=False)
+    resumed = make(task=task)
+    torch.manual_seed(99)  # what the process did before must not matter
+    resumed.load(tmp_path)
+    assert resumed.steps == 10
+    assert not same(resumed, straight)
+    resumed.learn(progress=False)
+    assert resumed.steps == straight.steps == 24
+    assert same(resumed, straight)
+    first, second = tmp_path / "a", tmp_path / "b"
+    for folder, learner in ((first, straight), (second, resumed)):
+        folder.mkdir()
+        learner.save(folder)
+    assert {p.suffix for p in first.iterdir()} == {".safetensors", ".json"}
+    assert all((second / path.name).read_bytes() == path.read_bytes() for path in first.iterdir())
+
+
+def test_same_seed_same_weights_other_seed_others():
+    a, b, c = trained(seed=1), trained(seed=1), trained(seed=2)
+    assert same(a, b)
+    assert not same(a, c)
+
+
+@pytest.mark.parametrize("per_item", [True, False])
+def test_a_saved_policy_acts_as_it_did(per_item, tmp_path):
+    task = TASKS["Inventory"](horizon=20, lost_sale_cost=1.0, **STORE)
+    learner = trained(task=task, per_item=per_item)
+    learner.save(tmp_path)
+    episodes = evaluate({"then": learner.policy(), "now": load_policy(tmp_path, task)}, task, np.arange(8))
+    values = episodes.pivot(index="seed", columns="policy", values="value")
+    assert (values["then"] == values["now"]).all()
+    with pytest.raises(ValueError, match="observation"):
+        load_policy(tmp_path, replace(task, params=replace(task.params, lead_time=1)))
+
+
+def test_a_row_acts_as_it_does_alone():
+    learner = trained(task=TASKS["Inventory"](horizon=20, lost_sale_cost=1.0, **STORE))
+    seen = np.random.default_rng(0).uniform(0, 20, (7, *learner.judge.observation_space.shape)).astype(np.float32)
+    act = learner.policy()
+    assert np.allclose(act(seen, None, 0)[0], np.concatenate([act(row[None], None, 0)[0] for row in seen]), atol=1e-5)
+
+
+def test_items_share_one_network():
+    """Two items that are alike get the same orders in the same state; the network is no larger for more of them."""
+    task = TASKS["Inventory"](items=2, lead_time=2, lost_sale_cost=4.0, horizon=40)
+    one = trained(task=task)
+    assert one.network.layers[-1].out_features == 1
+    assert one.actor.act(one.best, one.actor.view.observe(torch.ones(4, 4)), 4).shape == (4, 2)
+    assert trained(task=task, per_item=False).network.layers[-1].out_features == 2
+
+
+def test_it_stops_early_and_stays_so(tmp_path):
+    learner = trained(learning_rate=1e-12, patience=2, check_every=1)
+    assert learner.stopped
+    assert learner.steps < 24
+    learner.save(tmp_path)
+    again = make(learning_rate=1e-12, patience=2, check_every=1)
+    again.load(tmp_path)
+    again.learn(progress=False)
+    assert again.steps == learner.steps
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: make(task=TASKS["LostSales"]()), "action: 'multi_discrete' is not allowed for the pathwise learner"),
+        (lambda: make(task=TASKS["FixedCost"](action="continuous")), "fixed_cost: 64.0 is not allowed"),
+        (lambda: PathwiseParams(total_steps=0), "total_steps: 0"),
+        (lambda: PathwiseParams(lookahead=-1), "lookahead: -1"),
+        (lambda: PathwiseParams(rounding="up"), "rounding: 'up'"),
+        (lambda: PathwiseParams(net_arch=[]), "net_arch"),
+    ],
+)
+def test_what_cannot_be_learnt_is_refused(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_another_learners_checkpoint_is_refused(tmp_path):
+    trained().save(tmp_path)
+    with pytest.raises(ValueError, match="params"):
+        make(learning_rate=0.5).load(tmp_path)
+    with pytest.raises(ValueError, match="seed"):
+        make(seed=4).load(tmp_path)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_it_learns_on_cuda(tmp_path):
+    learner = trained(device="cuda")
+    learner.save(tmp_path)
+    seen = np.ones((3, 2), np.float32)
+    assert np.allclose(learner.policy()(seen, None, 0)[0], load_policy(tmp_path, learner.task)(seen, None, 0)[0])
