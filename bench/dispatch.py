@@ -1,11 +1,12 @@
 """Dispatch on the user's copy of the competition's instances: prizes learned on train/, policies on the final ones.
 
     python -P bench/dispatch.py FOLDER learn [--generations 25] [--iterations 800] [--seed 0]
-    python -P bench/dispatch.py FOLDER table [--router pyvrp] [--iterations 100] [--weights "[...]"] [--plan]
+    python -P bench/dispatch.py FOLDER table [--router pyvrp] [--iterations 100] [--weights "[...]"] [--days 1] [--plan]
 
 `learn` prints the weights after every generation. `table` prints the driving time in seconds of every policy on the
-instances of configs.json, all under one router and one budget of iterations per epoch; `--plan` adds the consensus over
-sampled futures and hindsight, which take minutes.
+instances of configs.json, all under one router and one budget of iterations per epoch: means over so many days, the
+first the competition's, and the mean difference to the best fixed prize with its standard error; `--plan`
+adds the consensus over sampled futures and hindsight, which take minutes.
 """
 
 import argparse
@@ -34,31 +35,35 @@ def learn(folder: Path, generations: int, iterations: int, seed: int) -> None:
     learn_prizes(task, generations, 16, seed, on_generation=tell)
 
 
-def table(folder: Path, router: str, iterations: int, weights: list[float] | None, plan: bool) -> None:
+def table(folder: Path, router: str, iterations: int, weights: list[float] | None, days: int, plan: bool) -> None:
     """Print the costs of the policies, an instance a column, and their mean."""
-    rows: dict[str, list[float]] = {}
+    rows: dict[str, list[np.ndarray]] = {}
     for config in json.loads((folder / "configs.json").read_text()).values():
         common = {"instances": [str(folder / config["instance"])], "router": router, "iterations": iterations}
         model = TASKS["Dispatch"](action="weights", **common).model()
-        scenario = model.scenarios([config["instance_seed"]])
+        scenario = model.scenarios(config["instance_seed"] + np.arange(days))
         rules = {kind: Heuristic(kind, {}, model) for kind in ("greedy", "lazy", "random")}
         rules |= {f"prize {level}": Heuristic("fixed_prize", {"level": [level]}, model) for level in LEVELS}
         if weights:
             rules["linear prize"] = Heuristic("linear_prize", {"weights": weights}, model)
         for name, rule in rules.items():
-            rows.setdefault(name, []).append(costs(model, rule, scenario)[0])
+            rows.setdefault(name, []).append(costs(model, rule, scenario))
         if plan:
             other = TASKS["Dispatch"](action="dispatch", **common).model()
-            rows.setdefault("consensus", []).append(costs(other, Consensus(other), scenario)[0])
+            rows.setdefault("consensus", []).append(costs(other, Consensus(other), scenario))
             flows = day(model, list(rules.values())[-1], scenario)
-            rows.setdefault("hindsight", []).append(hindsight(model, scenario, 0, flows, 10 * iterations)[0])
+            best = [hindsight(model, scenario, row, flows, 10 * iterations)[0] for row in range(days)]
+            rows.setdefault("hindsight", []).append(np.array(best))
+    best = min((name for name in rows if name.startswith("prize")), key=lambda name: np.mean(rows[name]))
     for name, row in rows.items():
-        print(f"{name:14}", *(f"{cost:10,.0f}" for cost in row), f"{np.mean(row):12,.0f}")
+        means, less = np.mean(row, axis=1), np.ravel(row) - np.ravel(rows[best])
+        error = f"{less.mean():+10,.0f} +- {less.std() / np.sqrt(less.size):,.0f}"
+        print(f"{name:14}", *(f"{cost:10,.0f}" for cost in means), f"{means.mean():12,.0f}", error)
 
 
 def day(model, act, scenario: dict) -> list:
-    """Return the flows of a day under a policy."""
-    state, flows, memory = model.initial(1), [], None
+    """Return the flows of days under a policy."""
+    state, flows, memory = model.initial(len(scenario["city"])), [], None
     for t in range(model.horizon):
         shock = {name: block[:, t] for name, block in scenario.items()}
         action, memory = act(model.observe(state, shock), memory, t)
@@ -77,12 +82,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--router", choices=("fast", "pyvrp"), default="pyvrp")
     parser.add_argument("--weights", type=json.loads, default=None)
+    parser.add_argument("--days", type=int, default=1)
     parser.add_argument("--plan", action="store_true")
     given = parser.parse_args()
     if given.what == "learn":
         learn(given.folder, given.generations, given.iterations or 800, given.seed)
     else:
-        table(given.folder, given.router, given.iterations or 100, given.weights, given.plan)
+        table(given.folder, given.router, given.iterations or 100, given.weights, given.days, given.plan)
 
 
 if __name__ == "__main__":
