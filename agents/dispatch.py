@@ -109,7 +109,14 @@ def _bar(steps, name: str, progress: bool):
     return tqdm(steps, desc=name, leave=False)
 
 
-def learn_prizes(task: Task, generations: int, days: int, seed: int = 0, progress: bool = False) -> Heuristic:
+def learn_prizes(
+    task: Task,
+    generations: int,
+    days: int,
+    seed: int = 0,
+    progress: bool = False,
+    on_generation: Callable[[int, list[float], float], None] | None = None,
+) -> Heuristic:
     """Learn the weights of linear prizes by covariance matrix adaptation (Hansen 2016, arXiv:1604.00772).
 
     Every generation runs its candidates on the same `days` fresh training days (common random numbers), each measured
@@ -121,6 +128,8 @@ def learn_prizes(task: Task, generations: int, days: int, seed: int = 0, progres
         days: per generation.
         seed: of the candidates and the days.
         progress: show a bar.
+        on_generation: called with the generation's number, the weights then, and its candidates' mean share of the
+            cost at level 0.4.
 
     Returns:
         The rule at the mean of the last generation's search distribution.
@@ -143,7 +152,10 @@ def learn_prizes(task: Task, generations: int, days: int, seed: int = 0, progres
         usual = costs(model, Heuristic("linear_prize", {"weights": start.tolist()}, model), scenario)
         asked = search.ask()
         rules = (Heuristic("linear_prize", {"weights": weights.tolist()}, model) for weights in asked)
-        search.tell(asked, [float((costs(model, rule, scenario) / usual).mean()) for rule in rules])
+        shares = [float((costs(model, rule, scenario) / usual).mean()) for rule in rules]
+        search.tell(asked, shares)
+        if on_generation:
+            on_generation(generation + 1, search.result.xfavorite.tolist(), float(np.mean(shares)))
     return Heuristic("linear_prize", {"weights": search.result.xfavorite.tolist()}, model)
 
 

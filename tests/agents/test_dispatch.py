@@ -8,12 +8,12 @@ from storelab.envs import TASKS
 from storelab.envs.references.dispatch import hindsight
 
 pytest.importorskip("numba")
-FAST = {"requests": 40.0, "iterations": 60, "customers": 80, "cities": 3}
+FAST = {"requests": 40.0, "iterations": 40, "customers": 60, "cities": 2}
 
 
 def mean_cost(task, rule):
     model = task.model()
-    return costs(model, rule, model.scenarios(np.arange(12))).mean()
+    return costs(model, rule, model.scenarios(np.arange(8))).mean()
 
 
 def test_the_module_is_the_models():
@@ -23,7 +23,7 @@ def test_the_module_is_the_models():
 @pytest.mark.parametrize("action", ["prize", "weights"])
 def test_a_tuned_prize_beats_greedy_lazy_and_random(action):
     task = TASKS["Dispatch"](action=action, **FAST)
-    found = {kind: mean_cost(task, tune(kind, task, np.arange(12))) for kind in available(task.model())[:5]}
+    found = {kind: mean_cost(task, tune(kind, task, np.arange(8))) for kind in available(task.model())[:5]}
     assert found["fixed_prize"] < min(found["greedy"], found["lazy"], found["random"])
     assert found["prize_by_epoch"] <= found["fixed_prize"]  # on the days it was tuned on
 
@@ -40,11 +40,12 @@ def test_levels_mean_the_same_in_both_modes():
 def test_learned_prizes_are_repeatable_and_better_than_their_start():
     pytest.importorskip("cma")
     task = TASKS["Dispatch"](action="weights", **FAST)
-    learned, again = (learn_prizes(task, generations=8, days=6, seed=1) for _ in range(2))
-    assert learned.params == again.params
+    short, again = (learn_prizes(task, generations=2, days=2, seed=1) for _ in range(2))
+    assert short.params == again.params
+    learned = learn_prizes(task, generations=7, days=4, seed=1)
     start = Heuristic("linear_prize", {"weights": [0.4, *[0.0] * 7]}, task.model())
     model = task.model()
-    fresh = model.scenarios(10_000_000 + np.arange(60))
+    fresh = model.scenarios(10_000_000 + np.arange(40))
     assert costs(model, learned, fresh).mean() < costs(model, start, fresh).mean()
 
 

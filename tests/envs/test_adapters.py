@@ -26,6 +26,8 @@ VARIANTS = [
     ("LostSales", {"horizon": 12}),
     ("FixedCost", {"horizon": 9, "lead_time": 2}),
     ("Newsvendor", {}),
+    ("Dispatch", {"requests": 12.0, "iterations": 10, "customers": 40, "cities": 2, "grid": 2}),
+    ("Dispatch", {"requests": 8.0, "iterations": 10, "customers": 40, "profile": [1.0, 1.0], "action": "dispatch"}),
     ("Pricing", {"markdown": True, "max_changes": 3, "price_change_cost": 0.1}),
     ("PricingMNL", {"items": 3, "demand": {"size": 2.0, "noise": "poisson", "utility": 1.0}, "action": "grid"}),
     ("PricingReference", {"horizon": 8, "demand": {"loss": 4.0, "std": 1.0}, "initial_stock": 20.0}),

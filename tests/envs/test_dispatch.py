@@ -2,10 +2,12 @@
 
 import json
 import re
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 import pytest
+import storelab
 from storelab.envs import TASKS, rollout
 from storelab.envs.arrivals import draw_requests, feasible_share
 from storelab.envs.demand import PathDemand
@@ -219,3 +221,10 @@ def test_pictures_show_the_map():
     lines.reset(seed=0)
     *_, info = lines.step([4])
     assert f"{info['dispatched']} sent" in lines.render()
+
+
+def test_the_example_of_the_page_runs(capsys):
+    text = (Path(storelab.__file__).parent / "docs" / "dispatch.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    exec(code, {})
+    assert "fixed_prize" in capsys.readouterr().out

@@ -185,7 +185,8 @@ def _hints() -> dict[str, Any]:
 
 NEEDS = {"data.path": ["data=online_retail"], "data": ["task=SyntheticStore"], "forecaster": ["forecaster=transformer"]}
 FOLDERS = ("data.path", "forecaster.checkpoint", "forecaster.checkpoints", "forecaster.tensorboard")
-INVENTORY, PRICING = (keys_of("env.", schemas()["env"][name]) for name in ("inventory", "pricing"))
+KEYS = {name: keys_of("env.", schema) for name, schema in schemas()["env"].items()}
+TASK_OF = {"inventory": "Inventory", "pricing": "Pricing", "duopoly": "PricingDuopoly", "dispatch": "Dispatch"}
 UNBOUNDED = ("env.capacity", "env.budget")
 HUGE = ["1e300", "99999999999999999999", "-1e300", "inf"]
 
@@ -212,8 +213,8 @@ def hostile(draw, hints):
     group = key.partition(".")[0]
     options = {name for name, schema in schemas()["forecaster"].items() if key.split(".")[-1] in get_type_hints(schema)}
     needs = [f"forecaster={sorted(options)[0]}"] if group == "forecaster" else NEEDS.get(group, [])
-    if group == "env" and key not in INVENTORY:
-        needs = ["task=Pricing" if key in PRICING else "task=Dispatch"]
+    if group == "env" and key not in KEYS["inventory"]:
+        needs = [f"task={next(task for name, task in TASK_OF.items() if key in KEYS[name])}"]
     if draw(st.integers(0, 4)) == 0:  # a key that isn't there
         place = draw(st.integers(len(group) + 1 if "." in key else 0, len(key)))
         key = key[:place] + draw(st.sampled_from("xq")) + key[place:]
