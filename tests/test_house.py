@@ -19,10 +19,11 @@ ALLOWED = {
     "envs": set(),
     "learning": {"data"},
     "forecasting": {"data", "learning"},
+    "recommendation": {"data", "learning"},
     "agents": {"envs"},
     "evaluation": {"envs"},
     "conf": set(),
-    "experiments": {"data", "learning", "forecasting", "envs", "agents", "evaluation", "conf"},
+    "experiments": {"data", "learning", "forecasting", "recommendation", "envs", "agents", "evaluation", "conf"},
 }
 
 
