@@ -44,6 +44,8 @@ class SyntheticStoreParams:
     lead_time: tuple[int, int] = (2, 14)  # days, lowest and highest
     units_per_line: float = 2.0  # units, mean of an order line
     lines_per_order: float = 3.0  # lines, mean of an order
+    taste_factors: int = 4  # latent dimensions in which customers' tastes and items differ
+    rating_share: float = 0.3  # share of the (customer, item) pairs sold that are rated, at their first purchase
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -87,6 +89,8 @@ _BOUNDS = {  # lowest and highest value allowed; of both values where a field is
     "lead_time": (0, 365),
     "units_per_line": (1, 1e6),
     "lines_per_order": (1, 1e6),
+    "taste_factors": (1, 100),
+    "rating_share": (0, 1),
 }
 
 
@@ -108,6 +112,17 @@ def _checked(field: Field, value: object) -> object:
 
 
 @dataclass(eq=False)
+class Satisfaction:
+    """What decides ratings: stars are 3.6 + quality + leniency + taste . feature + noise, rounded and cut to 1 .. 5."""
+
+    quality: np.ndarray  # (I,) stars
+    feature: np.ndarray  # (I, K)
+    taste: np.ndarray  # (C, K)
+    leniency: np.ndarray  # (C,) stars
+    noise: float = 0.6  # standard deviation, stars
+
+
+@dataclass(eq=False)
 class SyntheticStore:
     params: SyntheticStoreParams
     catalogue: pd.DataFrame  # a row per item, columns below
@@ -118,12 +133,14 @@ class SyntheticStore:
     dispersion: np.ndarray  # (I,) negative-binomial size r: variance = rate + rate^2 / r
     customers: pd.DataFrame  # customer, joined (day), activity (relative order rate)
     orders: pd.DataFrame  # a row per order line, under the TRANSACTIONS contract
+    satisfaction: Satisfaction
+    ratings: pd.DataFrame  # customer, item, timestamp, rating (stars, 1 to 5)
 
 
 def generate(params: SyntheticStoreParams) -> SyntheticStore:
     """Draw the store. The same parameters give the same store."""
     # One stream per part: a change in how orders are drawn leaves the demand as it was.
-    streams = [np.random.default_rng([params.seed, part]) for part in range(5)]
+    streams = [np.random.default_rng([params.seed, part]) for part in range(6)]
     dates = pd.date_range(params.start, periods=params.days, freq="D")
     catalogue = _catalogue(params, streams[0])
     closed = ((dates.month == 12) & (dates.day == 25)) | ((dates.month == 1) & (dates.day == 1))
@@ -152,7 +169,8 @@ def generate(params: SyntheticStoreParams) -> SyntheticStore:
         category=catalogue["category"].tolist(),
     )
     customers, orders = _orders(params, panel, streams[4])
-    return SyntheticStore(params, catalogue, panel, rate, size, customers, orders)
+    satisfaction, ratings = _ratings(params, catalogue, customers, orders, streams[5])
+    return SyntheticStore(params, catalogue, panel, rate, size, customers, orders, satisfaction, ratings)
 
 
 def _catalogue(params: SyntheticStoreParams, rng: np.random.Generator) -> pd.DataFrame:
@@ -310,3 +328,25 @@ def _customers(
         }
     )
     return frame, buyer
+
+
+def _ratings(
+    params: SyntheticStoreParams,
+    catalogue: pd.DataFrame,
+    customers: pd.DataFrame,
+    orders: pd.DataFrame,
+    rng: np.random.Generator,
+) -> tuple[Satisfaction, pd.DataFrame]:
+    """Stars of a share of the pairs of customer and item, of what was bought first. Items of a category are alike."""
+    factors, (names, category) = params.taste_factors, np.unique(catalogue["category"], return_inverse=True)
+    center = rng.normal(0.0, 0.7, (len(names), factors))
+    feature = center[category] + rng.normal(0.0, 0.7, (params.items, factors))
+    taste = rng.normal(0.0, 0.6 / math.sqrt(factors), (params.customers, factors))
+    drawn = Satisfaction(rng.normal(0.0, 0.4, params.items), feature, taste, rng.normal(0.0, 0.3, params.customers))
+    pairs = orders[["customer", "item", "timestamp"]].drop_duplicates(["customer", "item"])
+    pairs = pairs[rng.random(len(pairs)) < params.rating_share].reset_index(drop=True)
+    item = pd.Index(catalogue["item"]).get_indexer(pairs["item"])
+    user = pd.Index(customers["customer"]).get_indexer(pairs["customer"])
+    stars = 3.6 + drawn.quality[item] + drawn.leniency[user] + (taste[user] * feature[item]).sum(axis=1)
+    stars = np.clip(np.rint(stars + rng.normal(0.0, drawn.noise, len(pairs))), 1, 5).astype(int)
+    return drawn, pairs.assign(rating=stars)

@@ -1,0 +1,199 @@
+"""What recommenders are worth, measured: docs/recommendation.md.
+
+`python -m storelab.recommendation.evaluate online_retail DATA`, `... long_tail DATA`, `... ratings` or `... speed`.
+DATA is a folder with Online Retail's raw file. MODELS and the Transformer's parameters: `--models`, `--set epochs=4`.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from ..data import SyntheticStoreParams, generate
+from . import RECOMMENDERS, create
+from .base import Histories, Log, Recommender, top
+from .longtail import rerank
+from .metrics import ranking_metrics, rating_metrics
+from .neighbours import row_sums
+from .protocol import online_retail_frame, rank, split_by_time
+from .ratings import RatingMF, RatingMFParams, RatingMLP, RatingTransformer
+from .text import text_features
+
+MONTHS = {"validation": "2011-10-10", "test": "2011-11-09"}  # 30 days from these
+SEEDED = ("frobenius_mf", "ials", "transformer")
+BASELINES = ("popularity", "popularity_30", "own_frequency", "item_knn", "ease", "frobenius_mf", "ials")
+COLD_SHARE = 0.1  # of the items, hidden from the training
+
+
+def online_retail(folder: str, month: str, models: list[str], seeds: int, settings: dict) -> Iterator[dict]:
+    """A row per model and seed: new items, and `all NDCG@10` with repeats."""
+    split = split_by_time(*_month(folder, month))
+    for name in models:
+        for seed in range(seeds if name in SEEDED else 1):
+            model = _create(name, seed, settings)
+            started = time.process_time()
+            model.fit(split.log)
+            seconds = time.process_time() - started
+            again = rank(model, split, repeats=True)["NDCG@10"]
+            yield {"model": name, "seed": seed, **rank(model, split), "all NDCG@10": again, "CPU s": seconds}
+
+
+def _month(folder: str, month: str) -> tuple[pd.DataFrame, str, int, dict[str, str]]:
+    frame, text = online_retail_frame(folder)
+    return frame, MONTHS[month], 30, text
+
+
+def _create(name: str, seed: int, settings: dict) -> Recommender:
+    if name == "popularity_30":
+        return create("popularity", days=30)
+    more = {"seed": seed} if name in SEEDED else {}
+    return create(name, **more, **(settings if name == "transformer" else {}))
+
+
+def long_tail(folder: str, month: str, settings: dict) -> Iterator[dict]:
+    """A row per treatment: re-ranking of the Transformer's lists by weight, its training debiased, EASE re-ranked."""
+    split = split_by_time(*_month(folder, month))
+    histories, wanted = split.relevant(repeats=False)
+    buyers = np.asarray(split.log.histories.bought(len(split.log.items)).sum(axis=0))
+    for name, more in (
+        ("ease", {}),
+        ("transformer", {}),
+        ("transformer", {"debias": 0.5}),
+        ("transformer", {"debias": 1.0}),
+    ):
+        model = create(name, **({**settings, **more, "seed": 0} if name == "transformer" else {})).fit(split.log)
+        for weight in (0.0, 0.1, 0.3, 1.0) if not more else (0.0,):
+            lists = rerank(model.scores(histories), histories, 10, weight)
+            measured = ranking_metrics(lists, wanted, buyers)
+            yield {"model": name, "debias": more.get("debias", 0.0), "rerank": weight, **measured}
+
+
+def cold_items(folder: str, month: str, seeds: int, settings: dict) -> Iterator[dict]:
+    """A tenth of the items hidden from the training, and ranked among themselves for those who bought any of them."""
+    split = split_by_time(*_month(folder, month))
+    for seed in range(seeds):
+        hidden = np.random.default_rng(seed).random(len(split.log.items)) < COLD_SHARE
+        log = split.log
+        warm = Log(log.users, log.items, log.histories.where(~hidden[log.histories.item]), log.text)
+        users = [user for user, items in enumerate(split.bought) if hidden[items].any()]
+        bought = [split.bought[user][hidden[split.bought[user]]] for user in users]
+        histories = split.histories.take(np.array(users))
+        shown = histories.where(~hidden[histories.item])
+        before = np.split(histories.item, histories.start[1:-1])
+        bought = [np.setdiff1d(items, known) for items, known in zip(bought, before, strict=True)]
+        keep = np.array([k for k, items in enumerate(bought) if len(items)])
+        bought, shown, histories = [bought[k] for k in keep], shown.take(keep), histories.take(keep)
+        features = torch.from_numpy(text_features(log.text, 0))
+        found = {"random": torch.rand(len(keep), len(hidden), generator=torch.Generator().manual_seed(seed))}
+        found["nearest text"] = row_sums(features, shown) @ features.T
+        for name, text in (("transformer without text", False), ("transformer with text", True)):
+            model = create("transformer", **{**settings, "seed": seed, "text": text}).fit(warm)
+            found[name] = model.scores(shown)
+        for name, scores in found.items():
+            scores[:, torch.from_numpy(~hidden)] = -torch.inf
+            lists = top(scores, histories, 10)
+            measured = ranking_metrics(lists, bought, np.ones(len(hidden)))
+            yield {"model": name, "seed": seed, **{m: measured[m] for m in ("NDCG@10", "Recall@10", "MRR@10")}}
+
+
+def ratings(seeds: int) -> Iterator[dict]:
+    """A row per model and seed on the synthetic store's ratings: the last fifth of the days is predicted, in stars."""
+    for seed in range(seeds):
+        store = generate(SyntheticStoreParams(items=200, customers=1000, seed=seed))
+        frame = store.ratings.sort_values("timestamp", kind="stable")
+        last = frame["timestamp"] >= frame["timestamp"].min() + 0.8 * (
+            frame["timestamp"].max() - frame["timestamp"].min()
+        )
+        log = Log.from_frame(frame[~last])
+        test = frame[last & frame["item"].isin(log.items) & frame["customer"].isin(log.users)]
+        user, item = pd.Index(log.users).get_indexer(test["customer"]), pd.Index(log.items).get_indexer(test["item"])
+        stars = test["rating"].to_numpy(float)
+        neural = {"seed": seed, "progress": False}
+        models = {"mean": None, "mf": RatingMF(RatingMFParams(seed=seed))}
+        models["biases"] = RatingMF(RatingMFParams(factors=1, penalty=8.0, sweeps=1, seed=seed))
+        models |= {cls.name: cls(cls.Params(**neural)) for cls in (RatingMLP, RatingTransformer)}
+        for name, model in models.items():
+            guess = np.full(len(test), log.histories.rating.mean())
+            if model is not None:
+                guess = model.fit(log).predict(log.histories, user, item)
+            yield {"model": name, "seed": seed, "rows": len(test), **rating_metrics(guess, stars)}
+        places = pd.Index(store.catalogue["item"]).get_indexer(test["item"])
+        people = pd.Index(store.customers["customer"]).get_indexer(test["customer"])
+        known = store.satisfaction
+        true = 3.6 + known.quality[places] + known.leniency[people]
+        true += (known.taste[people] * known.feature[places]).sum(axis=1)
+        yield {"model": "true mean", "seed": seed, "rows": len(test), **rating_metrics(true.clip(1, 5), stars)}
+
+
+def speed(users: int = 1000, items: int = 5000, bought: int = 30, threads: int = 2) -> Iterator[dict]:
+    """A row per model: milliseconds of `recommend` for all users, best and median of 10 calls."""
+    torch.set_num_threads(threads)
+    rng = np.random.default_rng(0)
+    item = (items * rng.random(users * bought) ** 2).astype(int)
+    user, day = np.repeat(np.arange(users), bought), np.floor(rng.uniform(0, 360, users * bought) / 36) * 36
+    names = [f"I{number}" for number in range(items)]
+    log = Log([f"U{number}" for number in range(users)], names, Histories.sorted(user, item, day, users, 360.0))
+    stock = rng.random(items) < 0.9
+    for name in RECOMMENDERS:
+        model = create(name, **({"epochs": 1, "progress": False} if name == "transformer" else {})).fit(log)
+        taken, cpu = [], []
+        for _ in range(10):
+            began, began_cpu = time.perf_counter(), time.process_time()
+            model.recommend(log.histories, 10, stock)
+            taken.append(time.perf_counter() - began)
+            cpu.append(time.process_time() - began_cpu)
+        found = {"best ms": min(taken), "median ms": np.median(taken), "best CPU ms": min(cpu)}
+        yield {"model": name, **{key: 1000 * value for key, value in found.items()}}
+
+
+def summary(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Means over seeds, with the half-width of the 95 % interval (Student's t) of NDCG@10, MSE or RMSE."""
+    from scipy import stats
+
+    numbers = table.columns.difference([*by, "seed"], sort=False)
+    groups = table.groupby(by, sort=False)
+    found = groups[list(numbers)].mean()
+    seeds = groups.size()
+    for name in ("NDCG@10", "all NDCG@10", "RMSE"):
+        if name in found:
+            factor = stats.t.ppf(0.975, (seeds - 1).clip(lower=1)) / np.sqrt(seeds)
+            found[f"± {name}"] = groups[name].std() * factor
+    return found.assign(seeds=seeds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("online_retail", "long_tail", "cold_items", "ratings", "speed"))
+    parser.add_argument("data", nargs="?", help="folder with Online Retail's raw file")
+    parser.add_argument("--month", choices=tuple(MONTHS), default="test")
+    parser.add_argument("--models", nargs="+", default=[*BASELINES, "transformer"])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="the Transformer's parameters")
+    args = parser.parse_args()
+    settings = {"progress": False}
+    for text in args.set:
+        key, _, value = text.partition("=")
+        settings[key] = yaml.safe_load(value)
+    if args.data is None and args.what not in ("ratings", "speed"):
+        parser.error("data: missing, expected the folder with Online Retail's raw file")
+    rows = {
+        "online_retail": lambda: online_retail(args.data, args.month, args.models, args.seeds, settings),
+        "long_tail": lambda: long_tail(args.data, args.month, settings),
+        "cold_items": lambda: cold_items(args.data, args.month, args.seeds, settings),
+        "ratings": lambda: ratings(args.seeds),
+        "speed": speed,
+    }[args.what]()
+    found = []
+    for row in rows:
+        found.append(row)
+        print({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}, flush=True)
+    by = [name for name in ("model", "debias", "rerank") if name in found[0]]
+    print(summary(pd.DataFrame(found), by).to_string(float_format="{:.4f}".format))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Baselines: popularity, a customer's own purchases, and linear item-to-item models (cosine neighbours, EASE)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import linalg, sparse
+
+from .base import Histories, Log, Recommender, check
+
+
+@dataclass
+class PopularityParams:
+    days: float = 0.0  # of the log's end that count; 0 = all
+
+    def __post_init__(self):
+        check(self, {"days": (0, 1e6)})
+
+
+class Popularity(Recommender):
+    """How many customers bought an item, all time or in the last days of the log."""
+
+    name = "popularity"
+    Params = PopularityParams
+
+    def _fit(self, log: Log) -> None:
+        recent = log.histories.day >= (log.end - self.params.days if self.params.days else -np.inf)
+        self.buyers = np.asarray(log.histories.where(recent).bought(len(self.items)).sum(axis=0), np.float32)
+
+    def scores(self, histories: Histories) -> torch.Tensor:
+        return torch.from_numpy(self.buyers).repeat(len(histories), 1)
+
+    def _arrays(self):
+        return {"buyers": self.buyers}
+
+    def _restore(self, arrays):
+        self.buyers = arrays["buyers"]
+
+
+class OwnFrequency(Popularity):
+    """How often the customer bought an item before; among those never bought, the more popular one."""
+
+    name = "own_frequency"
+
+    def scores(self, histories: Histories) -> torch.Tensor:
+        share = self.buyers / (self.buyers.max() + 1)  # below one purchase
+        own = histories.counts(len(self.items)).toarray().astype(np.float32)
+        return torch.from_numpy(own + share)
+
+
+class ItemToItem(Recommender):
+    """Scores are the sum of the rows of a table (I, I) that a user's items pick."""
+
+    table: torch.Tensor
+
+    def scores(self, histories: Histories) -> torch.Tensor:
+        return row_sums(self.table, histories)
+
+    def _arrays(self):
+        return {"table": self.table.numpy()}
+
+    def _restore(self, arrays):
+        self.table = torch.from_numpy(arrays["table"])
+
+
+def row_sums(table: torch.Tensor, histories: Histories) -> torch.Tensor:
+    """(U, columns) sums of the table's rows (I, columns) over each user's items, each counted once."""
+    bought = histories.bought(len(table))
+    item, start = torch.from_numpy(bought.indices.astype(np.int64)), torch.from_numpy(bought.indptr.astype(np.int64))
+    return torch.nn.functional.embedding_bag(item, table, start[:-1], mode="sum")
+
+
+@dataclass
+class ItemKNNParams:
+    neighbours: int = 200  # most similar items kept per item
+    shrinkage: float = 10.0  # added to the denominator: few buyers, less similarity
+
+    def __post_init__(self):
+        check(self, {"neighbours": (1, 1_000_000), "shrinkage": (0, 1e6)})
+
+
+class ItemKNN(ItemToItem):
+    """Cosine similarity of the items' buyers (Sarwar et al. 2001, doi:10.1145/371920.372071), with shrinkage."""
+
+    name = "item_knn"
+    Params = ItemKNNParams
+
+    def _fit(self, log: Log) -> None:
+        gram = gram_matrix(log)
+        norm = np.sqrt(np.diag(gram))
+        cosine = gram / (np.outer(norm, norm) + self.params.shrinkage)
+        np.fill_diagonal(cosine, 0.0)
+        dropped = len(cosine) - self.params.neighbours
+        if dropped > 0:  # of what a history item speaks for, by column: the neighbours of the item that is scored
+            far = np.argpartition(cosine, dropped, axis=0)[:dropped]
+            np.put_along_axis(cosine, far, 0.0, axis=0)
+        self.table = torch.from_numpy(cosine.astype(np.float32))
+
+
+@dataclass
+class EASEParams:
+    penalty: float = 300.0  # lambda, on the squares of the weights
+
+    def __post_init__(self):
+        check(self, {"penalty": (1e-3, 1e9)})
+
+
+class EASE(ItemToItem):
+    """Ridge regression of every item on all others (Steck 2019, arXiv:1905.03375, eq. 8): B = I - P diag(1 / P)."""
+
+    name = "ease"
+    Params = EASEParams
+
+    def _fit(self, log: Log) -> None:
+        inverse = inverse_gram(log, self.params.penalty)
+        table = -inverse / np.diag(inverse)
+        np.fill_diagonal(table, 0.0)
+        self.table = torch.from_numpy(table.astype(np.float32))
+
+
+def gram_matrix(log: Log) -> np.ndarray:
+    """(I, I) how many customers bought both items."""
+    bought = sparse.csc_array(log.histories.bought(len(log.items)))
+    return (bought.T @ bought).toarray()
+
+
+def inverse_gram(log: Log, penalty: float) -> np.ndarray:
+    """(I, I) inverse of gram + penalty x identity."""
+    gram = gram_matrix(log)
+    gram[np.diag_indices_from(gram)] += penalty
+    return linalg.inv(gram, overwrite_a=True, check_finite=False, assume_a="pos")

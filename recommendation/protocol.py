@@ -1,0 +1,101 @@
+"""How recommenders are measured: splits by time, leave-last-out, and Online Retail's month of new items."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..data import online_retail
+from .base import Histories, Log, Recommender, days_of
+from .metrics import ranking_metrics
+
+DESCRIPTIONS = "online_retail_raw_descriptions.parquet"
+LEAST_BUYERS, LEAST_ITEMS = 5, 5  # of an item, of a customer, in the training days
+
+
+@dataclass
+class Split:
+    """A log to train on, and what some of its users bought afterwards."""
+
+    log: Log
+    histories: Histories  # of the users that are ranked, as the log ends
+    bought: list[np.ndarray]  # item numbers that each of them bought afterwards, at least one
+
+    def relevant(self, repeats: bool) -> tuple[Histories, list[np.ndarray]]:
+        """The users with anything to find; without `repeats` what is in the history does not count."""
+        pairs = zip(self.bought, np.split(self.histories.item, self.histories.start[1:-1]), strict=True)
+        wanted = [bought if repeats else np.setdiff1d(bought, before) for bought, before in pairs]
+        users = np.array([user for user, items in enumerate(wanted) if len(items)], int)
+        return self.histories.take(users), [wanted[user] for user in users]
+
+
+def split_by_time(frame: pd.DataFrame, day: str, days: int, text: dict[str, str] | None = None) -> Split:
+    """Train before `day`, test on the `days` from it. `frame` has customer, item and timestamp.
+
+    Kept are items with at least 5 buyers and customers with at least 5 items in the training days (counted once, not
+    in turns). Raises ValueError when nothing is left to train or to test on.
+    """
+    first = pd.Timestamp(day)
+    frame = frame[frame["customer"].notna()]
+    past = frame[frame["timestamp"] < first]
+    pairs = past[["customer", "item"]].drop_duplicates()
+    buyers, bought = pairs["item"].value_counts(), pairs["customer"].value_counts()
+    items, customers = buyers.index[buyers >= LEAST_BUYERS], bought.index[bought >= LEAST_ITEMS]
+    past = past[past["item"].isin(items) & past["customer"].isin(customers)]
+    log = Log.from_frame(past, text)
+    log.histories.now = np.full(len(log.users), float(days_of(first)))
+    later = frame[(frame["timestamp"] >= first) & (frame["timestamp"] < first + pd.Timedelta(days=days))]
+    later = later[later["item"].isin(log.items) & later["customer"].isin(log.users)]
+    return _split(log, later)
+
+
+def leave_last_out(frame: pd.DataFrame, text: dict[str, str] | None = None) -> Split:
+    """Train on all but each customer's last day with a purchase, which is tested on; of those with two or more."""
+    frame = frame[frame["customer"].notna()]
+    day = frame["timestamp"].dt.normalize()
+    last = day == day.groupby(frame["customer"]).transform("max")
+    last &= day.groupby(frame["customer"]).transform("nunique") > 1
+    log = Log.from_frame(frame[~last], text)
+    return _split(log, frame[last & frame["item"].isin(log.items)])
+
+
+def _split(log: Log, later: pd.DataFrame) -> Split:
+    if later.empty:
+        raise ValueError("no known customer buys a known item in the test days: there is nothing to test on")
+    user, item = pd.Index(log.users).get_indexer(later["customer"]), pd.Index(log.items).get_indexer(later["item"])
+    groups = pd.Series(item).groupby(user).unique()
+    return Split(log, log.histories.take(groups.index.to_numpy()), list(groups))
+
+
+def online_retail_frame(folder: str | Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Sales of known customers from a folder with Online Retail's raw file; descriptions by item, if there are any."""
+    folder = Path(folder)
+    sales, _ = online_retail.load(folder)
+    path, text = folder / DESCRIPTIONS, {}
+    if path.is_file():
+        found = pd.read_parquet(path)
+        text = dict(zip(found["StockCode"].astype(str).str.upper(), found["Description"].astype(str), strict=True))
+    return sales[sales["customer"].notna()], text
+
+
+def rank(model: Recommender, split: Split, k: int = 10, repeats: bool = False) -> dict[str, float]:
+    """`ranking_metrics` of a fitted model on a split."""
+    histories, wanted = split.relevant(repeats)
+    lists = np.concatenate(
+        [model.recommend(histories.take(users), k, repeats=repeats) for users in _batches(len(histories))]
+    )
+    buyers = np.asarray(split.log.histories.bought(len(split.log.items)).sum(axis=0))
+    return ranking_metrics(lists, wanted, buyers)
+
+
+def _batches(users: int, size: int = 1024) -> list[np.ndarray]:
+    return [np.arange(low, min(low + size, users)) for low in range(0, users, size)]
+
+
+def ndcg_after(model: Recommender, log: Log, whole: Log) -> float:
+    """NDCG@10 of new items that the users of `whole`, the same log with more days, buy after the last day of `log`."""
+    later = whole.histories.where(whole.histories.day >= log.end)
+    bought = [np.unique(items) for items in np.split(later.item, later.start[1:-1])]
+    split = Split(log, log.histories, bought)
+    return rank(model, split)["NDCG@10"] if split.relevant(repeats=False)[1] else 0.0
