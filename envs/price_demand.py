@@ -78,8 +78,9 @@ def choose(weight: np.ndarray, stock: np.ndarray | None, customers: np.ndarray, 
     n, items = weight.shape
     with np.errstate(divide="ignore", over="ignore"):
         slow = (1 / weight).astype(np.float32).T.copy()  # (items, n), as all that follows: long axes last are faster
-    come = np.flatnonzero((np.arange(taste.shape[1]) < customers[:, None]).ravel())
-    row, place = np.divmod(come, taste.shape[1])
+    many = customers.astype(np.intp)
+    row = np.repeat(np.arange(n), many)  # of each customer
+    place = np.arange(len(row)) - (np.cumsum(many) - many)[row]
     drawn = taste[row, place].T.copy()
     wanted = got = _soonest(drawn, slow.take(row, axis=1))
     first = sales = _count(row, wanted, n, items)
