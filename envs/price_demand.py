@@ -77,18 +77,20 @@ def choose(weight: np.ndarray, stock: np.ndarray | None, customers: np.ndarray, 
     """
     n, items = weight.shape
     with np.errstate(divide="ignore", over="ignore"):
-        slow = (1 / weight).astype(np.float32)
-    come = np.flatnonzero((np.arange(taste.shape[1]) < customers[:, None]).ravel())
-    row, drawn = come // taste.shape[1], taste.reshape(-1, 1 + items).take(come, axis=0)
-    wanted = got = _soonest(drawn, slow.take(row, axis=0))
+        slow = (1 / weight).astype(np.float32).T.copy()  # (items, n), as all that follows: long axes last are faster
+    many = customers.astype(np.intp)
+    row = np.repeat(np.arange(n), many)  # of each customer
+    place = np.arange(len(row)) - (np.cumsum(many) - many)[row]
+    drawn = taste[row, place].T.copy()
+    wanted = got = _soonest(drawn, slow.take(row, axis=1))
     first = sales = _count(row, wanted, n, items)
     if stock is None:
         return first, sales, np.zeros_like(first)
-    there = np.concatenate([np.ones((n, 1), bool), stock > 0], axis=1)  # buying nothing is always there
-    turned = np.flatnonzero(~there[row, wanted])
-    if len(turned):
+    gone = stock <= 0
+    if gone.any():  # whose first choice is out races again among the others
+        turned = np.flatnonzero((wanted > 0) & gone[row, wanted - 1])
         now, got = row[turned], wanted.copy()
-        got[turned] = _soonest(drawn[turned], np.where(there[now, 1:], slow[now], np.inf))
+        got[turned] = _soonest(drawn[:, turned], np.where(gone[now].T, np.inf, slow[:, now]))
         sales = _count(row, got, n, items)
     short = (sales > stock).any(axis=1)
     if short.any():
@@ -98,7 +100,7 @@ def choose(weight: np.ndarray, stock: np.ndarray | None, customers: np.ndarray, 
         for k in range(int(customers[rows].max())):
             on = np.flatnonzero(customers[rows] > k)
             who = start[on] + k
-            got[who] = _soonest(drawn[who], np.where(left[on] > 0, slow[rows[on]], np.inf))
+            got[who] = _soonest(drawn[:, who], np.where(left[on].T > 0, slow[:, rows[on]], np.inf))
             bought = got[who] > 0
             left[on[bought], got[who][bought] - 1] -= 1
         sales = _count(row, got, n, items)
@@ -108,14 +110,12 @@ def choose(weight: np.ndarray, stock: np.ndarray | None, customers: np.ndarray, 
 
 
 def _soonest(taste: np.ndarray, slow: np.ndarray) -> np.ndarray:
-    """Return who wins each race (m,): 0 buying nothing, else 1 + the item; infinitely slow ones never do."""
-    best, winner = taste[:, 0].copy(), np.zeros(len(taste), np.intp)
-    for i in range(slow.shape[1]):
-        time = taste[:, i + 1] * slow[:, i]
-        sooner = time < best
-        np.copyto(best, time, where=sooner)
-        np.copyto(winner, i + 1, where=sooner)
-    return winner
+    """Return who wins each race (m,) of taste (1 + items, m) times slow (items, m): 0 buying nothing, else 1 + item."""
+    best, winner = taste[0].copy(), np.zeros(taste.shape[1], np.int8 if len(slow) < 127 else np.intp)
+    for i, time in enumerate(taste[1:] * slow, 1):
+        np.copyto(winner, i, where=time < best)
+        np.minimum(best, time, out=best)
+    return winner.astype(np.intp)
 
 
 def _count(row: np.ndarray, choice: np.ndarray, n: int, items: int) -> np.ndarray:

@@ -277,7 +277,7 @@ class Pricing:
         p, price = self.params, self.set_prices(state, action)
         sales, unmet, reference = None, None, state.reference
         if self._kind == "mnl":
-            weight = np.exp(self._utility - self._slope * price)
+            weight = np.exp((self._utility - self._slope * price).astype(np.float32))
             taste = shock["taste"].reshape(len(price), -1, 1 + p.items)
             demand, sales, unmet = price_demand.choose(weight, state.on_hand, shock["customers"][:, 0], taste)
         elif self._kind == "linear":

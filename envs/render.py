@@ -4,7 +4,15 @@ import numpy as np
 
 WINDOW = 60  # periods shown
 NAMES = {"on_hand": "stock", "backlog": "waiting"}  # of a flow's fields, where they have another one here
-COLOURS = {"on_hand": "C0", "backlog": "C3", "demand": "C7", "ordered": "C2", "unmet": "C3", "price": "C2"}
+COLOURS = {
+    "on_hand": "C0",
+    "backlog": "C3",
+    "demand": "C7",
+    "ordered": "C2",
+    "unmet": "C3",
+    "price": "C2",
+    "sales": "C0",
+}
 
 
 class StoreViewer:
