@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from storelab.agents.dispatch import Consensus, Heuristic, costs, learn_prizes
 from storelab.envs import TASKS
+from storelab.envs.batch import admit
 from storelab.envs.references.dispatch import hindsight
 
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
@@ -67,7 +68,7 @@ def day(model, act, scenario: dict) -> list:
     for t in range(model.horizon):
         shock = {name: block[:, t] for name, block in scenario.items()}
         action, memory = act(model.observe(state, shock), memory, t)
-        state, flow = model.transition(state, action, shock)
+        state, flow = model.transition(state, admit(model, action, len(action))[0], shock)
         flows.append(flow)
     return flows
 
