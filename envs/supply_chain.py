@@ -392,7 +392,8 @@ class SupplyChain(Topology):
         return parts[0] if len(parts) == 1 else xp.concatenate(parts, axis=1)
 
     def viewer(self, mode: str):
-        """Return what draws an environment of this model; see `InventoryViewer`."""
-        from .render import InventoryViewer
+        """Return what draws an environment of this model, summed over its nodes and arcs; see `StoreViewer`."""
+        from .inventory import PANELS
+        from .render import StoreViewer
 
-        return InventoryViewer(self, mode)
+        return StoreViewer(self, mode, PANELS)
