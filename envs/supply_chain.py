@@ -184,21 +184,25 @@ class SupplyChain(Topology):
         """Scale the orders into each node down to what its storage holds (one factor, rounded down to lots)."""
         xp, asked = self.xp, order
         waiting = sum([*state.orders, *([] if state.owed is None else [state.owed])], state.in_transit)
-        filled = state.on_hand + xp.matmul(self._into, waiting)
-        if state.arriving is not None:
-            filled = filled + state.arriving
-        room = self._storage - filled.sum(axis=2)
-        want = xp.matmul(self._into, order).sum(axis=2)
+        stock = state.on_hand if state.arriving is None else state.on_hand + state.arriving
+        room = self._storage - stock.sum(axis=2) - self._inward(waiting.sum(axis=2))
+        want = self._inward(order.sum(axis=2))
         # A hair below the limit: the sums are float32 and must not exceed it by rounding.
         factor = xp.clip(room * (1 - 1e-6) / xp.maximum(want, self._zero + 1e-12), 0, 1)
         factor = xp.where(want <= room, self._one, factor)[:, self._target, None]
         order = self._lots(order * factor)
         return order, asked - order
 
+    def _inward(self, units):
+        """Sum what the arcs bring (num_envs, A) over the arcs into each node (num_envs, N)."""
+        return self.xp.matmul(self._into, units[:, :, None])[:, :, 0]
+
     def _lots(self, units):
         """Round down to whole lots; what floating point left a hair below one counts as one."""
         if not self.params.lot_size:
             return units
+        if self.params.lot_size == 1:
+            return self.xp.floor(units + 1e-4)
         return self.xp.floor(units / self._lot + 1e-4) * self._lot
 
     def _ship(self, on_hand, request, action):
@@ -227,7 +231,7 @@ class SupplyChain(Topology):
             left = left[:, self._source] - xp.matmul(self._before, gap)
             ship = ship + xp.minimum(xp.maximum(left, self._zero), gap)
         if self._capacity is not None and p.items > 1:
-            used = xp.matmul(self._out_all, ship).sum(axis=2)
+            used = xp.matmul(self._out_all, ship.sum(axis=2)[:, :, None])[:, :, 0]
             factor = xp.minimum(self._capacity / xp.maximum(used, self._zero + 1e-6), self._one)
             ship = self._lots(ship * factor[:, self._source, None])
         return ship
@@ -388,7 +392,8 @@ class SupplyChain(Topology):
         return parts[0] if len(parts) == 1 else xp.concatenate(parts, axis=1)
 
     def viewer(self, mode: str):
-        """Return what draws an environment of this model; see `InventoryViewer`."""
-        from .render import InventoryViewer
+        """Return what draws an environment of this model, summed over its nodes and arcs; see `StoreViewer`."""
+        from .inventory import PANELS
+        from .render import StoreViewer
 
-        return InventoryViewer(self, mode)
+        return StoreViewer(self, mode, PANELS)

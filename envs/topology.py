@@ -172,9 +172,9 @@ class Topology:
         size = sum(math.prod(shape) for shape in self.layout.values())
         self.observation_space = spaces.Box(np.float32(0), np.float32(np.inf), (size,), np.float32)
         most = self.per_arc("max_order")
-        if p.action == "base_stock":  # enough for what the echelon has at most under way and as much on hand
-            most = (self.echelon @ (self.into @ ((self.lead + self.delay[:, None] + 1) * most)))[self.target_of]
-            most = np.maximum(most, self.echelon.dot(self.per_node("initial_stock"))[self.target_of])
+        if p.action == "base_stock":  # enough for what the echelon starts with and has at most under way
+            under_way = self.into @ ((self.lead + self.delay[:, None] + 1) * most)
+            most = (self.echelon @ (self.per_node("initial_stock") + under_way))[self.target_of]
         high = np.concatenate([most.ravel(), np.ones(arcs if p.allocation == "learned" else 0)])
         self.action_space = spaces.Box(np.float32(0), high.astype(np.float32), dtype=np.float32)
         self.action_low, self.action_high = np.zeros(len(high)), self.action_space.high.astype(float)
