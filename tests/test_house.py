@@ -16,12 +16,13 @@ ROOT = Path(storelab.__file__).parent
 ALLOWED = {
     "data": set(),
     "envs": set(),
-    "forecasting": {"data"},
-    "risk": {"data"},
+    "learning": {"data"},
+    "forecasting": {"data", "learning"},
+    "risk": {"data", "learning"},
     "agents": {"envs"},
     "evaluation": {"envs"},
     "conf": set(),
-    "experiments": {"data", "forecasting", "risk", "envs", "agents", "evaluation", "conf"},
+    "experiments": {"data", "learning", "forecasting", "risk", "envs", "agents", "evaluation", "conf"},
 }
 
 
