@@ -90,7 +90,6 @@ _PLAIN = {  # features that are sums as they are
     **{name: name for name in SUMS if name.endswith((" promotions, month", " refunds, month"))},
     "card declined, week": "card declined, week",
 }
-RELATIONS = ("device", "address")  # what a model without features of shared devices and addresses leaves out
 
 
 def _values(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -130,7 +129,7 @@ def _matrix(features: dict[str, np.ndarray]) -> np.ndarray:
     return np.where(np.isinf(table), np.float32(np.nan), table)
 
 
-class _Groups:
+class Groups:
     """Rows in order of time, grouped by what they share."""
 
     def __init__(self, codes: np.ndarray, time: np.ndarray):
@@ -165,6 +164,14 @@ class _Groups:
         gap = np.where(self.place > self.start, self.time - self.time[other], np.nan)
         return self.unsorted(gap)
 
+    def last(self, count: int) -> np.ndarray:
+        """Row numbers (n, count) of the group's rows before each, the last one first; -1: there is none."""
+        place = self.place[:, None] - 1 - np.arange(count)
+        inside = place >= self.start[:, None]
+        found = np.full(place.shape, -1)
+        found[self.order] = np.where(inside, self.order[np.where(inside, place, 0)], -1)
+        return found
+
 
 def codes_of(table: dict[str, np.ndarray], key: tuple[str, ...]) -> np.ndarray:
     """Whole numbers (n,) that are equal where all columns of the key are."""
@@ -194,7 +201,7 @@ def features(transactions: pd.DataFrame | dict) -> np.ndarray:
     table = columns(transactions)
     check_order(table["time"])
     values = _values(table)
-    groups = {key: _Groups(codes_of(table, key), table["time"]) for key in _KEYS}
+    groups = {key: Groups(codes_of(table, key), table["time"]) for key in _KEYS}
     values |= {key: (groups[key].before(values["one"], groups[key].start) == 0).astype(np.int64) for key in _PAIRS}
     places = {(key, window): groups[key].back(window) for key, _, window in SUMS.values()}
     sums = {name: groups[key].before(values[value], places[key, window]) for name, (key, value, window) in SUMS.items()}
@@ -239,7 +246,13 @@ class Stream:
         self.time: int | None = None  # seconds, of the last transaction
 
     def features(self, transaction: dict) -> np.ndarray:
-        """Features (len(FEATURES),) float32 of a transaction, a dict under TRANSACTIONS, and remember it.
+        """Features (len(FEATURES),) float32 of a transaction, as `step` without its columns."""
+        return self.step(transaction)[0]
+
+    def step(self, transaction: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Features (len(FEATURES),) of a transaction, a dict under TRANSACTIONS, and its checked columns (1,).
+
+        It is remembered.
 
         Raises:
             ValueError: as `features`; nothing is remembered then.
@@ -268,7 +281,7 @@ class Stream:
         for record in found.values():
             record.add(time, values)
         self.time = time
-        return row
+        return row, table
 
 
 def _names() -> tuple[str, ...]:

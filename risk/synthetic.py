@@ -53,6 +53,7 @@ class TransactionParams:
 
 @dataclass(eq=False)
 class FraudData:
+    params: TransactionParams
     transactions: pd.DataFrame  # a row per transaction by time, columns as risk.transactions.TRANSACTIONS
     labels: pd.DataFrame  # a row per transaction: fraud (bool), pattern (one of PATTERNS)
     customers: pd.DataFrame  # customer, household (one of HOUSEHOLDS)
@@ -296,4 +297,4 @@ def generate(params: TransactionParams) -> FraudData:
     customers = pd.DataFrame(
         {"customer": texts["customer"], "household": np.array(HOUSEHOLDS, dtype=object)[household]}
     )
-    return FraudData(frame, pd.DataFrame({"fraud": table["pattern"] > 0, "pattern": pattern}), customers)
+    return FraudData(params, frame, pd.DataFrame({"fraud": table["pattern"] > 0, "pattern": pattern}), customers)

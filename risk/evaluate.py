@@ -1,0 +1,167 @@
+"""All models of fraud on the synthetic store, measured: docs/risk.md.
+
+`python -m storelab.risk.evaluate [FOLDER]` writes tables and the two models of the first seed into the folder.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..learning.base import Card, needs, write_atomic
+from .features import FEATURES, features
+from .metrics import Costs, average_precision, by_group, calibration_error, threshold_of_least_cost, within_budget
+from .scoring import Scorer
+from .sequence import SequenceModel, SequenceParams
+from .synthetic import PATTERNS, FraudData, TransactionParams, generate
+from .tabular import Calibration, Trees, TreesParams, baselines
+from .transactions import Split, columns, split_by_time
+
+PLAIN, LEARNED = "LightGBM", "sequence model"
+BUDGET = 0.01  # of each day's transactions are reviewed
+_STREAMED = 500  # transactions whose latency is measured
+
+
+def figures(data: FraudData, table: np.ndarray, split: Split, margins: dict, costs: Costs) -> tuple[list, list]:
+    """Rows of figures per model, and per model and group of customers, on the test rows.
+
+    `margins` has per model those of the validation and of the test rows.
+    """
+    fraud, seen = data.labels["fraud"].to_numpy(), columns(data.transactions)
+    amount, declined, moment = seen["amount"], seen["declined"], seen["time"]
+    late, test = split.validation, split.test
+    labels = data.labels["pattern"].to_numpy()[test]
+    household = data.transactions["customer"].map(data.customers.set_index("customer")["household"])
+    age = table[test, FEATURES.index("own first: days since")]
+    tenure = np.where(age >= 30, "known for 30 days or more", "known for less")
+    homes = "household: " + household.to_numpy()[test].astype(object)
+    found, groups = [], []
+    for model, (before, now) in margins.items():
+        calibration = Calibration.fit(before, fraud[late])
+        chance, past = calibration(now), calibration(before)
+        reviewed = within_budget(now, moment[test], BUDGET)
+        fixed = threshold_of_least_cost(costs, past, fraud[late], amount[late], declined[late])
+        by_amount = costs.worth_review(chance, amount[test], declined[test])
+        money = lambda chosen: costs.total(chosen, fraud[test], amount[test], declined[test])
+        row = {"model": model, "AUPRC": average_precision(fraud[test], now)}
+        row["recall at 1 %"] = (fraud[test] & reviewed).sum() / fraud[test].sum()
+        row |= {"cost, fixed threshold": money(chance >= fixed), "cost, by amount": money(by_amount)}
+        row |= {"cost, no review": money(np.zeros(len(now), bool))}
+        row |= {"calibration error": calibration_error(fraud[test], chance)}
+        row |= {"Brier": float(((chance - fraud[test]) ** 2).mean())}
+        for pattern in PATTERNS[1:]:
+            kept = np.isin(labels, ("", pattern))
+            row[f"AUPRC, {pattern}"] = average_precision(labels[kept] == pattern, now[kept])
+        found.append(row)
+        for group in (tenure, homes):
+            by = by_group(group, fraud[test], reviewed).reset_index()
+            groups += [{"model": model} | line for line in by.to_dict("records") if line["group"] != "household: "]
+    return found, groups
+
+
+def run(params: TransactionParams, sequence: SequenceParams) -> tuple[list, list, dict, FraudData, Split]:
+    """Train all models on one store; rows of figures, rows of groups, the models to keep, the data, its split."""
+    data = generate(params)
+    fraud, table = data.labels["fraud"].to_numpy(), features(data.transactions)
+    split = split_by_time(columns(data.transactions)["time"])
+    train, parts = split.train, (split.validation, split.test)
+    learned = SequenceModel(sequence, TreesParams(seed=params.seed))
+    learned.fit(data.transactions, table, fraud, train, split.validation)
+    trees = Trees(learned.trees.params)
+    trees.booster = learned.trees.booster  # grown on the same rows with the same parameters
+    trees.calibrate(table[split.validation], fraud[split.validation])
+    plain = {PLAIN: trees.margins} | baselines(table[train], fraud[train], params.seed)
+    margins = {LEARNED: tuple(learned.margins(data.transactions, table, part) for part in parts)}
+    margins |= {name: tuple(margin(table[part]) for part in parts) for name, margin in plain.items()}
+    found, groups = figures(data, table, split, margins, Costs())
+    best = {PLAIN: trees, LEARNED: learned}
+    return found, groups, best, data, split
+
+
+def speeds(models: dict, data: FraudData, split: Split) -> pd.DataFrame:
+    """CPU time on one thread: ms per transaction in a stream, transactions/s in a batch, its features counted in."""
+    history = data.transactions.iloc[: split.test.start].tail(5000)
+    coming = data.transactions.iloc[split.test].head(_STREAMED).to_dict("records")
+    batch = data.transactions.head(100_000)
+    rows = []
+    for name, model in models.items():
+        scorer, seconds = Scorer(model, history), []
+        for transaction in coming:
+            started = time.process_time()
+            scorer.score(transaction)
+            seconds.append(time.process_time() - started)
+        started = time.process_time()
+        table = features(batch)
+        counted = time.process_time()
+        if name == PLAIN:
+            model.probabilities(table)
+        else:
+            model.probabilities(batch, table)
+        ended = time.process_time()
+        row = {"model": name, "median ms": 1000 * np.median(seconds), "99 % ms": 1000 * np.quantile(seconds, 0.99)}
+        row["features/s"], row["scores/s"] = len(batch) / (counted - started), len(batch) / (ended - counted)
+        rows.append(row | {"both/s": len(batch) / (ended - started)})
+    return pd.DataFrame(rows).set_index("model")
+
+
+def intervals(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """Mean over seeds and half the width of its 95 % interval by Student's t; `better` is AUPRC above the trees'."""
+    student = needs("scipy.stats", "risk").t
+    rows = rows.copy()
+    if "AUPRC" in rows:
+        base = rows[rows["model"] == PLAIN].set_index("seed")["AUPRC"]
+        rows.insert(3, "better", rows["AUPRC"] - rows["seed"].map(base))
+    grouped = rows.groupby(key, sort=False).agg(["mean", "std", "count"]).drop(columns="seed", level=0)
+    table = {}
+    for name in grouped.columns.levels[0][grouped.columns.codes[0]].unique():
+        part = grouped[name]
+        table[name] = part["mean"]
+        table[f"{name} +-"] = part["std"] / np.sqrt(part["count"]) * student.ppf(0.975, part["count"].clip(2) - 1)
+    return pd.DataFrame(table)
+
+
+def card_of(data: FraudData, figure: dict) -> Card:
+    """The card of a model that was trained here."""
+    return Card(
+        data=f"Synthetic transactions of risk.synthetic, {json.dumps(asdict(data.params))}: none is real.",
+        split="By time: 75 % of the days, then the test; labels known 7 days late, the last 20 known days validate.",
+        figures={name: value for name, value in figure.items() if name != "model"},
+        intended_use="Simulation and research: ranking transactions for review by a person.",
+        limits="Knows the four patterns of its generator alone. Not for decisions about people.",
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the models of fraud on the synthetic store.")
+    parser.add_argument("folder", nargs="?", default="runs/risk", help="where tables and models go (runs/risk)")
+    parser.add_argument("--seeds", type=int, default=3, help="how many, each another store (default 3)")
+    parser.add_argument("--customers", type=int, default=TransactionParams.customers)
+    parser.add_argument("--epochs", type=int, default=SequenceParams.epochs, help="of the sequence model")
+    args = parser.parse_args()
+    folder, rows, groups = Path(args.folder), [], []
+    for seed in range(args.seeds):
+        params = TransactionParams(customers=args.customers, seed=seed)
+        found, by, models, data, split = run(params, SequenceParams(seed=seed, epochs=args.epochs, progress=False))
+        rows += [{"model": row["model"], "seed": seed} | row for row in found]
+        groups += [{"seed": seed} | row for row in by]
+        for row in found:
+            print(f"seed {seed}, {row['model']}: AUPRC {row['AUPRC']:.4f}", flush=True)
+        if seed == 0:
+            speed = speeds(models, data, split)
+            for row in found:
+                if row["model"] in models:
+                    models[row["model"]].save(folder / row["model"].replace(" ", "-"), card_of(data, row))
+    tables = {"figures": intervals(pd.DataFrame(rows), ["model"]), "speed": speed}
+    tables["groups"] = intervals(pd.DataFrame(groups), ["model", "group"])
+    tables["seeds"] = pd.DataFrame(rows).set_index(["model", "seed"])
+    for name, table in tables.items():
+        write_atomic(folder / f"{name}.csv", table.to_csv().encode())
+        print(f"\n{table.T.to_string(float_format='{:.4f}'.format)}")
+
+
+if __name__ == "__main__":
+    main()

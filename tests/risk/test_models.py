@@ -1,0 +1,155 @@
+"""Models: what they may see, seeds, calibration, explanations, saving, and scores one by one equal to a batch's."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from storelab.learning.base import Card
+from storelab.risk import FEATURES, Scorer, TreesParams, features, split_by_time
+from storelab.risk.metrics import average_precision
+from storelab.risk.sequence import SequenceModel, SequenceParams
+from storelab.risk.tabular import Calibration, Scaling, Trees, baselines
+from storelab.risk.transactions import columns
+
+CARD = Card(data="synthetic", split="by time", figures={"AUPRC": 0.5}, intended_use="tests", limits="small")
+SMALL = {"epochs": 1, "width": 16, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def parts(data):
+    return split_by_time(columns(data.transactions)["time"])
+
+
+@pytest.fixture(scope="module")
+def fraud(data):
+    return data.labels["fraud"].to_numpy()
+
+
+def sequence_model(data, table, fraud, parts) -> SequenceModel:
+    model = SequenceModel(SequenceParams(**SMALL), TreesParams(rounds=30))
+    return model.fit(data.transactions, table, fraud, parts.train, parts.validation)
+
+
+@pytest.fixture(scope="module")
+def models(data, table, fraud, parts):
+    trees = Trees(TreesParams(rounds=40)).fit(table[parts.train], fraud[parts.train])
+    trees.calibrate(table[parts.validation], fraud[parts.validation])
+    return {"trees": trees, "sequence": sequence_model(data, table, fraud, parts)}
+
+
+def test_the_learned_find_fraud_better_than_chance_and_than_one_feature(models, data, table, fraud, parts):
+    test, target = parts.test, fraud[parts.test]
+    alone = np.nan_to_num(table[test], nan=-1.0)
+    single = max(average_precision(target, sign * column) for column in alone.T for sign in (1, -1))
+    assert average_precision(target, models["trees"].margins(table[test])) > single + 0.1
+    assert average_precision(target, models["sequence"].margins(data.transactions, table, test)) > single + 0.1
+
+
+def test_what_is_not_known_on_the_day_of_service_changes_nothing(models, data, table, fraud, parts):
+    """Labels of the last 7 days and later are flipped, transactions from that day on are others: equal weights."""
+    other, labels = data.transactions.copy(), fraud.copy()
+    labels[parts.validation.stop :] ^= True
+    labels[: parts.train.start] ^= True
+    other.loc[parts.test.start :, "amount"] = 1.0
+    other.loc[parts.test.start :, "customer"] = "somebody"
+    again = sequence_model(data, table, fraud, parts)
+    changed = SequenceModel(again.params, again.trees.params)
+    changed.fit(other, features(other), labels, parts.train, parts.validation)
+    assert again.trees.text().tobytes() == changed.trees.text().tobytes()
+    assert again.calibration == changed.calibration == models["sequence"].calibration
+    for first, second in zip(again.network.parameters(), changed.network.parameters(), strict=True):
+        np.testing.assert_array_equal(first.detach(), second.detach())
+    before = slice(parts.validation.start, parts.test.start)
+    expected = again.probabilities(data.transactions, table, before)
+    np.testing.assert_array_equal(changed.probabilities(other, features(other), before), expected)
+
+
+@pytest.mark.parametrize("name", ["trees", "sequence"])
+def test_one_by_one_equals_a_batch(models, data, name):
+    model, rows = models[name], data.transactions.iloc[4000:4600].reset_index(drop=True)
+    table = features(rows)
+    batch = model.probabilities(table) if name == "trees" else model.probabilities(rows, table)
+    scorer = Scorer(model, rows.head(300))
+    found = [scorer.score(row) for row in rows.iloc[300:].to_dict("records")]
+    np.testing.assert_allclose(found, batch[300:], rtol=1e-4)
+    assert ((batch > 0) & (batch < 1)).all()
+
+
+@pytest.mark.parametrize("name", ["trees", "sequence"])
+def test_a_refused_transaction_leaves_the_scorer_as_it_was(models, data, name):
+    first, second = data.transactions.iloc[:2].to_dict("records")
+    scorer, other = Scorer(models[name]), Scorer(models[name])
+    for one in (scorer, other):
+        one.score(first)
+    for bad in ({"amount": -3.0}, {"kind": "gift"}, {"timestamp": first["timestamp"] - pd.Timedelta(days=1)}):
+        with pytest.raises(ValueError, match="expected"):
+            scorer.score(second | bad)
+    assert scorer.score(second) == other.score(second)
+
+
+@pytest.mark.parametrize("name", ["trees", "sequence"])
+def test_empty_batch_and_saving(models, data, table, name, tmp_path):
+    model, few = models[name], slice(0, 40)
+    given = (table,) if name == "trees" else (data.transactions, table)
+    assert model.probabilities(*(part[:0] for part in given)).shape == (0,)
+    model.save(tmp_path, CARD)
+    assert "synthetic" in (tmp_path / "README.md").read_text()
+    again = type(model).load(tmp_path)
+    np.testing.assert_array_equal(
+        again.probabilities(*(part[few] for part in given)), model.probabilities(*(part[few] for part in given))
+    )
+    weights = bytearray((tmp_path / "model.safetensors").read_bytes())
+    weights[-5] ^= 1
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    with pytest.raises(ValueError, match="checksum"):
+        type(model).load(tmp_path)
+
+
+def test_explanations_add_up(models, table):
+    trees = models["trees"]
+    for row in table[5000:5005]:
+        parts = trees.explain(row)
+        assert parts["contribution"].sum() == pytest.approx(trees.margins(row[None])[0], abs=1e-6)
+        assert set(parts["feature"]) == {"baseline", *FEATURES}
+        sizes = parts["contribution"][1:].abs()
+        assert (sizes.diff().dropna() <= 0).all()
+
+
+def test_calibration_finds_the_odds_that_made_the_labels():
+    """Labels drawn with log odds 0.5 x margin - 2: Platt scaling finds both numbers."""
+    rng = np.random.default_rng(0)
+    margin = rng.normal(0.0, 3.0, 100_000)
+    chance = Calibration(0.5, -2.0)(margin)
+    found = Calibration.fit(margin, rng.random(100_000) < chance)
+    assert (found.slope, found.intercept) == (pytest.approx(0.5, abs=0.02), pytest.approx(-2.0, abs=0.05))
+    with pytest.raises(ValueError, match="fraud: "):
+        Calibration.fit(margin, np.zeros(100_000, bool))
+
+
+def test_scaled_features_are_standard_and_whole(table):
+    scaled = Scaling.fit(table)(table)
+    assert np.isfinite(scaled).all()
+    assert np.abs(scaled).max() <= 5
+    seen = ~np.isnan(table).any(axis=0)
+    np.testing.assert_allclose(scaled[:, seen].mean(axis=0), 0.0, atol=0.1)
+
+
+def test_baselines_rank_fraud_above_chance(table, fraud, parts):
+    found = baselines(table[parts.train][::4], fraud[parts.train][::4], seed=0)
+    for name, margins in found.items():
+        assert average_precision(fraud[parts.test], margins(table[parts.test])) > 1.2 * fraud[parts.test].mean(), name
+
+
+def test_bad_input(table, fraud):
+    with pytest.raises(ValueError, match="no trees"):
+        Trees().margins(table)
+    with pytest.raises(ValueError, match="no weights"):
+        SequenceModel().margins(None, table)
+    with pytest.raises(ValueError, match=r"^table: shape \(\d+, 3\)"):
+        Trees().fit(table[:, :3], fraud)
+    with pytest.raises(ValueError, match="fraud: "):
+        Trees().fit(table, np.zeros(len(table), bool))
+    for bad in ({"rounds": 0}, {"learning_rate": 2.0}, {"leaves": 1.5}):
+        with pytest.raises(ValueError, match=f"^{next(iter(bad))}"):
+            TreesParams(**bad)
+    with pytest.raises(ValueError, match="width is"):
+        SequenceParams(width=30)
