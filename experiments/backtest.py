@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from ..data import Panel
 from ..forecasting import Forecaster, create
 from ..forecasting.backtest import levels_of, rolling_forecasts, select_items, table, table_by
-from ..forecasting.base import write_atomic
+from ..learning.base import write_atomic
 from . import plots
 from .config import BacktestSettings, ConfigError, one_line, read_backtest, within
 from .report import aligned, figure, html_table, page

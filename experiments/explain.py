@@ -13,7 +13,7 @@ import yaml
 from omegaconf import DictConfig
 
 from ..forecasting import create, known_future
-from ..forecasting.base import write_atomic
+from ..learning.base import write_atomic
 from . import plots
 from .config import BacktestSettings, ConfigError, read_backtest, within
 from .forecasts import fine_tuned

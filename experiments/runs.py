@@ -18,7 +18,7 @@ import pandas as pd
 import yaml
 
 from ..envs import Inventory
-from ..forecasting.base import write_atomic
+from ..learning.base import write_atomic
 from .config import BacktestSettings, ConfigError, Settings, one_line
 from .provenance import code_hash, digest, provenance
 from .schemas import BacktestParams, ExplainParams, TaskParams, TrainParams, schemas

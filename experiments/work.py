@@ -17,7 +17,7 @@ from ..envs.references.base import Reference
 from ..evaluation import evaluate as compare
 from ..evaluation import scenario_keys, summarise
 from ..forecasting import create
-from ..forecasting.base import write_atomic
+from ..learning.base import write_atomic
 from . import checkpoints
 from .config import BacktestSettings, ConfigError, Settings, read, read_run, within
 from .provenance import digest, source_hash

@@ -6,16 +6,15 @@ No forecaster sees a whole panel next to an origin. `history` ends the day befor
 
 import hashlib
 import json
-import os
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..data import Panel
+from ..learning.base import write_atomic
 
 DECILES = tuple(round(0.1 * k, 1) for k in range(1, 10))
 MIN_HISTORY = 14  # days: two seasons of seven, the least from which a weekday difference can be taken
@@ -109,26 +108,6 @@ def check_inputs(history: Panel, known: Known, levels=DECILES) -> np.ndarray:
     if levels.ndim != 1 or not levels.size or not ((levels > 0) & (levels < 1)).all():
         raise ValueError(f"levels is {levels.tolist()}: allowed are numbers between 0 and 1, both excluded")
     return levels
-
-
-def needs(module: str, extra: str):
-    """Import a library that only some forecasters need; a ModuleNotFoundError says which extra brings it."""
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        name = module.partition(".")[0]
-        raise ModuleNotFoundError(f"{name} is needed: pip install 'storelab[{extra}]'", name=name) from error
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write beside, then rename: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 class Forecaster(ABC):

@@ -16,11 +16,11 @@ import pandas as pd
 import torch
 
 from ..data import Panel, SyntheticStoreParams, complete_journey, generate, online_retail
+from ..learning.params import CHOICES
 from . import create
 from .backtest import backtest, select_items
 from .base import DECILES, Known, known_future
 from .distribution import at_levels
-from .params import CHOICES
 from .transformer import Transformer, TransformerParams
 
 HORIZON = 28  # days

@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 
 from ..data import Panel
+from ..learning.base import write_atomic
 from . import FORECASTERS, create, load
 from .backtest import CLASSES, demand_classes
-from .base import DECILES, MIN_HISTORY, Forecaster, Known, check_inputs, known_future, read_config, write_atomic
+from .base import DECILES, MIN_HISTORY, Forecaster, Known, check_inputs, known_future, read_config
 from .baselines import positive, whole_units
 
 GRID = np.arange(1, 200) / 200  # levels between which scores are told apart

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from ..data import Panel
+from ..learning.base import write_atomic
 from . import create, load
-from .base import Known, read_config, write_atomic
+from .base import Known, read_config
 from .distribution import Dependence
 from .quantile import QuantileForecaster
 

@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 
 from ..data import Panel
-from .base import Forecaster, Known, check_inputs, needs
+from ..learning.base import needs
+from .base import Forecaster, Known, check_inputs
 from .cold_start import new_items
 from .distribution import at_levels, mean
 from .gradient_boosting import GradientBoosting, feature_names

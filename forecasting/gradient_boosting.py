@@ -19,7 +19,8 @@ import torch
 from tqdm import tqdm
 
 from ..data import Panel
-from .base import Known, check_inputs, needs, read_config, write_atomic
+from ..learning.base import needs, write_atomic
+from .base import Known, check_inputs, read_config
 from .baselines import mean_of_observed
 from .distribution import LEVELS, Dependence, calibrate
 from .quantile import QuantileForecaster

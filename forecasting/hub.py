@@ -24,7 +24,8 @@ from safetensors import SafetensorError
 from torch import nn
 
 from ..data import Panel
-from .base import Known, needs
+from ..learning.base import needs
+from .base import Known
 from .distribution import LEVELS, Dependence
 from .params import check_fields
 from .transformer import Transformer

@@ -9,7 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ..data import Panel
-from .base import Forecaster, known_future, write_atomic
+from ..learning.base import write_atomic
+from .base import Forecaster, known_future
 
 
 def rolling_lead_time_quantiles(

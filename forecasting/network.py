@@ -22,12 +22,15 @@ class _Residual(nn.Module):
 class PatchEncoder(nn.Module):
     """Tokens: one for scale and weekday, one per past and per future patch; the future ones give the quantiles."""
 
+    adapter_sites = r"encoder\.block\.\d+\.layer\.\d+\.dropout"  # T5's last module before each residual sum
+
     def __init__(self, d_model: int, layers: int, heads: int, d_ff: int, dropout: float):
         # Here, for it takes seconds: parameters and baselines do without.
         from transformers import T5Config
         from transformers.models.t5.modeling_t5 import T5Stack
 
         super().__init__()
+        self.width = d_model
         config = T5Config(
             vocab_size=1,  # tokens come as embeddings
             d_model=d_model,

@@ -1,23 +1,13 @@
 """The parameters of the sequence model: what it is, and how it is trained."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import torch
-
+from ..learning.params import check_fields as check_training
 from .windows import PATCH
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
-CHOICES = {
-    "method": ("full", "head", "adapter", "lora", "adalora"),
-    "optimizer": ("adamw", "adam", "sgd"),
-    "schedule": ("cosine", "constant"),
-    "precision": ("float32", "bfloat16"),
-}
-MOST_WHOLE = 2**31 - 1
-_LEAST = {"seed": 0, "fine_tune_steps": 0}  # of whole numbers; 1 where not named
-_MOST = {"alpha": 1000.0}  # of fractions; 1 where not named
 
 
 @dataclass
@@ -62,37 +52,11 @@ class TransformerParams:
             raise ValueError(f"pretrained is {self.pretrained!r}: allowed are {', '.join(map(repr, shipped))}")
         if self.d_model % self.heads:
             raise ValueError(f"d_model is {self.d_model}: allowed are multiples of heads ({self.heads})")
-        for name in ("dropout", "adapter_dropout"):
-            if getattr(self, name) == 1:
-                raise ValueError(f"{name} is 1.0: allowed are numbers below 1")
-        if self.alpha == 0:
-            raise ValueError("alpha is 0.0: allowed are numbers above 0")
 
 
 def check_fields(params) -> None:
     """Raise ValueError naming the first field of `params` whose type or value is not allowed."""
-    for field in fields(params):
-        _check(params, field.name, field.type)
+    check_training(params, least={"fine_tune_steps": 0})
     for name in ("context", "horizon", "validation"):
         if getattr(params, name) % PATCH:
             raise ValueError(f"{name} is {getattr(params, name)}: allowed are multiples of {PATCH}")
-    try:
-        torch.device("cpu" if params.device == "auto" else params.device)
-    except RuntimeError:
-        raise ValueError(f"device is {params.device!r}: allowed are auto, cpu, cuda, cuda:0, ...") from None
-
-
-def _check(params, name: str, kind: type) -> None:
-    value = getattr(params, name)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-        setattr(params, name, value)
-    if type(value) is not kind:
-        raise ValueError(f"{name} is {value!r}: allowed is a {kind.__name__}")
-    least, most = _LEAST.get(name, 1), _MOST.get(name, 1)
-    if kind is int and not least <= value <= MOST_WHOLE:
-        raise ValueError(f"{name} is {value}: allowed are whole numbers from {least} to {MOST_WHOLE}")
-    if kind is float and not 0 <= value <= most:
-        raise ValueError(f"{name} is {value}: allowed are numbers from 0 to {most:g}")
-    if name in CHOICES and value not in CHOICES[name]:
-        raise ValueError(f"{name} is {value!r}: allowed are {', '.join(CHOICES[name])}")

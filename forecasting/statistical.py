@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data import Panel
-from .base import DECILES, MIN_HISTORY, Known, check_inputs, needs
+from ..learning.base import needs
+from .base import DECILES, MIN_HISTORY, Known, check_inputs
 from .baselines import Baseline, LevelBaseline, MovingAverage, mean_of_observed, positive, whole_units
 
 _FALLBACK = MovingAverage()

@@ -17,13 +17,16 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from ..data import Panel
-from .adaptation import RATES, add_adapters, has_adapters
-from .base import Known, check_inputs, read_config, write_atomic
+from ..learning.adaptation import RATES, add_adapters, has_adapters
+from ..learning.base import write_atomic
+from ..learning.params import NOT_THE_RESULT
+from ..learning.training import device_of
+from .base import Known, check_inputs, read_config
 from .distribution import Dependence, calibrate
 from .network import PatchEncoder
 from .params import CHECKPOINTS, TransformerParams
 from .quantile import QuantileForecaster
-from .training import NOT_THE_RESULT, Plan, train
+from .training import Plan, train
 from .windows import LEAST_OBSERVED, PATCH, Windows
 
 ARCHITECTURE = ("d_model", "layers", "heads", "d_ff", "context", "horizon")
@@ -63,9 +66,7 @@ class Transformer(QuantileForecaster):
 
     @property
     def device(self) -> torch.device:
-        if self.params.device != "auto":
-            return torch.device(self.params.device)
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return device_of(self.params.device)
 
     def fit(self, panel: Panel) -> "Transformer":
         """Train from scratch on the panel. Raises ValueError when the panel is too short or holds no sale."""

@@ -16,11 +16,12 @@ ROOT = Path(storelab.__file__).parent
 ALLOWED = {
     "data": set(),
     "envs": set(),
-    "forecasting": {"data"},
+    "learning": {"data"},
+    "forecasting": {"data", "learning"},
     "agents": {"envs"},
     "evaluation": {"envs"},
     "conf": set(),
-    "experiments": {"data", "forecasting", "envs", "agents", "evaluation", "conf"},
+    "experiments": {"data", "learning", "forecasting", "envs", "agents", "evaluation", "conf"},
 }
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from storelab.forecasting import create, known_future, load
-from storelab.forecasting.adaptation import Adaptation, Bottleneck
-from storelab.forecasting.params import CHOICES, TransformerParams
+from storelab.forecasting.params import TransformerParams
+from storelab.learning.adaptation import Adaptation, Bottleneck
+from storelab.learning.params import CHOICES
 
 from .conftest import TINY
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from storelab.data import SyntheticStoreParams, generate
 from storelab.forecasting import create
-from storelab.forecasting.training import _Run
 from storelab.forecasting.transformer import Transformer
+from storelab.learning.training import _Run
 
 CODE = """
 import sys, torch

@@ -1,15 +1,16 @@
 """Fine-tuning fewer weights than all: the head, bottleneck adapters, LoRA or AdaLoRA (the last two through peft).
 
 LoRA and AdaLoRA go into every linear layer and are merged into the weights afterwards; adapters stay in the network.
+A network that is fine-tuned has a module `head`, and for adapters `adapter_sites`, a regular expression for the full
+names of the modules that they are hung behind: the last ones before a residual sum, whose output has `width` features.
 """
+
+import re
 
 import torch
 from torch import nn
 
-from .network import PatchEncoder
-from .params import TransformerParams
-
-# Times `fine_tune_learning_rate`: what starts at zero has a way to go that pre-trained weights have not.
+# Times the learning rate of method full: what starts at zero has a way to go that pre-trained weights have not.
 RATES = {"full": 1.0, "head": 1.0, "adapter": 10.0, "lora": 10.0, "adalora": 10.0}
 _ORTHOGONALITY = 0.1  # weight of AdaLoRA's penalty (Zhang et al. 2023, section 4)
 _IMPORTANCES = ("ipt", "exp_avg_ipt", "exp_avg_unc")  # tables of peft's RankAllocator
@@ -28,19 +29,16 @@ class Bottleneck(nn.Module):
         return x + self.up(self.dropout(nn.functional.gelu(self.down(x))))
 
 
-def add_adapters(network: PatchEncoder, rank: int, dropout: float) -> None:
-    """Put one behind each attention and each feed-forward layer, before the residual sum, as Houlsby et al. do.
-
-    The last module there is T5's dropout, so that is what an adapter is hung behind.
-    """
-    width = network.summary.out_features
-    for block in network.encoder.block:
-        for layer in block.layer:
-            layer.dropout = nn.Sequential(layer.dropout, Bottleneck(width, rank, dropout))
+def add_adapters(network: nn.Module, rank: int, dropout: float) -> None:
+    """Put one behind each attention and each feed-forward layer, before the residual sum, as Houlsby et al. do."""
+    sites = [name for name, _ in network.named_modules() if re.fullmatch(network.adapter_sites, name)]
+    for name in sites:
+        place = network.get_submodule(name)
+        network.set_submodule(name, nn.Sequential(place, Bottleneck(network.width, rank, dropout)))
 
 
 def has_adapters(state: dict[str, torch.Tensor]) -> bool:
-    return any(".dropout.1.down." in name for name in state)
+    return any(name.endswith(".1.down.weight") for name in state)
 
 
 class Adaptation:
@@ -51,7 +49,8 @@ class Adaptation:
     `penalty` to the loss. Draws the new weights from torch's global generator.
     """
 
-    def __init__(self, network: PatchEncoder, params: TransformerParams, method: str, steps: int):
+    def __init__(self, network: nn.Module, params, method: str, steps: int, new_head: bool = False):
+        """`params` has rank, alpha and adapter_dropout; a `new_head` is trained as a whole by every method."""
         self.network, self.tuner, self.rank_allocator = network, None, None
         if method == "head":
             network.requires_grad_(False)
@@ -59,17 +58,23 @@ class Adaptation:
         elif method == "adapter":
             if not has_adapters(network.state_dict()):
                 add_adapters(network, params.rank, params.adapter_dropout)
-            # Houlsby et al. train the layer norms too, and the head: theirs was new, ours is pre-trained.
-            for name, weight in network.named_parameters():
-                weight.requires_grad_(".dropout.1." in name or "layer_norm" in name)
+            # Houlsby et al. train the layer norms too, and the head, where it is new.
+            network.requires_grad_(False)
+            for name, module in network.named_modules():
+                if isinstance(module, Bottleneck) or re.search("layer_?norm", name, re.I):
+                    module.requires_grad_(True)
         elif method in ("lora", "adalora"):
-            self._insert(params, method, steps)
+            self._insert(params, method, steps, new_head)
+        if new_head:
+            network.head.requires_grad_(True)
 
-    def _insert(self, params: TransformerParams, method: str, steps: int) -> None:
+    def _insert(self, params, method: str, steps: int, new_head: bool) -> None:
         from peft import AdaLoraConfig, LoraConfig
         from peft.tuners import AdaLoraModel, LoraModel
 
-        linear = [name for name, module in self.network.named_modules() if isinstance(module, nn.Linear)]
+        skipped = set(self.network.head.modules()) if new_head else set()
+        modules = self.network.named_modules()
+        linear = [name for name, module in modules if isinstance(module, nn.Linear) and module not in skipped]
         rank, dropout = params.rank, params.adapter_dropout
         shared = {"lora_alpha": params.alpha, "lora_dropout": dropout, "target_modules": linear}
         if method == "lora":
@@ -90,7 +95,7 @@ class Adaptation:
         """`dropout` switches that of the network itself; adapters and LoRA have their own."""
         self.network.train(dropout)
         for name, module in self.network.named_modules():
-            if ".dropout.1" in name or "lora_dropout" in name:
+            if isinstance(module, Bottleneck) or "lora_dropout" in name:
                 module.train()
 
     def penalty(self) -> torch.Tensor | float:

@@ -1,0 +1,96 @@
+"""Folders of saved models: weights as safetensors, a config with their checksum, a model card. No code comes from one.
+
+Loads no torch: what is saved and loaded are NumPy arrays.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+
+def needs(module: str, extra: str):
+    """Import a library that only some models need; a ModuleNotFoundError says which extra brings it."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        name = module.partition(".")[0]
+        raise ModuleNotFoundError(f"{name} is needed: pip install 'storelab[{extra}]'", name=name) from error
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write beside, then rename: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@dataclass
+class Card:
+    """A model card (Mitchell et al. 2019, arXiv:1810.03993), cut to what decides whether a model fits a purpose."""
+
+    data: str  # what it was trained on, its source and licence
+    split: str  # how training, validation and test rows were told apart
+    figures: dict[str, float]  # measured on the test rows; empty: nothing was
+    intended_use: str
+    limits: str
+
+    def __post_init__(self):
+        for name, value in asdict(self).items():
+            if name != "figures" and not (isinstance(value, str) and value.strip()):
+                raise ValueError(f"card.{name} is {value!r}: allowed is text")
+
+    def markdown(self, title: str, config: dict) -> str:
+        """The card as a page."""
+        measured = [f"| {name} | {value:.4g} |" for name, value in self.figures.items()]
+        figures = "\n".join(["| figure | value |", "|---|---|", *measured]) if measured else "None measured."
+        parts = {"Data": self.data, "Split": self.split, "Figures": figures, "Intended use": self.intended_use}
+        parts |= {"Limits": self.limits, "Configuration": f"```json\n{json.dumps(config, indent=1)}\n```"}
+        return f"# {title}\n" + "".join(f"\n## {head}\n\n{text}\n" for head, text in parts.items())
+
+
+def save_folder(folder: str | Path, model: str, config: dict, arrays: dict[str, np.ndarray], card: Card) -> None:
+    """Write `model.safetensors`, `README.md` (the card) and, last, `config.json`: plain types, the weights' checksum.
+
+    `model` names what it is: `load_folder` asks for the same name.
+    """
+    from safetensors.numpy import save
+
+    weights = save({name: np.ascontiguousarray(value) for name, value in arrays.items()})
+    whole = {"model": model, "config": config, "card": asdict(card)}
+    whole["weights_sha256"] = hashlib.sha256(weights).hexdigest()
+    folder = Path(folder)
+    write_atomic(folder / "model.safetensors", weights)
+    write_atomic(folder / "README.md", card.markdown(f"storelab {model}", config).encode())
+    write_atomic(folder / "config.json", json.dumps(whole, indent=1).encode())
+
+
+def load_folder(folder: str | Path, model: str | None = None) -> tuple[str, dict, dict[str, np.ndarray], Card]:
+    """Name, config, arrays and card of a folder that `save_folder` wrote.
+
+    Raises ValueError when it holds none, another model than `model`, or a damaged one.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        whole = json.loads((Path(folder) / "config.json").read_text())
+        weights = (Path(folder) / "model.safetensors").read_bytes()
+        found, config, card = whole["model"], dict(whole["config"]), Card(**whole["card"])
+        if hashlib.sha256(weights).hexdigest() != whole["weights_sha256"]:
+            raise ValueError("model.safetensors does not have the checksum in config.json")
+        arrays = load(weights)
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        reason = f"{error!r} is missing" if isinstance(error, KeyError) else error
+        raise ValueError(f"{folder} holds no usable model: {reason}") from None
+    if model is not None and found != model:
+        raise ValueError(f"{folder} holds a {found!r}, not a {model!r}")
+    return found, config, arrays, card

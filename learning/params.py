@@ -1,0 +1,81 @@
+"""How a model is trained, and the checks of such parameters."""
+
+from dataclasses import dataclass, fields
+
+CHOICES = {
+    "method": ("full", "head", "adapter", "lora", "adalora"),
+    "optimizer": ("adamw", "adam", "sgd"),
+    "schedule": ("cosine", "constant"),
+    "precision": ("float32", "bfloat16"),
+}
+MOST_WHOLE = 2**31 - 1
+NOT_THE_RESULT = ("progress", "checkpoints", "tensorboard")  # parameters that change nothing in the weights
+_BELOW_ONE = ("dropout", "adapter_dropout")
+
+
+@dataclass
+class TrainingParams:
+    """What `training.train` reads, to be inherited by a model's own parameters."""
+
+    method: str = "full"  # weights that are trained: full, head, adapter, lora, adalora
+    rank: int = 8  # of lora, of adalora on average, width of adapter
+    alpha: float = 16.0  # lora, adalora: what they add is multiplied by alpha / rank (adalora: alpha / its first rank)
+    adapter_dropout: float = 0.0  # inside adapter, lora and adalora
+    learning_rate: float = 1e-3  # the highest of the schedule
+    epochs: int = 10  # at most
+    batch_size: int = 128  # rows
+    optimizer: str = "adamw"  # adamw, adam, sgd (momentum 0.9)
+    schedule: str = "cosine"  # after a warm-up of a tenth: cosine (half a wave down to 0), constant
+    weight_decay: float = 0.01
+    patience: int = 3  # evaluations without gain before training stops
+    precision: str = "float32"  # of training: float32, bfloat16 (mixed)
+    seed: int = 0
+    device: str = "auto"  # auto (CUDA where there is one), cpu, cuda, cuda:1, ...
+    checkpoints: str = ""  # folder from which a training that was killed goes on; "" = none
+    tensorboard: str = ""  # folder of the training's curves; "" = none
+    progress: bool = True  # progress bar
+
+    def __post_init__(self):
+        check_fields(self)
+
+
+def check_fields(params, least: dict | None = None, most: dict | None = None, choices: dict | None = None) -> None:
+    """Raise ValueError naming the first field of `params` whose type or value is not allowed.
+
+    Whole numbers go from `least` (1 where not named; seed: 0) to `most` (2^31 - 1), fractions from 0 to `most` (1),
+    texts are among `choices`, if named there.
+    """
+    least, most = {"seed": 0} | (least or {}), {"alpha": 1000.0} | (most or {})
+    for field in fields(params):
+        _check(params, field.name, field.type, least, most, CHOICES | (choices or {}))
+    if getattr(params, "alpha", None) == 0:
+        raise ValueError("alpha is 0.0: allowed are numbers above 0")
+    _check_device(params.device)
+
+
+def _check(params, name: str, kind: type, least: dict, most: dict, choices: dict) -> None:
+    value = getattr(params, name)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+        setattr(params, name, value)
+    if type(value) is not kind:
+        raise ValueError(f"{name} is {value!r}: allowed is a {kind.__name__}")
+    low, high = least.get(name, 1), most.get(name, MOST_WHOLE)
+    if kind is int and not low <= value <= high:
+        raise ValueError(f"{name} is {value}: allowed are whole numbers from {low} to {high}")
+    low, high = least.get(name, 0), most.get(name, 1)
+    if kind is float and not low <= value <= high:
+        raise ValueError(f"{name} is {value}: allowed are numbers from {low} to {high:g}")
+    if kind is float and name in _BELOW_ONE and value == 1:
+        raise ValueError(f"{name} is 1.0: allowed are numbers below 1")
+    if name in choices and value not in choices[name]:
+        raise ValueError(f"{name} is {value!r}: allowed are {', '.join(choices[name])}")
+
+
+def _check_device(name: str) -> None:
+    import torch
+
+    try:
+        torch.device("cpu" if name == "auto" else name)
+    except RuntimeError:
+        raise ValueError(f"device is {name!r}: allowed are auto, cpu, cuda, cuda:0, ...") from None
