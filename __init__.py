@@ -9,7 +9,10 @@ __version__ = "0.1.0"
 
 
 def _register() -> None:
-    tasks = {name: "envs" for name in ("Inventory", "LostSales", "FixedCost", "Newsvendor")}
+    tasks = {name: "envs" for name in ("Inventory", "LostSales", "FixedCost", "Newsvendor", "Dispatch")}
+    networks = ("SupplyChain", "Serial", "BeerGame", "OneWarehouse", "InvManagement", "NetworkManagement")
+    tasks |= {name: "envs" for name in (*networks, "DualSourcing", "ManyItems")}
+    tasks |= {name: "envs" for name in ("Pricing", "PricingMNL", "PricingReference", "PricingDuopoly")}
     tasks |= {name: "experiments" for name in ("SyntheticStore", "OnlineRetail")}  # demand comes from `data`
     for name, folder in tasks.items():
         register(

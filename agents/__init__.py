@@ -1,5 +1,12 @@
 """Agents: heuristics and learners, all of them policies of the same form. `agents.sb3` needs the extra `learn`."""
 
+from ..envs import Dispatch, Duopoly, Pricing
+from . import dispatch, duopoly, heuristics, pricing
 from .heuristics import HEURISTICS, Heuristic, available, tune
 
-__all__ = ["HEURISTICS", "Heuristic", "available", "tune"]
+__all__ = ["HEURISTICS", "Heuristic", "available", "rules_of", "tune"]
+
+
+def rules_of(model):
+    """Return the module with the heuristics of a model: `Heuristic`, `available` and `tune`."""
+    return {Pricing: pricing, Duopoly: duopoly, Dispatch: dispatch}.get(type(model), heuristics)

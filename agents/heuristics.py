@@ -11,6 +11,7 @@ from itertools import product
 import numpy as np
 
 from ..envs import Inventory, Task, rollout
+from ..envs.params import CLASSICAL
 from ..envs.references import lost_sales
 
 ROWS = 512  # candidates x scenarios run in one batch
@@ -248,7 +249,8 @@ class _Search:
         p = self.model.params
         if p.continuing:
             return run["item_profit"][:, self.task.warmup :].mean(axis=1, dtype=np.float64)
-        left = p.per_item("initial_stock") + (run["flow.ordered"] - run["flow.sales"]).sum(axis=1, dtype=np.float64)
+        gone = run["flow.sales"] + run.get("flow.waste", 0) + run.get("flow.shrinkage", 0)
+        left = p.per_item("initial_stock") + (run["flow.ordered"] - gone).sum(axis=1, dtype=np.float64)
         profit = run["item_profit"].sum(axis=1, dtype=np.float64) + p.per_item("salvage_value") * left
         return profit / self.model.horizon
 
@@ -279,6 +281,7 @@ def _exact_myopic(task: Task, model: Inventory) -> Callable | None:
     """Return Zipkin's myopic policy where it is defined and small enough to tabulate, else None."""
     p = model.params
     simple = p.items == 1 and task.train is None and not p.lead_time_pmf and p.backorder_share == 0 and p.continuing
+    simple = simple and all(getattr(p, name) == value for name, value in CLASSICAL.items())
     costs = {name: float(p.per_item(name)[0]) for name in ("holding_cost", "lost_sale_cost", "fixed_cost", "price")}
     if not simple or costs["fixed_cost"] or costs["price"] or not costs["holding_cost"] or not costs["lost_sale_cost"]:
         return None

@@ -18,10 +18,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecNormalize
 
+from ..envs import Inventory, Pricing
 from ..envs.checks import check_choice, check_flag, check_number
 from . import sb3_state
 from .vec_env import StoreVecEnv
-from .views import ItemView, RawView, StoreView
+from .views import ItemView, PriceView, RawView, StoreView
 
 ALGORITHMS = {"PPO": PPO, "A2C": A2C, "SAC": SAC, "TD3": TD3, "DQN": DQN}
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
@@ -35,7 +36,7 @@ class SB3Params:
     algorithm: str = "PPO"  # PPO | A2C | SAC | TD3 | DQN
     total_steps: int = 2_000_000  # of rows: an environment, or an item of one, moves one period on
     num_envs: int = 64  # environments in a batch
-    per_item: bool = True  # one policy for all items, each a row of its own; false: one for the whole store at once
+    per_item: bool = True  # inventory: one policy for all items, each a row of its own; false: one for the whole store
     learning_rate: float = 5e-4  # of Adam, at the start
     schedule: str = "linear"  # linear (to zero) | constant
     gamma: float = 0.95  # discount per period: a lower one than the long run's, which learns what an order does faster
@@ -75,7 +76,8 @@ def view_of(model, params: SB3Params) -> RawView:
     Raises:
         ValueError: an algorithm that does not fit the action space.
     """
-    view = ItemView(model) if params.per_item and model.params.items > 1 else StoreView(model)
+    by_item = params.per_item and model.params.items > 1 and isinstance(model, Inventory)
+    view = ItemView(model) if by_item else PriceView(model) if isinstance(model, Pricing) else StoreView(model)
     wanted = {"DQN": spaces.Discrete, "SAC": spaces.Box, "TD3": spaces.Box}.get(params.algorithm, spaces.Space)
     if not isinstance(view.action_space, wanted):
         discrete = "action=multi_discrete, and items=1 or per_item=true"

@@ -80,6 +80,11 @@ class StoreVecEnv(VecEnv):
         batch.restart(ended)
         return self._observe(), rewards, dones, infos
 
+    @property
+    def action_masks(self):
+        """Tell sb3-contrib that actions are masked, where the model masks them."""
+        return self.model.action_masks
+
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
 
@@ -96,7 +101,9 @@ class StoreVecEnv(VecEnv):
         raise ValueError(f"{attr_name}: attributes of single rows are not allowed, expected them in the model")
 
     def env_method(self, method_name: str, *args, indices=None, **kwargs) -> list[Any]:
-        """Refuse: the rows are one object."""
+        """Return the rows' `action_masks`, which sb3-contrib asks for; refuse all else: the rows are one object."""
+        if method_name == "action_masks":
+            return list(self._batch.action_masks()[list(self._get_indices(indices))])
         raise ValueError(f"{method_name}: methods of single rows are not allowed, expected calls of the whole batch")
 
     def env_is_wrapped(self, wrapper_class, indices=None) -> list[bool]:

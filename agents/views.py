@@ -57,6 +57,20 @@ class StoreView(RawView):
         return low + (np.clip(actions.astype(np.float64), -1, 1) + 1) / 2 * (high - low) if self._box else actions
 
 
+class PriceView(StoreView):
+    """As `StoreView`, but continuous prices are scaled to [-S, S], S = `SPAN`: a policy's first prices then lie within
+    an eighth of the range or so of its middle, not all over it."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        if self._box:
+            self.action_space = spaces.Box(-SPAN, SPAN, model.action_space.shape, np.float32)
+
+    def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        """Return the model's actions; those outside [-S, S] are clipped first."""
+        return super().act(np.asarray(actions) / SPAN if self._box else actions, observation)
+
+
 class ItemView(RawView):
     """One policy for all items: a row per item with the item's own state, profit and action.
 
@@ -104,9 +118,12 @@ class ItemView(RawView):
             own.append(np.broadcast_to(taken[:, None], (n, items)))
         if "backlog" in named:
             own.append(named["backlog"] / self._units)
+        if "supplier" in named:
+            own.append(named["supplier"])
         if "price" in named:
             own.append(named["price"] / self._price)
-        own.extend(due / self._units for due in np.moveaxis(named.get("pipeline", np.empty((n, 0, items))), 1, 0))
+        for name in ("pipeline", "shelf"):
+            own.extend(units / self._units for units in np.moveaxis(named.get(name, np.empty((n, 0, items))), 1, 0))
         if "history" in named:
             seen, censored = np.moveaxis(named["history"], 2, 0)  # (n, k, items) each
             own.extend(np.moveaxis(np.concatenate([seen / self._units, censored], axis=1), 1, 0))

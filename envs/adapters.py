@@ -63,6 +63,12 @@ class StoreEnv(gym.Env):
         ended, finite = bool(ended), not self.model.params.continuing
         return batch.observe()[0], reward.item(), ended and finite, ended and not finite, info
 
+    @property
+    def action_masks(self):
+        """What sb3-contrib asks for, where the model masks actions: a function that returns (sum of choices,) bool."""
+        self.model.action_masks  # noqa: B018 an AttributeError where it does not
+        return lambda: self._batch.action_masks()[0]
+
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return plain arrays from which `load_state_dict` goes on exactly."""
         return self._batch.state_dict()

@@ -137,6 +137,10 @@ class Batch:
         """Return the observations (num_envs, F)."""
         return self.model.observe(self.state, self._now())
 
+    def action_masks(self) -> np.ndarray:
+        """Return which discrete actions are allowed (num_envs, sum of the choices), where the model tells."""
+        return self.model.action_masks(self.state, self._now())
+
     def step(self, action):
         """Move one period on.
 

@@ -129,6 +129,21 @@ class TableDemand:
         out[:] = units
 
 
+class NormalDemand:
+    """Independent normal demand of divisible goods, in units of any size; what would be negative is 0."""
+
+    def __init__(self, mean, std):
+        """Take `mean` and `std` (I,), units per period, both > 0."""
+        self._mean, self._std = np.asarray(mean, dtype=np.float32), np.asarray(std, dtype=np.float32)
+        self.items, self.known, self.largest = len(self._mean), {}, None
+
+    def draw(self, keys: np.ndarray, periods: int) -> dict[str, np.ndarray]:
+        """See `DemandSource.draw`."""
+        shape = (periods, self.items)
+        drawn = np.stack([rng.standard_normal(shape, dtype=np.float32) for rng in streams(keys, DEMAND)])
+        return {"demand": np.maximum(self._mean + self._std * drawn, 0)}
+
+
 @dataclass
 class Days:
     """What is known of each day of a calendar: the tables that the day-based sources gather from."""

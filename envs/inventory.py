@@ -13,10 +13,12 @@ import numpy as np
 from gymnasium import spaces
 
 from .demand import KNOWN, DemandSource, TableDemand
-from .params import InventoryParams
-from .random import LEAD_TIME, PATIENCE, as_keys, streams
+from .params import COSTS, InventoryParams
+from .random import PATIENCE, SUBSTITUTION, as_keys, streams
+from .shelf import Shelf, Substitution, whole
+from .supply import Supply
 
-UNITS = ("demand", "sales", "unmet", "backlog", "ordered", "received", "on_hand", "overflow")  # of a flow, in `info`
+PANELS = {"units in stock": ("on_hand", "backlog"), "units": ("demand", "ordered", "unmet")}  # of the picture
 
 
 @dataclass(slots=True)
@@ -27,6 +29,7 @@ class State:
     pipeline: tuple  # on order: entry k arrives k + 1 periods ahead (fixed), or was ordered k + 1 periods ago (random)
     backlog: np.ndarray | None  # customers' units that wait; None where nobody ever does
     history: np.ndarray | None  # (num_envs, history_days * 2 * items), see `Inventory`; None where it is not observed
+    shelf: tuple | None  # stock on hand by remaining life: entry k expires k + 1 periods ahead; None: nothing perishes
 
 
 @dataclass(slots=True)
@@ -36,13 +39,16 @@ class Flow:
     price: np.ndarray | None  # money per unit; None: the constant of the parameters
     demand: np.ndarray
     ordered: np.ndarray  # after the limits
-    overflow: np.ndarray | None  # asked for, but over the capacity or the budget; None without such limits
+    overflow: np.ndarray | None  # asked for, but over a limit or of a supplier who is down; None where neither can be
     received: np.ndarray
-    sales: np.ndarray
+    sales: np.ndarray  # also to customers who wanted a neighbour
     unmet: np.ndarray  # demand of this period that stock did not serve: it is lost or waits
     lost: np.ndarray | None  # None where all unmet demand waits
-    on_hand: np.ndarray  # left at the end of the period, before the next one's receipts
+    on_hand: np.ndarray  # left at the end of the period, less what expired, before the next one's receipts
     backlog: np.ndarray | None
+    shrinkage: np.ndarray | None = None  # ordered and due, but kept back by the yield
+    waste: np.ndarray | None = None  # expired at the end of the period
+    substituted: np.ndarray | None = None  # of the unmet demand: served by a neighbour
 
 
 class Inventory:
@@ -65,6 +71,8 @@ class Inventory:
     |---|---|---|
     | `on_hand` | (I,) | units, with what came in for this period |
     | `pipeline` | (L - 1, I) | units on order by period of arrival (random lead times: by age); none for L <= 1 |
+    | `shelf` | (m, I) | units on hand by the period they expire in, the next one first; with `shelf_life` |
+    | `supplier` | (I,) | 1 where the supplier is up, 0 where down; with `disruption_probability` |
     | `backlog` | (I,) | units that customers wait for; only with `backorder_share` > 0 |
     | `history` | (k, 2, I) | the last k = `history_days` periods, the latest last; with `forecast=history` |
     | `price` | (I,) | money per unit; where the source tells prices |
@@ -76,8 +84,8 @@ class Inventory:
 
     A period of the `history` is the demand that the store saw (units), then 1 where that says only that demand was at
     least as much, else 0. Customers who are lost are not seen: nothing was left at the period's end, and of the
-    further demand no more than what waits was seen. With `backorder_share=1` all demand is seen. Periods before the
-    start stand there as 0 units and 1: at least 0, nothing is known of them.
+    further demand no more than what waits was seen. With `backorder_share=1` all demand is seen. Who takes a neighbour
+    is seen as its customer. Periods before the start stand there as 0 units and 1: at least 0, nothing is known.
 
     ## Dynamics
 
@@ -89,11 +97,21 @@ class Inventory:
     pipeline and orders together would exceed `capacity`, or the orders' cost `budget`, all orders of the period are
     scaled down by one factor and rounded down to lots; the rest is `overflow`.
 
+    *Perishables* (Nahmias 1975, Operations Research 23(4)): units arrive fresh and can be sold in `shelf_life`
+    periods, that of arrival the first; what is then left is waste. Sales take the oldest or the freshest (`issuing`).
+    *Random yield* (stochastically proportional: Henig and Gerchak 1990, Operations Research 38(4)): of an order q
+    arrives u q, u drawn for each order from a beta distribution; all of q is paid, and the pipeline tells q.
+    *Disruptions* (all or nothing: Snyder and Shen 2019, section 9.2): each item's supplier is up or down, a Markov
+    chain that starts up and is seen before ordering. Who is down accepts no order, it costs nothing and counts as
+    `overflow`; what is on order already arrives. *Substitution*: `Substitution` says who takes what; customers whom
+    neither their item nor a neighbour serves wait or are lost, and lost sales are charged to the item they wanted.
+
     ## Reward
 
-    Revenue less purchase, fixed, holding, lost-sale and backorder cost, in money; `info` names each of them, and the
-    units over all items (`demand`, `sales`, `unmet`, `backlog`, `ordered`, `received`, `on_hand`, `overflow`). Stock
-    and backlog are charged as they stand after the demand, before the next period's receipts.
+    Revenue less purchase, fixed, holding, lost-sale, backorder and waste cost, in money; `info` names each of them, and
+    the units over all items (`demand`, `sales`, `unmet`, `backlog`, `ordered`, `received`, `on_hand`, `overflow`,
+    `shrinkage`, `waste`, `substituted`). Stock and backlog are charged as they stand after the demand, before the next
+    period's receipts; units that expire cost `waste_cost` and no holding.
 
     ## Start and end
 
@@ -133,11 +151,6 @@ class Inventory:
         if params.forecast == "model" and self.source.known.get("forecast") != wanted:
             told = self.source.known.get("forecast", "none")
             raise ValueError(f"forecast: 'model' is not allowed, expected a source that tells {wanted}, not {told}")
-        self.random_lead = bool(params.lead_time_pmf)
-        lead = np.asarray(params.lead_time if not self.random_lead else len(params.lead_time_pmf))
-        self.lead = np.broadcast_to(lead, (params.items,)).astype(int)  # the longest, where it is random
-        self.max_lead = int(self.lead.max())
-        self._one_lead = bool((self.lead == self.max_lead).all())
         self.horizon = params.horizon
 
         def constant(value):
@@ -150,14 +163,18 @@ class Inventory:
         self._max_order = constant(self._most)
         self._weights = {
             name: constant(params.per_item(name))
-            for name in ("price", "purchase_cost", "fixed_cost", "holding_cost", "lost_sale_cost", "backorder_cost")
+            for name in ("price", *COSTS)
             if name == "holding_cost" or params.per_item(name).any()
         }
-        self._salvage, self._volume = constant(params.per_item("salvage_value")), constant(params.per_item("volume"))
-        self._purchase = constant(params.per_item("purchase_cost"))
-        self._initial = constant(params.per_item("initial_stock"))
-        self._due = [constant(self.lead == k) for k in range(self.max_lead + 1)]
-        self._limited = math.isfinite(params.capacity) or math.isfinite(params.budget)
+        self._salvage, self._initial = (constant(params.per_item(name)) for name in ("salvage_value", "initial_stock"))
+        self.supply, shelf = Supply(params, xp, constant), Shelf(params, xp, constant)
+        self.lead, self.max_lead, self.random_lead = self.supply.lead, self.supply.max_lead, self.supply.random_lead
+        self.shelf = shelf if shelf.layers else None
+        self._substitution = Substitution(params, xp, constant) if params.substitution_share else None
+        there = {"backlog": params.backorder_share, "overflow": self.supply.limited, "shrinkage": self.supply.loses}
+        there |= {"waste": self.shelf, "substituted": self._substitution}
+        units = ("demand", "sales", "unmet", "backlog", "ordered", "received", "on_hand", "overflow")
+        self._units = [name for name in (*units, "shrinkage", "waste", "substituted") if there.get(name, True)]
         self._spaces()
 
     # -- spaces and layout ------------------------------------------------------------------------------------------
@@ -167,10 +184,14 @@ class Inventory:
         self.layout: dict[str, tuple[int, ...]] = {"on_hand": (items,)}  # feature -> shape, in the order of the vector
         if self.max_lead > 1:
             self.layout["pipeline"] = (self.max_lead - 1, items)
+        if self.shelf:
+            self.layout["shelf"] = (self.shelf.layers, items)
         if p.backorder_share > 0:
             self.layout["backlog"] = (items,)
         if p.forecast == "history":
             self.layout["history"] = (p.history_days, 2, items)
+        if self.supply.disrupted:
+            self.layout["supplier"] = (items,)
         for name in ("price", "calendar"):
             if name in self.source.known:
                 self.layout[name] = self.source.known[name]
@@ -178,7 +199,7 @@ class Inventory:
             self.layout["forecast"] = (items, len(p.quantiles))
         if not p.continuing:
             self.layout["time_left"] = (1,)
-        self._signals = [name for name in self.layout if name in (*KNOWN, "time_left")]
+        self._signals = [name for name in self.layout if name in (*KNOWN, "supplier", "time_left")]
         size = {name: math.prod(shape) for name, shape in self.layout.items()}
         low = np.concatenate([np.full(n, -np.inf if name == "calendar" else 0) for name, n in size.items()])
         self.observation_space = spaces.Box(low.astype(np.float32), np.float32(np.inf), dtype=np.float32)
@@ -209,8 +230,10 @@ class Inventory:
         """Draw every random quantity of the episodes with the given seeds or keys, one row each.
 
         Returns:
-            `demand` (n, T, I) units, and where they matter `lead` (n, T, I) periods, `patience` (n, T, I) in [0, 1),
-            `price` (n, T, I), `calendar` (n, T, C), `forecast` (n, T, I, Q), `time_left` (n, T, 1); T is the
+            `demand` (n, T, I) units, and where they matter `lead` (n, T, I) periods, `supplier` (n, T, I) 1 or 0,
+            `yield` (n, T, A, I) the share that arrives of an order of each age (random lead times) or of the one due,
+            `price` (n, T, I), `calendar` (n, T, C), `forecast` (n, T, I, Q), `time_left` (n, T, 1), and in [0, 1), for
+            whole units, `rounding` (n, T, A, I), `substitution` (n, T, 2, I) and `patience` (n, T, I); T is the
             horizon + 1, for the last observation. A row depends on its own seed alone.
         """
         p, keys, periods = self.params, as_keys(seeds), self.horizon + 1
@@ -218,13 +241,14 @@ class Inventory:
         scenario = {name: drawn[name][:, :periods] for name in ("demand", *KNOWN) if name in drawn}
         scenario.pop("forecast" if p.forecast != "model" else "", None)
         shape = (periods, p.items)
-        if self.random_lead:
-            cumulative = np.cumsum(p.lead_time_pmf)[:-1]
-            uniform = np.stack([rng.random(shape) for rng in streams(keys, LEAD_TIME)])
-            scenario["lead"] = (1 + np.searchsorted(cumulative, uniform, side="right")).astype(np.float32)
-        if 0 < p.backorder_share < 1 and p.lot_size:
+        scenario |= self.supply.draw(keys, periods)
+        if 0 < p.backorder_share < 1 and p.whole_units:
             uniform = [rng.random(shape, dtype=np.float32) for rng in streams(keys, PATIENCE)]
             scenario["patience"] = np.stack(uniform)
+        if self._substitution and p.whole_units:
+            pair = (periods, 2, p.items)
+            uniform = [rng.random(pair, dtype=np.float32) for rng in streams(keys, SUBSTITUTION)]
+            scenario["substitution"] = np.stack(uniform)
         if p.forecast == "oracle":
             total = np.cumsum(np.pad(drawn["demand"], ((0, 0), (1, 0), (0, 0))), axis=1, dtype=np.float64)
             days = np.arange(periods)[:, None]
@@ -243,7 +267,10 @@ class Inventory:
         backlog, history = zeros if self.params.backorder_share else None, None
         if "history" in self.layout:
             history = self.xp.concatenate([zeros, zeros + self._one] * self.params.history_days, axis=1)
-        return State(zeros + self._initial, (zeros,) * max(self.max_lead - 1, 0), backlog, history)
+        stock, shelf = zeros + self._initial, None
+        if self.shelf:
+            shelf = self.shelf.put((zeros,) * self.shelf.layers, stock)
+        return State(stock, (zeros,) * max(self.max_lead - 1, 0), backlog, history, shelf)
 
     def position(self, state: State):
         """Return the inventory position (num_envs, items): on hand + on order - backlog, units."""
@@ -266,74 +293,44 @@ class Inventory:
             order = xp.floor(order / self._lot + self._half) * self._lot
         return order
 
-    def _limit(self, state: State, order):
-        """Scale the orders down to the capacity and the budget (one factor per environment, rounded down to lots)."""
-        p, xp, asked = self.params, self.xp, order
-        for limit, weight, used in (
-            (p.capacity, self._volume, state.on_hand + sum(state.pipeline)),
-            (p.budget, self._purchase, None),
-        ):
-            if math.isfinite(limit):
-                want = xp.einsum("ni,i->n", order, weight)
-                room = limit - (0 if used is None else xp.einsum("ni,i->n", used, weight))
-                # A hair below the limit: the sums are float32 and must not exceed it by rounding.
-                factor = xp.clip(room * (1 - 1e-6) / xp.maximum(want, self._zero + 1e-12), 0, 1)
-                fits = (want <= room)[:, None]
-                scaled = order * factor[:, None]
-                if p.lot_size:
-                    scaled = xp.floor(scaled / self._lot) * self._lot
-                order = xp.where(fits, order, scaled)
-        return order, asked - order
-
-    def _receive(self, pipeline: tuple, order, lead):
-        """Return what arrives for this period's demand (or None), what arrives at its end, and the next pipeline."""
-        if lead is not None:  # by age
-            waiting = (order, *pipeline)
-            arrived = [self.xp.where(lead <= age, units, self._zero) for age, units in enumerate(waiting, 1)]
-            return None, sum(arrived), tuple(u - a for u, a in zip(waiting[:-1], arrived[:-1], strict=True))
-        if self.max_lead == 0:
-            return order, self._zero, ()
-        if self._one_lead:
-            waiting = (*pipeline, order)
-            return None, waiting[0], waiting[1:]
-        waiting = [*pipeline, order * self._zero]
-        waiting = [units + order * due for units, due in zip(waiting, self._due[1:], strict=True)]
-        return order * self._due[0], waiting[0], tuple(waiting[1:])
-
     def transition(self, state: State, action, shock: dict) -> tuple[State, Flow]:
         """Move one period on. Deterministic: all chance is in `shock`, the period's slice of the scenario."""
         xp, share, demand = self.xp, self.params.backorder_share, shock["demand"]
         order, overflow = self.orders(state, action), None
-        if self._limited:
-            order, overflow = self._limit(state, order)
-        now, arrived, pipeline = self._receive(state.pipeline, order, shock.get("lead"))
-        on_hand = state.on_hand if now is None else state.on_hand + now
-        if share == 0:
-            sales = xp.minimum(on_hand, demand)
-            left, backlog = on_hand - sales, None
-            unmet = lost = demand - sales
-        else:  # in an order that leaves nothing below zero by rounding
-            served = xp.minimum(on_hand, state.backlog)  # those who waited come first
+        if self.supply.limited:
+            order, overflow = self.supply.accept(state, order, shock)
+        now, arrived, pipeline, shrinkage = self.supply.receive(state.pipeline, order, shock)
+        rest = on_hand = state.on_hand if now is None else state.on_hand + now
+        if share:  # those who waited come first
+            served = xp.minimum(on_hand, state.backlog)
             rest = on_hand - served
-            fresh = xp.minimum(rest, demand)
-            left, sales = rest - fresh, served + fresh
-            unmet = waits = demand - fresh
-            lost = None
+        sales = xp.minimum(rest, demand)  # in an order that leaves nothing below zero by rounding
+        left, unmet = rest - sales, demand - sales
+        lost, sold, waits, substituted, backlog, waste, shelf = unmet, 0, 0, None, None, None, None
+        if self._substitution:
+            sold, substituted = self._substitution.move(left, unmet, shock.get("substitution"))
+            left, sales, lost = left - sold, sales + sold, xp.maximum(unmet - substituted, self._zero)
+        if share:
+            waits = lost
             if share < 1:
-                waits = unmet * share
-                if "patience" in shock:
-                    waits = xp.floor(waits + shock["patience"])
-                lost = unmet - waits
-            backlog = state.backlog - served + waits
-        received = arrived if now is None else now + arrived
-        flow = Flow(shock.get("price"), demand, order, overflow, received, sales, unmet, lost, left, backlog)
+                waits = whole(xp, lost * share, shock.get("patience"), lost)
+            backlog, sales = state.backlog - served + waits, served + sales
+            lost = lost - waits if share < 1 else None
         history = state.history
         if history is not None:
-            seen = (demand, demand * self._zero)
-            if lost is not None:
-                seen = (demand - lost, xp.where(left > self._zero, self._zero, self._one))
-            history = xp.concatenate([history[:, 2 * self.params.items :], *seen], axis=1)
-        return State(left + arrived, pipeline, backlog, history), flow
+            seen = demand - unmet + sold + waits
+            censored = demand * self._zero if lost is None else xp.where(left > self._zero, self._zero, self._one)
+            history = xp.concatenate([history[:, 2 * self.params.items :], seen, censored], axis=1)
+        if self.shelf:
+            shelf = state.shelf if now is None else self.shelf.put(state.shelf, now)
+            waste, shelf = self.shelf.age(self.shelf.issue(shelf, sales))
+            left, shelf = sum(shelf), self.shelf.put(shelf, arrived)  # a difference could fall below zero by rounding
+        received = arrived if now is None else now + arrived
+        price = shock.get("price")
+        flow = Flow(
+            price, demand, order, overflow, received, sales, unmet, lost, left, backlog, shrinkage, waste, substituted
+        )
+        return State(left + arrived, pipeline, backlog, history, shelf), flow
 
     # -- money and observation --------------------------------------------------------------------------------------
 
@@ -358,6 +355,8 @@ class Inventory:
             terms.append(("lost_sale_cost", flow.lost, w["lost_sale_cost"]))
         if "backorder_cost" in w and flow.backlog is not None:
             terms.append(("backorder_cost", flow.backlog, w["backorder_cost"]))
+        if "waste_cost" in w and flow.waste is not None:
+            terms.append(("waste_cost", flow.waste, w["waste_cost"]))
         return terms
 
     def money(self, flow: Flow) -> dict:
@@ -381,10 +380,9 @@ class Inventory:
     def info(self, flow: Flow, terms: dict) -> dict:
         """Return what a period's `info` tells, each (num_envs,): the money of `terms`, and units over all items."""
         told = dict(terms)
-        for name in UNITS:
+        for name in self._units:
             units = getattr(flow, name)
-            if units is not None:
-                told[name] = units[:, 0] if self.params.items == 1 else units.sum(axis=1)
+            told[name] = units[:, 0] if self.params.items == 1 else units.sum(axis=1)
         return told
 
     def salvage(self, state: State):
@@ -396,14 +394,14 @@ class Inventory:
 
     def observe(self, state: State, signal: dict):
         """Return the observations (num_envs, F): the features of `layout`, flattened; `signal` is what is known now."""
-        parts = [state.on_hand, *state.pipeline]
+        parts = [state.on_hand, *state.pipeline, *(state.shelf or ())]
         parts += [part for part in (state.backlog, state.history) if part is not None]
         for name in self._signals:
             parts.append(signal[name].reshape(len(state.on_hand), -1))
         return parts[0] if len(parts) == 1 else self.xp.concatenate(parts, axis=1)
 
     def viewer(self, mode: str):
-        """Return what draws an environment of this model; see `InventoryViewer`."""
-        from .render import InventoryViewer
+        """Return what draws an environment of this model; see `StoreViewer`."""
+        from .render import StoreViewer
 
-        return InventoryViewer(self, mode)
+        return StoreViewer(self, mode, PANELS)

@@ -10,6 +10,9 @@ from .checks import check_choice, check_flag, check_number
 from .demand import DemandParams
 
 LARGEST = 1e6  # units or money: float32 counts units exactly up to 1.6e7
+COSTS = ("purchase_cost", "fixed_cost", "holding_cost", "lost_sale_cost", "backorder_cost", "waste_cost")
+# What the classical models do without: their solutions hold for these values alone.
+CLASSICAL = {"yield_mean": 1, "disruption_probability": 0, "shelf_life": math.inf, "substitution_share": 0}
 
 
 @dataclass
@@ -22,6 +25,13 @@ class InventoryParams:
     demand: DemandParams = field(default_factory=DemandParams)
     lead_time: Any = 1  # periods, per item
     lead_time_pmf: list[float] = field(default_factory=list)  # P(1), P(2), ... if random; see `Inventory`
+    yield_mean: Any = 1.0  # share of an order that arrives, per item
+    yield_std: Any = 0.0  # its standard deviation from order to order (beta distribution), per item
+    disruption_probability: Any = 0.0  # that a supplier who is up is down in the next period, per item
+    recovery_probability: Any = 1.0  # that a supplier who is down is up in the next period, per item
+    shelf_life: Any = math.inf  # periods in which a unit can be sold, per item; then it is waste
+    issuing: str = "fifo"  # fifo | lifo: the oldest or the freshest units are sold first
+    substitution_share: float = 0.0  # share of unmet demand that turns to the item before or after it in the list
     backorder_share: float = 0.0  # share of unmet demand that waits; the rest is lost
     price: Any = 0.0  # money per unit sold, per item; a source that tells prices overrides it
     purchase_cost: Any = 0.0  # money per unit ordered, per item
@@ -29,6 +39,7 @@ class InventoryParams:
     holding_cost: Any = 1.0  # money per unit on hand at the end of a period, per item
     lost_sale_cost: Any = 0.0  # money per unit of demand lost, per item
     backorder_cost: Any = 0.0  # money per unit waiting at the end of a period, per item
+    waste_cost: Any = 0.0  # money per unit whose shelf life ends unsold, per item
     salvage_value: Any = 0.0  # money per unit on hand or on order when a season ends, per item
     initial_stock: Any = 0.0  # units on hand at the start, per item
     volume: Any = 1.0  # storage volume per unit, per item
@@ -51,10 +62,9 @@ class InventoryParams:
             check_number(f"demand.{name}", getattr(self.demand, name), 0, LARGEST, items=self.items)
         check_number("lead_time", self.lead_time, 0, 100, integer=True, items=self.items)
         self._check_pmf()
-        check_number("backorder_share", self.backorder_share, 0, 1)
-        for name in ("price", "purchase_cost", "fixed_cost", "holding_cost", "lost_sale_cost", "backorder_cost"):
-            check_number(name, getattr(self, name), 0, LARGEST, items=self.items)
-        for name in ("salvage_value", "initial_stock"):
+        self._check_supply()
+        self._check_shelf()
+        for name in (*COSTS, "price", "salvage_value", "initial_stock"):
             check_number(name, getattr(self, name), 0, LARGEST, items=self.items)
         check_number("volume", self.volume, 1e-6, LARGEST, items=self.items)
         check_number("capacity", self.capacity, 0, math.inf, exclusive=True)
@@ -79,6 +89,37 @@ class InventoryParams:
                 raise ValueError(
                     f"lead_time_pmf: {self.lead_time_pmf!r} is not allowed, expected at most 100 numbers that sum to 1"
                 )
+
+    @property
+    def earns(self) -> bool:
+        """Return whether there is revenue: what is reported then is profit, else cost."""
+        return bool(np.any(self.price))
+
+    def _check_supply(self):
+        check_number("yield_mean", self.yield_mean, 0, 1, exclusive=True, items=self.items)
+        check_number("yield_std", self.yield_std, 0, 0.5, items=self.items)
+        mean, std = self.per_item("yield_mean"), self.per_item("yield_std")
+        if (std**2 >= mean * (1 - mean) + (std == 0)).any():
+            most = np.sqrt(mean * (1 - mean)).min()
+            raise ValueError(f"yield_std: {self.yield_std!r} is not allowed, expected 0 or less than {most:.4g}")
+        check_number("disruption_probability", self.disruption_probability, 0, 1, items=self.items)
+        check_number("recovery_probability", self.recovery_probability, 0, 1, exclusive=True, items=self.items)
+
+    def _check_shelf(self):
+        check_number("backorder_share", self.backorder_share, 0, 1)
+        check_number("substitution_share", self.substitution_share, 0, 1)
+        if self.substitution_share and self.items == 1:
+            raise ValueError(f"substitution_share: {self.substitution_share} is not allowed with 1 item, expected 0")
+        check_number("shelf_life", self.shelf_life, 1, math.inf, integer=True, items=self.items)
+        life = self.per_item("shelf_life")
+        if (np.isfinite(life) & (life > 100)).any():
+            raise ValueError(f"shelf_life: {self.shelf_life!r} is not allowed, expected <= 100 or inf")
+        check_choice("issuing", self.issuing, ("fifo", "lifo"))
+
+    @property
+    def whole_units(self) -> bool:
+        """Return whether units are whole: shares of them are rounded at random, then, to whole units."""
+        return self.lot_size > 0
 
     def per_item(self, name: str) -> np.ndarray:
         """Return a per-item parameter as an array (items,), float64."""

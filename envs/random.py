@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-DEMAND, LEAD_TIME, PATIENCE = range(3)  # what a stream is for: one block of Philox's counter space each
+# What a stream is for: one block of Philox's counter space each.
+DEMAND, LEAD_TIME, PATIENCE, CHOICE, YIELD, DISRUPTION, SUBSTITUTION = range(7)
 
 
 def streams(keys: np.ndarray, purpose: int) -> Iterator[np.random.Generator]:

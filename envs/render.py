@@ -1,22 +1,24 @@
-"""The picture of an inventory: what a period moved, as a line of text or as a chart over the last periods."""
+"""The picture of a store: what a period moved, as a line of text or as a chart over the last periods."""
 
 import numpy as np
 
 WINDOW = 60  # periods shown
-SHOWN = {"on_hand": "stock", "backlog": "waiting", "demand": "demand", "ordered": "ordered", "unmet": "unmet"}
+NAMES = {"on_hand": "stock", "backlog": "waiting"}  # of a flow's fields, where they have another one here
+COLOURS = {"on_hand": "C0", "backlog": "C3", "demand": "C7", "ordered": "C2", "unmet": "C3", "price": "C2"}
 
 
-class InventoryViewer:
-    """Shows a single environment (the first row of its flows), summed over its items."""
+class StoreViewer:
+    """Shows a single environment (the first row of its flows): sums over its items, of prices the mean."""
 
-    def __init__(self, model, mode: str):
-        self.model, self.mode = model, mode
+    def __init__(self, model, mode: str, panels: dict[str, tuple[str, ...]]):
+        """Show the fields of a flow that `panels` lists: the unit of each of two panels -> the fields in it."""
+        self.model, self.mode, self.panels = model, mode, panels
         self._clear()
         self._figure = None
 
     def _clear(self):
         self.periods, self.profit = 0, 0.0
-        self.series = {name: np.zeros(WINDOW) for name in SHOWN}
+        self.series = {name: np.zeros(WINDOW) for names in self.panels.values() for name in names}
 
     def add(self, flow) -> None:
         """Take the flow of a period, or None where an episode starts."""
@@ -26,9 +28,9 @@ class InventoryViewer:
         self.periods += 1
         self.profit += float(self.model.item_profit(flow)[0].sum())
         for name, values in self.series.items():
-            units = getattr(flow, name)
+            found = getattr(flow, name)
             values[:-1] = values[1:]
-            values[-1] = 0.0 if units is None else units[0].sum()
+            values[-1] = 0.0 if found is None else found[0].mean() if name == "price" else found[0].sum()
 
     def render(self):
         """Return a line of text (`ansi`) or a picture (H, W, 3) uint8 (`rgb_array`); `human` shows it and returns None.
@@ -37,7 +39,7 @@ class InventoryViewer:
             ImportError: without matplotlib, for pictures.
         """
         if self.mode == "ansi":
-            units = ", ".join(f"{SHOWN[name]} {values[-1]:g}" for name, values in self.series.items())
+            units = ", ".join(f"{NAMES.get(name, name)} {values[-1]:g}" for name, values in self.series.items())
             return f"period {self.periods}: {units}; profit so far {self.profit:,.2f}"
         if self._figure is None:
             self._open()
@@ -61,29 +63,27 @@ class InventoryViewer:
         else:
             self._figure = Figure(figsize=(8, 4.5), dpi=80)
             FigureCanvasAgg(self._figure)
-        stock, flow = self._figure.subplots(2, 1, sharex=True)
+        axes = self._figure.subplots(2, 1, sharex=True)
         x = np.arange(WINDOW) - WINDOW + 1
         # Artists are kept and only they are drawn anew over the saved background: 20 times faster than a new chart.
-        self._artists = {
-            "on_hand": stock.step(x, x * 0, where="mid", color="C0", label="stock", animated=True)[0],
-            "backlog": stock.step(x, x * 0, where="mid", color="C3", label="waiting", animated=True)[0],
-            "demand": flow.step(x, x * 0, where="mid", color="C7", label="demand", animated=True)[0],
-            "ordered": flow.step(x, x * 0, where="mid", color="C2", label="ordered", animated=True)[0],
-            "unmet": flow.plot(x, x * 0, "o", ms=4, color="C3", label="unmet", animated=True)[0],
-        }
-        self._title = stock.set_title("", fontsize=10, loc="left", animated=True)
-        for axis in (stock, flow):
-            axis.set_ylabel("units")
+        self._artists = {}
+        for axis, (unit, names) in zip(axes, self.panels.items(), strict=True):
+            for name in names:
+                look = {"label": NAMES.get(name, name), "color": COLOURS[name], "animated": True}
+                dots = axis.plot(x, x * 0, "o", ms=4, **look) if name == "unmet" else None
+                self._artists[name] = (dots or axis.step(x, x * 0, where="mid", **look))[0]
+            axis.set_ylabel(unit)
             axis.set_ylim(0, 1)
             axis.legend(loc="upper left", ncols=3, fontsize=8)
-        flow.set_xlabel("periods before now")
-        flow.set_xlim(x[0] - 1, 1)
+        self._title = axes[0].set_title("", fontsize=10, loc="left", animated=True)
+        axes[1].set_xlabel("periods before now")
+        axes[1].set_xlim(x[0] - 1, 1)
         self._figure.tight_layout()
         self._background = None
 
     def _draw(self):
         canvas = self._figure.canvas
-        for axis, names in zip(self._figure.axes, (("on_hand", "backlog"), ("demand", "ordered")), strict=True):
+        for axis, names in zip(self._figure.axes, self.panels.values(), strict=True):
             top = max(self.series[name].max() for name in names)
             if top > axis.get_ylim()[1]:
                 axis.set_ylim(0, 1.5 * top)

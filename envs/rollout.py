@@ -22,10 +22,10 @@ def rollout(model, act: Policy, scenario: dict, seed: int = 0, trace: bool = Fal
         trace: also return the items' quantities, named `flow.<field>`.
 
     Returns:
-        name -> (n, T): `reward`, all that `model.info` names, `clipped_actions`, and `stockouts`, the number of items
-        with unmet demand; with `trace` also (n, T, items) arrays.
+        name -> (n, T): `reward`, all that `model.info` names, `clipped_actions`, and where there is stock `stockouts`,
+        the number of items with unmet demand; with `trace` also (n, T, items) arrays.
     """
-    xp, n = model.xp, len(scenario["demand"])
+    xp, n = model.xp, len(next(iter(scenario.values())))
     state, memory, series = model.initial(n), None, {}
     periods = [{name: block[:, t] for name, block in scenario.items()} for t in range(model.horizon + 1)]
     low, high = (xp.asarray(b) for b in (model.action_low, model.action_high))
@@ -40,8 +40,9 @@ def rollout(model, act: Policy, scenario: dict, seed: int = 0, trace: bool = Fal
         if t == model.horizon - 1 and not model.params.continuing:
             terms["salvage"] = model.salvage(state)
         row = model.info(flow, terms) | {"reward": model.reward(terms)}
-        row["stockouts"] = (flow.unmet > 0).sum(axis=1)
-        row["clipped_actions"] = 0 * row["stockouts"] if clipped is None else clipped
+        if hasattr(flow, "unmet"):
+            row["stockouts"] = (flow.unmet > 0).sum(axis=1)
+        row["clipped_actions"] = xp.zeros_like(row["reward"], dtype=int) if clipped is None else clipped
         if trace:
             values = {f"flow.{f.name}": getattr(flow, f.name) for f in fields(flow)}
             row |= {name: value for name, value in values.items() if value is not None}

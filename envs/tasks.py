@@ -1,71 +1,24 @@
-"""Named problems: parameters, demand to train on and to be judged on, and a reference to measure against."""
+"""The named problems, and the environments made of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
 
 import numpy as np
 
+from . import pricing_tasks, supply_chain_tasks
 from .adapters import StoreEnv, StoreVectorEnv
-from .demand import DemandParams, DemandSource
-from .inventory import Inventory, InventoryParams
+from .demand import DemandParams
+from .dispatch import Dispatch
+from .dispatch_params import DispatchParams
+from .inventory import InventoryParams
+from .params import CLASSICAL
 from .references import fixed_cost, lost_sales, newsvendor
 from .references.base import Reference
-
-
-@dataclass
-class Task:
-    """A problem and what is known of its best solution."""
-
-    name: str
-    params: InventoryParams
-    reference: Callable[[], Reference] | None = None  # solved when asked for: it may take seconds
-    train: DemandSource | None = None  # None: `params.demand`
-    test: DemandSource | None = None  # held out; None: `params.demand` on other seeds
-    demand: str = "observed"  # observed: forecasts see true demand, also what was not served | censored
-    warmup: int = 0  # periods at the start that an average per period leaves out
-    hindsight: Callable[[Inventory, dict], np.ndarray] | None = None  # bound (n,), money per episode
-
-    @property
-    def objective(self) -> str:
-        """Return `profit` where there is revenue, else `cost`: what the tables report, in money."""
-        sources = (self.train, self.test)
-        earns = np.any(self.params.price) or any("price" in source.known for source in sources if source)
-        return "profit" if earns else "cost"
-
-    @property
-    def unit(self) -> str:
-        """Return the unit of the tables' values."""
-        return "money per period" if self.params.continuing else "money per episode"
-
-    def model(self, split: str = "train", **kwargs) -> Inventory:
-        """Return the model on the demand of a split, `train` or `test`."""
-        return Inventory(self.params, self.train if split == "train" else self.test, **kwargs)
-
-
-def override(params: InventoryParams, changes: dict) -> InventoryParams:
-    """Return new parameters with some of them changed (`demand` may be a dict of its own fields).
-
-    Raises:
-        ValueError: an unknown name, or a value out of its bounds.
-    """
-    known = {f.name: getattr(params, f.name) for f in fields(params)}
-    for name in changes:
-        if name not in known:
-            raise ValueError(f"{name}: {changes[name]!r} is not allowed, expected one of {', '.join(known)}")
-    demand = changes.get("demand", {})
-    if isinstance(demand, dict):
-        allowed = {f.name: getattr(params.demand, f.name) for f in fields(DemandParams)}
-        for name in demand:
-            if name not in allowed:
-                known = ", ".join(allowed)
-                raise ValueError(f"demand.{name}: {demand[name]!r} is not allowed, expected one of {known}")
-        changes = changes | {"demand": DemandParams(**(allowed | demand))}
-    return InventoryParams(**({f.name: getattr(params, f.name) for f in fields(params)} | changes))
+from .task import Task, override
 
 
 def _one_item(task: str, params: InventoryParams, **needs) -> None:
     """Check that a task's reference fits: one item, and the parameters that it presupposes."""
-    needs = {"items": 1, "lead_time_pmf": [], "capacity": np.inf, "budget": np.inf} | needs
+    needs = {"items": 1, "lead_time_pmf": [], "capacity": np.inf, "budget": np.inf} | CLASSICAL | needs
     for name, value in needs.items():
         found = getattr(params, name)
         if found != value:
@@ -156,15 +109,23 @@ def inventory_task(**changes) -> Task:
     return Task("Inventory", override(InventoryParams(), changes))
 
 
+def dispatch_task(**changes) -> Task:
+    """Same-day delivery in waves (Kool et al. 2022), in generated cities or in `instances`; no reference."""
+    return Task("Dispatch", override(DispatchParams(), changes), environment=Dispatch)
+
+
 TASKS: dict[str, Callable[..., Task]] = {
     "Inventory": inventory_task,
     "LostSales": lost_sales_task,
     "FixedCost": fixed_cost_task,
     "Newsvendor": newsvendor_task,
+    **pricing_tasks.TASKS,
+    **supply_chain_tasks.TASKS,
+    "Dispatch": dispatch_task,
 }
 
 
-def _model(task, source, split, registry, changes) -> Inventory:
+def _model(task, source, split, registry, changes):
     if not isinstance(task, Task):
         if task not in registry:
             raise ValueError(f"task: {task!r} is not allowed, expected one of {', '.join(registry)}")
@@ -173,7 +134,7 @@ def _model(task, source, split, registry, changes) -> Inventory:
         raise ValueError(f"{next(iter(changes))}: not allowed beside a Task, expected it in the task's parameters")
     if split not in ("train", "test"):
         raise ValueError(f"split: {split!r} is not allowed, expected train or test")
-    return task.model(split) if source is None else Inventory(task.params, source)
+    return task.model(split) if source is None else task.environment(task.params, source)
 
 
 def make_env(task="Inventory", source=None, split="train", render_mode=None, registry=None, **changes) -> StoreEnv:
@@ -185,7 +146,7 @@ def make_env(task="Inventory", source=None, split="train", render_mode=None, reg
         split: the task's demand to take, `train` or `test`.
         render_mode: None, `rgb_array`, `human` or `ansi`.
         registry: name -> task; by default `TASKS`.
-        changes: parameters that differ from the task's (see `InventoryParams`).
+        changes: parameters that differ from the task's (see `InventoryParams` and the like).
     """
     return StoreEnv(_model(task, source, split, registry or TASKS, changes), render_mode)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from ..envs import Inventory, Task, rollout
+from ..envs import Task, rollout
 from ..envs.references.base import Reference
 
 PERIODS_PER_YEAR = 365  # inventory turns take a period for a day
@@ -15,9 +15,13 @@ PERIODS_PER_YEAR = 365  # inventory turns take a period for a day
 def key_figures(episodes: pd.DataFrame) -> pd.DataFrame:
     """Return each policy's key figures, pooled over its episodes.
 
+    They are those of a store with stock; other episodes have none.
+
     `fill_rate`: share of the demand served from stock when it came (type 2, Snyder and Shen 2019, section 4.3.4);
     `stockout_rate`: share of items and periods with unmet demand; `turns`: a year's sales over the mean stock (units).
     """
+    if "stockout_rate" not in episodes:
+        return pd.DataFrame(index=episodes["policy"].unique())
     mean = episodes.groupby("policy")[["demand", "unmet", "sales", "on_hand", "stockout_rate"]].mean()
     return pd.DataFrame(
         {
@@ -91,7 +95,7 @@ def scenario_keys(seeds, split: str) -> np.ndarray:
     return np.stack([seeds, episode], axis=1)
 
 
-def _episodes(name: str, act, model: Inventory, scenario: dict, seeds, objective: str, warmup: int) -> pd.DataFrame:
+def _episodes(name: str, act, model, scenario: dict, seeds, objective: str, warmup: int) -> pd.DataFrame:
     series = rollout(model, act, scenario)
     series = {key: values[:, warmup:].astype(np.float64) for key, values in series.items()}
     total = np.mean if model.params.continuing else np.sum
@@ -101,7 +105,8 @@ def _episodes(name: str, act, model: Inventory, scenario: dict, seeds, objective
     row |= {key: total(series[key], axis=1) for key in money}
     units = ("demand", "sales", "unmet", "on_hand", "overflow", "clipped_actions")
     row |= {key: series[key].mean(axis=1) for key in units if key in series}
-    row["stockout_rate"] = series["stockouts"].mean(axis=1) / model.params.items
+    if "stockouts" in series:
+        row["stockout_rate"] = series["stockouts"].mean(axis=1) / model.source.items  # shops and items
     return pd.DataFrame(row)
 
 

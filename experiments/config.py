@@ -10,10 +10,10 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from ..envs.demand import DemandParams
-from ..envs.inventory import InventoryParams
+from ..envs.dispatch_params import DispatchParams
 from ..envs.tasks import override
 from .schemas import (
+    ENVIRONMENTS,
     BacktestParams,
     EvaluationParams,
     ExplainParams,
@@ -40,7 +40,7 @@ class Settings:
     top: TrainParams
     task: TaskParams
     data: Any  # SyntheticStoreParams, OnlineRetailParams or None
-    env: dict  # changes to the task's InventoryParams
+    env: dict  # changes to the task's parameters
     forecaster: Any  # parameters of a forecaster, or None
     agent: Any  # SB3Params or HeuristicsParams
     evaluation: EvaluationParams
@@ -148,17 +148,28 @@ def _resolve(config: DictConfig) -> None:
 
 
 def _env(config: DictConfig) -> dict:
-    if OmegaConf.is_missing(config, "env") or not isinstance(config.env, DictConfig):
-        raise ConfigError("env: not an option, expected env=inventory")
-    _check_keys("env.", config.env, InventoryParams)
+    node = None if OmegaConf.is_missing(config, "env") else config.env
+    chosen = OmegaConf.get_type(node) if isinstance(node, DictConfig) else None
+    kind = next((ENVIRONMENTS[name] for name, schema in schemas()["env"].items() if schema is chosen), None)
+    if kind is None:
+        raise ConfigError("env: not an option, expected env=NAME")
+    _check_keys("env.", node, kind)
     with within("env"):
-        changes = {k: v for k, v in OmegaConf.to_container(config.env, resolve=True).items() if v != MISSING}
-        changes["demand"] = {k: v for k, v in changes["demand"].items() if v != MISSING}
-        if not changes["demand"]:
-            del changes["demand"]
-        lists = [len(v) for k, v in changes.items() if isinstance(v, list) and k not in ("quantiles", "lead_time_pmf")]
+        changes = {k: v for k, v in OmegaConf.to_container(node, resolve=True).items() if v != MISSING}
+        if kind is DispatchParams:
+            override(kind(), changes)
+            return changes
+        if "demand" in changes:
+            changes["demand"] = {k: v for k, v in changes["demand"].items() if v != MISSING}
+            if not changes["demand"]:
+                del changes["demand"]
+        own = ("quantiles", "lead_time_pmf", "prices")  # lists that are not per item
+        lists = [
+            len(v) for k, v in (changes | changes.get("demand", {})).items() if isinstance(v, list) and k not in own
+        ]
         # The items of a store are known when its data is: until then as many as the lists have.
-        params = override(InventoryParams(), {"items": max(lists, default=1)} | changes | {"forecast": "none"})
+        loose = {"items": max(lists, default=1)} | changes | {"forecast": "none"}
+        params = override(kind(), loose if "items" in kind.__dataclass_fields__ else changes)
         if params.items * params.horizon > MAX_CELLS:
             cells = f"{params.items} items x {params.horizon} periods"
             raise ValueError(f"horizon: {cells} is not allowed, expected at most {MAX_CELLS:,} cells")
@@ -249,10 +260,10 @@ def _out_of_type(error: OmegaConfBaseException, args: list[str]) -> str:
     value = quoted[1] if quoted else given
     group, _, name = key.partition(".") if "." in key else ("", "", key)
     name, *nested = re.split(r"[.\[]", name)
-    for kind in schemas().get(group, {}).values():
-        kind = DemandParams if nested and name == "demand" else InventoryParams if group == "env" else kind
-        field = nested[0] if kind is DemandParams else name
-        hints = get_type_hints(kind)
+    for kind in (ENVIRONMENTS if group == "env" else schemas().get(group, {})).values():
+        hints, field = get_type_hints(kind), name
+        if nested and is_dataclass(hints.get(name)):
+            hints, field, kind = get_type_hints(hints[name]), nested[0], hints[name]
         if field not in hints:
             continue
         values = {field: value} | ({"experiment": "x"} if "experiment" in hints else {})

@@ -13,15 +13,19 @@ def hindsight_bound(model, scenario: dict) -> np.ndarray:
 
     Exact where prices are constant, the lead time fixed, the largest order does not bind and there are no fixed
     costs, capacity, budget or lots; a bound otherwise, as all of these only take choices away (a store can't keep a
-    unit from a customer for a better day; random lead times count with their shortest).
+    unit from a customer for a better day; random lead times count with their shortest); so do yield and disruptions.
 
     Raises:
-        ValueError: backorders (demand that waits earns another day's price), or a salvage value above the purchase
-            cost (whoever buys to salvage has no bound).
+        ValueError: backorders (demand that waits earns another day's price), substitution (another item's), perishables
+            (waste can be cheaper than holding), or a salvage value above the purchase cost (whoever buys to salvage
+            has no bound).
     """
     p = model.params
-    if p.backorder_share:
-        raise ValueError(f"backorder_share: {p.backorder_share} is not allowed, expected 0 for the bound in hindsight")
+    for name in ("backorder_share", "substitution_share"):
+        if share := getattr(p, name):
+            raise ValueError(f"{name}: {share} is not allowed, expected 0 for the bound in hindsight")
+    if np.isfinite(p.per_item("shelf_life")).any():
+        raise ValueError(f"shelf_life: {p.shelf_life!r} is not allowed, expected inf for the bound in hindsight")
     salvage = p.per_item("salvage_value") if not p.continuing else np.zeros(p.items)
     cost, holding, goodwill = (p.per_item(name) for name in ("purchase_cost", "holding_cost", "lost_sale_cost"))
     if (salvage > cost).any():

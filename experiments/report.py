@@ -41,8 +41,10 @@ def columns(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
     shown.append((f"better than {table.attrs['best_heuristic']} by", money("better")))
     if "gap" in table:
         shown += [("gap to the reference", money("gap")), ("gap, %", text("gap_percent", ".2f"))]
-    shown += [("fill rate", text("fill_rate", ".2%")), ("stock-out rate", text("stockout_rate", ".2%"))]
-    return [*shown, ("turns a year", text("turns", ".1f"))]
+    if "fill_rate" in table:
+        shown += [("fill rate", text("fill_rate", ".2%")), ("stock-out rate", text("stockout_rate", ".2%"))]
+        shown.append(("turns a year", text("turns", ".1f")))
+    return shown
 
 
 def heading(table: pd.DataFrame, unit: str) -> str:

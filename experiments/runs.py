@@ -3,7 +3,7 @@
     config.yaml  provenance.json  status.json  heuristics.json  metrics.jsonl  checkpoints/<step>/  eval.parquet
     report.html  DONE
 
-The hash covers the resolved config, the environment's version, the code and the data; `DONE` is written last.
+The hash covers the resolved config, the code and the data; `DONE` is written last.
 """
 
 import fcntl
@@ -17,7 +17,6 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from ..envs import Inventory
 from ..learning.base import write_atomic
 from .config import BacktestSettings, ConfigError, Settings, one_line
 from .provenance import code_hash, digest, provenance
@@ -38,7 +37,7 @@ class Run:
         """The folder that belongs to the settings and the hash of their data."""
         config = to_config(settings)
         named = {name: value for name, value in config.items() if name not in ("experiment", "runs", "seed")}
-        key = digest([named, Inventory.version, code_hash(), data])[:12]
+        key = digest([named, code_hash(), data])[:12]
         return cls(Path(settings.top.runs) / settings.top.experiment / f"{key}-s{settings.seed}")
 
     @property

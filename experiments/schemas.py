@@ -13,10 +13,19 @@ from omegaconf import MISSING
 
 from ..data import SyntheticStoreParams
 from ..envs.checks import check_number
+from ..envs.dispatch_params import DispatchParams
+from ..envs.duopoly import DuopolyParams
 from ..envs.inventory import InventoryParams
+from ..envs.pricing_params import PricingParams
 from ..forecasting import FORECASTERS
 from .tasks import TASKS
 
+ENVIRONMENTS = {
+    "inventory": InventoryParams,
+    "pricing": PricingParams,
+    "duopoly": DuopolyParams,
+    "dispatch": DispatchParams,
+}  # option -> its parameters
 LIGHT = ("baselines", "statistical", "conformal")  # modules of forecasters that load no torch
 
 
@@ -165,7 +174,7 @@ def schemas(light: bool = False) -> dict[str, dict[str, type]]:
         | {"evaluate": EvaluateParams, "report": ReportParams},
         "task": {"task": TaskParams},
         "data": {"synthetic": SyntheticStoreParams, "online_retail": OnlineRetailParams},
-        "env": {"inventory": _changes(InventoryParams)},
+        "env": {name: _changes(kind) for name, kind in ENVIRONMENTS.items()},
         "forecaster": {name: _forecaster_params(name) for name in light_forecasters},
         "agent": {"heuristics": HeuristicsParams},
         "evaluation": {"evaluation": EvaluationParams},
@@ -195,6 +204,7 @@ def register(light: bool = False) -> None:
         store.store(group="schema", name=name, node={})
 
 
+@cache  # one schema of a class, by which a chosen option is told
 def _changes(cls: type) -> type:
     """A schema with a dataclass's names and types but no values: what is not set stays as the task has it."""
     kinds = get_type_hints(cls)

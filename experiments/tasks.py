@@ -198,7 +198,8 @@ def _task(name, params, panel, start, held_out, source, forecaster, cache) -> Ta
         source(days, Days(price=price[days], calendar=calendar[days], forecast=forecast))
         for days, forecast in zip(splits, forecasts, strict=True)
     ]
-    hindsight = None if params.backorder_share else hindsight_bound
+    unbounded = params.backorder_share or params.substitution_share or np.isfinite(params.per_item("shelf_life")).any()
+    hindsight = None if unbounded else hindsight_bound
     return Task(name, params, train=sources[0], test=sources[1], hindsight=hindsight)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
-from ..agents import heuristics
+from ..agents import rules_of
 from ..data import Panel, generate
 from ..data.online_retail import load_panel
 from ..envs import HistoryDemand, Task
@@ -181,18 +181,19 @@ def reference(task: Task) -> Reference | None:
 def tuned(run: Run, task: Task, settings: Settings) -> dict[str, Callable]:
     """The heuristics, tuned on training scenarios, or as an earlier process tuned them."""
     model, kept = task.model("train"), run.read("heuristics.json") or {}
+    rules = rules_of(model)
     seeds = TUNING + np.arange(settings.evaluation.tuning_episodes)
     found = {}
-    for kind in heuristics.available(model):
+    for kind in rules.available(model):
         if kind not in kept:
             run.status("running", stage=f"tune {kind}")
-            found[kind] = heuristics.tune(kind, task, seeds, progress=True)
+            found[kind] = rules.tune(kind, task, seeds, progress=True)
             kept[kind] = found[kind].params
             run.write("heuristics.json", kept)
         elif kind == "myopic":  # which may be a table of its own
-            found[kind] = heuristics.tune(kind, task, seeds)
+            found[kind] = rules.tune(kind, task, seeds)
         else:
-            found[kind] = heuristics.Heuristic(kind, kept[kind], model)
+            found[kind] = rules.Heuristic(kind, kept[kind], model)
     return found
 
 

@@ -6,11 +6,13 @@ import glob
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import gymnasium as gym
 import pytest
 import storelab
+from storelab.experiments.tasks import TASKS
 
 ROOT = Path(storelab.__file__).parent
 ALLOWED = {
@@ -18,10 +20,16 @@ ALLOWED = {
     "envs": set(),
     "learning": {"data"},
     "forecasting": {"data", "learning"},
+    "recommendation": {"data", "learning"},
+    "language": {"data", "learning"},
+    "risk": {"data", "learning"},
     "agents": {"envs"},
     "evaluation": {"envs"},
     "conf": set(),
-    "experiments": {"data", "learning", "forecasting", "envs", "agents", "evaluation", "conf"},
+    "experiments": {
+        *("data", "learning", "forecasting", "recommendation", "language", "risk"),
+        *("envs", "agents", "evaluation", "conf"),
+    },
 }
 
 
@@ -103,13 +111,11 @@ def test_no_hydra_instantiate_and_no_pickle():
 
 def test_registered_ids():
     ours = {name for name in gym.registry if name.startswith("storelab/")}
-    names = ("Inventory", "LostSales", "FixedCost", "Newsvendor", "SyntheticStore", "OnlineRetail")
-    assert ours == {f"storelab/{name}-v0" for name in names}
+    assert ours == {f"storelab/{name}-v0" for name in TASKS}
 
 
-def test_the_environments_page_runs():
-    import storelab.envs.inventory as module
-
-    result = doctest.testmod(module)
-    assert result.attempted >= 6
+@pytest.mark.parametrize("page", ["inventory", "pricing", "duopoly", "dispatch", "supply_chain", "network"])
+def test_the_environments_page_runs(page):
+    result = doctest.testmod(import_module(f"storelab.envs.{page}"))
+    assert result.attempted >= {"network": 3, "dispatch": 5}.get(page, 6)
     assert result.failed == 0

@@ -17,9 +17,22 @@ VARIANTS = [
     ("Inventory", {"items": 3, "lead_time": [0, 2, 4], "backorder_share": 0.5, "forecast": "oracle"}),
     ("Inventory", {"items": 2, "lead_time_pmf": [0.5, 0.3, 0.2], "capacity": 30.0, "action": "base_stock"}),
     ("Inventory", {"items": 2, "lead_time": 2, "forecast": "history", "history_days": 5}),
+    ("Inventory", {"items": 3, "shelf_life": [2, 3, np.inf], "issuing": "lifo", "yield_mean": 0.7, "yield_std": 0.1}),
+    (
+        "Inventory",
+        {"items": 2, "disruption_probability": 0.3, "recovery_probability": 0.5, "substitution_share": 0.5}
+        | {"lead_time_pmf": [0.5, 0.5], "yield_mean": 0.7, "backorder_share": 0.5},
+    ),
     ("LostSales", {"horizon": 12}),
     ("FixedCost", {"horizon": 9, "lead_time": 2}),
     ("Newsvendor", {}),
+    ("Pricing", {"markdown": True, "max_changes": 3, "price_change_cost": 0.1}),
+    ("PricingMNL", {"items": 3, "demand": {"size": 2.0, "noise": "poisson", "utility": 1.0}, "action": "grid"}),
+    ("PricingReference", {"horizon": 8, "demand": {"loss": 4.0, "std": 1.0}, "initial_stock": 20.0}),
+    ("BeerGame", {"horizon": 12}),
+    ("NetworkManagement", {"horizon": 9, "allocation": "learned", "action": "base_stock"}),
+    ("SupplyChain", {"arcs": {"supplier-shop": {"lead_time_pmf": [0.5, 0.3, 0.2]}}, "horizon": 25}),
+    ("PricingDuopoly", {"horizon": 9, "rival": "q_learner", "grid": 5, "exploration_decay": 0.1}),
 ]
 
 
@@ -62,7 +75,7 @@ def test_make_vec(env_id):
 def actions_of(model, periods, rows):
     rng = np.random.default_rng(1)
     drawn = rng.uniform(model.action_low, model.action_high, (periods, rows, len(model.action_low)))
-    return np.floor(drawn).astype(np.int64) if model.params.action == "multi_discrete" else drawn.astype(np.float32)
+    return np.floor(drawn).astype(np.int64) if model.action_space.dtype.kind == "i" else drawn.astype(np.float32)
 
 
 def vector_trajectory(env, seed, actions):

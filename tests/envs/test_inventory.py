@@ -70,6 +70,7 @@ def test_the_history_is_what_the_store_saw(share, seen, censored):
 
 
 number = st.floats(0, 20, allow_nan=False, width=32)
+life = st.sampled_from([1.0, 2.0, 3.0, np.inf])
 
 
 @st.composite
@@ -89,6 +90,12 @@ def problems(draw):
         },
         lead_time=draw(st.one_of(st.integers(0, 5), st.lists(st.integers(0, 5), min_size=items, max_size=items))),
         lead_time_pmf=[p / sum(pmf) for p in pmf],
+        yield_mean=draw(st.sampled_from([1.0, 1.0, 0.8, 0.35])),
+        disruption_probability=draw(st.sampled_from([0.0, 0.0, 0.3])),
+        recovery_probability=draw(st.floats(0.1, 1)),
+        shelf_life=draw(st.one_of(st.just(np.inf), st.integers(1, 4), st.lists(life, min_size=items, max_size=items))),
+        issuing=draw(st.sampled_from(["fifo", "lifo"])),
+        substitution_share=draw(st.sampled_from([0.0] + [0.6, 1.0] * (items > 1))),
         backorder_share=draw(st.sampled_from([0.0, 0.3, 0.75, 1.0])),
         initial_stock=draw(st.one_of(st.integers(0, 9).map(float), per_item)),
         volume=draw(st.floats(0.5, 2)),
@@ -103,7 +110,7 @@ def problems(draw):
             name: draw(per_item)
             for name in (
                 "price", "purchase_cost", "fixed_cost", "holding_cost", "lost_sale_cost", "backorder_cost",
-                "salvage_value",
+                "salvage_value", "waste_cost",
             )
         },
     )  # fmt: skip
@@ -124,25 +131,31 @@ def test_flow_and_money_are_conserved(params, seed):
     run = rollout(model, random_policy(model), model.scenarios([seed, seed + 1]), seed=seed % 1000, trace=True)
     sales, received, demand = (run[f"flow.{name}"].astype(float) for name in ("sales", "received", "demand"))
     unmet, left, ordered = (run[f"flow.{name}"].astype(float) for name in ("unmet", "on_hand", "ordered"))
-    scale = dict(rtol=1e-5, atol=1e-3)
-    # Stock: initial + receipts = sales + stock, at the end of every period. What arrives at once serves the same
-    # period, what arrives at its end (counted in `received` too) shows in the next one's stock.
+    none = np.zeros_like(sales)
+    waste, shrinkage = (run.get(f"flow.{name}", none).astype(float) for name in ("waste", "shrinkage"))
+    # Stock: initial + receipts = sales + waste + stock, at the end of every period. What arrives at once serves the
+    # same period, what arrives at its end (counted in `received` too) shows in the next one's stock.
     start = params.per_item("initial_stock")
-    final = start + received.sum(axis=1) - sales.sum(axis=1)
+    final = start + received.sum(axis=1) - sales.sum(axis=1) - waste.sum(axis=1)
     assert (final > -1e-3).all()
     late = final - left[:, -1]  # the last period's receipts
     assert (late > -1e-3).all()
     assert (late <= received[:, -1] + 1e-3).all()
-    # Orders: nothing arrives that was not ordered, nothing gets lost on the way.
-    assert (received.cumsum(axis=1) <= ordered.cumsum(axis=1) + 1e-3).all()
+    # Orders: nothing arrives that was not ordered, nothing gets lost on the way but by the yield.
+    due = received + shrinkage
+    assert (shrinkage >= -1e-3).all()
+    assert (due.cumsum(axis=1) <= ordered.cumsum(axis=1) + 1e-3).all()
     longest = model.max_lead
     if longest < params.horizon:
-        due = params.horizon - longest
-        assert (received.sum(axis=1) >= ordered[:, :due].sum(axis=1) - 1e-3).all()
-    # Demand: served, lost or waiting.
-    lost = run.get("flow.lost", np.zeros_like(sales)).astype(float)
-    backlog = run.get("flow.backlog", np.zeros_like(sales)).astype(float)
-    assert np.allclose(demand.cumsum(axis=1), sales.cumsum(axis=1) + lost.cumsum(axis=1) + backlog, **scale)
+        early = ordered[:, : params.horizon - longest]
+        assert (due.sum(axis=1) >= early.sum(axis=1) - 1e-3).all()
+    # Demand: served by the item or by a neighbour, lost or waiting.
+    lost, backlog, moved = (run.get(f"flow.{name}", none).astype(float) for name in ("lost", "backlog", "substituted"))
+    balance = demand.cumsum(axis=1) - (sales + lost).cumsum(axis=1) - backlog
+    over_items = balance.sum(axis=2) if params.substitution_share else balance
+    assert np.allclose(over_items, 0, atol=4e-3)
+    assert (moved <= params.substitution_share * unmet + (1 if params.lot_size else 1e-3)).all()
+    assert (np.minimum(np.minimum(moved, lost), waste) >= -1e-3).all()
     assert (unmet >= -1e-3).all()
     assert (unmet <= demand + 1e-3).all()
     # Money: the reward is the sum of the named terms, and of the items.
@@ -174,6 +187,8 @@ def test_observations_stay_in_their_space(params, seed):
         assert model.observation_space.contains(observation[0])
         named = model.features(observation)
         assert {name: value.shape[1:] for name, value in named.items()} == model.layout
+        if "shelf" in named:
+            assert np.allclose(named["shelf"].sum(axis=1), named["on_hand"], atol=1e-3)
         action, _ = act(observation, None, rng + t)
         state, _ = model.transition(state, admit(model, action, 1)[0], now)
 
@@ -182,7 +197,7 @@ def test_observations_stay_in_their_space(params, seed):
 @settings(max_examples=50)
 def test_what_was_seen_bounds_demand(params, seed):
     """In whole units: seen demand is demand unless it is marked, and then no more than that."""
-    whole = {"lot_size": 1.0, "initial_stock": 5.0}
+    whole = {"lot_size": 1.0, "initial_stock": 5.0, "substitution_share": 0.0}
     model = Inventory(replace(params, forecast="history", history_days=params.horizon, **whole))
     scenario, observations = model.scenarios([seed, seed + 1]), []
     act = random_policy(model)
@@ -245,9 +260,11 @@ def test_torch_agrees_with_numpy(params, seed):
         for f in fields(flow):
             ours, theirs = getattr(flow, f.name), getattr(tflow, f.name)
             assert (ours is None) == (theirs is None)
-            if ours is not None and not model._limited:  # sums over items may differ in the last bit, and so a lot
+            if (
+                ours is not None and not model.supply.limited
+            ):  # sums over items may differ in the last bit, and so a lot
                 assert np.array_equal(np.broadcast_to(ours, (2, params.items)), theirs.numpy() + np.zeros_like(ours))
-        if not model._limited:
+        if not model.supply.limited:
             a, b = model.reward(model.money(flow)), twin.reward(twin.money(tflow)).numpy()
             assert np.allclose(a, b, rtol=1e-5, atol=1e-3)
 
@@ -279,6 +296,17 @@ def test_gradients_flow_through_the_torch_side():
         ({"capacity": 0.0}, "capacity: 0.0"),
         ({"budget": -3.0}, "budget: -3.0"),
         ({"max_order": 0.5}, "max_order: 0.5"),
+        ({"shelf_life": 0}, "shelf_life: 0 is not allowed, expected an integer >= 1"),
+        ({"shelf_life": 1.5}, "shelf_life: 1.5"),
+        ({"shelf_life": 101}, "shelf_life: 101 is not allowed, expected <= 100 or inf"),
+        ({"issuing": "hifo"}, "issuing: 'hifo' is not allowed, expected one of fifo, lifo"),
+        ({"waste_cost": -1}, "waste_cost: -1"),
+        ({"yield_mean": 0.0}, "yield_mean: 0.0"),
+        ({"yield_mean": 0.5, "yield_std": 0.5}, "yield_std: 0.5 is not allowed, expected 0 or less than 0.5"),
+        ({"yield_std": 0.1}, "yield_std: 0.1"),
+        ({"disruption_probability": 1.5}, "disruption_probability: 1.5"),
+        ({"recovery_probability": 0.0}, "recovery_probability: 0.0"),
+        ({"substitution_share": 0.5}, "substitution_share: 0.5 is not allowed with 1 item"),
         ({"action": "discrete"}, "action: 'discrete'"),
         ({"action": "multi_discrete", "lot_size": 0.0}, "lot_size: 0"),
         ({"forecast": "psychic"}, "forecast: 'psychic'"),

@@ -161,6 +161,13 @@ def test_a_traceback_for_who_asks(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def keys_of(prefix: str, kind: type) -> set[str]:
+    """All keys of a schema."""
+    hints = get_type_hints(kind)
+    nested = [keys_of(f"{prefix}{n}.", h) for n, h in hints.items() if hasattr(h, "__dataclass_fields__")]
+    return {prefix + name for name in hints}.union(*nested)
+
+
 def _hints() -> dict[str, Any]:
     """Key -> type, of all values that can be wrong: free text can't."""
     found = {}
@@ -177,6 +184,7 @@ def _hints() -> dict[str, Any]:
 
 NEEDS = {"data.path": ["data=online_retail"], "data": ["task=SyntheticStore"], "forecaster": ["forecaster=transformer"]}
 FOLDERS = ("data.path", "forecaster.checkpoint", "forecaster.checkpoints", "forecaster.tensorboard")
+INVENTORY, PRICING = (keys_of("env.", schemas()["env"][name]) for name in ("inventory", "pricing"))
 UNBOUNDED = ("env.capacity", "env.budget")
 HUGE = ["1e300", "99999999999999999999", "-1e300", "inf"]
 
@@ -191,6 +199,8 @@ def bad_values(key: str, hint) -> list[str]:
     if hint is str:
         return ["abc", "[a]", "{a: 1}", "null", "''"] if key != "forecaster.pretrained" else ["abc", "[a]"]
     huge = HUGE[:3] if key not in UNBOUNDED else HUGE[2:3]
+    if key == "env.demand.utility":
+        return ["abc", "nan", "null", "{a: 1}", "[x]", "[[1]]", *huge]
     return ["abc", "nan", "-1", "-0.5", "null", "{a: 1}", "[x]", "[[1]]", "''", *huge]
 
 
@@ -201,6 +211,8 @@ def hostile(draw, hints):
     group = key.partition(".")[0]
     options = {name for name, schema in schemas()["forecaster"].items() if key.split(".")[-1] in get_type_hints(schema)}
     needs = [f"forecaster={sorted(options)[0]}"] if group == "forecaster" else NEEDS.get(group, [])
+    if group == "env" and key not in INVENTORY:
+        needs = ["task=Pricing" if key in PRICING else "task=Dispatch"]
     if draw(st.integers(0, 4)) == 0:  # a key that isn't there
         place = draw(st.integers(len(group) + 1 if "." in key else 0, len(key)))
         key = key[:place] + draw(st.sampled_from("xq")) + key[place:]

@@ -29,6 +29,8 @@ def store(draw):
         salvage_value=[c * draw(st.floats(0, 1)) for c in cost],
         initial_stock=per_item(st.integers(0, 8)),
         max_order=30.0,
+        yield_mean=draw(st.sampled_from([1.0, 0.7])),
+        disruption_probability=draw(st.sampled_from([0.0, 0.2])),
     )
     rng = np.random.default_rng(draw(st.integers(0, 1000)))
     days = horizon + 20
@@ -54,6 +56,7 @@ def test_foresight_attains_it(data):
     """Without a fixed cost and initial stock: order what will be sold when it comes, if that pays."""
     model, _ = store(data.draw)
     changes = vars(model.params) | {"fixed_cost": 0.0, "initial_stock": 0.0}
+    changes |= {"yield_mean": 1.0, "disruption_probability": 0.0}
     model = Inventory(InventoryParams(**changes), model.source)
     scenario = model.scenarios(np.arange(2))
     price = scenario.get("price", np.broadcast_to(model.params.per_item("price"), scenario["demand"].shape))
@@ -94,8 +97,9 @@ def test_agrees_with_trying_everything(seed):
 
 
 def test_refuses_what_has_no_such_bound():
-    for changes, word in (({"backorder_share": 0.5}, "backorder_share"), ({"salvage_value": 2.0}, "salvage_value")):
-        model = Inventory(InventoryParams(continuing=False, **changes))
+    refused = {"backorder_share": 0.5, "salvage_value": 2.0, "substitution_share": 0.5, "shelf_life": 3}
+    for word, value in refused.items():
+        model = Inventory(InventoryParams(items=2, continuing=False, **{word: value}))
         with pytest.raises(ValueError, match=word):
             hindsight_bound(model, model.scenarios([0]))
 

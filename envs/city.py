@@ -1,0 +1,176 @@
+"""The place that deliveries are made in: depot, customers and driving durations, read from a file or generated."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SECTIONS = ("EDGE_WEIGHT", "NODE_COORD", "DEMAND", "DEPOT", "SERVICE_TIME", "TIME_WINDOW")
+
+
+@dataclass
+class City:
+    """A depot (row 0) and its customers (rows 1 to L - 1), with what their requests look like.
+
+    Raises:
+        ValueError: an array of another shape, a negative number, a demand above the capacity, or a time window that
+            nobody can meet; it names the customer.
+    """
+
+    name: str
+    coords: np.ndarray  # (L, 2), for the map and for the grid of expected arrivals
+    durations: np.ndarray  # (L, L) seconds of driving from row to column; need not be symmetric
+    demand: np.ndarray  # (L,) units
+    service: np.ndarray  # (L,) seconds at the door
+    windows: np.ndarray  # (L, 2) seconds, first and last moment at which the service may begin; row 0: the depot's day
+    capacity: int  # units per vehicle
+
+    def __post_init__(self):
+        n = len(self.coords)
+        shapes = {"coords": (n, 2), "durations": (n, n), "demand": (n,), "service": (n,), "windows": (n, 2)}
+        for name, shape in shapes.items():
+            array = np.asarray(getattr(self, name))
+            if array.dtype.kind not in "iuf" or array.shape != shape or n < 2:
+                raise ValueError(f"{self.name}: {name} of shape {array.shape} is not allowed, expected numbers {shape}")
+            array = array.astype(np.int64 if name != "coords" else float)
+            if name != "coords" and (array < 0).any():
+                at = np.argwhere(array < 0)[0].tolist()
+                raise ValueError(f"{self.name}: {name}{at}: {array[tuple(at)]} is not allowed, expected >= 0")
+            setattr(self, name, array)
+        self._check_customers()
+
+    def _check_customers(self):
+        if self.capacity < 1:
+            raise ValueError(f"{self.name}: capacity: {self.capacity} is not allowed, expected >= 1")
+        start, close = self.windows[0]
+        arrival = np.maximum(start + self.durations[0], self.windows[:, 0])
+        late = (self.windows[:, 1] < arrival) | (arrival + self.service + self.durations[:, 0] > close)
+        wrong = {
+            "demand": (self.demand > self.capacity, f"at most the capacity of {self.capacity}"),
+            "window": (self.windows[:, 0] > self.windows[:, 1], "a start before its end"),
+            "time": (late, "a window that a vehicle from the depot can meet, and be back in time"),
+        }
+        for what, (bad, expected) in wrong.items():
+            if bad.any():
+                row = int(np.flatnonzero(bad)[0])
+                value = self.demand[row] if what == "demand" else self.windows[row].tolist()
+                name = "time window" if what != "demand" else what
+                raise ValueError(f"{self.name}: {name} of customer {row}: {value} is not allowed, expected {expected}")
+
+
+def read_city(path: str | Path) -> City:
+    """Read an instance in the VRPLIB-like format of the EURO Meets NeurIPS 2022 competition (ORTEC).
+
+    Raises:
+        ValueError: a malformed file; it names the file and the line.
+        OSError: no such file.
+    """
+    path = Path(path)
+    lines = path.read_text(errors="replace").splitlines()
+    headers, sections, at = {}, {}, 0
+
+    def refuse(line: int, expected: str):
+        text = lines[line].strip() if line < len(lines) else "end of file"
+        raise ValueError(f"{path.name}, line {line + 1}: {text[:40]!r} is not allowed, expected {expected}")
+
+    while at < len(lines) and lines[at].strip() != "EOF":
+        line = lines[at].strip()
+        name = line.removesuffix("_SECTION")
+        if name in SECTIONS and line != name:
+            at, sections[name] = _read_section(lines, at + 1, name, headers, refuse)
+        elif ":" in line:
+            key, _, value = line.partition(":")
+            headers[key.strip()] = value.strip()
+            if key.strip() in ("DIMENSION", "CAPACITY") and not value.strip().isdigit():
+                refuse(at, f"{key.strip()} : a whole number")
+            at += 1
+        elif line:
+            refuse(at, f"KEY : value or one of {', '.join(s + '_SECTION' for s in SECTIONS)}")
+        else:
+            at += 1
+    for name in SECTIONS:
+        if name not in sections:
+            raise ValueError(f"{path.name}: {name}_SECTION is missing")
+    if "CAPACITY" not in headers:
+        raise ValueError(f"{path.name}: CAPACITY is missing")
+    demand, service = (sections[name][:, 0] for name in ("DEMAND", "SERVICE_TIME"))
+    return City(
+        name=headers.get("NAME", path.stem),
+        coords=sections["NODE_COORD"],
+        durations=sections["EDGE_WEIGHT"],
+        demand=demand,
+        service=service,
+        windows=sections["TIME_WINDOW"],
+        capacity=int(headers["CAPACITY"]),
+    )
+
+
+def _read_section(lines, at, name, headers, refuse) -> tuple[int, np.ndarray]:
+    """Return the line after a section, and its numbers (L, width); nodes are numbered from 1, the depot first."""
+    if "DIMENSION" not in headers:
+        refuse(at - 1, "DIMENSION before it")
+    size = int(headers["DIMENSION"])
+    width = {"EDGE_WEIGHT": size, "NODE_COORD": 2, "TIME_WINDOW": 2}.get(name, 1)
+    numbered = name != "EDGE_WEIGHT"
+    if name == "DEPOT":
+        if lines[at : at + 2] != ["1", "-1"] and [line.strip() for line in lines[at : at + 2]] != ["1", "-1"]:
+            refuse(at, "the depot 1, then -1")
+        return at + 2, np.zeros((1, 1))
+    rows = np.empty((size, width), np.int64)
+    for row in range(size):
+        fields = lines[at + row].split() if at + row < len(lines) else []
+        try:
+            numbers = [int(field) for field in fields]
+        except ValueError:
+            numbers = []
+        if len(numbers) != width + numbered or min(numbers[numbered:], default=0) < 0:
+            refuse(at + row, f"{'node and ' if numbered else ''}{width} whole numbers >= 0 in {name}_SECTION")
+        if numbered and numbers[0] != row + 1:
+            refuse(at + row, f"node {row + 1} of {size} in {name}_SECTION")
+        rows[row] = numbers[numbered:]
+    return at + size, rows
+
+
+def synthetic_city(seed: int, customers: int, hours: int, capacity: int) -> City:
+    """Generate a city: customers in clusters around a depot, one-way streets, delivery windows of two to four hours.
+
+    Half of the customers lie in clusters and half anywhere, as in the X instances (Uchoa et al. 2017, European Journal
+    of Operational Research 257(3)); a cluster's density falls exponentially with the distance from its centre. Driving
+    takes the straight line at 30 km/h and up to 20 % more by direction. The triangle inequality holds.
+
+    Args:
+        seed: of the city.
+        customers: number of them.
+        hours: of the depot's day.
+        capacity: units per vehicle.
+    """
+    rng = np.random.default_rng([seed, customers])
+    extent = 15_000.0  # metres
+    centres = rng.uniform(0.1 * extent, 0.9 * extent, (max(2, customers // 25), 2))
+    around = centres[rng.integers(len(centres), size=customers)]
+    around = around + rng.exponential(0.04 * extent, (customers, 1)) * _directions(rng, customers)
+    anywhere = rng.uniform(0, extent, (customers, 2))
+    where = np.where(rng.random((customers, 1)) < 0.5, around, anywhere)
+    depot = rng.uniform(0.25 * extent, 0.75 * extent, (1, 2))
+    coords = np.round(np.clip(np.concatenate([depot, where]), 0, extent))
+    seconds = np.linalg.norm(coords[:, None] - coords[None], axis=-1) / (30 / 3.6)
+    durations = np.ceil(seconds * rng.uniform(1, 1.2, seconds.shape))
+    np.fill_diagonal(durations, 0)
+    for via in range(len(durations)):  # Floyd-Warshall: no detour is shorter than the way itself
+        np.minimum(durations, durations[:, via : via + 1] + durations[via : via + 1], out=durations)
+    service = np.concatenate([[0], 60 * rng.integers(2, 9, customers)])
+    close = 3600 * hours
+    width = 3600 * rng.integers(2, 5, customers)
+    latest = close - service[1:] - durations[1:, 0].astype(int)  # to be served by then
+    begin = 1800 * rng.integers(2, np.maximum((latest - width) // 1800, 3))
+    windows = np.stack([begin, np.minimum(begin + width, latest)], axis=1)
+    demand = np.concatenate([[0], 1 + rng.geometric(0.25, customers).clip(max=min(15, capacity - 1))])
+    return City(
+        f"synthetic-{seed}", coords, durations, demand, service, np.concatenate([[[0, close]], windows]), capacity
+    )
+
+
+def _directions(rng, count: int) -> np.ndarray:
+    angle = rng.uniform(0, 2 * math.pi, count)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)

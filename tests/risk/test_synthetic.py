@@ -1,0 +1,74 @@
+"""The generator: one seed, one store; the fraud that the parameters ask for; honest and fraudulent traces overlap."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score
+from storelab.risk import FEATURES, TransactionParams, features, generate
+from storelab.risk.synthetic import PATTERNS
+
+
+def test_same_seed_same_tables():
+    first, second, other = (generate(TransactionParams(customers=50, days=20, seed=seed)) for seed in (3, 3, 4))
+    for name in ("transactions", "labels", "customers"):
+        pd.testing.assert_frame_equal(getattr(first, name), getattr(second, name))
+    assert not first.transactions.equals(other.transactions)
+
+
+def test_the_tables_agree(data):
+    table, labels = data.transactions, data.labels
+    assert len(table) == len(labels)
+    assert table["timestamp"].is_monotonic_increasing
+    assert (table["amount"] > 0).all()
+    assert set(table["customer"]) <= set(data.customers["customer"])
+    assert data.customers["customer"].is_unique
+    assert set(labels["pattern"]) == set(PATTERNS)
+    np.testing.assert_array_equal(labels["fraud"], labels["pattern"] != "")
+    claims = table["kind"][labels["pattern"] == "refund ring"]
+    assert (claims == "refund").all()
+
+
+def test_without_attacks_there_is_no_fraud():
+    none = dict.fromkeys(("takeovers", "promotion_rings", "refund_rings", "card_tests"), 0.0)
+    assert not generate(TransactionParams(customers=50, days=20, **none)).labels["fraud"].any()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_one_to_two_per_cent_is_fraud(seed):
+    share = generate(TransactionParams(seed=seed)).labels["fraud"].mean()
+    assert 0.01 <= share <= 0.02
+
+
+def test_no_single_feature_gives_the_label_away():
+    """AUPRC of each feature alone, from above or from below, at the generator's own rates of attack."""
+    data = generate(TransactionParams(customers=2000, days=100, seed=5))
+    fraud, late = data.labels["fraud"].to_numpy(), len(data.labels) // 3
+    table = features(data.transactions)[late:]
+    for name, column in zip(FEATURES, table.T, strict=True):
+        column = np.nan_to_num(column, nan=-1.0)
+        found = max(average_precision_score(fraud[late:], sign * column) for sign in (1, -1))
+        assert found < 0.2, name
+
+
+def test_each_trace_of_fraud_is_also_honest(data):
+    """Machines with many customers, cards tried in a row, new devices, claims: honest customers have all of them."""
+    table, fraud = data.transactions, data.labels["fraud"].to_numpy()
+    honest = table[~fraud]
+    assert honest.groupby("device")["customer"].nunique().max() >= 5
+    assert honest.groupby("address")["customer"].nunique().max() >= 5
+    assert honest.groupby("customer")["card"].nunique().max() >= 4
+    assert (honest["kind"] == "refund").mean() > 0.02
+    assert honest["declined"].mean() > 0.02
+    # Nor do ids: their numbers are drawn at random.
+    for name in ("customer", "device", "address", "card"):
+        number = table[name].str[-7:].astype(int).to_numpy()
+        assert abs(average_precision_score(fraud, number) - fraud.mean()) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("customers", 1), ("days", 2.5), ("seed", -1), ("rate", float("nan")), ("takeovers", True), ("start", "soon")],
+)
+def test_bad_parameters(name, value):
+    with pytest.raises(ValueError, match=f"^{name}: .*expected"):
+        TransactionParams(**{name: value})
