@@ -1,0 +1,90 @@
+"""What customer service can say: intents with examples, templates with slots, the questions for a missing slot."""
+
+import json
+import re
+import string
+from dataclasses import dataclass
+from pathlib import Path
+
+LANGUAGES = ("en", "zh")
+SLOTS = ("order", "address")  # that a customer is asked for
+PERSON = "person"  # the intent of who wants to talk to one
+
+_ORDER = re.compile(r"(?<![\d.,$€£¥])#?(?<!\w)([A-Z]{0,3}-?\d{5,15})(?!\d|[.,]\d)", re.I)
+_CHINESE_ORDER = re.compile(r"(?:订单号?|单号)[::\s是]*([A-Z]{0,3}-?\d{5,15})", re.I)
+_STREET = r"(?:street|st|road|rd|avenue|ave|lane|drive|boulevard|square|way)"
+_ADDRESS = re.compile(rf"\b\d{{1,5}}[a-z]?\s+(?:[A-Za-z'.-]+\s+){{1,4}}{_STREET}\b\.?(?:,\s*[\w' -]+){{0,3}}", re.I)
+_PLACE = r"[一-鿿]{2,10}?(?:省|市|区|县|镇)[一-鿿\d]*?(?:路|街|巷|道|村)\d{0,5}[号弄]?[\d一-鿿]{0,12}"
+_CHINESE_ADDRESS = re.compile(rf"(?:[寄送改换]?[到成为]|地址[是为]?|是)?({_PLACE})")
+
+
+@dataclass
+class Answers:
+    """Intents by name, each with what it needs and, per language, its examples and answer; phrases per language."""
+
+    intents: dict[str, dict]
+    phrases: dict[str, dict[str, str]]
+    help: list[dict[str, str]]  # the corpus: title, text
+
+    def __post_init__(self):
+        if PERSON not in self.intents:
+            raise ValueError(f"intents are {', '.join(self.intents)}: allowed are sets with {PERSON!r} among them")
+        for name, intent in self.intents.items():
+            unknown = set(intent.get("needs", ["needs"])) - set(SLOTS)
+            if unknown:
+                raise ValueError(f"needs of intent {name} holds {min(unknown)!r}: allowed are {', '.join(SLOTS)}")
+            for language in LANGUAGES:
+                if not intent.get(language, {}).get("examples") or "answer" not in intent[language]:
+                    raise ValueError(f"intent {name} has no examples and answer in {language!r}: both are needed")
+        for language in LANGUAGES:
+            missing = {*SLOTS, "rephrase", "person"} - set(self.phrases.get(language, {}))
+            if missing:
+                raise ValueError(f"phrases[{language!r}] lacks {min(missing)!r}: each language needs it")
+        for entry in self.help:
+            if set(entry) != {"title", "text"}:
+                raise ValueError(f"help holds an entry with {', '.join(entry)}: allowed are title and text")
+
+    def examples(self) -> tuple[list[str], list[str]]:
+        """All example questions and their intents."""
+        rows = [
+            (text, name)
+            for name, intent in self.intents.items()
+            for language in LANGUAGES
+            for text in intent[language]["examples"]
+        ]
+        return [text for text, _ in rows], [name for _, name in rows]
+
+    def fill(self, intent: str, language: str, facts: dict[str, str]) -> str | None:
+        """The intent's answer with its slots filled; None when a fact is missing."""
+        template = self.intents[intent][language]["answer"]
+        names = {name for _, name, _, _ in string.Formatter().parse(template) if name}
+        if not template or names - set(facts):
+            return None
+        return re.sub(r"\{(\w+)\}", lambda match: str(facts[match[1]]), template)
+
+
+def read_answers(path: str | Path | None = None) -> Answers:
+    """Answers from a JSON file, ours where none is given; raises ValueError naming what does not fit."""
+    path = path or Path(__file__).with_name("answers.json")
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        return Answers(**content)
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} holds no answers: {error}") from None
+
+
+def find_slots(text: str) -> dict[str, str]:
+    """Order number and address in a cleaned text, where there are any: the first of each.
+
+    An order number has 5 to 15 digits, with up to three letters before them; an amount of money is none. An address is
+    a house number with a street's name, English, or a place and road, Chinese.
+    """
+    found = {}
+    address = _CHINESE_ADDRESS.search(text) or _ADDRESS.search(text)
+    if address:
+        found["address"] = address[address.re.groups].strip(" ,")
+        text = text[: address.start()] + " " + text[address.end() :]
+    order = _CHINESE_ORDER.search(text) or _ORDER.search(text)
+    if order:
+        found["order"] = order[1].upper()
+    return found

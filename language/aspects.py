@@ -1,0 +1,93 @@
+"""What reviews say about which aspect of an item, per item and over time.
+
+A review is cut into clauses; a clause is about the aspects whose words are in it (a lexicon, English and Chinese), and
+the classifier says how probably it is positive.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from .base import TextClassifier
+from .text import clean, has_words
+
+# Aspect -> words: English ones where a word begins so, Chinese ones anywhere.
+ASPECTS = {
+    "size": "fit fits fitting fitted size sizing small large tight loose petite 尺码 大小 合身 偏大 偏小 尺寸 腰",
+    "quality": "quality fabric material cheaply sturdy durable broke broken tore seam 质量 面料 做工 材质 结实 坏了",
+    "look": "color colour look style design pattern pretty beautiful gorgeous 颜色 款式 外观 样子 好看 漂亮 难看 设计",
+    "comfort": "comfort comfy soft itchy scratchy warm 舒服 舒适 柔软 扎人 保暖",
+    "price": "price money worth expensive cheap sale value 价格 便宜 贵 性价比 划算 值得",
+    "delivery": "deliver shipping shipped arrive late package parcel 物流 快递 发货 送货 包装 到货",
+    "service": "service staff support refund return replied 客服 服务 态度 售后 退货 退款 店家 卖家",
+}
+_CUT = re.compile(r"(?<=[.!?;,:。!?;,、])\s*|\b(?:but|however|although|though|yet)\b|但是|不过|可是|然而", re.I)
+_PATTERNS = {
+    name: re.compile("|".join(rf"\b{word}" if word.isascii() else word for word in words.split()), re.I)
+    for name, words in ASPECTS.items()
+}
+_Z = 1.959964  # of a 95 % interval
+
+
+def clauses(text: str) -> list[str]:
+    """A text cut at punctuation and at words such as *but*; the parts hold all its words."""
+    return [part.strip() for part in _CUT.split(text) if part and has_words(part)]
+
+
+def aspects_of(clause: str) -> list[str]:
+    return [name for name, pattern in _PATTERNS.items() if pattern.search(clause)]
+
+
+def mentions(classifier: TextClassifier, texts: Sequence[str]) -> pd.DataFrame:
+    """A row per review, aspect and clause: review (row of `texts`), aspect, clause, positive (probability).
+
+    `classifier` has the labels 0 and 1.
+    """
+    if classifier.labels != [0, 1]:
+        raise ValueError(f"classifier has the labels {classifier.labels}: allowed are 0 and 1")
+    rows = [
+        (review, aspect, clause)
+        for review, text in enumerate(clean(texts))
+        for clause in clauses(text)
+        for aspect in aspects_of(clause)
+    ]
+    table = pd.DataFrame(rows, columns=["review", "aspect", "clause"])
+    found = classifier.predict_proba(table["clause"])[:, 1] if rows else np.empty(0)
+    return table.assign(positive=found)
+
+
+def report(classifier: TextClassifier, table: pd.DataFrame, by: str = "item", period: str = "") -> pd.DataFrame:
+    """A row per value of the column `by`, aspect (`all`: whole reviews) and, with a pandas `period` ("M"), date.
+
+    Columns: reviews (that say something about it), positive (their mean probability, clauses averaged within a
+    review), low and high (Wilson's 95 % interval of the share), and the clause that says most for and against.
+    """
+    for name in ("text", by, *(["date"] if period else [])):
+        if name not in table:
+            raise ValueError(f"column {name!r} is missing: the table has {', '.join(map(str, table.columns))}")
+    said = mentions(classifier, table["text"])
+    texts = clean(table["text"])
+    worded = [row for row, text in enumerate(texts) if has_words(text)]
+    whole = pd.DataFrame({"review": worded, "aspect": "all", "clause": [texts[row] for row in worded]})
+    whole["positive"] = classifier.predict_proba(whole["clause"])[:, 1] if worded else np.empty(0)
+    said = pd.concat([whole, said], ignore_index=True)
+    keys = [by, "aspect"]
+    said[by] = table[by].to_numpy()[said["review"].astype(int)]
+    if period:
+        said["date"] = pd.to_datetime(table["date"]).dt.to_period(period).to_numpy()[said["review"].astype(int)]
+        keys.append("date")
+    each = said.groupby([*keys, "review"], sort=True)["positive"].mean()
+    groups = each.groupby(level=keys)
+    result = pd.DataFrame({"reviews": groups.size(), "positive": groups.mean()})
+    result["low"], result["high"] = wilson(result["positive"], result["reviews"])
+    order = said.sort_values("positive", kind="stable").groupby(keys)["clause"]
+    return result.assign(against=order.first(), praise=order.last()).reset_index()
+
+
+def wilson(share, count):
+    """Wilson's 95 % interval of a share of `count` (Wilson 1927); it stays within 0 and 1."""
+    centre = (share + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
+    half = _Z / (1 + _Z**2 / count) * np.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))
+    return centre - half, centre + half

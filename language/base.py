@@ -1,0 +1,192 @@
+"""What every text classifier shares: labels, calibrated probabilities, texts without words, folders."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from ..learning.base import Card, save_folder
+from .text import clean, has_words
+
+_PIECES = 128  # that a text is cut into to be explained
+
+
+@dataclass
+class Attribution:
+    """What one piece of a text adds to the log-odds of a label."""
+
+    piece: str
+    start: int  # characters from the start of the cleaned text
+    stop: int
+    value: float
+
+
+def pieces(text: str) -> list[tuple[int, int]]:
+    """Start and stop of the text's words, each Han character one; of long texts as many runs of them as `_PIECES`."""
+    spans = [match.span() for match in re.finditer(r"[㐀-䶿一-鿿]|[^\W㐀-䶿一-鿿]+", text)]
+    run = -(-len(spans) // _PIECES)
+    return [(group[0][0], group[-1][1]) for group in (spans[i : i + run] for i in range(0, len(spans), run or 1))]
+
+
+class TextClassifier(ABC):
+    """Texts in, probabilities of labels out.
+
+    `Params` has `validation`, the share of the training rows that calibrates (and stops training early), and `seed`.
+    A text without a letter or digit (empty, emoji, punctuation) says nothing: its probabilities are the labels'
+    shares of the training rows.
+    """
+
+    name: ClassVar[str]
+    Params: ClassVar[type]
+
+    def __init__(self, params=None):
+        self.params = params or self.Params()
+        self.labels: list = []
+        self.prior = np.empty(0)  # (C,)
+        self.temperature = 1.0  # Guo et al. 2017, arXiv:1706.04599
+
+    def fit(self, texts: Sequence[str], labels: Sequence) -> "TextClassifier":
+        """Train on texts (N,) and their labels (N,), str or int, of two or more values. Returns itself."""
+        texts, codes = clean(texts), self._codes(labels)
+        if len(texts) != len(codes):
+            raise ValueError(f"labels has {len(codes)} entries: allowed are as many as texts, {len(texts)}")
+        self.prior = np.bincount(codes) / len(codes)
+        worded = np.array([row for row, text in enumerate(texts) if has_words(text)], dtype=int)
+        if len(np.unique(codes[worded])) < len(self.labels):
+            raise ValueError("texts of some label have no words at all: allowed are labels with a text that has one")
+        order = np.random.default_rng(self.params.seed).permutation(worded)
+        held = order[: round(self.params.validation * len(order))]
+        rest = np.sort(order[len(held) :])
+        if len(np.unique(codes[rest])) < len(self.labels):
+            raise ValueError(f"validation is {self.params.validation}: it leaves no training text to some label")
+        pick = lambda rows: ([texts[row] for row in rows], codes[rows])
+        self._fit(*pick(rest), *pick(held))
+        self.temperature = 1.0
+        if len(held):
+            self.temperature = fit_temperature(self._logits(pick(held)[0]), codes[held])
+        self._refit(*pick(worded))
+        return self
+
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+        """Probabilities (N, C) in the order of `labels`; each row sums to 1."""
+        if not self.labels:
+            raise ValueError(f"{self.name} is not fitted: call fit or load one")
+        texts = clean(texts)
+        result = np.tile(self.prior, (len(texts), 1))
+        worded = [row for row, text in enumerate(texts) if has_words(text)]
+        if worded:
+            result[worded] = softmax(self._logits([texts[row] for row in worded]) / self.temperature)
+        return result
+
+    def predict(self, texts: Sequence[str]) -> list:
+        """The most probable label of each text (N,)."""
+        return [self.labels[code] for code in self.predict_proba(texts).argmax(1)]
+
+    def attribute(self, text: str, label) -> list[Attribution]:
+        """What each piece of the text adds to the log-odds of `label`, by order of the text; none without words."""
+        if label not in self.labels:
+            raise ValueError(f"label is {label!r}: allowed are {', '.join(map(repr, self.labels))}")
+        (text,) = clean([text])
+        return self._attribute(text, self.labels.index(label)) if has_words(text) else []
+
+    def save(self, folder: str | Path, card: Card) -> None:
+        """Write the folder that `language.load` reads: JSON, safetensors and the model card."""
+        config, arrays = self._state()
+        own = {"params": asdict(self.params), "labels": self.labels, "prior": self.prior.tolist()}
+        save_folder(folder, self.name, {**own, "temperature": self.temperature, **config}, arrays, card)
+
+    @classmethod
+    def _from_state(cls, config: dict, arrays: dict[str, np.ndarray]) -> "TextClassifier":
+        try:
+            model = cls(cls.Params(**config["params"]))
+            model.labels, model.prior = config["labels"], np.array(config["prior"])
+            model.temperature = float(config["temperature"])
+            model._set_state(config, arrays)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{cls.name}: its config does not fit: {error}") from None
+        return model
+
+    def _codes(self, labels: Sequence) -> np.ndarray:
+        values = [label.item() if isinstance(label, np.generic) else label for label in labels]
+        if any(not isinstance(label, str | int) for label in values):
+            bad = next(label for label in values if not isinstance(label, str | int))
+            raise ValueError(f"labels holds {bad!r}: allowed are str and int")
+        self.labels = sorted(set(values))
+        if len(self.labels) < 2:
+            raise ValueError(f"labels has {len(self.labels)} values: allowed are two or more")
+        return np.array([self.labels.index(label) for label in values])
+
+    @abstractmethod
+    def _fit(self, texts: list[str], codes: np.ndarray, held: list[str], held_codes: np.ndarray) -> None:
+        """Train on cleaned texts with words; `held` may only stop the training."""
+
+    def _refit(self, texts: list[str], codes: np.ndarray) -> None:
+        """Once calibrated: train on all rows, where this is cheap."""
+        return
+
+    @abstractmethod
+    def _logits(self, texts: list[str]) -> np.ndarray:
+        """Log-probabilities up to a constant per row (N, C), not yet calibrated."""
+
+    def _attribute(self, text: str, code: int) -> list[Attribution]:
+        """`attribute` for a cleaned text with words: by how much the log-odds fall without the piece (occlusion)."""
+        spans = pieces(text)
+        rest = [text[:start] + text[stop:] for start, stop in spans]
+        odds = self._odds([text, *rest], code)
+        return [
+            Attribution(text[slice(*span)], *span, odds[0] - odd) for span, odd in zip(spans, odds[1:], strict=True)
+        ]
+
+    def _odds(self, texts: list[str], code: int) -> list[float]:
+        """Calibrated log-odds (N,) of one label against all others."""
+        logits = self._logits(texts) / self.temperature
+        return (logits[:, code] - np.logaddexp.reduce(np.delete(logits, code, 1), axis=1)).tolist()
+
+    @abstractmethod
+    def _state(self) -> tuple[dict, dict[str, np.ndarray]]:
+        """Plain config and arrays that `_set_state` takes."""
+
+    @abstractmethod
+    def _set_state(self, config: dict, arrays: dict[str, np.ndarray]) -> None: ...
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = np.exp(logits.astype(float) - logits.max(1, keepdims=True))
+    return shifted / shifted.sum(1, keepdims=True)
+
+
+def log_loss(logits: np.ndarray, codes: np.ndarray) -> float:
+    """Mean negative log-likelihood of the rows' codes."""
+    return float(-np.log(np.maximum(softmax(logits)[np.arange(len(codes)), codes], 1e-12)).mean())
+
+
+def fit_temperature(logits: np.ndarray, codes: np.ndarray) -> float:
+    """The temperature in [0.05, 20] by which logits are to be divided for the least log loss."""
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(
+        lambda log: log_loss(logits / np.exp(log), codes), bounds=np.log([0.05, 20]), method="bounded"
+    )
+    return float(np.exp(found.x))
+
+
+def expected_calibration_error(probabilities: np.ndarray, codes: np.ndarray, bins: int = 15) -> float:
+    """Mean gap between confidence and accuracy over equal-width bins of confidence (Naeini et al. 2015)."""
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == codes
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [abs(right[place == bin].sum() - confidence[place == bin].sum()) for bin in range(bins)]
+    return float(sum(gaps) / len(codes))
+
+
+def logistic(features, codes: np.ndarray, strength: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients (C, F) and intercepts (C,) of a multinomial logistic regression; `strength` is sklearn's C."""
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression(C=strength, max_iter=300, random_state=seed).fit(features, codes)
+    if len(fitted.coef_) == 1:  # two classes: their logits differ by this
+        return np.concatenate([-fitted.coef_, fitted.coef_]) / 2, np.array([-0.5, 0.5]) * fitted.intercept_
+    return fitted.coef_, fitted.intercept_

@@ -1,0 +1,93 @@
+"""The vectors of a frozen encoder: the nearest example, and logistic regression."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..learning.params import check_fields
+from ..learning.training import device_of
+from .backbone import OFFLINE, TextEncoder, embed, load_backbone
+from .base import TextClassifier, logistic
+
+_SHARPNESS = 20.0  # of a cosine among the logits, before calibration
+_KEPT = 50_000  # texts, of which the vectors are kept
+_VECTORS: dict[tuple[str, str, int], dict[str, np.ndarray]] = {}  # by backbone, device, tokens; then by text
+_ENCODERS: dict[tuple[str, str], TextEncoder] = {}  # by backbone and device: they are never trained, so one is enough
+
+
+def encoder_of(backbone: str, device: str = "auto") -> TextEncoder:
+    """The frozen encoder, loaded once."""
+    key = (backbone, str(device_of(device)))
+    if key not in _ENCODERS:
+        _ENCODERS[key] = load_backbone(backbone, 1).to(key[1]).eval()
+    return _ENCODERS[key]
+
+
+@dataclass
+class EmbeddingParams:
+    """Which encoder, and what is done with its vectors."""
+
+    head: str = "logistic"  # logistic (regression), nearest (example)
+    backbone: str = OFFLINE  # hub name, or folder, of an encoder with safetensors; or the offline package
+    tokens: int = 96  # of a text that are read, special ones included
+    strength: float = 10.0  # inverse regularisation of the regression
+    validation: float = 0.1  # share of the training texts that calibrates; then all train
+    seed: int = 0
+    device: str = "auto"  # auto (CUDA where there is one), cpu, cuda, cuda:1, ...
+
+    def __post_init__(self):
+        choices = {"head": ("logistic", "nearest")}
+        check_fields(
+            self, least={"tokens": 8}, most={"tokens": 512, "validation": 0.5, "strength": 1e6}, choices=choices
+        )
+
+
+class Embedding(TextClassifier):
+    """Logistic regression on the vectors, or each label's highest cosine similarity with one of its examples.
+
+    A saved folder names its backbone and holds the vectors, not the encoder.
+    """
+
+    name = "embedding"
+    Params = EmbeddingParams
+
+    def _vectors(self, texts: list[str]) -> np.ndarray:
+        """Unit vectors (N, width); those of the last texts are kept, for a simulation asks for the same ones again."""
+        params = self.params
+        known = _VECTORS.setdefault((params.backbone, str(device_of(params.device)), params.tokens), {})
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if len(known) + len(new) > _KEPT:
+            known.clear()
+            new = list(dict.fromkeys(texts))
+        if new:
+            found = embed(encoder_of(params.backbone, params.device), new, params.tokens)
+            known.update(zip(new, found, strict=True))
+        return np.stack([known[text] for text in texts])
+
+    def _fit(self, texts, codes, held, held_codes):
+        self._learn(self._vectors(texts), codes)
+
+    def _refit(self, texts, codes):
+        if self.params.validation:
+            self._learn(self._vectors(texts), codes)
+
+    def _learn(self, vectors: np.ndarray, codes: np.ndarray) -> None:
+        if self.params.head == "nearest":
+            order = np.argsort(codes, kind="stable")
+            self.arrays = {"vectors": vectors[order], "codes": codes[order]}
+        else:
+            coefficients, intercepts = logistic(vectors, codes, self.params.strength, self.params.seed)
+            self.arrays = {"coefficients": coefficients, "intercepts": intercepts}
+
+    def _logits(self, texts):
+        vectors = self._vectors(texts)
+        if self.params.head == "logistic":
+            return vectors @ self.arrays["coefficients"].T + self.arrays["intercepts"]
+        first = np.searchsorted(self.arrays["codes"], np.arange(len(self.labels)))
+        return _SHARPNESS * np.maximum.reduceat(vectors @ self.arrays["vectors"].T, first, axis=1)
+
+    def _state(self):
+        return {}, self.arrays
+
+    def _set_state(self, config, arrays):
+        self.arrays = arrays

@@ -1,0 +1,191 @@
+"""`python -m storelab.language.evaluate WHAT DATA --models MODEL ...`: a table of classifiers on a test split.
+
+WHAT is `compare` (accuracy, AUC, calibration; with --examples few per label), `robustness` (typos, paraphrase),
+`out_of_scope` (questions of intents never seen), `languages` (one model on the texts of each file) or `speed`. Rows are
+printed as Markdown as they come; with --out they are also written as CSV.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..learning.base import write_atomic
+from .base import TextClassifier, expected_calibration_error, log_loss
+from .noise import paraphrased, with_typos
+from .stack import create
+from .tables import read, split
+from .text import language
+
+
+def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Area under the ROC curve: how often a positive scores above a negative, ties counting half (Mann-Whitney)."""
+    from scipy.stats import rankdata
+
+    positive = np.asarray(positive, bool)
+    count = positive.sum()
+    return float((rankdata(scores)[positive].sum() - count * (count + 1) / 2) / (count * (~positive).sum()))
+
+
+def measures(model: TextClassifier, probabilities: np.ndarray, labels: list) -> dict[str, float]:
+    """Accuracy, its 95 % interval's half width, AUC (two labels), log loss and calibration error."""
+    codes = np.array([model.labels.index(label) for label in labels])
+    right = (probabilities.argmax(1) == codes).mean()
+    row = {"accuracy": right, "+-": 1.96 * np.sqrt(right * (1 - right) / len(codes))}
+    if len(model.labels) == 2:
+        row["auc"] = area_under_curve(probabilities[:, 1], codes == 1)
+    row["log loss"] = log_loss(np.log(np.maximum(probabilities, 1e-12)), codes)
+    return row | {"calibration error": expected_calibration_error(probabilities, codes)}
+
+
+class Table:
+    """Rows printed as they come."""
+
+    def __init__(self, out: str):
+        self.rows, self.out = [], out
+
+    def add(self, **row) -> None:
+        if not self.rows:
+            print("| " + " | ".join(row) + " |\n" + "|---" * len(row) + "|")
+        self.rows.append(row)
+        shown = [f"{value:.4f}" if isinstance(value, float) else str(value) for value in row.values()]
+        print("| " + " | ".join(shown) + " |", flush=True)
+        if self.out:
+            write_atomic(Path(self.out), pd.DataFrame(self.rows).to_csv(index=False).encode())
+
+
+def fitted(spec: str, texts: list[str], labels: list, seed: int) -> tuple[TextClassifier, float]:
+    """The model of `name` or `name:{json parameters}`, trained, and the CPU seconds that this took."""
+    name, _, params = spec.partition(":")
+    started = time.process_time()
+    model = create(name, **{"seed": seed, **json.loads(params or "{}")}).fit(texts, labels)
+    return model, time.process_time() - started
+
+
+def per_class(labels: list, count: int, seed: int) -> np.ndarray:
+    """Rows of `count` random examples of each label (all, where there are fewer)."""
+    labels, generator = np.array(labels), np.random.default_rng(seed)
+    groups = [generator.permutation(np.flatnonzero(labels == label))[:count] for label in np.unique(labels)]
+    return np.concatenate(groups)
+
+
+def compare(table: Table, train, test, target: str, args) -> None:
+    """A row per model and seed; `--rows` and `--examples` cut the training rows."""
+    texts, labels = train["text"].tolist(), train[target].tolist()
+    for spec in args.models:
+        for seed in args.seeds:
+            rows = np.arange(len(texts))[: args.rows or None]
+            if args.examples:
+                rows = per_class(labels, args.examples, seed)
+            model, seconds = fitted(spec, [texts[row] for row in rows], [labels[row] for row in rows], seed)
+            started = time.process_time()
+            found = measures(model, model.predict_proba(test["text"]), test[target].tolist())
+            per_text = (time.process_time() - started) / len(test)
+            table.add(model=spec, rows=len(rows), seed=seed, **found, fit_cpu_s=seconds, cpu_ms_per_text=1e3 * per_text)
+
+
+def robustness(table: Table, train, test, target: str, args) -> None:
+    """Accuracy on the test texts as they are, with typos, and in other words; and how many of them that changed."""
+    texts, labels = test["text"].tolist(), test[target].tolist()
+    noisy = {"as they are": texts, "paraphrase": paraphrased(texts)}
+    noisy |= {f"typos {rate:.0%}": with_typos(texts, rate, args.seeds[0]) for rate in (0.02, 0.05, 0.1)}
+    for spec in args.models:
+        model, _ = fitted(
+            spec, train["text"].tolist()[: args.rows or None], train[target].tolist()[: args.rows or None], 0
+        )
+        for name, changed in noisy.items():
+            share = float(np.mean([new != old for new, old in zip(changed, texts, strict=True)]))
+            table.add(model=spec, texts=name, changed=share, **measures(model, model.predict_proba(changed), labels))
+
+
+def out_of_scope(table: Table, train, test, target: str, args) -> None:
+    """A fifth of the intents is left out of the training: AUROC of the confidence that tells their questions apart.
+
+    With the share of questions in scope that are answered, and how many of those rightly, at the threshold at which
+    nine answers in ten are right on a validation half of the test questions; measured on the other half.
+    """
+    from .service import threshold_for
+
+    for spec in args.models:
+        for seed in args.seeds:
+            names = np.random.default_rng(seed).permutation(sorted(train[target].unique()))
+            outside = set(names[: len(names) // 5])
+            inside = train[~train[target].isin(outside)]
+            model, _ = fitted(spec, inside["text"].tolist(), inside[target].tolist(), seed)
+            found = model.predict_proba(test["text"])
+            known = ~test[target].isin(outside).to_numpy()
+            confidence = found.max(1)
+            right = np.array([model.labels[code] for code in found.argmax(1)]) == test[target].to_numpy()
+            half = np.random.default_rng(seed).random(len(test)) < 0.5
+            threshold = threshold_for(confidence[half], right[half], 0.9)
+            answered = ~half & (confidence >= threshold)
+            table.add(
+                model=spec,
+                seed=seed,
+                auroc=area_under_curve(confidence, known),
+                accuracy_in_scope=float(right[known].mean()),
+                threshold=threshold,
+                answered_in_scope=float(answered[known & ~half].mean()),
+                answered_out_of_scope=float(answered[~known & ~half].mean()),
+                right_of_answered=float(right[answered].mean()),
+            )
+
+
+def languages(table: Table, paths: list[str], args) -> None:
+    """Each model trained on the reviews of each file, measured on the test reviews of every file."""
+    tables = {Path(path).stem: split(read(path)) for path in paths}
+    for spec in args.models:
+        for source, (train, _) in tables.items():
+            train = train[: args.rows or None]
+            model, _ = fitted(spec, train["text"].tolist(), train["positive"].tolist(), args.seeds[0])
+            for target, (_, test) in tables.items():
+                test = test[: args.test_rows or None]
+                spoken = test["text"].map(language).value_counts(normalize=True)
+                found = measures(model, model.predict_proba(test["text"]), test["positive"].tolist())
+                shares = " ".join(f"{name} {share:.3f}" for name, share in spoken.items())
+                table.add(model=spec, trained_on=source, tested_on=target, script=shares, **found)
+
+
+def speed(table: Table, train, test, target: str, args) -> None:
+    """Seconds that a thousand of the shortest test texts take."""
+    texts = sorted(test["text"], key=len)[:1000]
+    for spec in args.models:
+        model, _ = fitted(
+            spec, train["text"].tolist()[: args.rows or 500], train[target].tolist()[: args.rows or 500], 0
+        )
+        model.predict_proba(texts[:50])
+        wall, cpu = time.perf_counter(), time.process_time()
+        model.predict_proba(texts)
+        took = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+        table.add(model=spec, texts=len(texts), characters=float(np.mean([len(text) for text in texts])), **took)
+
+
+COMMANDS = {"compare": compare, "robustness": robustness, "out_of_scope": out_of_scope, "speed": speed}
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="storelab.language.evaluate", description=__doc__)
+    parser.add_argument("what", choices=[*COMMANDS, "languages"])
+    parser.add_argument("data", nargs="+", help="Parquet or CSV file of reviews or questions")
+    parser.add_argument("--models", nargs="+", default=["tfidf"], help='name, or name:{"parameter": value}')
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--target", default="", help="positive, stars or intent")
+    parser.add_argument("--rows", type=int, default=0, help="training rows, the first of the split; 0: all")
+    parser.add_argument("--examples", type=int, default=0, help="training rows per label; 0: all")
+    parser.add_argument("--test-rows", type=int, default=0, help="test rows, the first of the split; 0: all")
+    parser.add_argument("--out", default="", help="CSV file")
+    args = parser.parse_args(argv)
+    table = Table(args.out)
+    if args.what == "languages":
+        languages(table, args.data, args)
+        return
+    train, test = split(read(args.data[0]))
+    target = args.target or ("intent" if "intent" in train else "positive")
+    COMMANDS[args.what](table, train, test[: args.test_rows or None], target, args)
+
+
+if __name__ == "__main__":
+    main()

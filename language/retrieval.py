@@ -1,0 +1,82 @@
+"""Passages of a help corpus for a question: BM25 on words and Han character pairs, and cosine similarity of vectors."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from .text import clean, is_han
+
+_K1, _B = 1.2, 0.75
+
+
+def terms(text: str) -> list[str]:
+    """Lower-case words; of a run of Han characters its pairs (a single one stays)."""
+    found = []
+    for run in re.findall(r"[㐀-䶿一-鿿]+|[^\W㐀-䶿一-鿿]+", text.lower()):
+        pairs = [run[n : n + 2] for n in range(max(1, len(run) - 1))] if is_han(run[0]) else [run]
+        found += pairs
+    return found
+
+
+class Retrieval:
+    """Ranks passages by BM25 (Robertson & Zaragoza 2009, eq. 3.15, idf as in Lucene) and, with `vectors`, by cosine.
+
+    With both, ranks are fused by reciprocal rank (Cormack et al. 2009, k = 60).
+    """
+
+    def __init__(self, passages: Sequence[str], vectors: Callable[[list[str]], np.ndarray] | None = None):
+        """`vectors` gives unit vectors (N, width) of texts."""
+        self.passages, self.vectors = clean(passages), vectors
+        if not self.passages:
+            raise ValueError("passages is empty: allowed are one or more")
+        counts = [Counter(terms(passage)) for passage in self.passages]
+        self.words = {word: n for n, word in enumerate(sorted(set().union(*counts)))}
+        table = np.zeros((len(counts), len(self.words)))
+        for row, count in enumerate(counts):
+            for word, times in count.items():
+                table[row, self.words[word]] = times
+        length = table.sum(1, keepdims=True)
+        there = (table > 0).sum(0)
+        idf = np.log1p((len(table) - there + 0.5) / (there + 0.5))
+        self.weights = idf * table * (_K1 + 1) / (table + _K1 * (1 - _B + _B * length / max(length.mean(), 1)))
+        self.embedded = vectors(self.passages) if vectors else None
+
+    def bm25(self, questions: Sequence[str]) -> np.ndarray:
+        """Scores (N, passages), 0 where no word is shared."""
+        asked = np.zeros((len(questions), len(self.words)))
+        for row, question in enumerate(clean(questions)):
+            known = [self.words[word] for word in terms(question) if word in self.words]
+            np.add.at(asked[row], known, 1)
+        return asked @ self.weights.T
+
+    def rank(self, questions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Best passage first (N, passages), and the best one's confidence (N,).
+
+        Confidence is its cosine similarity, or, without vectors, the share of the question's words (weighted by idf;
+        unknown ones count most) that the passage has.
+        """
+        questions = clean(questions)
+        scores = self.bm25(questions)
+        place = lambda values: np.argsort(np.argsort(-values, axis=1, kind="stable"), axis=1)
+        if self.vectors is None:
+            order = np.argsort(-scores, axis=1, kind="stable")
+            return order, np.array(
+                [self._covered(q, int(best)) for q, best in zip(questions, order[:, 0], strict=True)]
+            )
+        cosine = self.vectors(questions) @ self.embedded.T
+        fused = 1 / (60 + place(scores)) + 1 / (60 + place(cosine))
+        order = np.argsort(-fused, axis=1, kind="stable")
+        return order, np.take_along_axis(cosine, order[:, :1], axis=1)[:, 0]
+
+    def _covered(self, question: str, passage: int) -> float:
+        most = np.log1p((len(self.passages) + 0.5) / 0.5)
+        there = (self.weights > 0).sum(0)
+        total = shared = 0.0
+        for word in set(terms(question)):
+            n = self.words.get(word)
+            weight = most if n is None else np.log1p((len(self.passages) - there[n] + 0.5) / (there[n] + 0.5))
+            total += weight
+            shared += weight if n is not None and self.weights[passage, n] > 0 else 0.0
+        return shared / total if total else 0.0

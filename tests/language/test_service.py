@@ -1,0 +1,186 @@
+"""Customer service: slots, templates, passages, hand-overs, dialogues; whole conversations with known outcomes."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from storelab.language import create
+from storelab.language.answers import Answers, find_slots, read_answers
+from storelab.language.retrieval import Retrieval, terms
+from storelab.language.service import Dialogue, Service, ServiceParams, threshold_for
+
+ORDERS = {"12345": {"status": "shipped", "date": "2 May", "days": "14", "amount": "20 EUR"}}
+GENERAL = {"standard_days": "3", "express_days": "1", "minutes": "30", "days": "14"}
+
+
+def lookup(intent, slots):
+    return ORDERS.get(slots["order"]) if "order" in slots else GENERAL
+
+
+@pytest.fixture(scope="module")
+def service(answers):
+    texts, intents = answers.examples()
+    classifier = create("tfidf", unit="character", longest=4, least_texts=1, validation=0.0, strength=100.0)
+    passages = [f"{entry['title']}: {entry['text']}" for entry in answers.help]
+    return Service(classifier.fit(texts, intents), answers, Retrieval(passages), lookup)
+
+
+def talk(service, *messages):
+    """The replies to one customer's messages."""
+    dialogue, replies = Dialogue(), []
+    for message in messages:
+        (reply,), (dialogue,) = service.reply([dialogue], [message])
+        replies.append(reply)
+    return replies
+
+
+def test_a_slot_is_asked_for_and_filled(service):
+    first, second = talk(service, "where is my order", "12345")
+    assert (first.action, first.intent, first.text) == ("ask", "order_status", "What is the number of the order?")
+    assert (second.action, second.intent) == ("answer", "order_status")
+    assert second.text == "Order 12345 is shipped; it should reach you on 2 May."
+
+
+def test_a_slot_that_was_said_is_not_asked_for_again(service):
+    replies = talk(service, "where is my order 12345", "cancel my order")
+    assert [reply.action for reply in replies] == ["answer", "answer"]
+    assert replies[1].text.startswith("Order 12345 is cancelled")
+
+
+def test_two_slots_one_after_the_other(service):
+    replies = talk(service, "change the delivery address", "order 12345", "12 Long Acre Road, Leeds")
+    assert [reply.action for reply in replies] == ["ask", "ask", "answer"]
+    assert replies[2].text == "Order 12345 now goes to 12 Long Acre Road, Leeds."
+
+
+def test_another_wish_while_a_slot_is_missing(service):
+    replies = talk(service, "where is my order", "I forgot my password")
+    assert (replies[1].action, replies[1].intent) == ("answer", "password")
+
+
+def test_chinese(service):
+    replies = talk(service, "我要退货", "12345")
+    assert replies[0].text == "请问订单号是多少?"
+    assert replies[1].text.startswith("订单12345的退货标签")
+
+
+def test_who_asks_for_a_person_gets_one_and_stays_there(service):
+    replies = talk(service, "I want a human agent", "where is my order")
+    assert [(reply.action, reply.reason) for reply in replies] == [("person", "asked for"), ("person", "closed")]
+
+
+def test_an_unknown_order_goes_to_a_person(service):
+    assert talk(service, "where is my order 99999")[0].reason == "no facts"
+
+
+def test_what_no_template_answers_is_looked_up(service):
+    (reply,) = talk(service, "how should knitwear be washed? by hand in cold water?")
+    assert reply.action == "passage"
+    assert reply.text.startswith("Washing instructions")
+
+
+def test_what_nothing_answers_goes_to_a_person(service):
+    (reply,) = talk(service, "quantum chromodynamics lecture timetable")
+    assert (reply.action, reply.reason) == ("person", "unsure")
+
+
+@pytest.mark.parametrize("empty", ["", "👍", "???"])
+def test_texts_without_words_are_asked_about_twice(service, empty):
+    replies = talk(service, empty, empty, empty)
+    assert [reply.action for reply in replies] == ["ask", "ask", "person"]
+    assert replies[2].reason == "too many questions"
+
+
+def test_an_order_number_that_never_comes(service):
+    replies = talk(service, "where is my order", "hmm", "blah", "dunno")
+    assert replies[-1].action == "person"
+
+
+@given(
+    st.lists(st.text(max_size=40) | st.sampled_from(["where is my order", "12345", "转人工", "x" * 11_000]), max_size=5)
+)
+def test_any_conversation_ends_in_allowed_replies(service, messages):
+    dialogue = Dialogue()
+    for message in messages:
+        (reply,), (after,) = service.reply([dialogue], [message])
+        assert reply.action in ("answer", "passage", "ask", "person")
+        assert "{" not in reply.text
+        assert after.asked <= service.params.questions
+        assert not dialogue.closed or reply.reason == "closed"
+        assert (reply.action == "person") == after.closed == bool(reply.reason)
+        dialogue = after
+
+
+def test_a_batch_is_its_rows(service):
+    messages = ["where is my order", "取消订单", "", "gift cards are good for how many years"]
+    dialogues = [Dialogue(), Dialogue(slots={"order": "12345"}), Dialogue(asked=2), Dialogue()]
+    replies, after = service.reply(dialogues, messages)
+    for row, (dialogue, message) in enumerate(zip(dialogues, messages, strict=True)):
+        assert service.reply([dialogue], [message]) == ([replies[row]], [after[row]])
+    assert service.reply([], []) == ([], [])
+    with pytest.raises(ValueError, match="dialogues has 1 entries: allowed are as many as messages, 2"):
+        service.reply(dialogues[:1], messages[:2])
+
+
+@pytest.mark.parametrize(
+    ("text", "slots"),
+    [
+        ("where is order 113542617735902?", {"order": "113542617735902"}),
+        ("订单号:AB-12345到哪了", {"order": "AB-12345"}),
+        ("订单12345发货了吗", {"order": "12345"}),
+        ("i expect a refund of $12345", {}),
+        ("it cost 12345.50 in 2024", {}),
+        ("send it to 12 Baker Street, London", {"address": "12 Baker Street, London"}),
+        ("寄到浙江省杭州市西湖区文三路100号", {"address": "浙江省杭州市西湖区文三路100号"}),
+        ("call 42 now", {}),
+    ],
+)
+def test_slots(text, slots):
+    assert find_slots(text) == slots
+
+
+def test_bm25_by_hand():
+    """Two passages of two words: idf ln(1 + 1.5 / 1.5) and ln(1 + .5 / 2.5), length normalisation 1, so tf weighs 1."""
+    found = Retrieval(["red shoe", "blue shoe"]).bm25(["red shoe", "green"])
+    np.testing.assert_allclose(found, [[np.log(2) + np.log(1.2), np.log(1.2)], [0, 0]])
+
+
+def test_retrieval_with_vectors_fuses_ranks():
+    vectors = lambda texts: np.array([[1.0, 0.0] if "shoe" in text else [0.0, 1.0] for text in texts])
+    order, confidence = Retrieval(["a red coat", "a blue shoe"], vectors).rank(["shoe please"])
+    assert order[0].tolist() == [1, 0]
+    assert confidence[0] == 1.0
+    assert terms("退货 Policy") == ["退货", "policy"]
+    assert terms("我要退货") == ["我要", "要退", "退货"]
+
+
+def test_threshold():
+    confidence, right = np.array([0.9, 0.8, 0.8, 0.5]), np.array([True, True, False, True])
+    assert threshold_for(confidence, right, 1.0) == 0.9
+    assert threshold_for(confidence, right, 0.6) == 0.5
+    assert threshold_for(confidence, ~right, 0.9) == 1.0
+    with pytest.raises(ValueError, match="precision is 0"):
+        threshold_for(confidence, right, 0)
+
+
+def test_answers_are_checked(answers, tmp_path):
+    with pytest.raises(ValueError, match="'person' among them"):
+        Answers({}, answers.phrases, [])
+    content = {"intents": json.loads(json.dumps(answers.intents)), "phrases": answers.phrases, "help": []}
+    content["intents"]["invoice"]["needs"] = ["passport"]
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="needs of intent invoice holds 'passport': allowed are order, address"):
+        read_answers(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(ValueError, match="holds no answers"):
+        read_answers(tmp_path / "a.json")
+    with pytest.raises(ValueError, match="confidence is 2"):
+        ServiceParams(confidence=2)
+
+
+def test_an_answer_with_braces_in_its_facts_stays_text(answers):
+    facts = {"order": "{date}", "status": "x", "date": "today"}
+    assert answers.fill("order_status", "en", facts) == "Order {date} is x; it should reach you on today."
+    assert answers.fill("order_status", "en", {"order": "1"}) is None
