@@ -22,8 +22,8 @@ def rollout(model, act: Policy, scenario: dict, seed: int = 0, trace: bool = Fal
         trace: also return the items' quantities, named `flow.<field>`.
 
     Returns:
-        name -> (n, T): `reward`, all that `model.info` names, `clipped_actions`, and where there is stock `stockouts`,
-        the number of items with unmet demand; with `trace` also (n, T, items) arrays.
+        name -> (n, T): `reward`, all that `model.info` names, `clipped_actions`, and where there is stock
+        `stockout_rate`, the share of items (and shops) with unmet demand; with `trace` also (n, T, items) arrays.
     """
     xp, n = model.xp, len(next(iter(scenario.values())))
     state, memory, series = model.initial(n), None, {}
@@ -41,7 +41,7 @@ def rollout(model, act: Policy, scenario: dict, seed: int = 0, trace: bool = Fal
             terms["salvage"] = model.salvage(state)
         row = model.info(flow, terms) | {"reward": model.reward(terms)}
         if hasattr(flow, "unmet"):
-            row["stockouts"] = (flow.unmet > 0).sum(axis=1)
+            row["stockout_rate"] = xp.asarray(flow.unmet > 0, dtype=xp.float32).mean(axis=1)
         row["clipped_actions"] = xp.zeros_like(row["reward"], dtype=int) if clipped is None else clipped
         if trace:
             values = {f"flow.{f.name}": getattr(flow, f.name) for f in fields(flow)}

@@ -105,8 +105,8 @@ def _episodes(name: str, act, model, scenario: dict, seeds, objective: str, warm
     row |= {key: total(series[key], axis=1) for key in money}
     units = ("demand", "sales", "unmet", "on_hand", "overflow", "clipped_actions")
     row |= {key: series[key].mean(axis=1) for key in units if key in series}
-    if "stockouts" in series:
-        row["stockout_rate"] = series["stockouts"].mean(axis=1) / model.source.items  # shops and items
+    if "stockout_rate" in series:
+        row["stockout_rate"] = series["stockout_rate"].mean(axis=1)
     return pd.DataFrame(row)
 
 

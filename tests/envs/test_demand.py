@@ -110,7 +110,7 @@ def test_paths_stay_whole():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: DemandParams(kind="gamma"), "demand.kind: 'gamma'"),
+        (lambda: DemandParams(kind="uniform"), "demand.kind: 'uniform'"),
         (lambda: DemandParams(mean=-1.0), "demand.mean: -1"),
         (lambda: DemandParams(mean=float("nan")), "demand.mean: nan"),
         (lambda: TableDemand([np.array([0.5, 0.6])]), "pmf of item 0"),
