@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ..agents.heuristics import base_stock, newsvendor, to_action
+from ..agents.heuristics import to_action
+from ..agents.rules import base_stock, newsvendor
 from ..data import Panel, SyntheticStoreParams, generate
 from ..envs import Days, Inventory, InventoryParams, RateDemand, rollout
 from ..envs.checks import check_choice, check_number
