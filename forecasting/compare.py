@@ -125,7 +125,7 @@ def covariates(folder: str | None) -> Iterator[dict]:
             models["zero-shot"] = create("transformer", fine_tune_steps=0, validation=7, **shared)
             models["fine-tuned"] = create("transformer", validation=7, **shared)
             for kind, model in models.items():
-                table = backtest({kind: model}, panel, origins, WEEKS, refit=kind == "lightgbm", progress=False)
+                table = backtest({kind: model}, panel, origins, WEEKS, refit=True, progress=False)
                 pooled = table[table["origin"] == "pooled"].iloc[0]
                 row = {"panel": name, "model": kind, "covariates": "known" if planned else "not known"}
                 yield row | {"series": len(panel.items), **{key: pooled[key] for key in ("wQL", "MASE", "seconds")}}
