@@ -39,7 +39,7 @@ class CharactersParams(FineTunedParams):
     def __post_init__(self):
         check_fields(
             self,
-            least={"longest": 2, "tokens": 8, "frozen_layers": 0},
+            least={"most_texts": 0, "longest": 2, "tokens": 8, "frozen_layers": 0},
             most={"longest": 8, "tokens": 10_000, "frozen_layers": 0, "validation": 0.5, "head_strength": 1e6},
             choices={"loss": ("cross_entropy",), "method": ("full",)},
         )

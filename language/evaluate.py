@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from ..learning.base import write_atomic
-from .base import TextClassifier, expected_calibration_error, log_loss
+from .base import TextClassifier, expected_calibration_error, log_loss, softmax
 from .noise import paraphrased, with_typos
-from .stack import create
+from .stack import Stack, create
 from .tables import read, split
-from .text import language
+from .text import clean, language
 
 
 def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float:
@@ -81,8 +81,15 @@ def compare(table: Table, train, test, target: str, args) -> None:
             if args.examples:
                 rows = per_class(labels, args.examples, seed)
             model, seconds = fitted(spec, [texts[row] for row in rows], [labels[row] for row in rows], seed)
-            started = time.process_time()
-            found = measures(model, model.predict_proba(test["text"]), test[target].tolist())
+            started, truth = time.process_time(), test[target].tolist()
+            if isinstance(model, Stack):  # its members as well, in one pass
+                parts = model._parts(clean(test["text"]))
+                for (name, _), part in zip(model.params.members, parts, strict=True):
+                    own = {"model": f"{name} of the stack", "rows": len(rows), "seed": seed}
+                    table.add(**own, **measures(model, softmax(part), truth), fit_cpu_s="", cpu_ms_per_text="")
+                found = measures(model, softmax(model._joined(parts) / model.temperature), truth)
+            else:
+                found = measures(model, model.predict_proba(test["text"]), truth)
             per_text = (time.process_time() - started) / len(test)
             table.add(model=spec, rows=len(rows), seed=seed, **found, fit_cpu_s=seconds, cpu_ms_per_text=1e3 * per_text)
 

@@ -23,6 +23,7 @@ class FineTunedParams(TrainingParams):
     """Which encoder, and how it is trained."""
 
     backbone: str = OFFLINE  # hub name, or folder, of an encoder with safetensors; or the offline package
+    most_texts: int = 0  # training texts, drawn at random, where computing time is short; 0: all
     tokens: int = 96  # of a text that are read, special ones included
     frozen_layers: int = 0  # method full: so many of the encoder's lowest layers, and its embeddings, stay as they are
     loss: str = "cross_entropy"  # cross_entropy, contrastive (for few texts per label)
@@ -37,7 +38,7 @@ class FineTunedParams(TrainingParams):
     def __post_init__(self):
         check_fields(
             self,
-            least={"tokens": 8, "frozen_layers": 0, "epochs": 0},
+            least={"most_texts": 0, "tokens": 8, "frozen_layers": 0, "epochs": 0},
             most={"tokens": 512, "head_strength": 1e6, "validation": 0.5},
             choices={"loss": ("cross_entropy", "contrastive")},
         )
@@ -61,6 +62,10 @@ class FineTuned(TextClassifier):
     def _fit(self, texts, codes, held, held_codes):
         params = self.params
         torch.manual_seed(params.seed)
+        if params.most_texts:  # a label's first text is always among them
+            order = np.random.default_rng(params.seed).permutation(len(texts))[: params.most_texts]
+            rows = np.union1d(order, np.unique(codes, return_index=True)[1])
+            texts, codes = [texts[row] for row in rows], codes[rows]
         network = self.network = self._start(texts, codes).to(device_of(params.device))
         tokens, held_tokens = network.tokens(texts, params.tokens), network.tokens(held, params.tokens)
         rows = by_length(np.array([len(row) for row in tokens]), params.batch_size, params.seed)

@@ -78,7 +78,10 @@ class Stack(TextClassifier):
         return np.stack([np.log(np.maximum(softmax(member._logits(texts)), 1e-12)) for member in self.members])
 
     def _logits(self, texts):
-        return np.tensordot(self.weights, self._parts(texts), 1)
+        return self._joined(self._parts(texts))
+
+    def _joined(self, parts: np.ndarray) -> np.ndarray:
+        return np.tensordot(self.weights, parts, 1)
 
     def _state(self):
         config, arrays = {"weights": self.weights.tolist(), "members": []}, {}

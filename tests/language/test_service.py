@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from storelab.language import create
 from storelab.language.answers import Answers, find_slots, read_answers
@@ -98,6 +98,7 @@ def test_an_order_number_that_never_comes(service):
     assert replies[-1].action == "person"
 
 
+@settings(max_examples=25)
 @given(
     st.lists(st.text(max_size=40) | st.sampled_from(["where is my order", "12345", "转人工", "x" * 11_000]), max_size=5)
 )
