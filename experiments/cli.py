@@ -12,13 +12,14 @@ USAGE = """usage: storelab COMMAND [key=value ...] [--help]
   evaluate   the policies of a finished run on other held-out scenarios
   report     the table and the report of a finished run of any of these, made anew
   demo       `train` on a small synthetic store with forecasts
+  serve      policies of finished runs and saved models behind an HTTP API
   doctor     versions, device, writable folders
 
 storelab COMMAND --help shows a command's groups and keys; storelab train --multirun seed=0,1,2 sweeps.
 Tab completion: eval "$(storelab -sc install=bash)"
 Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""
 HYDRA = ("train", "backtest", "explain", "evaluate", "report", "demo")
-COMMANDS = (*HYDRA, "doctor")
+COMMANDS = (*HYDRA, "serve", "doctor")
 GOES_ON = {
     **dict.fromkeys(("train", "demo"), ": the same command goes on from the last checkpoint"),
     "backtest": ": the same command goes on with the forecasters that are left",
@@ -50,6 +51,10 @@ def _run(command: str, args: list[str]) -> int:
         from .doctor import doctor
 
         return doctor(args)
+    if command == "serve":
+        from .serving.command import serve
+
+        return serve(args)
     if command in HYDRA:
         from .commands import run
 

@@ -161,13 +161,21 @@ def restore(run: Run) -> Experiment:
         raise ConfigError(f"run: {str(run.folder)!r} is not allowed, expected a run with policies, of storelab train")
     task = build(settings)
     experiment = Experiment(task, settings, reference(task), tuned(run, task, settings))
-    if not isinstance(settings.agent, HeuristicsParams):
-        last = checkpoints.newest_whole(run.checkpoints)
-        if last is None:
-            raise ConfigError(f"run: {run.folder} has no whole checkpoint, expected one")
+    policy = learned(run, task, settings)
+    if policy is not None:
         experiment.agent = settings.agent.name
-        experiment.policies[experiment.agent] = learner_module(settings.agent).load_policy(last, task)
+        experiment.policies[experiment.agent] = policy
     return experiment
+
+
+def learned(run: Run, task: Task, settings: Settings) -> Callable | None:
+    """The learner's policy of a finished run; None where it had no learner."""
+    if isinstance(settings.agent, HeuristicsParams):
+        return None
+    last = checkpoints.newest_whole(run.checkpoints)
+    if last is None:
+        raise ConfigError(f"run: {run.folder} has no whole checkpoint, expected one")
+    return learner_module(settings.agent).load_policy(last, task)
 
 
 def reference(task: Task) -> Reference | None:

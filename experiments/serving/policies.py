@@ -1,0 +1,94 @@
+"""Policies of finished runs: observations in, actions out, by the rule that the environments' adapters have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, create_model
+
+from ...envs import Dispatch, Duopoly, Inventory, Pricing, SupplyChain
+from ...envs.batch import admit
+from ..config import ConfigError, Settings, one_line
+from ..runs import Run
+from ..work import Experiment, build, learned, tuned
+from .served import MOST_ROWS, Answer, Body, Refused, Served
+
+ROUTE_OF = {Inventory: "restock", SupplyChain: "restock", Pricing: "price", Duopoly: "price", Dispatch: "dispatch"}
+
+
+class Actions(Answer):
+    policy: str = Field(description="name of the policy in the run's table")
+    actions: list[list[float]] = Field(description="a row per observation, inside the action space")
+
+
+class Policy(Served):
+    """A run's learner, or, where it has none, the heuristic that did best on the run's held-out scenarios.
+
+    The API remembers nothing between requests: policies that do (`thompson`) are passed over. Random ones always draw
+    the same.
+    """
+
+    Answer = Actions
+
+    def __init__(self, folder: Path):
+        """Rebuild the policy; raises ConfigError where the folder holds no finished run with one."""
+        super().__init__(folder)
+        run = Run(folder)
+        settings = run.settings()
+        if not isinstance(settings, Settings):
+            raise ConfigError(f"run: {str(folder)!r} is not allowed, expected a run with policies, of storelab train")
+        task = build(settings)
+        self.model, self.route = task.model("test"), ROUTE_OF[task.environment]
+        self.layout = {name: list(shape) for name, shape in self.model.layout.items()}
+        self.columns = [f"{name}{list(at)}" for name, shape in self.layout.items() for at in np.ndindex(*shape)]
+        found = learned(run, task, settings)
+        if found is not None:
+            policies = {settings.agent.name: found}
+        else:
+            rules = tuned(run, task, settings)
+            order = Experiment(task, settings, None, rules).summary(run.episodes()).index
+            policies = {name: rules[name] for name in order if name in rules}
+        first = self.model.observe(self.model.initial(1), self._now(task))
+        self.name = next((name for name, act in policies.items() if act(first, None, 0)[1] is None), None)
+        if self.name is None:
+            raise ConfigError(f"run: {str(folder)!r} is not allowed, expected one whose policy remembers nothing")
+        self.act = policies[self.name]
+        space = self.model.action_space
+        low, high = self.model.action_low.tolist(), self.model.action_high.tolist()
+        action = {"space": type(space).__name__, "low": low, "high": high}
+        self.about = {"policy": self.name, "task": task.name, "observation": self.layout, "action": action}
+        row = Annotated[list[float], Field(min_length=len(self.columns), max_length=len(self.columns))]
+        rows = Annotated[list[row], Field(min_length=1, max_length=MOST_ROWS, description=str(self.layout))]
+        self.Body = create_model(f"{self.route.title()}Body", __base__=Body, observations=(rows, ...))
+
+    def _now(self, task) -> dict:
+        """The first period of one scenario."""
+        return {name: block[:, 0] for name, block in self.model.scenarios(np.zeros((1, 2), np.uint64)).items()}
+
+    def read(self, body) -> np.ndarray:
+        """Return observations (n, F) float32, inside the observation space."""
+        with np.errstate(over="ignore"):
+            rows = np.array(body.observations, np.float32)
+        space = self.model.observation_space
+        bad = ~((rows >= space.low) & (rows <= space.high) & np.isfinite(rows))
+        if bad.any():
+            row, column = np.argwhere(bad)[0].tolist()
+            value = f"{body.observations[row][column]} is not allowed"
+            bounds = f"a number from {space.low[column]:g} to {space.high[column]:g} in 32 bits"
+            raise ValueError(
+                f"observations[{row}][{column}], which is {self.columns[column]}: {value}, expected {bounds}"
+            )
+        return rows
+
+    def answer(self, inputs) -> dict:
+        try:
+            actions, _ = admit(self.model, self.act(inputs, None, 0)[0], len(inputs))
+        except (ValueError, IndexError) as error:  # an observation is all that a policy sees
+            raise Refused(f"observations: not such as the environment gives ({one_line(error)})") from error
+        return {"policy": self.name, "actions": actions.tolist()}
+
+    def follow(self, old) -> None:
+        same = ("task", "observation", "action")
+        if any(self.about[name] != old.about[name] for name in same):
+            expected = {name: old.about[name] for name in same}
+            raise ValueError(f"name: {self.folder.name!r} is not allowed, expected a run with {expected}")

@@ -1,0 +1,96 @@
+"""Runs and models to serve: tiny ones, trained here."""
+
+import shutil
+
+import pandas as pd
+import pytest
+from fastapi.testclient import TestClient
+from storelab.experiments.serving.access import RIGHTS, Keys, add_key
+from storelab.experiments.serving.app import Slot, create_app
+from storelab.experiments.serving.models import Fraud, Recommend, load_language
+from storelab.experiments.serving.policies import Policy
+from storelab.language import create as create_classifier
+from storelab.language.answers import read_answers
+from storelab.language.synthetic import synthetic_reviews
+from storelab.learning.base import Card
+from storelab.recommendation import create as create_recommender
+from storelab.recommendation.base import Log
+from storelab.risk import TransactionParams, Trees, TreesParams, features, generate
+
+from ..conftest import EVALUATION, LOST_SALES
+
+CARD = Card(data="made up", split="none", figures={}, intended_use="tests", limits="small")
+
+
+@pytest.fixture(scope="session")
+def runs(finished, storelab, tmp_path_factory):
+    """A folder with finished runs: PPO and heuristics on lost sales, another lead time, and pricing."""
+    root = tmp_path_factory.mktemp("served")
+    shutil.copytree(finished.run, root / "ppo")
+    others = {"rules": LOST_SALES, "longer": (*LOST_SALES, "env.lead_time=2"), "price": ("train", "task=Pricing")}
+    for name, args in others.items():
+        folder = tmp_path_factory.mktemp(name)
+        done = storelab(folder, *args, *EVALUATION, "agent=heuristics")
+        assert done.status == 0, done.err
+        shutil.copytree(done.run, root / name)
+    shutil.copytree(root / "rules", root / "unfinished", ignore=shutil.ignore_patterns("DONE"))
+    return root
+
+
+@pytest.fixture(scope="session")
+def transactions():
+    """300 customers over 40 days."""
+    more = {"takeovers": 1.5, "promotion_rings": 0.2, "refund_rings": 0.2, "card_tests": 0.3}
+    return generate(TransactionParams(customers=300, days=40, seed=1, **more))
+
+
+@pytest.fixture(scope="session")
+def purchases():
+    rows = [("ann", "tea", 1), ("ann", "cup", 2), ("bob", "tea", 1), ("bob", "pot", 3), ("cid", "cup", 2)]
+    table = pd.DataFrame(rows, columns=["customer", "item", "timestamp"])
+    return table.assign(timestamp=pd.Timestamp("2024-01-01") + pd.to_timedelta(table["timestamp"], unit="D"))
+
+
+@pytest.fixture(scope="session")
+def saved(transactions, purchases, tmp_path_factory):
+    """Name -> model, and the folder in which each is saved under its name."""
+    root, reviews = tmp_path_factory.mktemp("models"), synthetic_reviews(200, seed=1)
+    table, fraud = features(transactions.transactions), transactions.labels["fraud"].to_numpy()
+    short = create_classifier("tfidf", unit="character", longest=4, least_texts=1, validation=0.0, strength=100.0)
+    models = {
+        "item_knn": create_recommender("item_knn").fit(Log.from_frame(purchases)),
+        "sentiment": create_classifier("tfidf").fit(reviews["text"].tolist(), reviews["positive"].tolist()),
+        "intents": short.fit(*read_answers().examples()),
+        "trees": Trees(TreesParams(rounds=5)).fit(table, fraud).calibrate(table, fraud),
+        "more_trees": Trees(TreesParams(rounds=10)).fit(table, fraud).calibrate(table, fraud),
+    }
+    for name, model in models.items():
+        model.save(root / name, CARD)
+    return models, root
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Return a function that serves some slots: a client with all rights, or with those of `more`."""
+    clients = []
+
+    def begin(*slots: Slot, rights=RIGHTS, per_second=1e5) -> TestClient:
+        key = add_key(tmp_path / "keys.json", f"caller{len(clients)}", rights, per_second)
+        app = create_app(list(slots), Keys.read(tmp_path / "keys.json"))
+        clients.append(TestClient(app, headers={"Authorization": f"Bearer {key}"}))
+        return clients[-1]
+
+    return begin
+
+
+@pytest.fixture
+def restock(serve, runs) -> TestClient:
+    return serve(Slot(runs / "ppo", Policy))
+
+
+@pytest.fixture
+def models(serve, saved) -> TestClient:
+    """All the models that are no policies."""
+    root = saved[1]
+    language = [Slot(root / name, load_language) for name in ("sentiment", "intents")]
+    return serve(Slot(root / "item_knn", Recommend), *language, Slot(root / "trees", Fraud))

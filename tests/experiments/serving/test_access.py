@@ -1,0 +1,138 @@
+"""Who is let in: keys, rights, rates, sizes; and what is logged of it."""
+
+import json
+import logging
+import time
+
+import pytest
+from storelab.experiments.config import ConfigError
+from storelab.experiments.serving.access import Keys, add_key
+from storelab.experiments.serving.app import Slot
+from storelab.experiments.serving.gate import MOST_BYTES
+from storelab.experiments.serving.policies import Policy
+
+ROW = {"observations": [[3, 1, 0, 2]]}
+JSON = {"Content-Type": "application/json"}
+
+
+def test_the_file_holds_no_key(tmp_path):
+    path = tmp_path / "keys.json"
+    keys = [add_key(path, name, ("restock",), 10) for name in ("shop", "office")]
+    assert not any(key in path.read_text() for key in keys)
+    assert [Keys.read(path).find(key).name for key in keys] == ["shop", "office"]
+    assert Keys.read(path).find(keys[0][:-1]) is None
+
+
+def test_every_sum_is_compared(tmp_path, monkeypatch):
+    """However early one fits: the time taken tells nothing of the place."""
+    keys = [add_key(tmp_path / "keys.json", name, ("restock",), 10) for name in ("a", "b", "c")]
+    seen = []
+    compare = "storelab.experiments.serving.access.hmac.compare_digest"
+    monkeypatch.setattr(compare, lambda a, b: seen.append(a) or a == b)
+    assert Keys.read(tmp_path / "keys.json").find(keys[0]).name == "a"
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rights": ["resell"]}, "rights: 'resell' is not allowed, expected one of restock, "),
+        ({"rights": []}, "rights: none is not allowed"),
+        ({"sha256": "12"}, "sha256: '12' is not allowed, expected 64 hexadecimal digits"),
+        ({"per_second": 0}, "per_second: 0 is not allowed"),
+        ({"name": "a b"}, "name: 'a b' is not allowed"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_a_bad_file_is_named(change, message, tmp_path):
+    add_key(tmp_path / "keys.json", "shop", ("restock",), 10)
+    (entry,) = json.loads((tmp_path / "keys.json").read_text())
+    (tmp_path / "keys.json").write_text(json.dumps([entry | change]))
+    with pytest.raises(ConfigError, match="holds no keys") as caught:
+        Keys.read(tmp_path / "keys.json")
+    assert message in str(caught.value)
+
+
+def test_a_name_stands_once(tmp_path):
+    add_key(tmp_path / "keys.json", "shop", ("restock",), 10)
+    with pytest.raises(ConfigError, match="name: 'shop' is not allowed"):
+        add_key(tmp_path / "keys.json", "shop", ("price",), 10)
+
+
+def test_the_rate_is_kept_over_time(tmp_path):
+    key = add_key(tmp_path / "keys.json", "shop", ("restock",), 20)
+    keys = Keys.read(tmp_path / "keys.json")
+    caller = keys.find(key)
+    begun, let_in = time.monotonic(), 0
+    while time.monotonic() - begun < 0.5:
+        let_in += keys.wait(caller) == 0
+    assert 20 + 8 <= let_in <= 20 + 0.5 * 20 + 2  # a burst and what comes back
+    assert 0 < keys.wait(caller) <= 1 / 20
+
+
+@pytest.mark.parametrize("key", ["", "Bearer", "Bearer x", "Basic eDp5", "Bearer \xff"])
+def test_unknown_keys_are_refused(restock, key):
+    answer = restock.post("/restock", json=ROW, headers={"Authorization": key.encode("latin-1")})
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert "Bearer KEY" in answer.json()["detail"]
+
+
+def test_each_route_has_its_right(serve, runs):
+    slot = Slot(runs / "ppo", Policy)
+    allowed = {"restock": ("restock",), "metrics": ("metrics",), "swap": ("swap",), "none": ("price",)}
+    clients = {name: serve(slot, rights=rights) for name, rights in allowed.items()}
+    for name, client in clients.items():
+        found = {
+            "restock": client.post("/restock", json=ROW).status_code,
+            "metrics": client.get("/metrics").status_code,
+            "swap": client.post("/swap", json={"route": "restock", "name": "ppo"}).status_code,
+        }
+        assert found == {route: 200 if route == name else 403 for route in found}
+        assert client.get("/models").status_code == 200
+        assert client.get("/health", headers={"Authorization": ""}).status_code == 200
+        assert client.post("/price", json=ROW).status_code == (404 if name == "none" else 403)
+
+
+def test_too_many_requests(serve, runs):
+    client = serve(Slot(runs / "ppo", Policy), per_second=0.01)
+    first, second = (client.post("/restock", json=ROW) for _ in range(2))
+    assert (first.status_code, second.status_code) == (200, 429)
+    assert 99 <= int(second.headers["Retry-After"]) <= 101
+
+
+def test_too_large_a_body(restock):
+    large = b" " * (MOST_BYTES + 1)
+    for content in (large, iter([large[: len(large) // 2]] * 3)):
+        answer = restock.post("/restock", content=content, headers=JSON)
+        assert answer.status_code == 413
+    assert restock.post("/restock", content=large, headers=JSON | {"Authorization": "Bearer x"}).status_code == 401
+    padded = json.dumps(ROW).encode() + b" " * (MOST_BYTES // 2)
+    assert restock.post("/restock", content=padded, headers=JSON).status_code == 200
+
+
+def test_the_log_knows_nobody(models, caplog, monkeypatch):
+    """Not from what is answered, refused, or breaks."""
+    caplog.set_level(logging.DEBUG)
+    secret = "Ann-Example-77"
+    body = {"customers": [[{"item": secret, "time": "2024-01-01"}]], "now": "2024-02-01"}
+    assert models.post("/recommend", json=body).status_code == 200
+    assert models.post("/recommend", json=body | {"now": secret}).status_code == 422
+    assert models.post("/sentiment", json={"texts": secret}).status_code == 422
+
+    def broken(self, inputs):
+        raise RuntimeError(f"cannot read {inputs}")
+
+    monkeypatch.setattr("storelab.experiments.serving.models.Sentiment.answer", broken)
+    answer = models.post("/sentiment", json={"texts": [secret]})
+    assert (answer.status_code, answer.json()) == (500, {"detail": "internal error"})
+    lines = [record.getMessage() for record in caplog.records if record.name == "storelab.serve"]
+    assert [line.split(" ")[:3] for line in lines if "Error" not in line] == [
+        ["/recommend", "caller0", "200"],
+        ["/recommend", "caller0", "422"],
+        ["/sentiment", "caller0", "422"],
+        ["/sentiment", "caller0", "500"],
+    ]
+    assert sum("RuntimeError at " in line for line in lines) == 1
+    key = models.headers["Authorization"].removeprefix("Bearer ")
+    for name in (secret, key, "testclient"):
+        assert name not in "\n".join(lines + [record.exc_text or "" for record in caplog.records])
