@@ -1,7 +1,7 @@
 """What recommenders are worth, measured: docs/recommendation.md.
 
-`python -m storelab.recommendation.evaluate online_retail DATA`, `... long_tail DATA`, `... ratings` or `... speed`.
-DATA is a folder with Online Retail's raw file. MODELS and the Transformer's parameters: `--models`, `--set epochs=4`.
+`python -m storelab.recommendation.evaluate online_retail DATA`, `... long_tail DATA`, `... cold_items DATA`,
+`... ratings` or `... speed`. DATA is a folder with Online Retail's raw file.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from .text import text_features
 
 MONTHS = {"validation": "2011-10-10", "test": "2011-11-09"}  # 30 days from these
 SEEDED = ("frobenius_mf", "ials", "transformer")
-BASELINES = ("popularity", "popularity_30", "own_frequency", "item_knn", "ease", "frobenius_mf", "ials")
+BASELINES = ("popularity", "popularity_30", "own_frequency", "item_knn", "ease", "ease_trend", "frobenius_mf", "ials")
 COLD_SHARE = 0.1  # of the items, hidden from the training
 
 
@@ -50,23 +50,20 @@ def _month(folder: str, month: str) -> tuple[pd.DataFrame, str, int, dict[str, s
 def _create(name: str, seed: int, settings: dict) -> Recommender:
     if name == "popularity_30":
         return create("popularity", days=30)
+    if name == "ease_trend":
+        return create("ease", trend=0.1)  # the best weight in the validation month
     more = {"seed": seed} if name in SEEDED else {}
     return create(name, **more, **(settings if name == "transformer" else {}))
 
 
 def long_tail(folder: str, month: str, settings: dict) -> Iterator[dict]:
-    """A row per treatment: re-ranking of the Transformer's lists by weight, its training debiased, EASE re-ranked."""
+    """A row per treatment: re-ranking of EASE's and the Transformer's lists by weight, and its training debiased."""
     split = split_by_time(*_month(folder, month))
     histories, wanted = split.relevant(repeats=False)
     buyers = np.asarray(split.log.histories.bought(len(split.log.items)).sum(axis=0))
-    for name, more in (
-        ("ease", {}),
-        ("transformer", {}),
-        ("transformer", {"debias": 0.5}),
-        ("transformer", {"debias": 1.0}),
-    ):
+    for name, more in (("ease", {}), ("transformer", {}), ("transformer", {"debias": 0.5})):
         model = create(name, **({**settings, **more, "seed": 0} if name == "transformer" else {})).fit(split.log)
-        for weight in (0.0, 0.1, 0.3, 1.0) if not more else (0.0,):
+        for weight in (0.0,) if more else (0.0, 0.1, 0.3, 1.0):
             lists = rerank(model.scores(histories), histories, 10, weight)
             measured = ranking_metrics(lists, wanted, buyers)
             yield {"model": name, "debias": more.get("debias", 0.0), "rerank": weight, **measured}
@@ -90,9 +87,7 @@ def cold_items(folder: str, month: str, seeds: int, settings: dict) -> Iterator[
         features = torch.from_numpy(text_features(log.text, 0))
         found = {"random": torch.rand(len(keep), len(hidden), generator=torch.Generator().manual_seed(seed))}
         found["nearest text"] = row_sums(features, shown) @ features.T
-        for name, text in (("transformer without text", False), ("transformer with text", True)):
-            model = create("transformer", **{**settings, "seed": seed, "text": text}).fit(warm)
-            found[name] = model.scores(shown)
+        found["transformer"] = create("transformer", **{**settings, "seed": seed}).fit(warm).scores(shown)
         for name, scores in found.items():
             scores[:, torch.from_numpy(~hidden)] = -torch.inf
             lists = top(scores, histories, 10)
@@ -113,8 +108,7 @@ def ratings(seeds: int) -> Iterator[dict]:
         user, item = pd.Index(log.users).get_indexer(test["customer"]), pd.Index(log.items).get_indexer(test["item"])
         stars = test["rating"].to_numpy(float)
         neural = {"seed": seed, "progress": False}
-        models = {"mean": None, "mf": RatingMF(RatingMFParams(seed=seed))}
-        models["biases"] = RatingMF(RatingMFParams(factors=1, penalty=8.0, sweeps=1, seed=seed))
+        models = {"mean": None, "rating_mf": RatingMF(RatingMFParams(seed=seed))}
         models |= {cls.name: cls(cls.Params(**neural)) for cls in (RatingMLP, RatingTransformer)}
         for name, model in models.items():
             guess = np.full(len(test), log.histories.rating.mean())

@@ -8,6 +8,8 @@ from scipy import linalg, sparse
 
 from .base import Histories, Log, Recommender, check
 
+WINDOWS = (7, 30)  # days whose sales are the trend
+
 
 @dataclass
 class PopularityParams:
@@ -100,13 +102,18 @@ class ItemKNN(ItemToItem):
 @dataclass
 class EASEParams:
     penalty: float = 300.0  # lambda, on the squares of the weights
+    trend: float = 0.0  # weight of the items' growth, added to the scores
 
     def __post_init__(self):
-        check(self, {"penalty": (1e-3, 1e9)})
+        check(self, {"penalty": (1e-3, 1e9), "trend": (0, 1e3)})
 
 
 class EASE(ItemToItem):
-    """Ridge regression of every item on all others (Steck 2019, arXiv:1905.03375, eq. 8): B = I - P diag(1 / P)."""
+    """Ridge regression of every item on all others (Steck 2019, arXiv:1905.03375, eq. 8): B = I - P diag(1 / P).
+
+    An item's growth is log(1 + n) of its purchases in the log's last 7 days, plus that of the last 30, less that of its
+    buyers of all time.
+    """
 
     name = "ease"
     Params = EASEParams
@@ -116,6 +123,19 @@ class EASE(ItemToItem):
         table = -inverse / np.diag(inverse)
         np.fill_diagonal(table, 0.0)
         self.table = torch.from_numpy(table.astype(np.float32))
+        buyers = torch.from_numpy(np.asarray(log.histories.bought(len(self.items)).sum(axis=0))).float()
+        sold = torch.stack(Trend(log).at(torch.tensor([log.end])))[:, 0]
+        self.growth = self.params.trend * (sold.sum(dim=0) - buyers.log1p())
+
+    def scores(self, histories: Histories) -> torch.Tensor:
+        return super().scores(histories) + self.growth
+
+    def _arrays(self):
+        return super()._arrays() | {"growth": self.growth.numpy()}
+
+    def _restore(self, arrays):
+        super()._restore(arrays)
+        self.growth = torch.from_numpy(arrays["growth"])
 
 
 def gram_matrix(log: Log) -> np.ndarray:
@@ -129,3 +149,20 @@ def inverse_gram(log: Log, penalty: float) -> np.ndarray:
     gram = gram_matrix(log)
     gram[np.diag_indices_from(gram)] += penalty
     return linalg.inv(gram, overwrite_a=True, check_finite=False, assume_a="pos")
+
+
+class Trend:
+    """How many purchases of each item the days before a day saw, log(1 + count), for each of the windows."""
+
+    def __init__(self, log: Log):
+        self.first = int(np.floor(log.histories.day.min()))
+        days = int(log.end) - self.first
+        sold = torch.zeros(days + 1, len(log.items))
+        day = torch.from_numpy(np.floor(log.histories.day).astype(np.int64) - self.first + 1)
+        sold.index_put_((day, torch.from_numpy(log.histories.item)), torch.ones(len(day)), accumulate=True)
+        self.sold = sold.cumsum(dim=0)  # row d: before day first + d
+
+    def at(self, now: torch.Tensor) -> list[torch.Tensor]:
+        """(P, I) for each window, for days (P,)."""
+        row = (now.cpu().long() - self.first).clamp(0, len(self.sold) - 1)
+        return [(self.sold[row] - self.sold[(row - window).clamp(min=0)]).log1p().to(now.device) for window in WINDOWS]

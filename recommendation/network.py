@@ -45,6 +45,7 @@ class BasketEncoder(nn.Module):
         self.text = None if text is None else nn.Linear(text.shape[1], width, bias=False)
         self.register_buffer("features", text, persistent=False)
         self.start, self.slope = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.linspace(-2, 1, heads))
+        self.stars_given = nn.Parameter(torch.zeros(width))
         self.size = nn.Linear(1, width)
         self.blocks = nn.ModuleList([Block(width, heads, dropout) for _ in range(layers)])
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, width)
@@ -65,7 +66,7 @@ class BasketEncoder(nn.Module):
         user = torch.arange(len(counts), device=items.device).repeat_interleave(counts)
         place = torch.arange(positions, device=items.device) - starts[user]
         position, item = baskets.read
-        read = items[item] + baskets.rating.nan_to_num()[:, None] * self.rated(item)
+        read = items[item] + baskets.rating.nan_to_num()[:, None] * (self.rated(item) + self.stars_given)
         size = torch.zeros(positions, device=items.device).index_add(0, position, torch.ones_like(baskets.rating))
         total = torch.zeros(positions, self.width, device=items.device).index_add(0, position, read.float())
         tokens = total / size.clamp(min=1)[:, None] + self.size(size.log1p()[:, None])

@@ -107,9 +107,9 @@ class NeuralRatingParams(TrainingParams):
     dropout: float = 0.2
     length: int = 64  # last days with a purchase that are read
     validation: int = 90  # last days of the log that decide when to stop
-    learning_rate: float = 3e-3
-    epochs: int = 30
-    batch_size: int = 64  # users
+    learning_rate: float = 5e-3
+    epochs: int = 20
+    batch_size: int = 16  # users
     weight_decay: float = 0.1
 
     def __post_init__(self):

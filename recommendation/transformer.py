@@ -15,11 +15,10 @@ from ..learning.params import TrainingParams, check_fields
 from ..learning.training import Objective, Plan, device_of, shuffled, train
 from .base import Histories, Log, Recommender
 from .baskets import Baskets
-from .neighbours import inverse_gram
+from .neighbours import WINDOWS, Trend, inverse_gram
 from .network import BasketEncoder
 from .text import text_features
 
-_WINDOWS = (7, 30)  # days whose sales are the trend
 _ITEM_DROPOUT = 0.2  # share of the items whose own embedding a step does without, where there is text
 
 
@@ -54,7 +53,7 @@ class RankingNetwork(BasketEncoder):
 
     def __init__(self, *args):
         super().__init__(*args)
-        self.weights = torch.nn.Linear(self.width, 1 + len(_WINDOWS))
+        self.weights = torch.nn.Linear(self.width, 1 + len(WINDOWS))
         torch.nn.init.zeros_(self.weights.weight)
         with torch.no_grad():
             self.weights.bias.copy_(torch.tensor([10.0, 0.0, 0.5]))
@@ -180,23 +179,6 @@ class Transformer(Recommender):
             add_adapters(self.network, self.params.rank, self.params.adapter_dropout)
         self.network.load_state_dict(state)
         self.network.to(self.device)
-
-
-class Trend:
-    """How many purchases of each item the days before a day saw, log(1 + count), for each of the windows."""
-
-    def __init__(self, log: Log):
-        self.first = int(np.floor(log.histories.day.min()))
-        days = int(log.end) - self.first
-        sold = torch.zeros(days + 1, len(log.items))
-        day = torch.from_numpy(np.floor(log.histories.day).astype(np.int64) - self.first + 1)
-        sold.index_put_((day, torch.from_numpy(log.histories.item)), torch.ones(len(day)), accumulate=True)
-        self.sold = sold.cumsum(dim=0)  # row d: before day first + d
-
-    def at(self, now: torch.Tensor) -> list[torch.Tensor]:
-        """(P, I) for each window, for days (P,)."""
-        row = (now.cpu().long() - self.first).clamp(0, len(self.sold) - 1)
-        return [(self.sold[row] - self.sold[(row - window).clamp(min=0)]).log1p().to(now.device) for window in _WINDOWS]
 
 
 def _running(batch: Baskets, table: torch.Tensor, last: bool = False) -> torch.Tensor:

