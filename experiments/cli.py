@@ -11,6 +11,7 @@ USAGE = """usage: storelab COMMAND [key=value ...] [--help]
   explain    what drove one item's forecast: features and past days, in units
   evaluate   the policies of a finished run on other held-out scenarios
   report     the table and the report of a finished run of any of these, made anew
+  runs       the runs that there are: list, show, compare, clean
   demo       `train` on a small synthetic store with forecasts
   doctor     versions, device, writable folders
 
@@ -18,7 +19,7 @@ storelab COMMAND --help shows a command's groups and keys; storelab train --mult
 Tab completion: eval "$(storelab -sc install=bash)"
 Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""
 HYDRA = ("train", "backtest", "explain", "evaluate", "report", "demo")
-COMMANDS = (*HYDRA, "doctor")
+COMMANDS = (*HYDRA, "runs", "doctor")
 GOES_ON = {
     **dict.fromkeys(("train", "demo"), ": the same command goes on from the last checkpoint"),
     "backtest": ": the same command goes on with the forecasters that are left",
@@ -50,6 +51,10 @@ def _run(command: str, args: list[str]) -> int:
         from .doctor import doctor
 
         return doctor(args)
+    if command == "runs":
+        from .listing import runs
+
+        return runs(args)
     if command in HYDRA:
         from .commands import run
 

@@ -28,7 +28,8 @@ PATHWISE = (
     *("evaluation.episodes=8", "evaluation.tuning_episodes=4", "evaluation.curve_episodes=4"),
 )
 HEURISTICS = ("train", "agent=heuristics", "env.horizon=60", "evaluation.tuning_episodes=4")
-FILES = {"config.yaml", "provenance.json", "status.json", "heuristics.json", "eval.parquet", "report.html", "DONE"}
+FILES = {"config.yaml", "provenance.json", "status.json", "heuristics.json", "eval.parquet", "results.json"}
+FILES |= {"report.html", "DONE"}
 LEARNT = {"metrics.jsonl", "checkpoints", "tensorboard"}
 
 
@@ -123,6 +124,11 @@ def test_train_leaves_a_whole_run(finished):
     episodes = pd.read_parquet(run / "eval.parquet")
     assert set(episodes["policy"]) > {"PPO", "base_stock", "myopic"}
     assert (episodes.groupby("policy")["seed"].apply(list).map(sorted).map(tuple) == tuple(range(8))).all()
+    results = json.loads((run / "results.json").read_text())
+    means = episodes.groupby("policy")["value"].mean()
+    assert {name: row["value"] for name, row in results["policies"].items()} == pytest.approx(means.to_dict())
+    assert (results["objective"], results["unit"], results["agent"]) == ("cost", "money per period", "PPO")
+    assert results["best_heuristic"] == means.drop("PPO").idxmin()
     assert os.stat(run / "DONE").st_mtime_ns == max(time for time, _ in content(run).values())
 
 
