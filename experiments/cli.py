@@ -15,7 +15,8 @@ USAGE = """usage: storelab COMMAND [key=value ...] [--help]
   demo       `train` on a small synthetic store with forecasts
   doctor     versions, device, writable folders
 
-storelab COMMAND --help shows a command's groups and keys; storelab train --multirun seed=0,1,2 sweeps.
+storelab COMMAND --help shows a command's groups and keys; storelab train --multirun seed=0,1,2 sweeps,
+and --dry-run tells what would run and what is finished.
 Tab completion: eval "$(storelab -sc install=bash)"
 Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""
 HYDRA = ("train", "backtest", "explain", "evaluate", "report", "demo")
