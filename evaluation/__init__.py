@@ -1,5 +1,16 @@
 """Evaluation: policies as callables on common scenarios, compared with references and one another."""
 
+from .aggregate import interquartile_mean, performance_profile, probability_of_improvement, stratified_bootstrap
 from .evaluate import bootstrap_interval, evaluate, key_figures, scenario_keys, summarise
 
-__all__ = ["bootstrap_interval", "evaluate", "key_figures", "scenario_keys", "summarise"]
+__all__ = [
+    "bootstrap_interval",
+    "evaluate",
+    "interquartile_mean",
+    "key_figures",
+    "performance_profile",
+    "probability_of_improvement",
+    "scenario_keys",
+    "stratified_bootstrap",
+    "summarise",
+]

@@ -11,15 +11,17 @@ USAGE = """usage: storelab COMMAND [key=value ...] [--help]
   explain    what drove one item's forecast: features and past days, in units
   evaluate   the policies of a finished run on other held-out scenarios
   report     the table and the report of a finished run of any of these, made anew
+  runs       the runs that there are: list, show, compare, clean
   demo       `train` on a small synthetic store with forecasts
   serve      policies of finished runs and saved models behind an HTTP API
   doctor     versions, device, writable folders
 
-storelab COMMAND --help shows a command's groups and keys; storelab train --multirun seed=0,1,2 sweeps.
+storelab COMMAND --help shows a command's groups and keys; storelab train --multirun seed=0,1,2 sweeps,
+and --dry-run tells what would run and what is finished.
 Tab completion: eval "$(storelab -sc install=bash)"
 Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""
 HYDRA = ("train", "backtest", "explain", "evaluate", "report", "demo")
-COMMANDS = (*HYDRA, "serve", "doctor")
+COMMANDS = (*HYDRA, "runs", "serve", "doctor")
 GOES_ON = {
     **dict.fromkeys(("train", "demo"), ": the same command goes on from the last checkpoint"),
     "backtest": ": the same command goes on with the forecasters that are left",
@@ -51,6 +53,10 @@ def _run(command: str, args: list[str]) -> int:
         from .doctor import doctor
 
         return doctor(args)
+    if command == "runs":
+        from .listing import runs
+
+        return runs(args)
     if command == "serve":
         from .serving.command import serve
 

@@ -3,17 +3,21 @@
 import os
 import re
 import sys
+import traceback
+from functools import partial
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from .backtest import backtest
-from .config import ConfigError, explain
+from .config import ConfigError, explain, read, read_backtest
 from .explain import explain_forecast
-from .schemas import register
-from .work import evaluate, report, train
+from .runs import Run
+from .schemas import ExplainParams, register
+from .work import data_hash, evaluate, report, train
 
 FLAGS = (
     *("--help", "-h", "--hydra-help", "--version", "-sc", "--shell-completion", "--run", "-r", "--multirun", "-m"),
@@ -27,35 +31,67 @@ WORK = {
     "evaluate": evaluate,
     "report": report,
 }
+READ = {
+    "train": read,
+    "demo": read,
+    "backtest": read_backtest,
+    "explain": partial(read_backtest, kind=ExplainParams),
+}
+DRY = "--dry-run"
 QUIET = ("--help", "-h", "--hydra-help", "--version", "-sc", "--shell-completion")
 
 
 def run(command: str, args: list[str]) -> int:
     """Run a command on its config, once or as a sweep; return the exit status."""
-    traceback = "1" in (os.environ.get("HYDRA_FULL_ERROR"), os.environ.get("STORELAB_TRACEBACK"))
+    tracing = "1" in (os.environ.get("HYDRA_FULL_ERROR"), os.environ.get("STORELAB_TRACEBACK"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, not to Hydra's printer
-    refused: list[str] = []
+    failed: list[tuple[str, Exception]] = []  # a sweep's jobs by what they override
+    sweep, work = any(flag in args for flag in ("--multirun", "-m")), WORK[command]
+    if DRY in args:
+        work, args = partial(dry_run, command), [arg for arg in args if arg != DRY]
 
     def job(config: DictConfig) -> None:
         try:
-            WORK[command](config)
-        except ConfigError as error:  # the other jobs of a sweep go on
-            if traceback:
+            work(config)
+        except Exception as error:  # the other jobs of a sweep go on
+            if tracing or not (sweep or isinstance(error, ConfigError)):
                 raise
-            refused.append(str(error))
-            print(error, file=sys.stderr)
+            failed.append((" ".join(HydraConfig.get().overrides.task), error))
+            print(error if isinstance(error, ConfigError) else traceback.format_exc(), file=sys.stderr)
 
     # Hydra's parser wants all overrides in one stretch: flags, and the words that belong to them, go behind.
     sys.argv = ["storelab", *sorted(args, key=lambda arg: arg.startswith("-") or not re.search("^~|=", arg))]
     try:
         for arg in args:
             if arg.startswith("-") and arg.split("=")[0] not in FLAGS:
-                raise ConfigError(f"{arg}: no such flag, expected one of {', '.join(FLAGS)}")
+                raise ConfigError(f"{arg}: no such flag, expected one of {', '.join((*FLAGS, DRY))}")
         register(light=any(flag in args for flag in QUIET))
         hydra.main(version_base="1.3", config_path="pkg://storelab.conf", config_name=command)(job)()
     except Exception as error:
-        if traceback or not isinstance(error, ConfigError | HydraException | OmegaConfBaseException):
+        if tracing or not isinstance(error, ConfigError | HydraException | OmegaConfBaseException):
             raise
         print(explain(error, command, args), file=sys.stderr)
         return 2
-    return 2 if refused else 0
+    if sweep and failed:
+        print(f"{len(failed)} of the sweep's jobs failed:", file=sys.stderr)
+        for overrides, error in failed:
+            kind = "" if isinstance(error, ConfigError) else f"{type(error).__name__}: "
+            print(f"  {overrides}: {kind}{str(error).partition(chr(10))[0]}", file=sys.stderr)
+    return 0 if not failed else 2 if all(isinstance(error, ConfigError) for _, error in failed) else 1
+
+
+def dry_run(command: str, config: DictConfig) -> None:
+    """Say in a line what a job would do; the config is checked, nothing is written."""
+    if command not in READ:
+        raise ConfigError(f"{DRY}: not known to {command}, expected one of {', '.join(READ)}")
+    settings = READ[command](config)
+    run = Run.of(settings, data_hash(settings))
+    if run.done:
+        plan = "is finished: skipped"
+    elif run.busy:
+        plan = "is worked on by another process: refused"
+    elif run.folder.is_dir():
+        plan = f"would go on ({(run.read('status.json') or {}).get('state', 'nothing done yet')} before)"
+    else:
+        plan = "would start"
+    print(f"{run.folder} {plan}")

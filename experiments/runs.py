@@ -1,7 +1,7 @@
 """A run's folder: `runs/<experiment>/<config-hash>-s<seed>/`. Whatever is in it is whole: written beside, then renamed.
 
     config.yaml  provenance.json  status.json  heuristics.json  metrics.jsonl  checkpoints/<step>/  eval.parquet
-    report.html  DONE
+    results.json  report.html  DONE
 
 The hash covers the resolved config, the code and the data; `DONE` is written last.
 """
@@ -45,13 +45,21 @@ class Run:
         """Return whether the run is finished."""
         return (self.folder / "DONE").is_file()
 
-    @contextmanager
-    def open(self, settings: Settings | BacktestSettings, data: str):
-        """Work on the run, alone, with its status kept.
+    @property
+    def busy(self) -> bool:
+        """Return whether a process works on the run now."""
+        try:
+            with (self.folder / ".lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass  # no lock: nobody ever worked on it
+        return False
 
-        Raises:
-            ConfigError: another process works on it, or the folder cannot be written.
-        """
+    @contextmanager
+    def alone(self):
+        """Hold the run's lock; raises ConfigError where another process does, or the folder cannot be written."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = (self.folder / ".lock").open("w")
@@ -62,6 +70,16 @@ class Run:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system drops it with the process
             except BlockingIOError:
                 raise ConfigError(f"{self.folder}: another process works on this run") from None
+            yield
+
+    @contextmanager
+    def open(self, settings: Settings | BacktestSettings, data: str):
+        """Work on the run, alone, with its status kept.
+
+        Raises:
+            ConfigError: another process works on it, or the folder cannot be written.
+        """
+        with self.alone():
             write_atomic(self.folder / "config.yaml", yaml.safe_dump(to_config(settings), sort_keys=False).encode())
             self.write("provenance.json", provenance(data))
             try:
@@ -80,9 +98,15 @@ class Run:
         """
         if not self.done:
             raise ConfigError(f"run: {str(self.folder)!r} is not allowed, expected the folder of a finished run")
+        config = self.config()
+        with _damage_named(self.folder / "config.yaml"):
+            return from_config(config)
+
+    def config(self) -> dict:
+        """The config of the run, finished or not, as plain types."""
         path = self.folder / "config.yaml"
         with _damage_named(path):
-            return from_config(yaml.safe_load(path.read_text()))
+            return dict(yaml.safe_load(path.read_text()))
 
     def status(self, state: str, **more) -> None:
         """Tell `status.json` what the run is at."""

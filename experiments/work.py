@@ -1,5 +1,6 @@
 """What the commands do: `train` is the whole line from data to report, the others go over a finished run."""
 
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -236,10 +237,13 @@ def learn(run: Run, experiment: Experiment) -> Callable:
 
 
 def present(run: Run, experiment: Experiment, episodes: pd.DataFrame) -> None:
-    """Write the report and print the table."""
+    """Write the report and the results, and print the table."""
     page = render(experiment, episodes, run.metrics(), run.read("provenance.json"), to_config(experiment.settings))
     write_atomic(run.folder / "report.html", page.encode())
     table = experiment.summary(episodes)
+    told = {"objective": experiment.task.objective, "unit": experiment.task.unit, "agent": experiment.agent}
+    told |= {"best_heuristic": table.attrs["best_heuristic"]}
+    run.write("results.json", told | {"policies": json.loads(table.to_json(orient="index", double_precision=15))})
     print(text_table(table, experiment.task.unit))
     for line in findings(table, experiment, episodes["seed"].nunique()):
         print(line)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("train", "backtest", "explain", "evaluate", "report", "demo", "serve", "doctor")
+COMMANDS = ("train", "backtest", "explain", "evaluate", "report", "demo", "runs", "serve", "doctor")
 GROUPS = ("agent", "data", "env", "evaluation", "forecaster", "task")
 LEARNING = ("torch", "transformers", "stable_baselines3")
 HEAVY = (*LEARNING, "hydra", "omegaconf", "matplotlib")
@@ -47,7 +47,7 @@ def test_help_of_train_lists_groups_options_and_keys(storelab, tmp_path):
         (("trian",), "trian: no such command, did you mean train?"),
         (
             ("xyz", "a=1"),
-            "xyz: no such command, expected one of train, backtest, explain, evaluate, report, demo, serve, doctor",
+            "xyz: no such command, expected one of train, backtest, explain, evaluate, report, demo, runs, serve, doctor",
         ),
         (("evaluate",), "run: not set, expected run=VALUE"),
         (("report", "run=nowhere"), "run: 'nowhere' is not allowed, expected the folder of a finished run"),
@@ -73,7 +73,7 @@ def completed(storelab, folder, line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("storelab ", ["train", "backtest", "explain", "evaluate", "report", "demo", "serve", "doctor"]),
+        ("storelab ", ["train", "backtest", "explain", "evaluate", "report", "demo", "runs", "serve", "doctor"]),
         ("storelab t", ["train"]),
         ("storelab d", ["demo", "doctor"]),
         ("storelab x", []),

@@ -28,7 +28,8 @@ PATHWISE = (
     *("evaluation.episodes=8", "evaluation.tuning_episodes=4", "evaluation.curve_episodes=4"),
 )
 HEURISTICS = ("train", "agent=heuristics", "env.horizon=60", "evaluation.tuning_episodes=4")
-FILES = {"config.yaml", "provenance.json", "status.json", "heuristics.json", "eval.parquet", "report.html", "DONE"}
+FILES = {"config.yaml", "provenance.json", "status.json", "heuristics.json", "eval.parquet", "results.json"}
+FILES |= {"report.html", "DONE"}
 LEARNT = {"metrics.jsonl", "checkpoints", "tensorboard"}
 
 
@@ -123,6 +124,11 @@ def test_train_leaves_a_whole_run(finished):
     episodes = pd.read_parquet(run / "eval.parquet")
     assert set(episodes["policy"]) > {"PPO", "base_stock", "myopic"}
     assert (episodes.groupby("policy")["seed"].apply(list).map(sorted).map(tuple) == tuple(range(8))).all()
+    results = json.loads((run / "results.json").read_text())
+    means = episodes.groupby("policy")["value"].mean()
+    assert {name: row["value"] for name, row in results["policies"].items()} == pytest.approx(means.to_dict())
+    assert (results["objective"], results["unit"], results["agent"]) == ("cost", "money per period", "PPO")
+    assert results["best_heuristic"] == means.drop("PPO").idxmin()
     assert os.stat(run / "DONE").st_mtime_ns == max(time for time, _ in content(run).values())
 
 
@@ -334,12 +340,40 @@ def test_a_second_process_on_a_run_is_refused(start, storelab, tmp_path):
 def test_a_sweep_goes_on_after_a_bad_job(storelab, tmp_path):
     sweep = storelab(tmp_path, *HEURISTICS, "--multirun", "seed=0,1", "evaluation.episodes=1,8")
     assert sweep.status == 2
-    assert sweep.err.count("evaluation.episodes: 1 is not allowed, expected an integer >= 2") == 2
+    said = "evaluation.episodes: 1 is not allowed, expected an integer >= 2 and <= 100000"
+    listed = sweep.err[sweep.err.index("2 of the sweep's jobs failed:\n") :].splitlines()[1:]
+    assert [line.partition(" seed=")[2] for line in listed] == [f"{k} evaluation.episodes=1: {said}" for k in (0, 1)]
+    assert sweep.err.count(said) == 4  # as it happens, and at the end
     runs = sorted(tmp_path.glob("runs/LostSales/*"))
     assert [run.name.rpartition("-")[2] for run in runs] == ["s0", "s1"]
     assert all((run / "DONE").is_file() for run in runs)
     commands = [json.loads((run / "provenance.json").read_text())["command"] for run in runs]
     assert ["seed=0" in command for command in commands] == [True, False]
+
+
+def test_a_sweep_lists_what_broke_and_a_dry_run_what_is_left(storelab, tmp_path):
+    """A file stands where the run's heuristics go: an error of the system, not of the config."""
+    plan = ("seed=0,1", "evaluation.episodes=8", "-m")
+    dry = storelab(tmp_path, *HEURISTICS, *plan, "--dry-run")
+    assert (dry.status, dry.err) == (0, "")
+    runs = [Path(line.partition(" ")[0]) for line in dry.out.splitlines() if line.endswith(" would start")]
+    assert [run.name.rpartition("-")[2] for run in runs] == ["s0", "s1"]
+    assert not (tmp_path / "runs" / "LostSales").exists()
+    (tmp_path / runs[0] / "heuristics.json").mkdir(parents=True)
+    sweep = storelab(tmp_path, *HEURISTICS, *plan)
+    assert sweep.status == 1
+    assert "Traceback" in sweep.err
+    last = sweep.err.splitlines()[-2:]
+    assert last[0] == "1 of the sweep's jobs failed:"
+    assert re.search(r"seed=0 evaluation.episodes=8: IsADirectoryError: ", last[1])
+    assert (tmp_path / runs[1] / "DONE").is_file()
+    again = storelab(tmp_path, *HEURISTICS, *plan, "--dry-run").out
+    assert f"{runs[0]} would go on (failed before)\n" in again
+    assert f"{runs[1]} is finished: skipped\n" in again
+    refused = storelab(tmp_path, "report", f"run={runs[1]}", "--dry-run")
+    assert refused.err == "--dry-run: not known to report, expected one of train, demo, backtest, explain\n"
+    listed = storelab(tmp_path, "runs", "state=failed").out.splitlines()
+    assert re.fullmatch(r"  LostSales/[0-9a-f]{12}-s0: IsADirectoryError: .*", listed[-1])
 
 
 def test_a_sweep_over_seeds_makes_a_run_of_each(storelab, finished, tmp_path):
