@@ -47,7 +47,7 @@ def test_help_of_train_lists_groups_options_and_keys(storelab, tmp_path):
         (("trian",), "trian: no such command, did you mean train?"),
         (
             ("xyz", "a=1"),
-            "xyz: no such command, expected one of train, backtest, explain, evaluate, report, demo, runs, serve, doctor",
+            f"xyz: no such command, expected one of {', '.join(COMMANDS)}",
         ),
         (("evaluate",), "run: not set, expected run=VALUE"),
         (("report", "run=nowhere"), "run: 'nowhere' is not allowed, expected the folder of a finished run"),
@@ -81,7 +81,7 @@ def completed(storelab, folder, line: str) -> list[str]:
         ("storelab b", ["backtest"]),
         ("storelab backtest forecaster=t", ["forecaster=transformer", "forecaster=tsb"]),
         ("storelab backtest hor", ["horizon="]),
-        ("storelab train task=LostSales agent=ppo", ["agent=ppo", "agent=ppo_store"]),
+        ("storelab train task=LostSales agent=ppo_s", ["agent=ppo_store"]),
         ("storelab train data=", ["data=online_retail", "data=synthetic"]),
         ("storelab train agent=sac agent.thr", ["agent.threads="]),
         ("storelab train env.dem", ["env.demand."]),
