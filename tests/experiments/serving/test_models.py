@@ -42,7 +42,8 @@ def test_recommendations_are_the_models(models, saved):
 def test_a_purchase_after_now_is_refused(models):
     body = {"customers": [[], [{"item": "tea", "time": "2024-03-01"}]], "now": "2024-02-01"}
     assert post(models, "recommend", body, 422).startswith("histories[1] holds a purchase after now")
-    assert post(models, "recommend", body | {"now": "9999-12-31T00:00:00"}, 422)
+    for end in ("9999-12-31T00:00:00", "0001-01-01T00:00:00+14:00"):
+        assert post(models, "recommend", body | {"now": end}, 422)
 
 
 def test_sentiment_is_the_models(models, saved):
