@@ -58,7 +58,7 @@ class Slot:
     def _read(self, body):
         try:
             return self.served.read(body)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:  # the latter of times at the calendar's ends
             raise HTTPException(422, one_line(error)) from error
 
     def swap(self, name: str) -> None:
@@ -101,17 +101,17 @@ def create_app(slots: list[Slot], keys: Keys) -> FastAPI:
         _add(app, route, slot, metrics, with_key)
 
     @app.get("/health")
-    def health() -> Health:
+    async def health() -> Health:
         return Health()
 
     @app.get("/models", **with_key)
-    def models() -> dict[str, dict]:
+    async def models() -> dict[str, dict]:
         """What stands behind each route: for a policy also the parts of an observation and the bounds of actions."""
         now = {route: slot.served for route, slot in by_route.items()}
         return {route: {"model": served.folder.name} | served.about for route, served in now.items()}
 
     @app.get("/metrics", response_class=Response, **with_key)
-    def prometheus() -> Response:
+    async def prometheus() -> Response:
         """Counts and times in Prometheus' text format."""
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
@@ -147,4 +147,5 @@ async def _bad_request(request, error: RequestValidationError) -> JSONResponse:
     steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"][1:]]
     field = re.sub(r"^\.", "", "".join(steps)) or "body"
     value = "missing" if first["type"] == "missing" else f"{first['input']!r:.80} is not allowed"
-    return JSONResponse({"detail": f"{field}: {value}: {first['msg']}"}, 422)
+    detail = f"{field[:200]}: {value}: {first['msg']}".encode(errors="backslashreplace").decode()  # lone surrogates
+    return JSONResponse({"detail": detail}, 422)

@@ -52,7 +52,9 @@ class Gate:
             await send(message)
 
         try:
-            caller = None if route in OPEN or route == "other" else self._caller(scope, RIGHT_OF[route])
+            if route == "other":  # what is not listed here reaches no route
+                raise HTTPException(404, "path: no such route, /openapi.json lists them")
+            caller = None if route in OPEN else self._caller(scope, RIGHT_OF[route])
             await self.app(scope, _limited(scope, receive), watched)
         except HTTPException as refusal:
             await JSONResponse({"detail": refusal.detail}, refusal.status_code, refusal.headers)(

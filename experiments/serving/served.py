@@ -13,7 +13,7 @@ Text = Annotated[str, StringConstraints(max_length=10_000)]
 
 
 class Body(BaseModel):
-    """A request's body: what is not known is refused, and so is a number that is not finite."""
+    """A request's body, its rows first: what is not known is refused, and so is a number that is not finite."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 

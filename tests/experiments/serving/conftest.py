@@ -1,6 +1,7 @@
 """Runs and models to serve: tiny ones, trained here."""
 
 import shutil
+from functools import cache
 
 import pandas as pd
 import pytest
@@ -24,10 +25,10 @@ CARD = Card(data="made up", split="none", figures={}, intended_use="tests", limi
 
 @pytest.fixture(scope="session")
 def runs(finished, storelab, tmp_path_factory):
-    """A folder with finished runs: PPO and heuristics on lost sales, another lead time, and pricing."""
+    """A folder with finished runs: PPO and heuristics on lost sales, heuristics on another task and on pricing."""
     root = tmp_path_factory.mktemp("served")
     shutil.copytree(finished.run, root / "ppo")
-    others = {"rules": LOST_SALES, "longer": (*LOST_SALES, "env.lead_time=2"), "price": ("train", "task=Pricing")}
+    others = {"rules": LOST_SALES, "other": ("train", "task=Inventory"), "price": ("train", "task=Pricing")}
     for name, args in others.items():
         folder = tmp_path_factory.mktemp(name)
         done = storelab(folder, *args, *EVALUATION, "agent=heuristics")
@@ -83,9 +84,15 @@ def serve(tmp_path):
     return begin
 
 
+@pytest.fixture(scope="session")
+def load():
+    """Return `Policy`, which reads a folder but once: it keeps nothing between requests."""
+    return cache(Policy)
+
+
 @pytest.fixture
-def restock(serve, runs) -> TestClient:
-    return serve(Slot(runs / "ppo", Policy))
+def restock(serve, runs, load) -> TestClient:
+    return serve(Slot(runs / "ppo", load))
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from storelab.experiments.config import ConfigError
 from storelab.experiments.serving.access import Keys, add_key
 from storelab.experiments.serving.app import Slot
 from storelab.experiments.serving.gate import MOST_BYTES
-from storelab.experiments.serving.policies import Policy
 
 ROW = {"observations": [[3, 1, 0, 2]]}
 JSON = {"Content-Type": "application/json"}
@@ -77,8 +76,8 @@ def test_unknown_keys_are_refused(restock, key):
     assert "Bearer KEY" in answer.json()["detail"]
 
 
-def test_each_route_has_its_right(serve, runs):
-    slot = Slot(runs / "ppo", Policy)
+def test_each_route_has_its_right(serve, runs, load):
+    slot = Slot(runs / "ppo", load)
     allowed = {"restock": ("restock",), "metrics": ("metrics",), "swap": ("swap",), "none": ("price",)}
     clients = {name: serve(slot, rights=rights) for name, rights in allowed.items()}
     for name, client in clients.items():
@@ -93,8 +92,8 @@ def test_each_route_has_its_right(serve, runs):
         assert client.post("/price", json=ROW).status_code == (404 if name == "none" else 403)
 
 
-def test_too_many_requests(serve, runs):
-    client = serve(Slot(runs / "ppo", Policy), per_second=0.01)
+def test_too_many_requests(serve, runs, load):
+    client = serve(Slot(runs / "ppo", load), per_second=0.01)
     first, second = (client.post("/restock", json=ROW) for _ in range(2))
     assert (first.status_code, second.status_code) == (200, 429)
     assert 99 <= int(second.headers["Retry-After"]) <= 101

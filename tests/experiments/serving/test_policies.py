@@ -8,7 +8,6 @@ import pytest
 from storelab.experiments.config import ConfigError
 from storelab.experiments.runs import Run
 from storelab.experiments.serving.app import Slot
-from storelab.experiments.serving.policies import Policy
 from storelab.experiments.work import restore
 
 ROWS = np.random.default_rng(0).integers(0, 9, (64, 4)).tolist()
@@ -22,9 +21,9 @@ def ask(client, rows, route="restock"):
 
 
 @pytest.mark.parametrize(("name", "route"), [("ppo", "restock"), ("rules", "restock"), ("price", "price")])
-def test_actions_are_the_policys(name, route, serve, runs):
+def test_actions_are_the_policys(name, route, serve, runs, load):
     """And row i of a batch equals a batch of one."""
-    client, experiment = serve(Slot(runs / name, Policy)), restore(Run(runs / name))
+    client, experiment = serve(Slot(runs / name, load)), restore(Run(runs / name))
     about = client.get("/models").json()[route]
     size = sum(int(np.prod(shape)) for shape in about["observation"].values())
     rows = [row[:size] for row in ROWS]
@@ -39,10 +38,10 @@ def test_actions_are_the_policys(name, route, serve, runs):
     assert answer["actions"] == [ask(client, [row], route)["actions"][0] for row in rows]
 
 
-def test_without_a_learner_the_best_heuristic_answers(serve, runs):
+def test_without_a_learner_the_best_heuristic_answers(serve, runs, load):
     episodes = Run(runs / "rules").episodes()
     costs = episodes.groupby("policy")["value"].mean()
-    assert ask(serve(Slot(runs / "rules", Policy)), ROWS)["policy"] == costs.idxmin()
+    assert ask(serve(Slot(runs / "rules", load)), ROWS)["policy"] == costs.idxmin()
 
 
 @pytest.mark.parametrize(
@@ -64,6 +63,8 @@ def test_without_a_learner_the_best_heuristic_answers(serve, runs):
         ('{"observations": [[3, 1, 0, 1e300]]}', 422, "observations[0][3], which is pipeline[2, 0]: 1e+300 is not"),
         ('{"observations": []}', 422, "observations: [] is not allowed: List should have at least 1 item"),
         ('{"observations": [[3, 1, 0, 2]], "seed": 1}', 422, "seed: 1 is not allowed: Extra inputs are not permitted"),
+        ('{"observations": [[3, 1, 0, 2]], "\\ud800": 1}', 422, "\\ud800: 1 is not allowed: Extra inputs"),
+        ('{"observations": [[3, 1, 0, "\\ud800"]]}', 422, "observations[0][3]: '\\ud800' is not allowed: "),
         ("{}", 422, "observations: missing: Field required"),
         ("[1]", 422, "body: [1] is not allowed: "),
         ("", 422, "body: missing"),
@@ -82,7 +83,7 @@ def test_bad_bodies_are_refused_in_one_line(body, status, words, restock):
 def test_what_is_counted(restock):
     ask(restock, ROWS)
     restock.post("/restock", json={})
-    restock.get("/nowhere/1"), restock.get("/nowhere/2")
+    assert [restock.get(path).status_code for path in ("/nowhere/1", "/restock/")] == [404, 404]
     lines = restock.get("/metrics").text.splitlines()
     assert 'storelab_rows_total{route="restock"} 64.0' in lines
     for status in ("200", "422"):
@@ -136,7 +137,7 @@ def test_a_swap_drops_no_request(restock):
         ("unfinished", "expected the folder of a finished run"),
         ("nowhere", "expected the folder of a finished run"),
         ("price", "name: 'price' is for price, expected one for restock"),
-        ("longer", "name: 'longer' is not allowed, expected a run with {'task': 'LostSales', 'observation': "),
+        ("other", "name: 'other' is not allowed, expected a run with {'task': 'LostSales', 'observation': "),
         ("../ppo", "name: '../ppo' is not allowed: String should match pattern"),
         ("..", "name: '..' is not allowed: String should match pattern"),
     ],
@@ -148,9 +149,9 @@ def test_what_does_not_fit_is_not_put_in(name, words, restock):
     assert ask(restock, ROWS)["model"] == "ppo"
 
 
-def test_one_model_a_route(serve, runs):
-    slots = [Slot(runs / "rules", Policy) for _ in range(2)]
+def test_one_model_a_route(serve, runs, load):
+    slots = [Slot(runs / "rules", load) for _ in range(2)]
     with pytest.raises(ValueError, match="restock, restock is not allowed"):
         serve(*slots)
     with pytest.raises(ConfigError, match="finished run"):
-        Slot(runs / "unfinished", Policy)
+        Slot(runs / "unfinished", load)

@@ -1,0 +1,137 @@
+"""Saved models behind their routes: they answer as they do without HTTP, and what they remember is kept in order."""
+
+import shutil
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from storelab.experiments.serving.app import Slot
+from storelab.experiments.serving.models import Fraud
+from storelab.recommendation.base import Histories
+from storelab.risk import Scorer, features
+
+FACTS = {"days": "14", "standard_days": "3", "express_days": "1"}
+ORDER = {"status": "sent", "date": "2 May"}
+
+
+def post(client, route, body, status=200):
+    answer = client.post(f"/{route}", json=body)
+    assert answer.status_code == status, answer.text
+    return answer.json() if status == 200 else answer.json()["detail"]
+
+
+def rows_of(table) -> list[dict]:
+    """Transactions as JSON has them."""
+    return [row | {"timestamp": row["timestamp"].isoformat()} for row in table.to_dict("records")]
+
+
+def test_recommendations_are_the_models(models, saved):
+    bought = [[("tea", "2024-01-01T10:00:00")], [], [("cup", "2024-01-02"), ("unheard of", "2024-01-03")]]
+    customers = [[{"item": item, "time": time} for item, time in purchases] for purchases in bought]
+    body = {"customers": customers, "now": "2024-02-01T00:00:00", "k": 2}
+    knn = saved[0]["item_knn"]
+    expected = knn.recommend(Histories.of(bought, knn.items, "2024-02-01"), 2)
+    lists = post(models, "recommend", body)["items"]
+    assert lists == [[knn.items[k] for k in row if k >= 0] for row in expected]
+    assert "tea" not in lists[0]
+    assert post(models, "recommend", body | {"in_stock": ["pot"], "k": 5})["items"] == [["pot"]] * 3
+    zoned = [[purchase | {"time": "2024-01-01T12:00:00+02:00"} for purchase in customer] for customer in customers]
+    assert post(models, "recommend", body | {"customers": zoned, "now": "2024-02-01T01:00:00+01:00"})["items"] == lists
+
+
+def test_a_purchase_after_now_is_refused(models):
+    body = {"customers": [[], [{"item": "tea", "time": "2024-03-01"}]], "now": "2024-02-01"}
+    assert post(models, "recommend", body, 422).startswith("histories[1] holds a purchase after now")
+    for end in ("9999-12-31T00:00:00", "0001-01-01T00:00:00+14:00"):
+        assert post(models, "recommend", body | {"now": end}, 422)
+
+
+def test_sentiment_is_the_models(models, saved):
+    texts = ["I love it", "", "broken and late", "👍"]
+    found = post(models, "sentiment", {"texts": texts})
+    assert found["labels"] == [0, 1]
+    np.testing.assert_allclose(found["probabilities"], saved[0]["sentiment"].predict_proba(texts), rtol=1e-12)
+    assert post(models, "sentiment", {"texts": ["x" * 10_001]}, 422).startswith("texts[0]: 'xxx")
+
+
+def test_a_dialogue_over_two_requests(models):
+    (first,) = post(models, "answer", {"messages": [{"text": "where is my order"}]})["turns"]
+    assert (first["action"], first["intent"]) == ("ask", "order_status")
+    message = {"text": "ab12345", "dialogue": first["dialogue"], "orders": {"AB12345": ORDER}}
+    (second,) = post(models, "answer", {"messages": [message]})["turns"]
+    assert second["text"] == "Order AB12345 is sent; it should reach you on 2 May."
+    general = {"text": "what delivery options are there", "facts": FACTS}
+    assert post(models, "answer", {"messages": [general]})["turns"][0]["action"] == "answer"
+
+
+def test_another_customers_order_is_not_answered_about(models):
+    own = {"text": "where is my order 12345", "orders": {"12345": ORDER}}
+    other = {"text": "where is my order 12345", "orders": {"67890": ORDER}}
+    turns = post(models, "answer", {"messages": [own, other, {"text": own["text"]}]})["turns"]
+    assert [turn["action"] for turn in turns] == ["answer", "person", "person"]
+    assert [turn["reason"] for turn in turns] == ["", "no facts", "no facts"]
+
+
+@pytest.mark.parametrize(
+    ("dialogue", "field"),
+    [
+        ({"intent": "sing"}, "messages[0].dialogue.intent: 'sing' is not allowed, expected one of order_status, "),
+        ({"language": "xx"}, "messages[0].dialogue.language: 'xx' is not allowed: "),
+        ({"slots": {"password": "x"}}, "messages[0].dialogue.slots.password"),
+        ({"asked": -1}, "messages[0].dialogue.asked: -1 is not allowed: "),
+    ],
+)
+def test_a_made_up_dialogue_is_refused(dialogue, field, models):
+    assert post(models, "answer", {"messages": [{"text": "hello", "dialogue": dialogue}]}, 422).startswith(field)
+
+
+def test_scores_are_those_of_one_batch(models, saved, transactions):
+    """However the transactions are cut into requests, and over a swap, which keeps what was seen."""
+    table, trees = transactions.transactions.iloc[:300], saved[0]
+    rows = rows_of(table)
+    found = [
+        p for part in (rows[:1], rows[1:200]) for p in post(models, "fraud", {"transactions": part})["probabilities"]
+    ]
+    post(models, "swap", {"route": "fraud", "name": "more_trees"})
+    found += post(models, "fraud", {"transactions": rows[200:]})["probabilities"]
+    batch = features(table)
+    expected = np.r_[trees["trees"].probabilities(batch[:200]), trees["more_trees"].probabilities(batch[200:])]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_a_refused_request_leaves_no_trace(serve, saved, transactions):
+    client = serve(Slot(saved[1] / "trees", Fraud))
+    rows, scorer = rows_of(transactions.transactions.iloc[:20]), Scorer(saved[0]["trees"])
+    future = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    for bad, words in (
+        ([*rows[10:12], rows[0]], "time"),
+        ([rows[0], rows[1] | {"timestamp": future}], "transactions[1].timestamp: "),
+        ([rows[0], rows[1] | {"amount": -1}], "transactions[1].amount: -1 is not allowed: "),
+        ([rows[0] | {"kind": "gift"}], "transactions[0].kind: 'gift' is not allowed: "),
+    ):
+        assert words in post(client, "fraud", {"transactions": bad}, 422)
+    expected = [scorer.score(row) for row in transactions.transactions.iloc[:20].to_dict("records")]
+    assert post(client, "fraud", {"transactions": rows})["probabilities"] == expected
+
+
+@pytest.mark.parametrize(
+    ("route", "name", "words"),
+    [
+        ("sentiment", "intents", "name: 'intents' is for answer, expected one for sentiment"),
+        ("fraud", "sentiment", "holds a"),
+        ("recommend", "nothing", "holds no usable model"),
+        ("price", "trees", "route: 'price' is not allowed: "),
+    ],
+)
+def test_another_kind_is_not_put_in(route, name, words, models):
+    assert words in post(models, "swap", {"route": route, "name": name}, 422)
+
+
+def test_a_damaged_model_is_not_put_in(serve, saved, tmp_path):
+    for name in ("good", "bad"):
+        shutil.copytree(saved[1] / "trees", tmp_path / name)
+    weights = tmp_path / "bad" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    client = serve(Slot(tmp_path / "good", Fraud))
+    assert "checksum" in post(client, "swap", {"route": "fraud", "name": "bad"}, 422)
+    assert client.get("/models").json()["fraud"]["model"] == "good"
