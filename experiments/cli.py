@@ -10,7 +10,7 @@ USAGE = """usage: storelab COMMAND [key=value ...] [--help]
   backtest   a forecaster and baselines on rolling origins of a store's data, with tables and a report
   explain    what drove one item's forecast: features and past days, in units
   evaluate   the policies of a finished run on other held-out scenarios
-  report     the table and the report of a finished run of any of these, made anew
+  report     the table and the report of a finished run of any of these, made anew; of a folder of runs: report FOLDER
   runs       the runs that there are: list, show, compare, clean
   demo       `train` on a small synthetic store with forecasts
   serve      policies of finished runs and saved models behind an HTTP API
@@ -61,6 +61,10 @@ def _run(command: str, args: list[str]) -> int:
         from .serving.command import serve
 
         return serve(args)
+    if command == "report" and len(args) == 1 and "=" not in args[0] and not args[0].startswith("-"):
+        from .sweep import sweep_report
+
+        return sweep_report(args[0])
     if command in HYDRA:
         from .commands import run
 

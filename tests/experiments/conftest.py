@@ -6,11 +6,17 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from hydra import compose, initialize_config_module
 from storelab.experiments.checkpoints import steps
+from storelab.experiments.config import read
+from storelab.experiments.runs import Run
+from storelab.experiments.schemas import TaskParams, register
 
 CLI = [sys.executable, "-m", "storelab.experiments.cli"]
 # A process that has loaded the libraries already: most of a small command's time is imports.
@@ -175,3 +181,40 @@ def killed(start, tmp_path_factory) -> Command:
 def store(storelab, tmp_path_factory) -> Command:
     """Heuristics on a store with forecasts."""
     return storelab(tmp_path_factory.mktemp("store"), *STORE)
+
+
+@pytest.fixture(scope="session")
+def make():
+    """Return a function that leaves a run whose episodes are given: PPO costs `cost` more or less, base_stock 7."""
+    register()
+    with initialize_config_module("storelab.conf", version_base="1.3"):
+        plain = read(compose("train", overrides=["env.horizon=60"]))
+
+    def leave(folder, task="LostSales", seed=0, agent=None, env=None, cost=8.0, error=None, finish=True):
+        top = replace(plain.top, runs=str(folder), experiment=task, seed=seed)
+        settings = replace(
+            plain, top=top, task=TaskParams(task), agent=replace(plain.agent, **agent or {}), env=env or {}
+        )
+        run = Run.of(settings, "data")
+        try:
+            with run.open(settings, "data"):
+                run.status("running", stage="agent")
+                if error:
+                    raise RuntimeError(error)
+                noise = np.random.default_rng(0).normal(size=40)
+                values = {"PPO": cost + noise, "base_stock": 7 + noise}
+                episodes = [pd.DataFrame({"policy": k, "seed": range(40), "value": v}) for k, v in values.items()]
+                run.write_episodes(pd.concat(episodes, ignore_index=True))
+                run.write_metrics([{"step": k, "seconds": k, "value": cost + 9 / k} for k in (1, 2, 3)])
+                policies = {"PPO": {"value": cost, "better": 7 - cost}, "base_stock": {"value": 7.0, "better": 0.0}}
+                policies = {name: {**row, "ci_low": None, "ci_high": None} for name, row in policies.items()}
+                told = {"objective": "cost", "unit": "money per period", "agent": "PPO", "best_heuristic": "base_stock"}
+                run.write("results.json", told | {"policies": policies})
+        except RuntimeError:
+            pass
+        if not finish:  # as a kill leaves it
+            (run.folder / "DONE").unlink()
+            run.status("running", stage="agent")
+        return run
+
+    return leave

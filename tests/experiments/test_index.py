@@ -4,57 +4,19 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from hydra import compose, initialize_config_module
-from storelab.experiments.config import ConfigError, read
+from storelab.experiments.config import ConfigError
 from storelab.experiments.index import read_index, select
 from storelab.experiments.listing import runs
 from storelab.experiments.runs import Run
-from storelab.experiments.schemas import TaskParams, register
-
-
-@cache
-def composed():
-    register()
-    with initialize_config_module("storelab.conf", version_base="1.3"):
-        return read(compose("train", overrides=["env.horizon=60"]))
-
-
-def make(folder, task="LostSales", seed=0, agent=None, cost=8.0, error=None, finish=True):
-    """A run whose episodes are given: PPO costs `cost` more or less, base_stock 7."""
-    plain = composed()
-    top = replace(plain.top, runs=str(folder), experiment=task, seed=seed)
-    settings = replace(plain, top=top, task=TaskParams(task), agent=replace(plain.agent, **agent or {}))
-    run = Run.of(settings, "data")
-    try:
-        with run.open(settings, "data"):
-            run.status("running", stage="agent")
-            if error:
-                raise RuntimeError(error)
-            noise = np.random.default_rng(0).normal(size=40)
-            values = {"PPO": cost + noise, "base_stock": 7 + noise}
-            episodes = [pd.DataFrame({"policy": k, "seed": range(40), "value": v}) for k, v in values.items()]
-            run.write_episodes(pd.concat(episodes, ignore_index=True))
-            policies = {"PPO": {"value": cost, "better": 7 - cost}, "base_stock": {"value": 7.0, "better": 0.0}}
-            policies = {name: {**row, "ci_low": None, "ci_high": None} for name, row in policies.items()}
-            told = {"objective": "cost", "unit": "money per period", "agent": "PPO", "best_heuristic": "base_stock"}
-            run.write("results.json", told | {"policies": policies})
-    except RuntimeError:
-        pass
-    if not finish:  # as a kill leaves it
-        (run.folder / "DONE").unlink()
-        run.status("running", stage="agent")
-    return run
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(make, tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "runs"
     make(folder, cost=8.0)
     make(folder, seed=1, cost=9.0)
