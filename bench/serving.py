@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from storelab.experiments.serving.access import add_key
 
-BATCHES = {1: 2000, 64: 500, 1024: 50}  # rows in a request -> requests
+BATCHES = {1: 500, 64: 100, 1024: 10}  # rows in a request -> requests
 PORT = 8765
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -85,7 +85,7 @@ def main() -> None:
                 cells = (
                     f"{p50:.1f} | {p99:.1f} | {rate:,.0f} | {rows * rate:,.0f} | {1000 * used:.2f} | {rows / used:,.0f}"
                 )
-                print(f"| {rows} | {cells} |")
+                print(f"| {rows} | {cells} |", flush=True)
         finally:
             process.terminate()
             process.wait()
