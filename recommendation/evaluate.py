@@ -19,7 +19,7 @@ from .base import Histories, Log, Recommender, top
 from .longtail import rerank
 from .metrics import ranking_metrics, rating_metrics
 from .neighbours import row_sums
-from .protocol import online_retail_frame, rank, split_by_time
+from .protocol import Split, online_retail_frame, rank, split_by_time
 from .ratings import RatingMF, RatingMFParams, RatingMLP, RatingTransformer
 from .text import text_features
 
@@ -29,9 +29,8 @@ BASELINES = ("popularity", "popularity_30", "own_frequency", "item_knn", "ease",
 COLD_SHARE = 0.1  # of the items, hidden from the training
 
 
-def online_retail(folder: str, month: str, models: list[str], seeds: int, settings: dict) -> Iterator[dict]:
+def ranking(split: Split, models: list[str], seeds: int, settings: dict) -> Iterator[dict]:
     """A row per model and seed: new items, and `all NDCG@10` with repeats."""
-    split = split_by_time(*_month(folder, month))
     for name in models:
         for seed in range(seeds if name in SEEDED else 1):
             model = _create(name, seed, settings)
@@ -40,11 +39,6 @@ def online_retail(folder: str, month: str, models: list[str], seeds: int, settin
             seconds = time.process_time() - started
             again = rank(model, split, repeats=True)["NDCG@10"]
             yield {"model": name, "seed": seed, **rank(model, split), "all NDCG@10": again, "CPU s": seconds}
-
-
-def _month(folder: str, month: str) -> tuple[pd.DataFrame, str, int, dict[str, str]]:
-    frame, text = online_retail_frame(folder)
-    return frame, MONTHS[month], 30, text
 
 
 def _create(name: str, seed: int, settings: dict) -> Recommender:
@@ -56,9 +50,8 @@ def _create(name: str, seed: int, settings: dict) -> Recommender:
     return create(name, **more, **(settings if name == "transformer" else {}))
 
 
-def long_tail(folder: str, month: str, settings: dict) -> Iterator[dict]:
+def long_tail(split: Split, settings: dict) -> Iterator[dict]:
     """A row per treatment: re-ranking of EASE's and the Transformer's lists by weight, and its training debiased."""
-    split = split_by_time(*_month(folder, month))
     histories, wanted = split.relevant(repeats=False)
     buyers = np.asarray(split.log.histories.bought(len(split.log.items)).sum(axis=0))
     for name, more in (("ease", {}), ("transformer", {}), ("transformer", {"debias": 0.5})):
@@ -69,9 +62,8 @@ def long_tail(folder: str, month: str, settings: dict) -> Iterator[dict]:
             yield {"model": name, "debias": more.get("debias", 0.0), "rerank": weight, **measured}
 
 
-def cold_items(folder: str, month: str, seeds: int, settings: dict) -> Iterator[dict]:
+def cold_items(split: Split, seeds: int, settings: dict) -> Iterator[dict]:
     """A tenth of the items hidden from the training, and ranked among themselves for those who bought any of them."""
-    split = split_by_time(*_month(folder, month))
     for seed in range(seeds):
         hidden = np.random.default_rng(seed).random(len(split.log.items)) < COLD_SHARE
         log = split.log
@@ -174,10 +166,14 @@ def main() -> None:
         settings[key] = yaml.safe_load(value)
     if args.data is None and args.what not in ("ratings", "speed"):
         parser.error("data: missing, expected the folder with Online Retail's raw file")
+    split = None
+    if args.data is not None:
+        frame, text = online_retail_frame(args.data)
+        split = split_by_time(frame, MONTHS[args.month], 30, text)
     rows = {
-        "online_retail": lambda: online_retail(args.data, args.month, args.models, args.seeds, settings),
-        "long_tail": lambda: long_tail(args.data, args.month, settings),
-        "cold_items": lambda: cold_items(args.data, args.month, args.seeds, settings),
+        "online_retail": lambda: ranking(split, args.models, args.seeds, settings),
+        "long_tail": lambda: long_tail(split, settings),
+        "cold_items": lambda: cold_items(split, args.seeds, settings),
         "ratings": lambda: ratings(args.seeds),
         "speed": speed,
     }[args.what]()

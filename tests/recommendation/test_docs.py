@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import storelab
-from storelab.recommendation.evaluate import speed, summary
+from storelab.recommendation.evaluate import BASELINES, cold_items, long_tail, ranking, speed, summary
+from storelab.recommendation.protocol import split_by_time
+
+from .conftest import TINY
 
 
 def test_the_example_runs(tmp_path, monkeypatch):
@@ -20,10 +23,27 @@ def test_the_example_runs(tmp_path, monkeypatch):
     np.testing.assert_array_equal(names["same"], names["lists"])
 
 
+def test_every_table_has_its_rows(store):
+    orders = store.orders
+    day = orders["timestamp"].max().normalize() - pd.Timedelta(days=30)
+    text = dict(zip(store.catalogue["item"], store.catalogue["category"].str.replace("-", " "), strict=True))
+    split = split_by_time(orders, f"{day:%Y-%m-%d}", 30, text)
+    settings = {**TINY, "epochs": 1}
+    rows = pd.DataFrame(ranking(split, [*BASELINES, "transformer"], 1, settings))
+    assert len(rows) == 9
+    assert rows["all NDCG@10"].between(0, 1).all()
+    tail = pd.DataFrame(long_tail(split, settings))
+    assert tail["rerank"].tolist() == [0.0, 0.1, 0.3, 1.0] * 2 + [0.0]
+    assert tail["Gini"].iloc[3] < tail["Gini"].iloc[0]
+    cold = pd.DataFrame(cold_items(split, 1, settings))
+    assert cold["model"].tolist() == ["random", "nearest text", "transformer"]
+    assert cold["NDCG@10"].between(0, 1).all()
+
+
 def test_speed_measures_every_model():
     rows = list(speed(users=20, items=30, bought=5, threads=1))
     assert all(row["best ms"] > 0 for row in rows)
-    assert len(rows) == 7
+    assert len(rows) == 7  # a recommender each
 
 
 def test_intervals_are_students():
