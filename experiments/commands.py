@@ -9,7 +9,7 @@ from functools import partial
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .backtest import backtest
@@ -56,7 +56,8 @@ def run(command: str, args: list[str]) -> int:
         except Exception as error:  # the other jobs of a sweep go on
             if tracing or not (sweep or isinstance(error, ConfigError)):
                 raise
-            failed.append((" ".join(HydraConfig.get().overrides.task), error))
+            told = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+            failed.append((" ".join(told), error))
             print(error if isinstance(error, ConfigError) else traceback.format_exc(), file=sys.stderr)
 
     # Hydra's parser wants all overrides in one stretch: flags, and the words that belong to them, go behind.
