@@ -41,7 +41,9 @@ def threshold_of_least_cost(
 
 
 def average_precision(fraud: np.ndarray, score: np.ndarray) -> float:
-    """Area under precision by recall, AUPRC, as average precision (no interpolation)."""
+    """Area under precision by recall, AUPRC, as average precision (no interpolation); NaN where there is no fraud."""
+    if not np.any(fraud):
+        return np.nan
     return float(needs("sklearn.metrics", "risk").average_precision_score(fraud, score))
 
 

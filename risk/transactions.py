@@ -54,8 +54,9 @@ def columns(transactions: pd.DataFrame | dict) -> dict[str, np.ndarray]:
     except (TypeError, ValueError) as error:
         raise ValueError(f"column 'timestamp': {error}; expected times") from None
     _refuse(np.isnat(stamps), "timestamp", found, "a time")
-    for name in (*ENTITIES, "category"):
-        _refuse(pd.isna(found[name]), name, found, "an id")
+    ids = (*ENTITIES, "category")
+    for name, absent in zip(ids, pd.isna(np.stack([found[name].astype(object) for name in ids])), strict=True):
+        _refuse(absent, name, found, "an id")
     purchase, refund = (np.asarray(found["kind"] == kind) for kind in KINDS)
     _refuse(~(purchase | refund), "kind", found, " or ".join(KINDS))
     try:
