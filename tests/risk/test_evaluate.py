@@ -20,6 +20,7 @@ def test_intervals_by_hand():
     assert table.loc["other", "better +-"] == pytest.approx(0.0, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, monkeypatch, capsys):
     chosen = ["--seeds", "1", "--customers", "500", "--epochs", "1"]
     monkeypatch.setattr(sys, "argv", ["evaluate", str(tmp_path), *chosen])
