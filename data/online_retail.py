@@ -64,6 +64,21 @@ def load_panel(path: str | Path) -> Panel:
     return daily_panel(transactions)
 
 
+def hold_out(data: str | Path | Panel, days: int) -> tuple[Panel, int]:
+    """The panel of a path as `load_panel` reads it, or the one given, and the first of its last `days` days.
+
+    Raises ValueError for neither path nor panel, or where no more than as many days are left before them.
+    """
+    if not isinstance(data, Panel):
+        if not isinstance(data, str | Path) or not str(data):
+            raise ValueError(f"data: {data!r} is not allowed, expected the path of the Online Retail file or a Panel")
+        data = load_panel(data)
+    first = len(data.dates) - days
+    if first <= days:
+        raise ValueError(f"data: {len(data.dates)} days are not allowed, expected more than {2 * days}")
+    return data, first
+
+
 def _find(path: Path, names: tuple[str, ...]) -> Path:
     if not path.is_dir():
         return path

@@ -12,6 +12,21 @@ import numpy as np
 from .random import as_keys
 
 
+class Layout:
+    """What a model's observations are made of: `layout`, feature -> shape, in the order of the vector."""
+
+    layout: dict[str, tuple[int, ...]]
+
+    def features(self, observation) -> dict:
+        """Split observations (num_envs, F) into named features (num_envs, *shape), as `layout` lists them."""
+        named, start = {}, 0
+        for name, shape in self.layout.items():
+            stop = start + math.prod(shape)
+            named[name] = observation[:, start:stop].reshape(-1, *shape)
+            start = stop
+        return named
+
+
 def admit(model, action, num_envs: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Apply the one rule for actions: finite values outside the space are clipped to it, all else raises.
 

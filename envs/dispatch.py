@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from .arrivals import Forecast, draw_requests, last_epochs, too_late
+from .batch import Layout
 from .city import read_city, synthetic_city
 from .demand import DemandSource, RateDemand
 from .dispatch_params import CANDIDATES, EPOCH, MARGIN, DispatchParams
@@ -55,7 +56,7 @@ class Flow:
         return [visits[np.argsort(self.position[row, visits])] for visits in slots]
 
 
-class Dispatch:
+class Dispatch(Layout):
     """Same-day delivery in waves: the batched model of `storelab/Dispatch-v0`.
 
     Pure functions of arrays (num_envs, ...), in NumPy; routes by numba or PyVRP.
@@ -173,15 +174,6 @@ driving time out and back (s), ends of the time window (s from the vehicles' lea
             choices = [len(p.prize_levels)] if p.action == "prize" else [2] * self.slots
             self.action_space = spaces.MultiDiscrete(choices)
             self.action_low, self.action_high = np.zeros(len(choices)), self.action_space.nvec - 1.0
-
-    def features(self, observation) -> dict:
-        """Split observations (num_envs, F) into named features (num_envs, *shape), as `layout` lists them."""
-        named, start = {}, 0
-        for name, shape in self.layout.items():
-            stop = start + math.prod(shape)
-            named[name] = observation[:, start:stop].reshape(-1, *shape)
-            start = stop
-        return named
 
     # -- the scenario -----------------------------------------------------------------------------------------------
 

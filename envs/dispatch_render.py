@@ -3,16 +3,19 @@
 import numpy as np
 
 from .dispatch_params import EPOCH, MARGIN
+from .render import Viewer
 
 STATES = {"waits": ("C7", "o"), "sent": ("C2", "o"), "must go": ("C3", "s")}  # colour and marker
 
 
-class DispatchViewer:
+class DispatchViewer(Viewer):
     """Shows the last epoch of a single environment (the first row of its flows)."""
 
+    size = (7, 7)
+
     def __init__(self, model, mode: str):
-        self.model, self.mode = model, mode
-        self.flow, self.cost, self._figure = None, 0.0, None
+        super().__init__(model, mode)
+        self.flow, self.cost = None, 0.0
 
     def add(self, flow) -> None:
         """Take the flow of an epoch, or None where a day starts."""
@@ -35,40 +38,12 @@ class DispatchViewer:
         chosen = {"waits": is_open & ~sent, "sent": sent & ~must_go, "must go": must_go}
         return {name: np.flatnonzero(mask) for name, mask in chosen.items()}
 
-    def render(self):
-        """Return a line of text (`ansi`) or a picture (H, W, 3) uint8 (`rgb_array`); `human` shows it and returns None.
-
-        Raises:
-            ImportError: without matplotlib, for pictures.
-        """
-        if self.mode == "ansi":
-            return self._line()
-        if self._figure is None:
-            self._open()
-        self._draw()
-        self._figure.canvas.draw()
-        if self.mode == "human":
-            self._figure.canvas.flush_events()
-            return None
-        return np.asarray(self._figure.canvas.buffer_rgba())[..., :3].copy()
-
-    def _open(self):
-        try:
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ImportError("pictures need matplotlib: pip install 'storelab[render]'") from error
-        if self.mode == "human":
-            from matplotlib import pyplot
-
-            self._figure = pyplot.figure(figsize=(7, 7), dpi=80)
-            self._figure.show()
-        else:
-            self._figure = Figure(figsize=(7, 7), dpi=80)
-            FigureCanvasAgg(self._figure)
-
     def _draw(self):
         self._figure.clear()
+        self._map()
+        self._figure.canvas.draw()
+
+    def _map(self):
         axis = self._figure.add_subplot()
         axis.set_title(self._line(), fontsize=9, loc="left")
         axis.set_aspect("equal")
@@ -86,11 +61,3 @@ class DispatchViewer:
         axis.plot(*coords[0], "^", ms=11, color="k", label="depot")
         axis.legend(loc="upper right", fontsize=8)
         self._figure.tight_layout()
-
-    def close(self) -> None:
-        """Close the window."""
-        if self._figure is not None and self.mode == "human":
-            from matplotlib import pyplot
-
-            pyplot.close(self._figure)
-        self._figure = None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from gymnasium import spaces
 
+from .batch import Layout
 from .demand import KNOWN, DemandSource, TableDemand
 from .params import COSTS, InventoryParams
 from .random import PATIENCE, SUBSTITUTION, as_keys, streams
@@ -51,7 +52,7 @@ class Flow:
     substituted: np.ndarray | None = None  # of the unmet demand: served by a neighbour
 
 
-class Inventory:
+class Inventory(Layout):
     """Inventory control of many items: the batched model of `storelab/Inventory-v0` and of the tasks built on it.
 
     Pure functions of arrays `(num_envs, items)`, in NumPy or torch (`xp`).
@@ -214,15 +215,6 @@ class Inventory:
     def per_order(self) -> np.ndarray:
         """Return the largest order (items,), units in whole lots."""
         return self._most
-
-    def features(self, observation) -> dict:
-        """Split observations (num_envs, F) into named features (num_envs, *shape), as `layout` lists them."""
-        named, start = {}, 0
-        for name, shape in self.layout.items():
-            stop = start + math.prod(shape)
-            named[name] = observation[:, start:stop].reshape(-1, *shape)
-            start = stop
-        return named
 
     # -- the scenario -----------------------------------------------------------------------------------------------
 

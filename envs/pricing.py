@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from . import price_demand
+from .batch import Layout
 from .demand import DemandSource, TableDemand
 from .pricing_params import PricingParams
 from .random import CHOICE, DEMAND, as_keys, streams
@@ -43,7 +44,7 @@ class Flow:
     changed: np.ndarray | None  # 1 where a price differs from the last one, the first one set aside
 
 
-class Pricing:
+class Pricing(Layout):
     """Dynamic pricing of one or many items: the batched model of `storelab/Pricing-v0` and of the tasks built on it.
 
     Pure functions of arrays `(num_envs, items)`, in NumPy (who buys is a discrete choice, which passes no gradient).
@@ -187,15 +188,6 @@ class Pricing:
             low, high = self.prices[[0, -1]].astype(np.float32)
             self.action_space = spaces.Box(low, high, (items,), dtype=np.float32)
             self.action_low, self.action_high = (np.full(items, bound, dtype=float) for bound in (low, high))
-
-    def features(self, observation) -> dict:
-        """Split observations (num_envs, F) into named features (num_envs, *shape), as `layout` lists them."""
-        named, start = {}, 0
-        for name, shape in self.layout.items():
-            stop = start + math.prod(shape)
-            named[name] = observation[:, start:stop].reshape(-1, *shape)
-            start = stop
-        return named
 
     def factor(self, price):
         """Return demand at prices (..., items) as a multiple of that at the list price (exponential, elastic)."""

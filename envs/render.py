@@ -15,30 +15,13 @@ COLOURS = {
 }
 
 
-class StoreViewer:
-    """Shows a single environment (the first row of its flows): sums over its items, of prices the mean."""
+class Viewer:
+    """A picture of a single environment: `_line` tells it in text, `_draw` brings the open figure up to date."""
 
-    def __init__(self, model, mode: str, panels: dict[str, tuple[str, ...]]):
-        """Show the fields of a flow that `panels` lists: the unit of each of two panels -> the fields in it."""
-        self.model, self.mode, self.panels = model, mode, panels
-        self._clear()
-        self._figure = None
+    size: tuple[float, float]  # inches
 
-    def _clear(self):
-        self.periods, self.profit = 0, 0.0
-        self.series = {name: np.zeros(WINDOW) for names in self.panels.values() for name in names}
-
-    def add(self, flow) -> None:
-        """Take the flow of a period, or None where an episode starts."""
-        if flow is None:
-            self._clear()
-            return
-        self.periods += 1
-        self.profit += float(self.model.item_profit(flow)[0].sum())
-        for name, values in self.series.items():
-            found = getattr(flow, name)
-            values[:-1] = values[1:]
-            values[-1] = 0.0 if found is None else found[0].mean() if name == "price" else found[0].sum()
+    def __init__(self, model, mode: str):
+        self.model, self.mode, self._figure = model, mode, None
 
     def render(self):
         """Return a line of text (`ansi`) or a picture (H, W, 3) uint8 (`rgb_array`); `human` shows it and returns None.
@@ -47,8 +30,7 @@ class StoreViewer:
             ImportError: without matplotlib, for pictures.
         """
         if self.mode == "ansi":
-            units = ", ".join(f"{NAMES.get(name, name)} {values[-1]:g}" for name, values in self.series.items())
-            return f"period {self.periods}: {units}; profit so far {self.profit:,.2f}"
+            return self._line()
         if self._figure is None:
             self._open()
         self._draw()
@@ -66,11 +48,54 @@ class StoreViewer:
         if self.mode == "human":
             from matplotlib import pyplot
 
-            self._figure = pyplot.figure(figsize=(8, 4.5), dpi=80)
+            self._figure = pyplot.figure(figsize=self.size, dpi=80)
             self._figure.show()
         else:
-            self._figure = Figure(figsize=(8, 4.5), dpi=80)
+            self._figure = Figure(figsize=self.size, dpi=80)
             FigureCanvasAgg(self._figure)
+
+    def close(self) -> None:
+        """Close the window."""
+        if self._figure is not None and self.mode == "human":
+            from matplotlib import pyplot
+
+            pyplot.close(self._figure)
+        self._figure = None
+
+
+class StoreViewer(Viewer):
+    """Shows a single environment (the first row of its flows): sums over its items, of prices the mean."""
+
+    size = (8, 4.5)
+
+    def __init__(self, model, mode: str, panels: dict[str, tuple[str, ...]]):
+        """Show the fields of a flow that `panels` lists: the unit of each of two panels -> the fields in it."""
+        super().__init__(model, mode)
+        self.panels = panels
+        self._clear()
+
+    def _clear(self):
+        self.periods, self.profit = 0, 0.0
+        self.series = {name: np.zeros(WINDOW) for names in self.panels.values() for name in names}
+
+    def add(self, flow) -> None:
+        """Take the flow of a period, or None where an episode starts."""
+        if flow is None:
+            self._clear()
+            return
+        self.periods += 1
+        self.profit += float(self.model.item_profit(flow)[0].sum())
+        for name, values in self.series.items():
+            found = getattr(flow, name)
+            values[:-1] = values[1:]
+            values[-1] = 0.0 if found is None else found[0].mean() if name == "price" else found[0].sum()
+
+    def _line(self) -> str:
+        units = ", ".join(f"{NAMES.get(name, name)} {values[-1]:g}" for name, values in self.series.items())
+        return f"period {self.periods}: {units}; profit so far {self.profit:,.2f}"
+
+    def _open(self):
+        super()._open()
         axes = self._figure.subplots(2, 1, sharex=True)
         x = np.arange(WINDOW) - WINDOW + 1
         # Artists are kept and only they are drawn anew over the saved background: 20 times faster than a new chart.
@@ -107,11 +132,3 @@ class StoreViewer:
             artist.set_ydata(np.where(values > 0, values, np.nan) if name == "unmet" else values)
             artist.axes.draw_artist(artist)
         canvas.blit(self._figure.bbox)
-
-    def close(self) -> None:
-        """Close the window."""
-        if self._figure is not None and self.mode == "human":
-            from matplotlib import pyplot
-
-            pyplot.close(self._figure)
-        self._figure = None

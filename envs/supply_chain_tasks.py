@@ -184,15 +184,7 @@ def dual_sourcing_task(**changes) -> Task:
         most = int(model.per_arc("max_order")[slow, 0])
         leads = (int(model.lead[slow, 0]), int(model.lead[fast, 0]))
         found = dual_sourcing.solve(pmf, *leads, holding, backorder, cheap, dear, min(most, len(pmf) - 1))
-        return Reference(
-            name="optimal policy",
-            value=found.cost,
-            criterion="average cost per period",
-            kind="exact",
-            tolerance=1e-4,
-            source="Veeraraghavan and Scheller-Wolf 2008, Operations Research 56(4); value iteration",
-            policy=found.act,
-        )
+        return Reference.average_optimum(found, "Veeraraghavan and Scheller-Wolf 2008, Operations Research 56(4)")
 
     return _task("DualSourcing", params, reference=reference, warmup=50)
 

@@ -37,15 +37,7 @@ def lost_sales_task(**changes) -> Task:
         (pmf,) = params.demand.pmfs(1)
         lead, holding, lost = (float(params.per_item(n)[0]) for n in ("lead_time", "holding_cost", "lost_sale_cost"))
         solution = lost_sales.solve(pmf, int(lead), holding, lost)
-        return Reference(
-            name="optimal policy",
-            value=solution.cost,
-            criterion="average cost per period",
-            kind="exact",
-            tolerance=1e-4,
-            source="Zipkin 2008, Operations Research 56(5); value iteration",
-            policy=solution.act,
-        )
+        return Reference.average_optimum(solution, "Zipkin 2008, Operations Research 56(5)")
 
     return Task("LostSales", params, reference, warmup=50)
 
@@ -125,15 +117,7 @@ def perishable_task(**changes) -> Task:
         problem = perishable.Perishable(pmf, int(life), int(lead), issuing=params.issuing, **costs)
         most = int(params.per_item("max_order")[0])
         solution = perishable.solve(problem, max_order=min(most, problem.largest_order()))
-        return Reference(
-            name="optimal policy",
-            value=solution.cost,
-            criterion="average cost per period",
-            kind="exact",
-            tolerance=1e-4,
-            source="De Moor, Gijsbrechts and Boute 2022, EJOR 301(2); value iteration",
-            policy=solution.act,
-        )
+        return Reference.average_optimum(solution, "De Moor, Gijsbrechts and Boute 2022, EJOR 301(2)")
 
     return Task("Perishable", params, reference, warmup=50)
 

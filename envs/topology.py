@@ -8,13 +8,14 @@ import math
 import numpy as np
 from gymnasium import spaces
 
+from .batch import Layout
 from .demand import DemandSource, NormalDemand, TableDemand
 from .network import SupplyChainParams
 
 UNLIMITED = 1e9  # units a supplier without capacity has
 
 
-class Topology:
+class Topology(Layout):
     """A network bound to NumPy or torch: N stocking nodes, A arcs, S shops, I items."""
 
     def __init__(self, params: SupplyChainParams, source: DemandSource | None = None, xp=np, device=None):
@@ -178,15 +179,6 @@ class Topology:
         high = np.concatenate([most.ravel(), np.ones(arcs if p.allocation == "learned" else 0)])
         self.action_space = spaces.Box(np.float32(0), high.astype(np.float32), dtype=np.float32)
         self.action_low, self.action_high = np.zeros(len(high)), self.action_space.high.astype(float)
-
-    def features(self, observation) -> dict:
-        """Split observations (num_envs, F) into named features (num_envs, *shape), as `layout` lists them."""
-        named, start = {}, 0
-        for name, shape in self.layout.items():
-            stop = start + math.prod(shape)
-            named[name] = observation[:, start:stop].reshape(-1, *shape)
-            start = stop
-        return named
 
     def _local(self, on_hand, in_transit, arriving, backlog):
         """Return what each node has and what is on the way to it, less its backlog (num_envs, N, I)."""

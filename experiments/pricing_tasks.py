@@ -7,7 +7,7 @@ import numpy as np
 
 from ..data import Panel
 from ..data.elasticity import price_elasticities
-from ..data.online_retail import load_panel
+from ..data.online_retail import hold_out
 from ..envs import Days, HistoryDemand, PathDemand, PriceDemandParams, Pricing, PricingParams
 from ..envs.task import Task, override
 from ..forecasting.base import known_future
@@ -44,13 +44,7 @@ def retail_pricing_task(
     Raises:
         ValueError: an unknown item, too few days, a forecaster that is missing.
     """
-    if not isinstance(data, Panel):
-        if not isinstance(data, str | Path) or not str(data):
-            raise ValueError(f"data: {data!r} is not allowed, expected the path of the Online Retail file or a Panel")
-        data = load_panel(data)
-    held_out = len(data.dates) - HELD_OUT_DAYS
-    if held_out <= HELD_OUT_DAYS:
-        raise ValueError(f"data: {len(data.dates)} days are not allowed, expected more than {2 * HELD_OUT_DAYS}")
+    data, held_out = hold_out(data, HELD_OUT_DAYS)
     observed = changes.get("forecast") == "model"
     if (observed or paths) and forecaster is None:
         raise ValueError("forecaster: None is not allowed with forecast='model' or paths, expected a Forecaster")

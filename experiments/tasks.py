@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data import Panel, SyntheticStoreParams, generate
+from ..data.online_retail import hold_out
 from ..envs import tasks as core
 from ..envs.demand import Days, DemandSource, HistoryDemand, RateDemand
 from ..envs.inventory import InventoryParams
@@ -83,15 +84,7 @@ def online_retail_task(data=None, forecaster=None, cache: str | Path | None = No
         cache: folder for fine-tuned forecasters and their forecasts.
         changes: fields of `InventoryParams`; `items` is how many to take.
     """
-    if not isinstance(data, Panel):
-        if not isinstance(data, str | Path) or not str(data):
-            raise ValueError(f"data: {data!r} is not allowed, expected the path of the Online Retail file or a Panel")
-        from ..data.online_retail import load_panel
-
-        data = load_panel(data)
-    held_out = len(data.dates) - HELD_OUT_DAYS
-    if held_out <= HELD_OUT_DAYS:
-        raise ValueError(f"data: {len(data.dates)} days are not allowed, expected more than {2 * HELD_OUT_DAYS}")
+    data, held_out = hold_out(data, HELD_OUT_DAYS)
     changes = dict(changes)
     panel = _best_sellers(data, held_out, changes.pop("items", ONLINE_RETAIL_ITEMS))
     cost = COST_SHARE * np.nanmedian(panel.price[:held_out], axis=0)

@@ -33,3 +33,16 @@ class Reference:
             raise ValueError(f"value: {self.value!r} is not allowed; use a finite number")
         if not 0 <= self.tolerance < math.inf:
             raise ValueError(f"tolerance: {self.tolerance!r} is not allowed; use a finite number of at least 0")
+
+    @classmethod
+    def average_optimum(cls, solution, source: str) -> "Reference":
+        """Return the optimum of the average cost, of a solution by value iteration: its `cost` and its policy `act`."""
+        return cls(
+            name="optimal policy",
+            value=solution.cost,
+            criterion="average cost per period",
+            kind="exact",
+            tolerance=1e-4,
+            source=f"{source}; value iteration",
+            policy=solution.act,
+        )
