@@ -153,7 +153,6 @@ RULES: dict[str, tuple[Callable, tuple[str, ...]]] = {
     "random": (random, ()),
 }
 HEURISTICS = tuple(RULES)
-TUNED = ("echelon_base_stock", "base_stock", "s_S", "tailored_base_surge")
 
 
 @dataclass
