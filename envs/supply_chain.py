@@ -230,6 +230,8 @@ class SupplyChain(Topology):
             left, gap = stock - xp.matmul(self._out_all, ship), request - ship
             left = left[:, self._source] - xp.matmul(self._before, gap)
             ship = ship + xp.minimum(xp.maximum(left, self._zero), gap)
+            if not self._whole:  # a part and its gap may sum to a hair more than the request
+                ship = xp.minimum(ship, request)
         if self._capacity is not None and p.items > 1:
             used = xp.matmul(self._out_all, ship.sum(axis=2)[:, :, None])[:, :, 0]
             factor = xp.minimum(self._capacity / xp.maximum(used, self._zero + 1e-6), self._one)
