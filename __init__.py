@@ -14,8 +14,8 @@ def _register() -> None:
     tasks |= {name: "envs" for name in (*networks, "DualSourcing", "ManyItems")}
     tasks |= {name: "envs" for name in ("Pricing", "PricingMNL", "PricingReference", "PricingDuopoly")}
     tasks |= {
-        name: "experiments" for name in ("SyntheticStore", "OnlineRetail", "RetailPricing")
-    }  # demand comes from `data`
+        name: "experiments" for name in ("SyntheticStore", "OnlineRetail", "RetailPricing", "Marketplace")
+    }  # demand, or forecasts, come from `data` and `forecasting`
     for name, folder in tasks.items():
         register(
             id=f"storelab/{name}-v0",

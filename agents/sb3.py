@@ -18,11 +18,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecNormalize
 
-from ..envs import Inventory, Pricing
+from ..envs import Inventory, Marketplace, Pricing
 from ..envs.checks import check_choice, check_flag, check_number
 from . import sb3_state
 from .vec_env import StoreVecEnv
-from .views import ItemView, PriceView, RawView, StoreView
+from .views import ItemView, MarketView, PriceView, RawView, StoreView
 
 ALGORITHMS = {"PPO": PPO, "A2C": A2C, "SAC": SAC, "TD3": TD3, "DQN": DQN}
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
@@ -82,7 +82,8 @@ def view_of(model, params: SB3Params) -> RawView:
         ValueError: an algorithm that does not fit the action space.
     """
     by_item = params.per_item and model.params.items > 1 and isinstance(model, Inventory)
-    view = ItemView(model) if by_item else PriceView(model) if isinstance(model, Pricing) else StoreView(model)
+    other = {Pricing: PriceView, Marketplace: MarketView}.get(type(model), StoreView)
+    view = ItemView(model) if by_item else other(model)
     wanted = {"DQN": spaces.Discrete, "SAC": spaces.Box, "TD3": spaces.Box}.get(params.algorithm, spaces.Space)
     if not isinstance(view.action_space, wanted):
         discrete = "action=multi_discrete, and items=1 or per_item=true"

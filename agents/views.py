@@ -67,6 +67,33 @@ class StoreView(RawView):
         return low + (np.clip(actions.astype(np.float64), -1, 1) + 1) / 2 * (high - low) if self._box else actions
 
 
+class MarketView(StoreView):
+    """The whole store as one row; actions are scaled to [-S, S], S = `SPAN`, so that 0 is the heuristics' parameters as
+    the environment has them, and -S and S are the ends of the action space."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        p = model.params
+        centre = []
+        for name in p.decides:
+            size, low, high = model.controls[name]
+            own = np.atleast_1d(getattr(p, name))
+            if p.resolution == "item" and name == "restock":
+                own = model.restock_levels(model.expected[None], p.restock)[0]
+            elif p.resolution == "item" and name == "price":
+                own = model.cost + p.price * model.markup
+            centre.append(np.clip(np.broadcast_to(own, size), low, high))
+        self._centre = np.concatenate(centre)
+        self.action_space = spaces.Box(-SPAN, SPAN, model.action_space.shape, np.float32)
+
+    def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        """Return the model's actions; those outside [-S, S] are clipped first."""
+        share = np.clip(RawView.act(self, actions, observation).astype(np.float64), -SPAN, SPAN) / SPAN
+        low, high = self.model.action_low, self.model.action_high
+        room = np.where(share < 0, self._centre - low, high - self._centre)
+        return np.clip(self._centre + share * room, low, high)
+
+
 class PriceView(StoreView):
     """As `StoreView`, but continuous prices are scaled to [-S, S], S = `SPAN`: a policy's first prices then lie within
     an eighth of the range or so of its middle, not all over it."""

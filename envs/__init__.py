@@ -6,6 +6,8 @@ from .dispatch import Dispatch
 from .dispatch_params import DispatchParams
 from .duopoly import Duopoly, DuopolyParams
 from .inventory import Inventory, InventoryParams
+from .marketplace import Marketplace
+from .marketplace_params import MarketplaceParams
 from .network import Arc, Node, SupplyChainParams, network
 from .pricing import Pricing
 from .pricing_params import PriceDemandParams, PricingParams
@@ -30,6 +32,8 @@ __all__ = [
     "HistoryDemand",
     "Inventory",
     "InventoryParams",
+    "Marketplace",
+    "MarketplaceParams",
     "PathDemand",
     "Policy",
     "PriceDemandParams",

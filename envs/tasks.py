@@ -10,6 +10,8 @@ from .demand import DemandParams
 from .dispatch import Dispatch
 from .dispatch_params import DispatchParams
 from .inventory import InventoryParams
+from .marketplace import Marketplace
+from .marketplace_params import MarketplaceParams
 from .params import CLASSICAL
 from .references import fixed_cost, lost_sales, newsvendor, perishable
 from .references.base import Reference
@@ -132,6 +134,11 @@ def dispatch_task(**changes) -> Task:
     return Task("Dispatch", override(DispatchParams(), changes), environment=Dispatch)
 
 
+def marketplace_task(**changes) -> Task:
+    """The whole store, on generated visits; no reference."""
+    return Task("Marketplace", override(MarketplaceParams(), changes), environment=Marketplace)
+
+
 TASKS: dict[str, Callable[..., Task]] = {
     "Inventory": inventory_task,
     "LostSales": lost_sales_task,
@@ -141,6 +148,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     **supply_chain_tasks.TASKS,
     "Dispatch": dispatch_task,
     "Perishable": perishable_task,
+    "Marketplace": marketplace_task,
 }
 
 

@@ -16,6 +16,7 @@ from ..envs.checks import check_number
 from ..envs.dispatch_params import DispatchParams
 from ..envs.duopoly import DuopolyParams
 from ..envs.inventory import InventoryParams
+from ..envs.marketplace_params import MarketplaceParams
 from ..envs.network import SupplyChainParams
 from ..envs.pricing_params import PricingParams
 from ..forecasting import FORECASTERS
@@ -26,6 +27,7 @@ ENVIRONMENTS = {
     "pricing": PricingParams,
     "duopoly": DuopolyParams,
     "dispatch": DispatchParams,
+    "marketplace": MarketplaceParams,
     "supply_chain": SupplyChainParams,
 }  # option -> its parameters
 LIGHT = ("baselines", "statistical", "conformal")  # modules of forecasters that load no torch

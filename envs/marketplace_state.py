@@ -1,0 +1,60 @@
+"""What the whole store is in, and what moves on a day: the arrays of `Marketplace`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(slots=True)
+class State:
+    """What the store is in, before the day's decisions. Arrays (num_envs, I), float32, where nothing else is said."""
+
+    on_hand: np.ndarray  # units
+    pipeline: tuple  # of lead_time arrays: units ordered, arriving tomorrow, the day after, ...
+    backlog: np.ndarray  # units ordered by customers who wait for stock
+    parcels: tuple  # of promise + 1 arrays: units under way for 0, 1, ... days; the last ones are late
+    returning: np.ndarray  # units that come back tomorrow
+    demand: np.ndarray  # units per day, smoothed
+    popularity: np.ndarray  # units sold so far, and in the `HISTORY` days before
+    price: np.ndarray  # money, of the last day
+    stars: np.ndarray  # sum of the stars read so far
+    reviews: np.ndarray  # number of them
+    customers: np.ndarray  # (num_envs, S) people
+    buyers: np.ndarray  # (num_envs, 2 S) orders per day by group, smoothed
+    delivery: np.ndarray  # (num_envs, 1) days from order to delivery, smoothed
+    clock: np.ndarray  # (num_envs, 1) days gone
+
+
+@dataclass(slots=True)
+class Flow:
+    """What moved on one day. Arrays (num_envs, I) in units, or what is said."""
+
+    price: np.ndarray  # money per unit
+    rating: np.ndarray  # stars shown
+    visits: np.ndarray  # (num_envs, 1)
+    demand: np.ndarray  # orders placed
+    sales: np.ndarray  # shipped: from stock, and to those who waited
+    unmet: np.ndarray  # orders that have to wait
+    refused: np.ndarray  # orders that screening refused
+    fraud: np.ndarray  # shipped to fraudulent orders
+    ordered: np.ndarray  # from suppliers
+    arrived: np.ndarray  # from suppliers
+    on_hand: np.ndarray  # at the end of the day
+    delivered: np.ndarray
+    late: np.ndarray  # of them
+    driving: np.ndarray  # (num_envs, 1) money
+    reviews: np.ndarray
+    tickets: np.ndarray
+    to_person: np.ndarray  # tickets
+    returns: np.ndarray
+    customers: np.ndarray  # (num_envs, S)
+    marketing: np.ndarray  # (num_envs, 1) money
+
+
+def float32(data):
+    """Return a dataclass with all arrays in float32."""
+
+    def cast(value):
+        return tuple(map(cast, value)) if isinstance(value, tuple) else np.asarray(value, np.float32)
+
+    return type(data)(*(cast(getattr(data, name)) for name in data.__slots__))
