@@ -4,6 +4,7 @@ A rule is a policy, `act(observation, policy_state, seed) -> (action, policy_sta
 """
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -29,20 +30,48 @@ class Heuristic:
 
     def __call__(self, observation: np.ndarray, policy_state, seed: int):
         """Act: see the module."""
-        model, n = self.model, len(observation)
+        model = self.model
         if self.kind == "random":
-            return np.random.default_rng(seed).uniform(
-                model.action_low, model.action_high, (n, len(model.action_low))
-            ), policy_state
-        named, parts = model.features(observation), []
-        for name in model.params.decides:
-            value = np.broadcast_to(np.asarray(self.params[name], np.float64), (n, np.shape(self.params[name])[-1]))
-            if model.params.resolution == "item" and name == "restock":
-                value = model.restock_levels(named["demand"], value, named.get("forecast"))
-            elif model.params.resolution == "item" and name == "price":
-                value = model.cost + value * model.markup
-            parts.append(value)
-        return np.clip(np.concatenate(parts, axis=1), model.action_low, model.action_high), policy_state
+            shape = len(observation), len(model.action_low)
+            return np.random.default_rng(seed).uniform(model.action_low, model.action_high, shape), policy_state
+        return to_action(model, observation, self.params), policy_state
+
+
+def to_action(model: Marketplace, observation: np.ndarray, params: dict) -> np.ndarray:
+    """Turn heuristics' parameters, (numbers,) or (n, numbers) by decision, into actions (n, A) of the model's mode."""
+    named, n, parts = model.features(observation), len(observation), []
+    for name in model.params.decides:
+        value = np.asarray(params[name], np.float64)
+        value = np.broadcast_to(value, (n, value.shape[-1]))
+        if model.params.resolution == "item" and name == "restock":
+            value = model.restock_levels(named["demand"], value, named.get("forecast"))
+        elif model.params.resolution == "item" and name == "price":
+            value = model.cost + value * model.markup
+        parts.append(value)
+    return np.clip(np.concatenate(parts, axis=1), model.action_low, model.action_high)
+
+
+def summary(model: Marketplace, observation: np.ndarray) -> np.ndarray:
+    """Return what a small policy looks at (n, K), each about between -1 and 1: one, the calendar, the time left, days
+    of stock, parcels of the fleet's capacity, customers, days of delivery, demand, and the forecast, where there is."""
+    p, named = model.params, model.features(observation)
+    demand, usual = named["demand"].sum(axis=1), model.expected.sum()
+    start = p.population * max(p.initial_customers, 0.01)
+    columns = [
+        np.ones(len(observation)),
+        named["on_hand"].sum(axis=1) / np.maximum(demand * (p.lead_time + 1), 1e-3) - 1,
+        named["parcels"].sum(axis=1) / p.fleet_capacity - 1,
+        named["customers"].sum(axis=1) / start - 1,
+        named["delivery"][:, 0] - p.promise,
+        demand / usual - 1,
+    ]
+    columns += list(named["calendar"].T) if "calendar" in named else []
+    if "time_left" in named:
+        left = named["time_left"][:, 0]
+        columns += [left - 0.5, np.exp(-left * p.horizon / (p.lead_time + 1))]
+    if "forecast" in named:
+        columns.append(named["forecast"][:, named["forecast"].shape[1] // 2] - 1)
+    return np.clip(np.stack(columns, axis=1), -2, 2)
 
 
 def available(model: Marketplace) -> list[str]:
@@ -60,18 +89,12 @@ def textbook(model: Marketplace) -> dict[str, list[float]]:
     p = model.params
     over = p.holding_cost * (p.lead_time + 1) + (1 - p.salvage_share) * p.mean_cost / p.horizon
     ratio = model.markup / (model.markup + over)
-    safety = float(np.clip(_normal_quantile(ratio), -4, 8))
+    safety = float(np.clip(NormalDist().inv_cdf(ratio), -4, 8))
     weights = [1.0] + [0.0] * (len(WEIGHTS) - 1)
     return {
         "restock": [safety], "price": [1.0], "dispatch": [0.5], "recommendation": weights,
         "fraud": [cost_threshold(model)], "marketing": [p.marketing],
     }  # fmt: skip
-
-
-def _normal_quantile(share: float) -> float:
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(share)
 
 
 def cost_threshold(model: Marketplace) -> float:
@@ -103,49 +126,57 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
     if kind not in KINDS:
         raise ValueError(f"kind: {kind!r} is not allowed, expected one of {', '.join(KINDS)}")
     model = task.model("train")
-    start = {name: value for name, value in textbook(model).items() if name in model.params.decides}
     if kind != "composite":
-        return Heuristic(kind, start if kind == "textbook" else {}, model)
+        return Heuristic(kind, textbook(model) if kind == "textbook" else {}, model)
+    values, _ = search(model, np.asarray(seeds), progress)
+    return Heuristic(kind, unpack(model, values), model)
+
+
+def search(model: Marketplace, seeds: np.ndarray, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return the best parameters (numbers,) found on training seasons, and the deviations that the search ended with.
+
+    Raises:
+        ImportError: without cma.
+    """
     try:
         from cma import CMAEvolutionStrategy
     except ImportError as error:
         raise ImportError("tuning the composite needs cma: pip install 'storelab[dispatch]'") from error
 
-    bounds = {name: _bounds(model, name) for name in start}
-    low = np.concatenate([np.full(len(start[name]), bounds[name][0]) for name in start])
-    high = np.concatenate([np.full(len(start[name]), bounds[name][1]) for name in start])
-    first = (np.concatenate(list(start.values())) - low) / (high - low)
-    scenario = model.scenarios(np.asarray(seeds))
+    low, high, first = search_box(model)
+    scenario = model.scenarios(seeds)
     options = {"seed": 1, "popsize": CANDIDATES, "bounds": [0, 1], "verbose": -9}
-    search = CMAEvolutionStrategy(np.clip(first, 0.02, 0.98), 0.15, options)
+    strategy = CMAEvolutionStrategy(np.clip((first - low) / (high - low), 0.02, 0.98), 0.15, options)
     steps = range(GENERATIONS)
     if progress:
         from tqdm import tqdm
 
         steps = tqdm(steps, desc="tune composite", leave=False)
     for _ in steps:
-        asked = search.ask()
-        profit = _profits(model, start, low + np.array(asked) * (high - low), scenario)
-        search.tell(asked, (-profit).tolist())
-    return Heuristic(kind, _unpack(start, low + search.result.xfavorite * (high - low)), model)
+        asked = strategy.ask()
+        strategy.tell(asked, (-profits(model, low + np.array(asked) * (high - low), scenario)).tolist())
+    return low + strategy.result.xfavorite * (high - low), strategy.result.stds * (high - low)
 
 
-def _bounds(model: Marketplace, name: str) -> tuple[float, float]:
-    """Return where a decision's parameter is looked for."""
-    return {"restock": (-1.0, 4.0), "price": (0.4, 2.0)}.get(name, model.controls[name][1:])
+def search_box(model: Marketplace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return where the parameters of what the agent decides are looked for: lowest, highest, and `textbook`'s."""
+    narrow = {"restock": (-1.0, 4.0), "price": (0.4, 2.0)}
+    start = [(name, textbook(model)[name]) for name in model.params.decides]
+    ends = [np.tile(narrow.get(name, model.controls[name][1:]), (len(value), 1)) for name, value in start]
+    low, high = np.concatenate(ends).T
+    return low, high, np.concatenate([value for _, value in start])
 
 
-def _unpack(like: dict[str, list[float]], values: np.ndarray) -> dict[str, list[float]]:
-    parts = np.split(np.asarray(values, float), np.cumsum([len(v) for v in like.values()])[:-1])
-    return {name: part.tolist() for name, part in zip(like, parts, strict=True)}
+def unpack(model: Marketplace, values: np.ndarray) -> dict:
+    """Split parameters (..., numbers) up by decision; lists, where they are plain vectors."""
+    sizes = [4 if name == "recommendation" else 1 for name in model.params.decides]
+    parts = np.split(np.asarray(values, float), np.cumsum(sizes)[:-1], axis=-1)
+    return {n: part.tolist() if part.ndim == 1 else part for n, part in zip(model.params.decides, parts, strict=True)}
 
 
-def _profits(model: Marketplace, like: dict, candidates: np.ndarray, scenario: dict) -> np.ndarray:
-    """Return the mean profit per season (count,) of candidates (count, numbers), all on the same seasons."""
+def profits(model: Marketplace, candidates: np.ndarray, scenario: dict) -> np.ndarray:
+    """Return the mean profit per season (count,) of parameters (count, numbers), all on the same seasons."""
     n = len(scenario["factor"])
     tiled = {name: np.concatenate([block] * len(candidates)) for name, block in scenario.items()}
-    sizes = np.cumsum([len(value) for value in like.values()])[:-1]
-    rows = np.repeat(candidates, n, axis=0)
-    params = dict(zip(like, np.split(rows, sizes, axis=1), strict=True))
-    run = rollout(model, Heuristic("composite", params, model), tiled)
-    return run["reward"].sum(axis=1).reshape(len(candidates), n).mean(axis=1)
+    rule = Heuristic("composite", unpack(model, np.repeat(candidates, n, axis=0)), model)
+    return rollout(model, rule, tiled)["reward"].sum(axis=1).reshape(len(candidates), n).mean(axis=1)

@@ -11,6 +11,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from ..envs.dispatch_params import DispatchParams
+from ..envs.marketplace_params import MarketplaceParams
 from ..envs.network import SupplyChainParams
 from ..envs.tasks import override
 from .schemas import (
@@ -157,7 +158,7 @@ def _env(config: DictConfig) -> dict:
     _check_keys("env.", node, kind)
     with within("env"):
         changes = {k: v for k, v in OmegaConf.to_container(node, resolve=True).items() if v != MISSING}
-        if kind is DispatchParams:
+        if kind in (DispatchParams, MarketplaceParams):
             override(kind(), changes)
             return changes
         if kind is SupplyChainParams:  # its nodes and arcs are the task's, which checks what is changed of them

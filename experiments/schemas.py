@@ -31,7 +31,11 @@ ENVIRONMENTS = {
     "supply_chain": SupplyChainParams,
 }  # option -> its parameters
 LIGHT = ("baselines", "statistical", "conformal")  # modules of forecasters that load no torch
-LEARNERS = {"sb3": "SB3Params", "pathwise": "PathwiseParams"}  # module of `agents` -> its parameters
+LEARNERS = {
+    "sb3": "SB3Params",
+    "pathwise": "PathwiseParams",
+    "evolution": "EvolutionParams",
+}  # module of `agents` -> its parameters
 
 
 @dataclass

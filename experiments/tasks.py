@@ -9,7 +9,7 @@ Recorded days are few: windows overlap, and an interval over them says nothing o
 """
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from ..data.online_retail import hold_out
 from ..envs import tasks as core
 from ..envs.demand import Days, DemandSource, HistoryDemand, RateDemand
 from ..envs.inventory import InventoryParams
+from ..envs.marketplace import MEAN_VISITS
 from ..envs.tasks import Task, override
 from . import pricing_tasks
 from .hindsight import hindsight_bound
@@ -97,9 +98,54 @@ def online_retail_task(data=None, forecaster=None, cache: str | Path | None = No
     return _task("OnlineRetail", params, panel, start, held_out, source, forecaster, cache)
 
 
+def marketplace_task(data=None, forecaster=None, cache: str | Path | None = None, **changes) -> Task:
+    """The whole store; with `data`, its visits are recorded days of the synthetic store, the last fifth held out.
+
+    Without `data`, visits are drawn with a weekly pattern and noise. With it, a day's visits are in proportion to the
+    units that the synthetic store's customers asked for in all that day, replayed: so days can be forecast.
+
+    Args:
+        data: None, `SyntheticStoreParams`, or a dict of some of its fields.
+        forecaster: a `forecasting.Forecaster`, for `forecast="model"`, which needs `data`.
+        cache: folder for fine-tuned forecasters and their forecasts.
+        changes: fields of `MarketplaceParams`.
+    """
+    task = core.marketplace_task(**changes)
+    if data is None:
+        if task.params.forecast == "model":
+            raise ValueError("forecast: 'model' is not allowed without data, expected data of days to forecast")
+        return task
+    panel = visits(_store_params(data))
+    held_out = len(panel.dates) - max(1, round(HELD_OUT_SHARE * len(panel.dates)))
+    splits = [slice(round(FORECASTER_SHARE * held_out), held_out), slice(held_out, len(panel.dates))]
+    p, forecasts = task.params, [None, None]
+    if p.forecast == "model":
+        if forecaster is None:
+            raise ValueError("forecaster: None is not allowed with forecast='model', expected a Forecaster")
+        from .forecasts import forecast_splits
+
+        lead = np.array([p.lead_time])
+        forecasts = forecast_splits(forecaster, panel, splits, lead, p.quantiles, cache)
+    calendar = _calendar(panel, yearly=held_out - splits[0].start >= 365)
+    sources = [
+        HistoryDemand(panel.units[days], Days(calendar=calendar[days], forecast=forecast))
+        for days, forecast in zip(splits, forecasts, strict=True)
+    ]
+    return replace(task, train=sources[0], test=sources[1])
+
+
+def visits(store: SyntheticStoreParams) -> Panel:
+    """Return a panel of one item, a store's visits: the units asked for that day, `MEAN_VISITS` on a mean day."""
+    panel = generate(store).panel
+    units = np.nansum(panel.units, axis=1, keepdims=True)
+    scaled, ones = np.round(units / units.mean() * MEAN_VISITS), np.ones(units.shape)
+    return Panel(["visits"], panel.dates, scaled, ones, ones == 0, panel.closed, panel.holiday)
+
+
 TASKS: dict[str, Callable[..., Task]] = (
     core.TASKS
     | {
+        "Marketplace": marketplace_task,
         "SyntheticStore": synthetic_store_task,
         "OnlineRetail": online_retail_task,
     }

@@ -13,7 +13,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from ..agents import heuristics, rules_of
-from ..data import Panel, generate
+from ..data import Panel, SyntheticStoreParams, generate
 from ..data.online_retail import load_panel
 from ..envs import HistoryDemand, Task
 from ..envs.references.base import Reference
@@ -88,6 +88,10 @@ def build(settings: Settings) -> Task:
             raise ConfigError(f"data: not as task={name} needs it, expected data={option}")
         changes["data"] = settings.data.path if wanted else settings.data
         changes["cache"] = Path(settings.top.runs) / "cache"
+        if settings.forecaster is not None:
+            changes["forecaster"] = create(settings.forecaster_name, **vars(settings.forecaster))
+    elif name == "Marketplace" and isinstance(settings.data, SyntheticStoreParams):
+        changes |= {"data": settings.data, "cache": Path(settings.top.runs) / "cache"}
         if settings.forecaster is not None:
             changes["forecaster"] = create(settings.forecaster_name, **vars(settings.forecaster))
     elif settings.data is not None:

@@ -114,8 +114,10 @@ def test_registered_ids():
     assert ours == {f"storelab/{name}-v0" for name in TASKS}
 
 
-@pytest.mark.parametrize("page", ["inventory", "pricing", "duopoly", "dispatch", "supply_chain", "network"])
+@pytest.mark.parametrize(
+    "page", ["inventory", "pricing", "duopoly", "dispatch", "supply_chain", "network", "marketplace"]
+)
 def test_the_environments_page_runs(page):
     result = doctest.testmod(import_module(f"storelab.envs.{page}"))
-    assert result.attempted >= {"network": 3, "dispatch": 5}.get(page, 6)
+    assert result.attempted >= {"network": 3, "dispatch": 5, "marketplace": 5}.get(page, 6)
     assert result.failed == 0

@@ -34,6 +34,8 @@ VARIANTS = [
     ("BeerGame", {"horizon": 12}),
     ("NetworkManagement", {"horizon": 9, "allocation": "learned", "action": "base_stock"}),
     ("SupplyChain", {"arcs": {"supplier-shop": {"lead_time_pmf": [0.5, 0.3, 0.2]}}, "horizon": 25}),
+    ("Marketplace", {"items": 4, "page_size": 2, "horizon": 8, "fidelity": "reference", "population": 200.0}),
+    ("Marketplace", {"items": 4, "page_size": 4, "horizon": 8, "resolution": "item", "forecast": "oracle"}),
     ("PricingDuopoly", {"horizon": 9, "rival": "q_learner", "grid": 5, "exploration_decay": 0.1}),
 ]
 

@@ -186,8 +186,15 @@ def _hints() -> dict[str, Any]:
 NEEDS = {"data.path": ["data=online_retail"], "data": ["task=SyntheticStore"], "forecaster": ["forecaster=transformer"]}
 FOLDERS = ("data.path", "forecaster.checkpoint", "forecaster.checkpoints", "forecaster.tensorboard")
 KEYS = {name: keys_of("env.", schema) for name, schema in schemas()["env"].items()}
-TASK_OF = {"inventory": "Inventory", "pricing": "Pricing", "duopoly": "PricingDuopoly", "dispatch": "Dispatch"}
+TASK_OF = {
+    "inventory": "Inventory",
+    "pricing": "Pricing",
+    "duopoly": "PricingDuopoly",
+    "dispatch": "Dispatch",
+    "marketplace": "Marketplace",
+}
 UNBOUNDED = ("env.capacity", "env.budget")
+MAY_BE_EMPTY = ("forecaster.pretrained", "env.models")
 HUGE = ["1e300", "99999999999999999999", "-1e300", "inf"]
 
 
@@ -199,9 +206,9 @@ def bad_values(key: str, hint) -> list[str]:
     if hint is bool:
         return ["abc", "[]", "null", "{a: 1}", "1.5x"]
     if hint is str:
-        return ["abc", "[a]", "{a: 1}", "null", "''"] if key != "forecaster.pretrained" else ["abc", "[a]"]
+        return ["abc", "[a]", "{a: 1}", "null", "''"] if key not in MAY_BE_EMPTY else ["abc", "[a]"]
     huge = HUGE[:3] if key not in UNBOUNDED else HUGE[2:3]
-    if key == "env.demand.utility":
+    if key in ("env.demand.utility", "env.restock"):
         return ["abc", "nan", "null", "{a: 1}", "[x]", "[[1]]", *huge]
     return ["abc", "nan", "-1", "-0.5", "null", "{a: 1}", "[x]", "[[1]]", "''", *huge]
 

@@ -1,0 +1,200 @@
+"""Linear policies for the whole store, learned by covariance matrix adaptation. It needs the extra `dispatch` (cma).
+
+Every day the parameters of the store's heuristics are linear functions of a few features (`marketplace.summary`). The
+search starts at the best constant ones, as `marketplace.tune` finds them, and goes on over all weights by covariance
+matrix adaptation (Hansen 2016, arXiv:1604.00772), each generation on fresh training seasons. Policy search
+without gradients is a strong baseline where noise is large and policies are small (Mania, Guy and Recht 2018,
+arXiv:1803.07055).
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..envs import Marketplace, rollout
+from ..envs.checks import check_number
+from .marketplace import search, search_box, summary, to_action, unpack
+
+START = 32  # training seasons that the first policy, the best constant one, is searched on
+FIRST_SEASON = 500_000_000  # seed of the training seasons, a million for each seed of the learner
+
+
+@dataclass
+class EvolutionParams:
+    """How long to search."""
+
+    total_steps: int = 200  # generations
+    candidates: int = 20  # policies in a generation
+    seasons: int = 24  # training seasons that each of them runs, the same for all
+    spread: float = (
+        1.0  # of the first weights, as a multiple of the deviations that the search for the start ended with
+    )
+
+    def __post_init__(self):
+        check_number("total_steps", self.total_steps, 1, 1e6, integer=True)
+        check_number("candidates", self.candidates, 4, 1000, integer=True)
+        check_number("seasons", self.seasons, 1, 10_000, integer=True)
+        check_number("spread", self.spread, 0, 100, exclusive=True)
+
+    @property
+    def name(self) -> str:
+        """Return the learner's name in tables."""
+        return "evolution"
+
+
+def check(model, params: EvolutionParams | None) -> None:
+    """Raise a ValueError unless the model is a `Marketplace`."""
+    if not isinstance(model, Marketplace):
+        found = type(model).__name__
+        raise ValueError(f"environment: {found} is not allowed for evolution, expected Marketplace")
+
+
+@dataclass
+class LinearPolicy:
+    """Parameters = features @ weights; weights (K, numbers), or (n, K, numbers) by row; the first feature is one."""
+
+    model: Marketplace
+    weights: np.ndarray
+
+    def __call__(self, observation: np.ndarray, policy_state, seed: int):
+        """Act: `act(observation, policy_state, seed) -> (action, policy_state)`."""
+        low, high, _ = search_box(self.model)
+        features = summary(self.model, observation)
+        values = np.einsum("nk,nka->na" if self.weights.ndim == 3 else "nk,ka->na", features, self.weights)
+        values = np.clip(values, low, high)
+        return to_action(self.model, observation, unpack(self.model, values)), policy_state
+
+
+class Learner:
+    """Searches the weights of a `LinearPolicy` on the training demand of a task.
+
+    A checkpoint holds what every candidate so far has earned: told again, the search is where it was, bit for bit.
+    """
+
+    def __init__(self, task, params: EvolutionParams, seed: int = 0, log_folder: str | Path | None = None):
+        """Build the learner.
+
+        Raises:
+            ValueError: another environment.
+            ImportError: without cma.
+        """
+        self.task, self.params, self.seed, self.model = task, params, seed, task.model("train")
+        check(self.model, params)
+        seasons = FIRST_SEASON + 1_000_000 * seed + 900_000 + np.arange(START)
+        self._start, deviations = search(self.model, seasons)
+        self._scale = params.spread * np.maximum(deviations, 1e-4)
+        self._shape = _shape(self.model)
+        self._log = None
+        if log_folder:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._log = SummaryWriter(str(log_folder))
+        self._restart(np.empty((0, params.candidates)))
+
+    def _restart(self, earned: np.ndarray) -> None:
+        try:
+            from cma import CMAEvolutionStrategy
+        except ImportError as error:
+            raise ImportError("agent=evolution needs cma: pip install 'storelab[dispatch]'") from error
+        options = {"seed": self.seed + 1, "popsize": self.params.candidates, "verbose": -9}
+        self._search, self.earned = CMAEvolutionStrategy(np.zeros(np.prod(self._shape)), 1.0, options), []
+        for values in earned:
+            self._search.tell(self._search.ask(), (-values).tolist())
+            self.earned.append(values)
+
+    @property
+    def steps(self) -> int:
+        """Return the generations done."""
+        return len(self.earned)
+
+    def learn(
+        self,
+        on_checkpoint: Callable[[int], None] | None = None,
+        checkpoint_every: int = 10,
+        total_steps: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        """Search up to `total_steps` generations in all (by default the parameters').
+
+        Args:
+            on_checkpoint: called with the generations done, each time that they pass a multiple of `checkpoint_every`.
+            checkpoint_every: generations.
+            total_steps: where to stop.
+            progress: show a bar.
+        """
+        from tqdm import tqdm
+
+        stop, p = total_steps or self.params.total_steps, self.params
+        with tqdm(total=stop, initial=self.steps, unit="step", disable=not progress, desc="evolution") as bar:
+            while self.steps < stop:
+                first = FIRST_SEASON + 1_000_000 * self.seed + self.steps * p.seasons
+                scenario = self.model.scenarios(first + np.arange(p.seasons))
+                asked = self._search.ask()
+                values = self._profits(np.array(asked), scenario)
+                self._search.tell(asked, (-values).tolist())
+                self.earned.append(values)
+                if self._log:
+                    self._log.add_scalar("profit", values.mean(), self.steps)
+                bar.update()
+                if on_checkpoint and self.steps % checkpoint_every == 0:
+                    on_checkpoint(self.steps)
+
+    def _weights(self, candidates) -> np.ndarray:
+        """Return the weights (..., K, numbers) of points of the search (..., K x numbers)."""
+        weights = np.reshape(candidates, (*np.shape(candidates)[:-1], *self._shape)) * self._scale
+        weights[..., 0, :] += self._start
+        return weights
+
+    def _profits(self, candidates: np.ndarray, scenario: dict) -> np.ndarray:
+        n = self.params.seasons
+        weights = np.repeat(self._weights(candidates), n, axis=0)
+        tiled = {name: np.concatenate([block] * len(candidates)) for name, block in scenario.items()}
+        run = rollout(self.model, LinearPolicy(self.model, weights), tiled)
+        return run["reward"].sum(axis=1, dtype=np.float64).reshape(len(candidates), n).mean(axis=1)
+
+    def save(self, folder: str | Path) -> None:
+        """Write all that `load` and `load_policy` need into an existing folder."""
+        folder = Path(folder)
+        (folder / "params.json").write_text(json.dumps(asdict(self.params) | {"seed": self.seed}))
+        np.savez(folder / "search.npz", earned=np.array(self.earned), weights=self.policy().weights)
+
+    def load(self, folder: str | Path) -> None:
+        """Go on from what `save` wrote for the same task, parameters and seed.
+
+        Raises:
+            ValueError: a checkpoint of other parameters.
+        """
+        kept, own = json.loads((Path(folder) / "params.json").read_text()), asdict(self.params) | {"seed": self.seed}
+        for name, value in own.items():
+            if kept.get(name) != value:
+                raise ValueError(f"{name}: {value!r} is not allowed, expected {kept.get(name)!r} as in the checkpoint")
+        with np.load(Path(folder) / "search.npz", allow_pickle=False) as arrays:
+            self._restart(arrays["earned"])
+
+    def policy(self) -> LinearPolicy:
+        """Return the policy at the mean of the search distribution."""
+        return LinearPolicy(self.model, self._weights(np.array(self._search.result.xfavorite)))
+
+
+def load_policy(folder: str | Path, task) -> LinearPolicy:
+    """Rebuild the policy of a checkpoint for a task with the same features and decisions.
+
+    Raises:
+        ValueError: a task of another environment, or with other features or decisions.
+    """
+    model = task.model("test")
+    check(model, None)
+    with np.load(Path(folder) / "search.npz", allow_pickle=False) as arrays:
+        weights = arrays["weights"]
+    if weights.shape != _shape(model):
+        raise ValueError(f"weights: {weights.shape} is not allowed, expected {_shape(model)} for this task")
+    return LinearPolicy(model, weights)
+
+
+def _shape(model: Marketplace) -> tuple[int, int]:
+    """Return the numbers of features and of parameters."""
+    now = {name: block[:, 0] for name, block in model.scenarios([0]).items()}
+    return summary(model, model.observe(model.initial(1), now)).shape[1], len(search_box(model)[0])
