@@ -26,7 +26,7 @@ FIRST_SEASON = 500_000_000  # seed of the training seasons, a million for each s
 class EvolutionParams:
     """How long to search."""
 
-    total_steps: int = 200  # generations
+    total_steps: int = 300  # generations
     candidates: int = 20  # policies in a generation
     seasons: int = 24  # training seasons that each of them runs, the same for all
     spread: float = (
