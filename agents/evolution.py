@@ -99,7 +99,9 @@ class Learner:
             from cma import CMAEvolutionStrategy
         except ImportError as error:
             raise ImportError("agent=evolution needs cma: pip install 'storelab[dispatch]'") from error
-        options = {"seed": self.seed + 1, "popsize": self.params.candidates, "verbose": -9}
+        rng = np.random.default_rng(self.seed)  # a stream of its own: the search does not depend on what runs beside it
+        options = {"popsize": self.params.candidates, "verbose": -9, "seed": np.nan}
+        options["randn"] = lambda *shape: rng.standard_normal(shape)
         self._search, self.earned = CMAEvolutionStrategy(np.zeros(np.prod(self._shape)), 1.0, options), []
         for values in earned:
             self._search.tell(self._search.ask(), (-values).tolist())

@@ -145,7 +145,9 @@ def search(model: Marketplace, seeds: np.ndarray, progress: bool = False) -> tup
 
     low, high, first = search_box(model)
     scenario = model.scenarios(seeds)
-    options = {"seed": 1, "popsize": CANDIDATES, "bounds": [0, 1], "verbose": -9}
+    rng = np.random.default_rng(1)
+    options = {"popsize": CANDIDATES, "bounds": [0, 1], "verbose": -9, "seed": np.nan}
+    options["randn"] = lambda *shape: rng.standard_normal(shape)
     strategy = CMAEvolutionStrategy(np.clip((first - low) / (high - low), 0.02, 0.98), 0.15, options)
     steps = range(GENERATIONS)
     if progress:
