@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from ..envs import HistoryDemand, Inventory, SupplyChain, rollout
+from ..envs import HistoryDemand, Inventory, Marketplace, SupplyChain, rollout
 from ..evaluation import evaluate, scenario_keys
 from . import plots
+from .replay import replay
 
 BOUND = "hindsight bound"
 CSS = """
@@ -145,6 +146,9 @@ def render(experiment, episodes: pd.DataFrame, metrics: list[dict], provenance: 
     if stocked and getattr(task.params, "forecast", "none") == "model":
         body.append("<h2>The forecast and what came</h2>")
         body.append(figure(*_fan(model, scenario, item)))
+    if task.environment is Marketplace:
+        named = {name: experiment.policies[name] for name in shown}
+        body.append(f"<h2>The season, day by day</h2><figure>{replay(task, named, int(seeds[0]))}</figure>")
     body += ["<h2>Configuration</h2>", f"<pre>{escape(yaml.safe_dump(config, sort_keys=False))}</pre>"]
     body += ["<h2>Provenance</h2>", f"<pre>{escape(yaml.safe_dump(provenance, sort_keys=False))}</pre>"]
     return page(task.name, body)
