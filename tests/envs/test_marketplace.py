@@ -303,3 +303,25 @@ def test_both_tables_of_evaluation():
     task = TASKS["Marketplace"](**SMALL)
     episodes = evaluate({"random": random_policy(task.model())}, task, np.arange(4))
     assert {"revenue", "chargeback_cost", "marketing_cost", "salvage"} <= set(episodes)
+
+
+def test_tours_grow_with_the_square_root_of_their_stops():
+    """The delivery cost's formula against the router of dispatch, in a generated city."""
+    routing = pytest.importorskip("storelab.envs.routing")
+    pytest.importorskip("numba")
+    from storelab.envs.city import synthetic_city
+
+    city, rng, per_root = synthetic_city(0, 300, 8, 10**6), np.random.default_rng(0), []
+    for stops in (10, 40, 160):
+        lengths = []
+        for _ in range(8):
+            place = np.append(0, rng.choice(np.arange(1, 301), stops, replace=False))
+            count = np.zeros(stops + 1, int)
+            problem = routing.RoutingProblem(
+                durations=city.durations[np.ix_(place, place)], early=count, late=count + 10**7, service=count,
+                demand=count, capacity=10**6, prize=count * 0.0, required=np.append(False, count[1:] == 0),
+            )  # fmt: skip
+            tours = routing.ROUTERS["fast"](problem, 600, 0)
+            lengths.append(sum(problem.durations[np.append(0, t), np.append(t, 0)].sum() for t in tours))
+        per_root.append(np.mean(lengths) / np.sqrt(stops))
+    assert max(per_root) < 1.2 * min(per_root)
