@@ -344,9 +344,20 @@ class Marketplace(Layout):
             return shock["scores"].reshape(-1, p.segments + 1, p.items)
         return scaled(np.log(state.popularity))[:, None]
 
-    def _shop(self, state: State, stock, price, given, fraud_rate, shock) -> tuple[Orders, np.ndarray]:
-        """Return the day's orders, and the share of accepted ones that is fraudulent (n, I)."""
+    def shop(self, state: State, given: dict, shock: dict) -> tuple[np.ndarray, np.ndarray, Orders, np.ndarray]:
+        """Let a day's visitors shop, under `decisions`.
+
+        Returns:
+            Prices (n, I), units that serve those who waited (n, I), orders, the fraudulent share of them (n, I).
+        """
         p, c = self.params, self.catalogue
+        price = given["price"]
+        if p.resolution == "store" or "price" not in p.decides:
+            price = self.cost + price * self.markup
+        price = np.broadcast_to(price, state.on_hand.shape).astype(np.float32)
+        fraud_rate = np.clip(p.fraud_share * price / (self.cost.mean() + self.markup), 0, 0.5)
+        stock = self._stock(state)
+        served = np.minimum(stock, state.backlog)  # before the day's visitors
         pages = rank_pages(p, self._relevance(state, shock), state, price - self.cost, given["recommendation"])
         utility = p.rating_effect * (self.ratings(state) - 3) - p.delay_effect * state.delivery
         seen = pages[:, self.page_of]  # (n, G, K)
@@ -364,10 +375,14 @@ class Marketplace(Layout):
             utility=utility,
             delay=p.delay_effect * p.lead_time,
             accept=accept,
-            stock=stock,
+            stock=stock - served,
         )
         orders = by_counts(shop, shock) if p.fidelity == "fast" else one_by_one(shop, shock)
-        return orders, fraud_rate * fraudulent / np.maximum(accept, 1e-12)
+        return price, served, orders, fraud_rate * fraudulent / np.maximum(accept, 1e-12)
+
+    def _stock(self, state: State) -> np.ndarray:
+        """Return the units in stock once the day's goods are in (n, I), float64."""
+        return (state.on_hand + state.pipeline[0] + state.returning).astype(np.float64)
 
     def _passes(self, threshold) -> tuple[np.ndarray, np.ndarray]:
         """Return the shares of legitimate and of fraudulent orders (n, 1) below the threshold (n, 1)."""
@@ -379,21 +394,12 @@ class Marketplace(Layout):
     def transition(self, state: State, action, shock: dict) -> tuple[State, Flow]:
         """Move one day on. Deterministic: all chance is in `shock`, the day's slice of the scenario."""
         p, given = self.params, self.decisions(action)
-        item = p.resolution == "item"
-        price = given["price"] if item and "price" in p.decides else self.cost + given["price"] * self.markup
-        price = np.broadcast_to(price, state.on_hand.shape).astype(np.float32)
-        # Goods come in, the store orders.
-        arrived = state.pipeline[0]
-        stock = (state.on_hand + arrived + state.returning).astype(np.float64)
-        level = given["restock"]
-        if not (item and "restock" in p.decides):
+        stock, level = self._stock(state), given["restock"]
+        if p.resolution == "store" or "restock" not in p.decides:
             level = self.restock_levels(state.demand, level, shock.get("forecast"))
         position = stock + sum(state.pipeline[1:]) - state.backlog
         ordered = np.floor(np.maximum(np.minimum(level, p.max_level) - position, 0) + 0.5)
-        # Those who waited come first, then the day's visitors.
-        served = np.minimum(stock, state.backlog)
-        fraud_rate = np.clip(p.fraud_share * price / (self.cost.mean() + self.markup), 0, 0.5)
-        orders, fraudulent = self._shop(state, stock - served, price, given, fraud_rate, shock)
+        price, served, orders, fraudulent = self.shop(state, given, shock)
         shipped = served + orders.sold
         on_hand = stock - shipped
         backlog = state.backlog - served + orders.waiting
@@ -408,7 +414,8 @@ class Marketplace(Layout):
         delivery = state.delivery[:, 0] + SMOOTHING * np.where(total > 0, 1 + took - state.delivery[:, 0], 0)
         flow = Flow(
             price=price, rating=self.ratings(state), visits=orders.visits, demand=orders.demand, sales=shipped,
-            unmet=orders.waiting, refused=orders.refused, fraud=shipped * fraudulent, ordered=ordered, arrived=arrived,
+            unmet=orders.waiting, refused=orders.refused, fraud=shipped * fraudulent, ordered=ordered,
+            arrived=state.pipeline[0],
             on_hand=on_hand, delivered=sum(sent), late=after.late, driving=driving, reviews=after.reviews,
             tickets=after.tickets, to_person=after.to_person, returns=after.returns, customers=customers,
             marketing=given["marketing"],

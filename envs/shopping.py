@@ -36,6 +36,7 @@ class Orders:
     waiting: np.ndarray  # ordered although out of stock
     refused: np.ndarray  # by screening
     buyers: np.ndarray  # accepted orders by group
+    log: np.ndarray | None = None  # (k, 3) of each accepted order in turn: row, group, item (`one_by_one`)
 
 
 def scaled(values: np.ndarray) -> np.ndarray:
@@ -154,7 +155,7 @@ def one_by_one(shop: Shop, shock: dict) -> Orders:
     edges = np.cumsum(shop.rate, axis=1) / shock["most"]
     stock = shop.stock.astype(np.float64)
     demand, sold, waiting, refused = (np.zeros((n, items)) for _ in range(4))
-    buyers, visits = np.zeros((n, groups)), np.zeros((n, 1))
+    buyers, visits, log = np.zeros((n, groups)), np.zeros((n, 1)), []
     noise = shock["noise"].reshape(n, -1, size + 1)
     for k in range(int(shock["candidates"].max())):
         group = (shock["who"][:, k, None] >= edges).sum(axis=1)
@@ -174,8 +175,9 @@ def one_by_one(shop: Shop, shock: dict) -> Orders:
         refused[on[~passes], item[~passes]] += 1
         on, g, item = on[passes], g[passes], item[passes]
         buyers[on, g] += 1
+        log.append(np.stack([on, g, item], axis=1))
         has = stock[on, item] > 0
         stock[on, item] -= has
         sold[on, item] += has
         waiting[on, item] += ~has
-    return Orders(visits, demand, sold, waiting, refused, buyers)
+    return Orders(visits, demand, sold, waiting, refused, buyers, np.concatenate([np.empty((0, 3), int), *log]))

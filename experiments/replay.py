@@ -44,5 +44,5 @@ def replay(task: Task, policies: dict[str, Callable], seed: int) -> str:
     buffer = io.BytesIO()
     pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=400, loop=0, optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
-    names = " and ".join(policies)
-    return f'<img alt="A season under {names}, every second day" style="max-width:100%" src="data:image/gif;base64,{data}">'
+    told = f"A season under {' and '.join(policies)}, every second day"
+    return f'<img alt="{told}" style="max-width:100%" src="data:image/gif;base64,{data}">'

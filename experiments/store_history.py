@@ -1,0 +1,72 @@
+"""What the whole store's customers bought: the history that its recommendation model is fine-tuned on.
+
+python -m storelab.experiments.store_history history.parquet
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..agents import marketplace
+from ..envs import Marketplace
+from ..envs.tasks import override
+from ..learning.base import write_atomic
+from .tasks import TASKS
+
+SEASON = 900_000_000  # seed of the recorded season: no other command uses it
+
+
+def purchases(params, days: int = 200, seed: int = 0) -> pd.DataFrame:
+    """Return the accepted orders of a season of `days`, visitor by visitor, under the textbook's rules.
+
+    Segments are known to the store, and within a segment all customers visit equally often: so a purchase of the
+    segment's customers is one of theirs with equal chances, and a purchase by another person is one of the others'.
+
+    Args:
+        params: `MarketplaceParams`; the season is of fidelity `reference`, ranked by popularity with some exploration,
+            so that every item is seen.
+        days: of the season.
+        seed: of the season.
+
+    Returns:
+        A row per order: `customer` (number, unique over segments), `segment`, `item` and `day`, in their order.
+    """
+    changes = {
+        "horizon": days,
+        "fidelity": "reference",
+        "resolution": "store",
+        "ranking": "popularity",
+        "forecast": "none",
+    }
+    model = Marketplace(override(params, changes))
+    rule = marketplace.Heuristic("textbook", marketplace.textbook(model) | {"recommendation": [0.3, 0, 0, 1.0]}, model)
+    scenario, state, rows = model.scenarios([SEASON + seed]), model.initial(1), []
+    rng, people = np.random.default_rng(seed), int(params.population / params.segments)
+    for day in range(days):
+        shock = {name: block[:, day] for name, block in scenario.items()}
+        action, _ = rule(model.observe(state, shock), None, day)
+        _, group, item = model.shop(state, model.decisions(action), shock)[2].log.T
+        segment, known = group % params.segments, group < params.segments
+        count = np.maximum(state.customers[0, segment].astype(int), 1)
+        person = np.where(known, rng.integers(0, count), rng.integers(np.minimum(count, people - 1), people))
+        rows.append(np.stack([segment * people + person, segment, item, np.full(len(item), day)], axis=1))
+        state, _ = model.transition(state, action, shock)
+    return pd.DataFrame(np.concatenate(rows), columns=["customer", "segment", "item", "day"])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Record a season and write it as Parquet."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("path", help="Parquet file to write")
+    parser.add_argument("--days", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args(arguments)
+    table = purchases(TASKS["Marketplace"]().params, given.days, given.seed)
+    write_atomic(Path(given.path), table.to_parquet(index=False))
+    print(f"{len(table):,} orders of {table['customer'].nunique():,} customers in {given.days} days: {given.path}")
+
+
+if __name__ == "__main__":
+    main()
