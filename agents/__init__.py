@@ -9,6 +9,11 @@ __all__ = ["HEURISTICS", "Heuristic", "available", "rules_of", "tune"]
 
 def rules_of(model):
     """Return the module with the heuristics of a model: `Heuristic`, `available` and `tune`."""
-    own = {Pricing: pricing, Duopoly: duopoly, Dispatch: dispatch, SupplyChain: network_heuristics}
-    own[Marketplace] = marketplace
+    own = {
+        Pricing: pricing,
+        Duopoly: duopoly,
+        Dispatch: dispatch,
+        SupplyChain: network_heuristics,
+        Marketplace: marketplace,
+    }
     return own.get(type(model), heuristics)
