@@ -257,8 +257,10 @@ def figures(answers: Answers, samples: Samples) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
-def save(folder: str | Path, tables: StoreModels, fitted: Fitted, measured: pd.DataFrame) -> None:
-    """Write tables.npz, figures.json, service.json and a folder per model: beside, then renamed.
+def save(
+    folder: str | Path, tables: StoreModels, fitted: Fitted | None = None, measured: pd.DataFrame | None = None
+) -> None:
+    """Write tables.npz and, of fitted models, figures.json, service.json and a folder each: beside, then renamed.
 
     Raises ValueError when `folder` is there and was not written by this function.
     """
@@ -267,13 +269,15 @@ def save(folder: str | Path, tables: StoreModels, fitted: Fitted, measured: pd.D
         raise ValueError(f"{folder} is there already and holds no store models: allowed is a new folder")
     part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
     try:
-        for name, model in fitted.models.items():
-            model.save(part / name, _card(name, measured))
-        arrays = {name: table for name, table in vars(tables).items() if table is not None}
+        part.mkdir(parents=True)
         with open(part / "tables.npz", "wb") as file:
-            np.savez(file, **arrays)
-        (part / "service.json").write_text(json.dumps(fitted.service, indent=1))
-        (part / "figures.json").write_text(json.dumps(measured.astype(object).where(measured.notna(), None).to_dict()))
+            np.savez(file, **{name: table for name, table in vars(tables).items() if table is not None})
+        if fitted is not None:
+            for name, model in fitted.models.items():
+                model.save(part / name, _card(name, measured))
+            (part / "service.json").write_text(json.dumps(fitted.service, indent=1))
+            figures = {name: column.dropna().to_dict() for name, column in measured.items()}
+            (part / "figures.json").write_text(json.dumps(figures, indent=1))
         if folder.exists():
             os.replace(folder, old)
         os.replace(part, folder)
@@ -302,12 +306,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--history", help="Parquet file of the store's purchases: customer, segment, item, day")
     parser.add_argument("--items", type=int, default=0, help="in the catalogue (default: those that were bought)")
     parser.add_argument("--segments", type=int, default=0, help="of customers (default: those that bought)")
+    parser.add_argument("--rules", action="store_true", help="rules alone, for want of torch and scikit-learn")
     parser.add_argument("--model", default="ials", help="recommender behind the relevance (default ials)")
     for field in fields(SampleParams):
         name = f"--{field.name.replace('_', '-')}"
         parser.add_argument(name, type=type(field.default), default=field.default, help=f"default {field.default}")
     args = parser.parse_args(argv)
     samples = Samples(SampleParams(**{field.name: getattr(args, field.name) for field in fields(SampleParams)}))
+    if args.rules:
+        save(args.out, tables(rule_answers(samples), samples))
+        return
     history = pd.read_parquet(args.history) if args.history else None
     fitted = fit(samples, history, items=args.items, segments=args.segments, model=args.model)
     measured = compare(fitted, samples)

@@ -70,6 +70,7 @@ def relevance_of(
     """
     data = SegmentHistory(history, items, segments)
     params = {"seed": seed} if model in ("ials", "frobenius_mf", "transformer") else {}
+    params |= {"progress": False} if model == "transformer" else {}
     measured = _measure(data, create(model, **params))
     fitted = create(model, **params).fit(data.log)
     return data.mean(fitted.scores(data.log.histories).numpy()), fitted, measured

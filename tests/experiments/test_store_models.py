@@ -138,11 +138,14 @@ def test_sizes_are_checked(samples):
         tables(few, samples)
 
 
-def test_rules_need_neither_torch_nor_scikit_learn():
+def test_rules_need_neither_torch_nor_scikit_learn(tmp_path):
+    out = str(tmp_path / "rules")
     code = (
-        "import sys; from storelab.experiments.store_models import SampleParams, rules;"
-        "found = rules(SampleParams(reviews=300, tickets=100, held_out=400, customers=300, days=90));"
-        "print(found.relevance, [name for name in ('torch', 'sklearn', 'scipy', 'lightgbm') if name in sys.modules])"
+        "import sys; from storelab.experiments.store_models import StoreModels, main;"
+        f"main([{out!r}, '--rules', '--held-out=400', '--customers=300', '--days=90']);"
+        f"print(StoreModels.load({out!r}).relevance,"
+        " [name for name in ('torch', 'sklearn', 'scipy', 'lightgbm') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "None []"
+    assert [path.name for path in (tmp_path / "rules").iterdir()] == ["tables.npz"]
