@@ -16,7 +16,7 @@ from ...envs.checks import check_choice, check_number
 from ...learning.base import write_atomic
 from ..config import ConfigError
 
-ROUTES = ("restock", "price", "dispatch", "recommend", "sentiment", "answer", "fraud")
+ROUTES = ("restock", "price", "dispatch", "store", "recommend", "sentiment", "answer", "fraud")
 RIGHTS = (*ROUTES, "metrics", "swap")
 
 

@@ -17,7 +17,9 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="storelab serve", description="Policies of finished runs and saved models behind HTTP.")
     add = parser.add_argument
-    add("runs", nargs="*", metavar="RUN", help="folder of a finished run: restock, price or dispatch by its task")
+    add(
+        "runs", nargs="*", metavar="RUN", help="folder of a finished run: restock, price, dispatch or store by its task"
+    )
     folders = {"metavar": "DIR", "action": "append", "default": []}
     add("--recommendation", **folders, help="saved recommender: recommend")
     add("--language", **folders, help="saved text classifier: sentiment, or, of intents, answer")

@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, create_model
 
-from ...envs import Dispatch, Duopoly, Inventory, Pricing, SupplyChain
+from ...envs import Dispatch, Duopoly, Inventory, Marketplace, Pricing, SupplyChain
 from ...envs.batch import admit
 from ..config import ConfigError, Settings, one_line
 from ..runs import Run
@@ -14,6 +14,7 @@ from ..work import Experiment, build, learned, tuned
 from .served import MOST_ROWS, Answer, Body, Refused, Served
 
 ROUTE_OF = {Inventory: "restock", SupplyChain: "restock", Pricing: "price", Duopoly: "price", Dispatch: "dispatch"}
+ROUTE_OF[Marketplace] = "store"
 
 
 class Actions(Answer):
