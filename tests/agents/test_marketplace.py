@@ -1,7 +1,11 @@
 """Rules of the whole store: what they need, that tuning helps on held-out seasons, and what learners see."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
+import storelab
 from storelab.agents import marketplace, rules_of
 from storelab.agents.marketplace import KINDS, Heuristic, cost_threshold, textbook, tune
 from storelab.envs import TASKS
@@ -64,3 +68,15 @@ def test_a_learner_starts_at_the_heuristics():
         )
         ends = [view.act(np.full((1, len(centre)), end), observation)[0] for end in (-9.0, 9.0)]
         assert np.allclose(ends, [model.action_low, model.action_high])
+
+
+def test_the_page_runs(capsys):
+    pytest.importorskip("cma")
+    page = (Path(storelab.__file__).parent / "docs" / "marketplace.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.S)
+    assert len(blocks) == 2
+    for code in blocks:
+        exec(code, {})
+    told = capsys.readouterr().out
+    assert "day 1:" in told
+    assert told.rindex("composite") < told.rindex("textbook")  # the best one first
