@@ -24,16 +24,22 @@ from .schemas import register
 from .work import build, learner_module
 
 LEAD_TIMES, LOST_SALE_COSTS = (1, 2, 3, 4), (4, 9, 19, 39)
+ROOM = 60  # units in stock and on order up to which is ordered: nearly twice the highest optimal level, 33
 ACTION = {"pathwise": "continuous"}  # by option of the group `agent`; the task's own otherwise
 
 
 def orders(model: Inventory, act, states: np.ndarray) -> np.ndarray:
-    """Return a policy's orders (n,) at integer states (n, lead time): on hand, then by period of arrival."""
+    """Return a policy's orders (n,) at integer states (n, lead time): on hand, then by period of arrival.
+
+    Orders are cut where stock and orders would pass `ROOM`. Networks may order in states that they never met, such as
+    ever more stock after ever no demand, and the chain of states would not end.
+    """
     units = np.asarray(states, dtype=np.float32)
     pipeline = tuple(units[:, k : k + 1] for k in range(1, units.shape[1]))
     state = replace(model.initial(len(units)), on_hand=units[:, :1], pipeline=pipeline)
     action, _ = act(model.observe(state, {}), None, 0)
-    return model.orders(state, admit(model, action, len(units))[0])[:, 0].astype(int)
+    asked = model.orders(state, admit(model, action, len(units))[0])[:, 0].astype(int)
+    return np.clip(ROOM - np.sum(states, axis=1), 0, asked)
 
 
 def settings_of(agent: str, overrides: list[str], lead_time: int, lost_sale_cost: float, seed: int) -> Settings:
