@@ -10,23 +10,21 @@ A checkpoint is plain data, and on the CPU a run that goes on from it ends bit-e
 """
 
 import copy
-import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..envs import Inventory, rollout
-from ..envs.batch import pack
 from ..envs.checks import check_choice, check_flag, check_number
 from ..envs.supply_chain import SupplyChain
+from . import pathwise_state
 from .views import ItemView, StoreView
 
 HELD_OUT = 1_200_000_000  # first seed of the training scenarios that the learner is stopped by
@@ -160,8 +158,8 @@ class PathwiseLearner:
 
     Attributes:
         steps: gradient steps done.
-        best: the network that did best on the held-out scenarios.
-        best_value: its profit, money per period (continuing) or per episode.
+        best: the latest network that did about as well as any on the held-out scenarios.
+        top: the most profit of any there, money per period (continuing) or episode, (held_out,); None before a check.
     """
 
     def __init__(self, task, params: PathwiseParams, seed: int = 0, log_folder=None):
@@ -194,7 +192,7 @@ class PathwiseLearner:
         self.model = self._relaxed()
         self.learnt = params.periods if self.continuing else self.model.horizon
         self.state = self.model.initial(params.num_envs)
-        self.steps, self.waited, self.best_value = 0, 0, -math.inf
+        self.steps, self.waited, self.top = 0, 0, None
         self.moments = torch.zeros(3, len(self.network.mean), dtype=torch.float64)  # count, sum, sum of squares
         self.scale = 0.0  # money: the first window's, in which costs are counted
         self.judge = task.model("train", xp=torch, device=self.device)
@@ -243,7 +241,7 @@ class PathwiseLearner:
                 self._step()
                 if self.steps % self.params.check_every == 0 or self.steps == self.params.total_steps:
                     self._judge()
-                    bar.set_postfix_str(f"held out {self.best_value:,.4g}", refresh=False)
+                    bar.set_postfix_str(f"held out {self.top.mean().item():,.4g}", refresh=False)
                 if on_checkpoint and self.steps % checkpoint_every == 0:
                     on_checkpoint(self.steps)
                 bar.update()
@@ -262,7 +260,7 @@ class PathwiseLearner:
         self.optimizer.step()
         self.steps += 1
         if self.continuing:
-            self.state = _mapped(state, torch.detach)
+            self.state = pathwise_state.mapped(state, torch.detach)
         self._normalise(seen)
         with torch.no_grad():
             keep = min(AVERAGE, self.steps / (10 + self.steps))
@@ -315,42 +313,29 @@ class PathwiseLearner:
         self.network.std.copy_(torch.where(std > 1e-4 * mean.abs() + 1e-6, std, 1.0))
 
     def _judge(self) -> None:
-        """Keep the averaged weights if they do better on the held-out scenarios, with orders in whole lots."""
+        """Keep the averaged weights if they do about as well as any on the held-out scenarios, orders in whole lots.
+
+        As well: no worse by more than the standard error of the paired difference (the one-standard-error rule of
+        Breiman et al. 1984, section 3.4.3). Early weights that were lucky there then give way to later ones.
+        """
         self.average.mean.copy_(self.network.mean), self.average.std.copy_(self.network.std)
         with torch.no_grad():
             reward = rollout(self.judge, self.actor.policy(self.average), self.held_out)["reward"]
-        reward = reward[:, self.task.warmup :].mean(1) if self.continuing else reward.sum(1)
-        value = reward.double().mean().item()
-        self.waited = 0 if value > self.best_value else self.waited + 1
-        if value > self.best_value:
-            self.best_value = value
+        values = (reward[:, self.task.warmup :].mean(1) if self.continuing else reward.sum(1)).double().cpu()
+        self.waited += 1
+        if self.top is None or values.mean() > self.top.mean():
+            self.top, self.waited = values, 0
+        behind = self.top - values
+        if behind.mean() <= behind.std(correction=0) / len(behind) ** 0.5:
             self.best.load_state_dict(self.average.state_dict())
 
     def policy(self) -> Callable:
-        """Return the best policy so far on the held-out scenarios: `act(observation, policy_state, seed)`."""
-        return self.actor.policy(copy.deepcopy(self.best if self.best_value > -math.inf else self.network))
-
-    # -- checkpoints --------------------------------------------------------------------------------------------------
+        """Return the policy of `best`, or before the first check as it is: `act(observation, policy_state, seed)`."""
+        return self.actor.policy(copy.deepcopy(self.network if self.top is None else self.best))
 
     def save(self, folder: str | Path) -> None:
-        """Write all that `load` needs to go on exactly into an existing folder, as safetensors and JSON."""
-        folder = Path(folder)
-        best = self.best if self.best_value > -math.inf else self.network
-        save_file(_plain(best.state_dict()), folder / "policy.safetensors")
-        save_file(_plain(self._tensors_of_state()), folder / "learner.safetensors")
-        told = {"steps": self.steps, "waited": self.waited, "scale": self.scale, "seed": self.seed}
-        told["best_value"] = self.best_value if self.best_value > -math.inf else None
-        (folder / "learner.json").write_text(json.dumps(told, indent=1))
-        policy = {"params": asdict(self.params), **self.actor.sizes}
-        (folder / "policy.json").write_text(json.dumps(policy, indent=1))
-
-    def _tensors_of_state(self) -> dict:
-        tensors = {"rng": self.rng.get_state(), "moments": self.moments}
-        for name in ("network", "average", "best"):
-            tensors |= {f"{name}.{key}": value for key, value in getattr(self, name).state_dict().items()}
-        for i, entries in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{i}.{key}": value for key, value in entries.items()}
-        return tensors | {f"state.{name}": value for name, value in pack(self.state).items()}
+        """Write all that `load` needs to go on exactly into an existing folder (see `pathwise_state`)."""
+        pathwise_state.save(self, Path(folder))
 
     def load(self, folder: str | Path) -> None:
         """Go on from what `save` wrote for the same task, parameters and seed.
@@ -358,27 +343,7 @@ class PathwiseLearner:
         Raises:
             ValueError: a checkpoint of other parameters or of another shape.
         """
-        folder = Path(folder)
-        saved = _check_same(self.actor, folder)
-        told = json.loads((folder / "learner.json").read_text())
-        for name, ours in (("params", json.loads(json.dumps(asdict(self.params)))), ("seed", self.seed)):
-            theirs = saved["params"] if name == "params" else told["seed"]
-            if theirs != ours:
-                raise ValueError(f"{name}: not those of checkpoint {folder.name}, expected {theirs}")
-        tensors = load_file(folder / "learner.safetensors")
-        for name in ("network", "average", "best"):
-            getattr(self, name).load_state_dict(_part(tensors, name))
-        entries: dict[int, dict] = {}
-        for name, tensor in _part(tensors, "optimizer").items():
-            i, key = name.split(".")
-            entries.setdefault(int(i), {})[key] = tensor
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": entries})
-        self.rng.set_state(tensors["rng"])
-        self.moments = tensors["moments"]
-        state = {name: value.to(self.device) for name, value in _part(tensors, "state").items()}
-        self.state = _unpack(self.model.initial(self.params.num_envs), state)
-        self.steps, self.waited, self.scale = told["steps"], told["waited"], told["scale"]
-        self.best_value = -math.inf if told["best_value"] is None else told["best_value"]
+        pathwise_state.load(self, Path(folder))
 
 
 Learner = PathwiseLearner
@@ -390,42 +355,7 @@ def load_policy(folder: str | Path, task) -> Callable:
     Raises:
         ValueError: a task whose observations or actions have another shape.
     """
-    folder = Path(folder)
-    params = PathwiseParams(**json.loads((folder / "policy.json").read_text())["params"])
+    params = PathwiseParams(**pathwise_state.params_of(Path(folder)))
     actor = _Actor(task, replace(params, device="cpu"))
-    _check_same(actor, folder)
-    actor.network.load_state_dict(load_file(folder / "policy.safetensors"))
+    pathwise_state.load_weights(actor, Path(folder))
     return actor.policy(actor.network)
-
-
-def _check_same(actor: _Actor, folder: Path) -> dict:
-    saved = json.loads((folder / "policy.json").read_text())
-    for name, size in actor.sizes.items():
-        if saved[name] != size:
-            raise ValueError(f"{name}: {size} numbers are not allowed, expected {saved[name]} as in {folder.name}")
-    return saved
-
-
-def _mapped(state, change: Callable):
-    """Return a state with `change` done to each of its arrays."""
-
-    def deep(value):
-        if isinstance(value, tuple):
-            return tuple(map(deep, value))
-        return None if value is None else change(value)
-
-    return type(state)(*(deep(getattr(state, f.name)) for f in fields(state)))
-
-
-def _unpack(template, packed: dict):
-    """Return a state like `template` with the arrays of `pack`, which come in the same order."""
-    arrays = iter([packed[name] for name in pack(template)])
-    return _mapped(template, lambda _: next(arrays))
-
-
-def _part(tensors: dict, prefix: str) -> dict:
-    return {k.removeprefix(f"{prefix}."): v for k, v in tensors.items() if k.startswith(f"{prefix}.")}
-
-
-def _plain(tensors: dict) -> dict:
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}

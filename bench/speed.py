@@ -1,7 +1,10 @@
 """How fast the environments are, in one process; peers beside it where they can be installed.
 
-Run by `make bench`: measures our figures, then tries to install each peer into an environment of its own and measures
-it in the same run. The best of several repeats is printed, as other work on the machine only ever slows a repeat.
+    python -P bench/speed.py [ours] [peers]
+
+Without a word both: our figures by wall time, then each peer, which is installed into a temporary virtual environment
+of its own, beside ours on a workload of the same shape, by CPU time. The best of several repeats is printed, as other
+work on the machine only ever slows a repeat.
 """
 
 import json
@@ -18,49 +21,57 @@ import numpy as np
 import storelab
 from storelab.envs import TASKS, Inventory, InventoryParams
 
-# gym-invmgmt 0.2.1: a serial network of one product; a step is counted as one item-period.
-GYM_INVMGMT = """
-import json, time, warnings; warnings.filterwarnings("ignore")
-import gymnasium as gym, gym_invmgmt
-env = gym.make("GymInvMgmt/Serial-v0"); env.reset(seed=0); env.action_space.seed(0)
-action, best = env.action_space.sample(), 0
+# Each peer prints its best rate of three repeats; a step of a chain of stages is one item-period, theirs and ours.
+TIMED = """
+import json, time, warnings
+warnings.filterwarnings("ignore")
+{setup}
+best = 0
 for _ in range(3):
-    start, steps = time.perf_counter(), 0
-    while time.perf_counter() - start < 1.5:
-        for _ in range(200):
-            *_, terminated, truncated, _ = env.step(action); steps += 1
-            if terminated or truncated: env.reset()
-    best = max(best, steps / (time.perf_counter() - start))
+    start = time.process_time()
+    done = work()
+    best = max(best, done / (time.process_time() - start))
 print(json.dumps(best))
 """
-OR_GYM = GYM_INVMGMT.replace("import gymnasium as gym, gym_invmgmt", "import or_gym").replace(
-    'gym.make("GymInvMgmt/Serial-v0")', 'or_gym.make("InvManagement-v1")'
+STEPS = """
+env.reset()
+action = env.action_space.sample()
+def work():
+    for _ in range(10_000):
+        *_, terminated, truncated, _ = env.step(action)
+        if terminated or truncated:
+            env.reset()
+    return 10_000
+"""
+GYM_INVMGMT = "import gymnasium, gym_invmgmt; env = gymnasium.make('GymInvMgmt/Serial-v0')" + STEPS
+OR_GYM = "import or_gym; env = or_gym.make('InvManagement-v1')" + STEPS.replace(
+    "terminated, truncated, _", "truncated, _"
 )
-# stockpyl 1.0.2: its simulator of a serial system of three stages; a period is counted as one item-period.
+OR_GYM = OR_GYM.replace("terminated or truncated", "truncated")  # the old interface
 STOCKPYL = """
-import json, time
-from stockpyl.supply_chain_network import serial_system
 from stockpyl.sim import simulation
-def run(periods):
+from stockpyl.supply_chain_network import serial_system
+def work():
     net = serial_system(num_nodes=3, node_order_in_system=[3, 2, 1], shipment_lead_time=[1, 1, 2],
         local_holding_cost=[7, 4, 2], stockout_cost=[37.12, 0, 0], demand_type="N", mean=5, standard_deviation=1,
         policy_type="BS", base_stock_level=[6.49, 5.53, 10.69])
-    simulation(net, periods, rand_seed=0, progress_bar=False)
-best = 0
-for _ in range(3):
-    start = time.perf_counter(); run(1000); best = max(best, 1000 / (time.perf_counter() - start))
-print(json.dumps(best))
+    simulation(net, 1000, rand_seed=0, progress_bar=False)
+    return 1000
 """
-PEERS = {"gym-invmgmt==0.2.1": GYM_INVMGMT, "or-gym==0.5.0": OR_GYM, "stockpyl==1.0.2": STOCKPYL}
+PEERS = {  # requirement -> what it runs, our chain of as many stages
+    "gym-invmgmt==0.2.1": (GYM_INVMGMT, "InvManagement"),
+    "or-gym==0.5.0": (OR_GYM, "InvManagement"),
+    "stockpyl==1.0.2": (STOCKPYL, "Serial"),
+}
 
 
-def best_rate(work, repeats: int = 7) -> float:
+def best_rate(work, repeats: int = 7, clock=time.perf_counter) -> float:
     """Return the most of `work()` units done per second over the repeats."""
     rates = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = clock()
         done = work()
-        rates.append(done / (time.perf_counter() - start))
+        rates.append(done / (clock() - start))
     return max(rates)
 
 
@@ -120,11 +131,20 @@ def network(num_envs: int = 8, items: int = 2000):
     return work
 
 
-def chain():
-    """Return work that steps 64 serial chains of three stages through the `VectorEnv`; a step is one item-period."""
-    env = gym.make_vec("storelab/InvManagement-v0", num_envs=64)
+def chain(task: str, num_envs: int):
+    """Return work that steps serial chains of three stages, alone or in a batch, resets included."""
+    env = gym.make_vec(f"storelab/{task}-v0", num_envs=num_envs) if num_envs > 1 else gym.make(f"storelab/{task}-v0")
     env.reset(seed=0)
-    return adapter(env.step, np.full((64, 3), 20.0), 64, 500)
+    action = np.full((num_envs, 3) if num_envs > 1 else 3, 15.0)
+
+    def work():
+        for _ in range(2_000):
+            *_, terminated, truncated, _ = env.step(action)
+            if num_envs == 1 and (terminated or truncated):
+                env.reset()
+        return 2_000 * num_envs
+
+    return work
 
 
 def adapter(step, action, envs: int, steps: int):
@@ -205,8 +225,8 @@ def ours() -> list[tuple[str, float, float, str]]:
     return [*rows, ("Stable-Baselines3 VecEnv of 64", rate, 8e5, "env-steps/s")]
 
 
-def peer(requirement: str, code: str, folder: Path) -> str:
-    """Install a peer into an environment of its own and return its rate, or why there is none."""
+def peer(requirement: str, code: str, folder: Path) -> float | str:
+    """Install a peer into a virtual environment of its own and return its rate, or why there is none."""
     venv.create(folder, with_pip=True)
     python = str(folder / "bin" / "python")
     install = subprocess.run([python, "-m", "pip", "install", "-q", requirement], capture_output=True, text=True)
@@ -214,23 +234,44 @@ def peer(requirement: str, code: str, folder: Path) -> str:
         reasons = [line.strip() for line in install.stderr.splitlines() if "error" in line.lower()]
         telling = [line for line in reasons if " in " in line or "No matching" in line] or reasons
         return f"does not install: {telling[0][:110]}"
-    run = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    run = subprocess.run([python, "-c", TIMED.format(setup=code)], capture_output=True, text=True)
     if run.returncode:
         return f"does not run: {run.stderr.strip().splitlines()[-1][:110]}"
-    rate = json.loads(run.stdout.splitlines()[-1])
-    return f"{rate:.3g} item-periods/s; ours, a chain of as many stages: {best_rate(chain(), 3) / rate:,.0f} times that"
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def beside_peers() -> None:
+    """Print each peer's rate, ours on the same shape, and how many times theirs that is."""
+
+    def rate(work):
+        return best_rate(work, 5, time.process_time)
+
+    print("\nitem-periods per second of CPU time")
+    print(f"{'':36} {'peer':>9} {'ours, one':>9} {'times':>6} {'ours, 64':>9} {'times':>6}")
+    with tempfile.TemporaryDirectory() as folder:
+        for requirement, (code, task) in PEERS.items():
+            theirs = peer(requirement, code, Path(folder) / requirement)
+            one, many = rate(chain(task, 1)), rate(chain(task, 64))
+            if isinstance(theirs, str):
+                print(f"{requirement:36} {'-':>9} {one:9.3g} {'-':>6} {many:9.3g} {'-':>6}  {theirs}")
+            else:
+                times = [f"{ours:9.3g} {ours / theirs:6,.1f}" for ours in (one, many)]
+                print(f"{requirement:36} {theirs:9.3g} {' '.join(times)}", flush=True)
+    one = rate(network(1))
+    print(f"{'2,000 items x 3 echelons, as MABIM':36} {'-':>9} {one:9.3g}  ReplenishmentEnv has no release to install")
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
+    wanted = sys.argv[1:] or ["ours", "peers"]
+    if set(wanted) - {"ours", "peers"}:
+        sys.exit(f"{' '.join(wanted)}: not allowed, expected ours or peers")
     print(f"storelab {storelab.__version__}, numpy {np.__version__}, {os.cpu_count()} cores, one process")
-    for name, rate, target, unit in ours():
+    for name, rate, target, unit in ours() if "ours" in wanted else []:
         aim = f"target {target:.2g}" if target else ""
         print(f"{name:38} {rate:10.3g} {unit:16} {aim}")
-    if "--no-peers" not in sys.argv:
-        with tempfile.TemporaryDirectory() as folder:
-            for requirement, code in PEERS.items():
-                print(f"{requirement:38} {peer(requirement, code, Path(folder) / requirement)}")
+    if "peers" in wanted:
+        beside_peers()
 
 
 if __name__ == "__main__":

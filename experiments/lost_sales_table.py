@@ -5,53 +5,81 @@ Research 56(5)). A learnt policy's average cost is computed exactly, on the Mark
 """
 
 import argparse
+import json
 import sys
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from ..envs.batch import admit
 from ..envs.inventory import Inventory
 from ..envs.references import lost_sales
+from .config import Settings, read
+from .provenance import digest
+from .runs import to_config
+from .schemas import register
+from .work import build, learner_module
 
 LEAD_TIMES, LOST_SALE_COSTS = (1, 2, 3, 4), (4, 9, 19, 39)
+ROOM = 60  # units in stock and on order up to which is ordered: nearly twice the highest optimal level, 33
 ACTION = {"pathwise": "continuous"}  # by option of the group `agent`; the task's own otherwise
 
 
 def orders(model: Inventory, act, states: np.ndarray) -> np.ndarray:
-    """Return a policy's orders (n,) at integer states (n, lead time): on hand, then by period of arrival."""
+    """Return a policy's orders (n,) at integer states (n, lead time): on hand, then by period of arrival.
+
+    Orders are cut where stock and orders would pass `ROOM`. Networks may order in states that they never met, such as
+    ever more stock after ever no demand, and the chain of states would not end.
+    """
     units = np.asarray(states, dtype=np.float32)
     pipeline = tuple(units[:, k : k + 1] for k in range(1, units.shape[1]))
     state = replace(model.initial(len(units)), on_hand=units[:, :1], pipeline=pipeline)
     action, _ = act(model.observe(state, {}), None, 0)
-    return model.orders(state, admit(model, action, len(units))[0])[:, 0].astype(int)
+    asked = model.orders(state, admit(model, action, len(units))[0])[:, 0].astype(int)
+    return np.clip(ROOM - np.sum(states, axis=1), 0, asked)
 
 
-def gap(agent: str, overrides: list[str], lead_time: int, lost_sale_cost: float, seed: int) -> tuple[float, float]:
-    """Train an agent of `conf/agent`; return its gap to the optimum in per cent, and the CPU seconds it learnt."""
+def settings_of(agent: str, overrides: list[str], lead_time: int, lost_sale_cost: float, seed: int) -> Settings:
+    """Compose the settings of one run, as `storelab train` does."""
     from hydra import compose, initialize_config_module
 
-    from .config import read
-    from .schemas import register
-    from .work import build, learner_module
-
     register()
-    changes = [f"env.lead_time={lead_time}", f"env.lost_sale_cost={lost_sale_cost}"]
+    changes = [f"env.lead_time={lead_time}", f"env.lost_sale_cost={lost_sale_cost}", f"seed={seed}"]
     changes += [f"env.action={ACTION[agent]}"] if agent in ACTION else []
     with initialize_config_module("storelab.conf", version_base="1.3"):
-        settings = read(compose("train", ["task=LostSales", f"agent={agent}", *changes, *overrides]))
+        return read(compose("train", ["task=LostSales", f"agent={agent}", *changes, *overrides]))
+
+
+def gap(settings: Settings) -> dict:
+    """Train an agent; return its gap to the optimum in per cent, and the CPU seconds that it learnt."""
     task = build(settings)
     started = time.process_time()
-    learner = learner_module(settings.agent).Learner(task, settings.agent, seed)
+    learner = learner_module(settings.agent).Learner(task, settings.agent, settings.top.seed)
     learner.learn(progress=sys.stderr.isatty())
     seconds = time.process_time() - started
     model = task.model("test")
     (demand,) = task.params.demand.pmfs(1)
-    costs = (demand, lead_time, 1.0, float(lost_sale_cost))
+    lead, holding, lost = (task.params.per_item(n)[0] for n in ("lead_time", "holding_cost", "lost_sale_cost"))
+    costs = (demand, int(lead), float(holding), float(lost))
     value = lost_sales.evaluate(*costs, partial(orders, model, learner.policy()))
-    return 100 * (value / lost_sales.solve(*costs).cost - 1), seconds
+    return {"gap": 100 * (value / lost_sales.solve(*costs).cost - 1), "seconds": seconds}
+
+
+def found(settings: Settings, results: Path | None) -> dict:
+    """Return what `gap` does, from the lines of a file where they have it; else run it and add its line."""
+    config = to_config(settings)
+    key = digest(config)
+    lines = results.read_text().splitlines() if results and results.exists() else []
+    kept = {line["key"]: line for line in map(json.loads, lines)}
+    if key not in kept:
+        kept[key] = {"key": key, "seed": settings.top.seed, **config["env"], **gap(settings)}
+        if results:
+            with results.open("a") as file:
+                file.write(json.dumps(kept[key]) + "\n")
+    return kept[key]
 
 
 def interval(gaps: np.ndarray) -> tuple[float, float]:
@@ -74,20 +102,25 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
     parser.add_argument("--lead-times", type=int, nargs="+", default=LEAD_TIMES)
     parser.add_argument("--lost-sale-costs", type=float, nargs="+", default=LOST_SALE_COSTS)
+    parser.add_argument("--results", type=Path, help="file of finished runs, a line of JSON each; none is run twice")
     parser.add_argument("overrides", nargs="*", help="key=value, as for `storelab train`")
     args = parser.parse_args()
+    problems = [(lead_time, cost) for lead_time in args.lead_times for cost in args.lost_sale_costs]
+    runs = np.empty((len(problems), args.seeds, 2))
+    for seed in range(args.seeds):
+        for i, problem in enumerate(problems):
+            run = found(settings_of(args.agent, args.overrides, *problem, seed), args.results)
+            runs[i, seed] = run["gap"], run["seconds"]
+            done = f"lead time {problem[0]}, lost-sale cost {problem[1]:g}, seed {seed}"
+            print(f"{done}: {run['gap']:.3f} %, {run['seconds']:.0f} s", file=sys.stderr, flush=True)
     print(f"{args.agent} {' '.join(args.overrides)}: gap to the optimum in %, and CPU seconds of learning")
-    print("lead time  lost-sale cost     mean    worst  seconds (worst)  by seed", flush=True)
-    gaps = []
-    for lead_time in args.lead_times:
-        for cost in args.lost_sale_costs:
-            found = np.array([gap(args.agent, args.overrides, lead_time, cost, seed) for seed in range(args.seeds)])
-            gaps.append(found[:, 0])
-            each = " ".join(f"{value:.3f}" for value in gaps[-1])
-            numbers = f"{gaps[-1].mean():8.3f} {gaps[-1].max():8.3f} {found[:, 1].max():16.0f}"
-            print(f"{lead_time:9} {cost:15g} {numbers}  {each}", flush=True)
-    low, high = interval(np.array(gaps)) if args.seeds > 1 else (np.nan, np.nan)
-    print(f"all: mean {np.mean(gaps):.3f} %, 95 % CI [{low:.3f}, {high:.3f}], worst {np.max(gaps):.3f} %")
+    print("lead time  lost-sale cost     mean    worst  seconds (worst)  by seed")
+    gaps, seconds = runs[..., 0], runs[..., 1]
+    for (lead_time, cost), row, time_ in zip(problems, gaps, seconds, strict=True):
+        numbers = f"{row.mean():8.3f} {row.max():8.3f} {time_.max():16.0f}"
+        print(f"{lead_time:9} {cost:15g} {numbers}  {' '.join(f'{value:.3f}' for value in row)}")
+    low, high = interval(gaps) if args.seeds > 1 else (np.nan, np.nan)
+    print(f"all: mean {gaps.mean():.3f} %, 95 % CI [{low:.3f}, {high:.3f}], worst {gaps.max():.3f} %")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from storelab.evaluation import evaluate
 
 pytest.importorskip("stable_baselines3")  # of the same extra
 import torch
+from storelab.agents import pathwise
 from storelab.agents.pathwise import PathwiseLearner, PathwiseParams, load_policy
 from storelab.experiments.lost_sales_table import interval, orders
 
@@ -165,6 +166,18 @@ def test_a_network_is_learnt():
     asked = torch.full((9, len(learner.actor.low)), 0.3)
     orders_only = (learner._whole(asked) != asked).all(dim=0)
     assert torch.equal(orders_only, learner.actor.range > 1)
+
+
+def test_weights_that_were_lucky_once_give_way_to_later_ones(monkeypatch):
+    """A rule that keeps the best ever on few scenarios would stay at the second check."""
+    learner, kept = make(held_out=100), []
+    noise = torch.linspace(-1, 1, 100)
+    for check, profit in enumerate((-2 + 0 * noise, 0.1 + noise, 0 * noise, -0.5 + 0 * noise, 0.05 + 0 * noise)):
+        monkeypatch.setattr(pathwise, "rollout", lambda *args, told=profit: {"reward": told[:, None].expand(-1, 60)})
+        next(learner.average.parameters()).data.fill_(check)
+        learner._judge()
+        kept.append((int(next(learner.best.parameters()).flatten()[0]), learner.waited))
+    assert kept == [(0, 0), (1, 0), (1, 1), (1, 2), (4, 3)]
 
 
 def test_it_stops_early_and_stays_so(tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from storelab.envs import Inventory, InventoryParams, rollout
+from storelab.envs.references import newsvendor, pmf
 
 
 def run_of(orders, demand, **changes):
@@ -63,6 +64,42 @@ def test_shares_of_whole_units_are_exact_in_the_mean():
     assert set(np.unique(before + after)) == {1, 2}
     for sold in (before, after):
         assert abs(sold.mean() - 0.75) < 4 * sold.std() / np.sqrt(len(sold))
+
+
+def test_two_items_cost_what_enumeration_says():
+    """Order-up-to levels of two items that stand in for each other (lead time 0: every period starts at them).
+
+    The expected cost is summed over both demands and the rounding of who turns; the best levels are lower than the
+    newsvendor's, and cost less than these do.
+    """
+    share, holding, lost = 0.6, 1.0, 4.0
+    mass = pmf.poisson(4)
+    weight, (first, second) = mass[:, None] * mass, np.indices((len(mass), len(mass)))
+
+    def cost(levels):
+        left = [np.maximum(level - demand, 0) for level, demand in zip(levels, (first, second), strict=True)]
+        unmet = [np.maximum(demand - level, 0) for level, demand in zip(levels, (first, second), strict=True)]
+        total = 0
+        for here, there in ((0, 1), (1, 0)):
+            low = np.floor(share * unmet[here])
+            up = share * unmet[here] - low
+            served = (1 - up) * np.minimum(low, left[there]) + up * np.minimum(low + 1, left[there])
+            total = total + holding * (left[there] - served) + lost * (unmet[here] - served)
+        return (weight * total).sum()
+
+    grid = {(a, b): cost((a, b)) for a in range(9) for b in range(9)}
+    best, alone = min(grid, key=grid.get), newsvendor.solve(mass, holding, lost)[0]
+    assert (best, alone) == ((5, 5), 6)
+    params = InventoryParams(
+        items=2, demand={"mean": 4.0}, lead_time=0, holding_cost=holding, lost_sale_cost=lost, initial_stock=0.0,
+        substitution_share=share, action="base_stock", max_order=20.0, horizon=100,
+    )  # fmt: skip
+    model = Inventory(params)
+    scenario = model.scenarios(np.arange(400))
+    for levels in (best, (alone, alone), (6, 1)):
+        act = lambda observation, state, seed, levels=levels: (np.tile(np.float32(levels), (400, 1)), state)
+        mean = -rollout(model, act, scenario)["reward"].mean(axis=1)
+        assert abs(mean.mean() - grid[levels]) < 4 * mean.std() / 20
 
 
 def test_gradients_flow_through_all_of_it():

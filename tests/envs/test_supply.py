@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from storelab.envs import HistoryDemand, Inventory, InventoryParams, rollout
+from storelab.envs.references import newsvendor, pmf
 
 
-@pytest.mark.parametrize("pmf", [[], [0.5, 0.3, 0.2]])
-def test_yield_is_exact_in_the_mean_and_whole(pmf):
+@pytest.mark.parametrize("lead", [[], [0.5, 0.3, 0.2]])
+def test_yield_is_exact_in_the_mean_and_whole(lead):
     """Orders of 7 at mean 0.6, deviation 0.2: u beta, so that received has mean 4.2 and at least 7^2 0.2^2 variance."""
-    params = InventoryParams(yield_mean=0.6, yield_std=0.2, lead_time_pmf=pmf, horizon=40)
+    params = InventoryParams(yield_mean=0.6, yield_std=0.2, lead_time_pmf=lead, horizon=40)
     model = Inventory(params)
     act = lambda observation, state, seed: (np.full((2000, 1), 7.0), state)
     run = rollout(model, act, model.scenarios(np.arange(2000)))
@@ -20,7 +21,7 @@ def test_yield_is_exact_in_the_mean_and_whole(pmf):
     single = run["received"][total == 7]
     # Rounding at random adds the mean of f (1 - f) over the fraction f of u q, at most 1/4.
     assert 49 * 0.04 < single.var() < 49 * 0.04 + 0.25
-    assert np.corrcoef(run["received"][:, 5], run["received"][:, 6])[0, 1] < 0.1 or pmf  # each order has its own
+    assert np.corrcoef(run["received"][:, 5], run["received"][:, 6])[0, 1] < 0.1 or lead  # each order has its own
 
 
 def test_divisible_goods_keep_their_share():
@@ -62,3 +63,23 @@ def test_base_stock_under_disruptions_costs_what_the_closed_form_says(level):
     cost = -rollout(model, act, model.scenarios(np.arange(800)))["reward"][:, 100:].mean(axis=1)
     assert abs(cost.mean() - expected) < 4 * cost.std() / np.sqrt(800)
     assert cost.std() / np.sqrt(800) < 0.01 * expected
+
+
+def test_a_season_of_random_yield_costs_what_the_closed_form_says():
+    """One order of divisible goods at once, Poisson(6) demand: the optimal order, and one that ignores the spread."""
+    pytest.importorskip("scipy")
+    costs = {"holding_cost": 1.0, "lost_sale_cost": 4.0, "purchase_cost": 0.5}
+    params = InventoryParams(
+        demand={"mean": 6.0}, lead_time=0, initial_stock=0.0, yield_mean=0.6, yield_std=0.2, lot_size=0.0, horizon=1,
+        continuing=False, max_order=60.0, **costs,
+    )  # fmt: skip
+    order, cost = newsvendor.solve_yield(pmf.poisson(6), 1.0, 4.0, 0.6, 0.2, purchase_cost=0.5)
+    model = Inventory(params)
+    scenario, rewards = model.scenarios(np.arange(8_000)), {}
+    for units in (order, 8 / 0.6):
+        act = lambda observation, state, seed, units=units: (np.full((8_000, 1), units), state)
+        rewards[units] = -rollout(model, act, scenario)["reward"].sum(axis=1)
+    found = rewards.pop(order)
+    assert abs(found.mean() - cost) < 4 * found.std() / 8_000**0.5
+    (other,) = rewards.values()
+    assert (other - found).mean() > 4 * (other - found).std() / 8_000**0.5

@@ -25,7 +25,9 @@ from storelab.forecasting import FORECASTERS
 CONF = Path(storelab.conf.__file__).parent
 COMMANDS = ("train", "demo", "backtest", "explain", "evaluate", "report")
 GROUPS = ("env", "task", "data", "forecaster", "agent", "evaluation")
-OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml"))]
+FILES = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml"))]
+OPTIONS = [(group, option) for group, option in FILES if group != "sweep"]
+SWEEPS = [option for group, option in FILES if group == "sweep"]
 
 
 def composed(command: str, *overrides: str):
@@ -36,6 +38,7 @@ def composed(command: str, *overrides: str):
 
 def test_the_groups_are_there():
     assert {group for group, _ in OPTIONS} == set(GROUPS)
+    assert SWEEPS
     assert {path.stem for path in CONF.glob("*.yaml")} == {*COMMANDS, "common"}
 
 
@@ -53,6 +56,24 @@ def test_every_yaml_makes_its_object(group, option):
         assert value.name.lower() == option.partition("_")[0]
     if group == "task":
         assert value.name == option
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_every_job_of_a_sweep_composes(sweep):
+    """With each first value and with each last one; its runs have a folder of the sweep's name."""
+    register()
+    with initialize_config_module("storelab.conf", version_base="1.3"):
+        params = compose("train", [f"+sweep={sweep}"], return_hydra_config=True).hydra.sweeper.params
+        for end in (0, -1):
+            values = {key: value.split(",")[end] for key, value in params.items()}
+            found = read(compose("train", [f"+sweep={sweep}", *(f"{key}={value}" for key, value in values.items())]))
+            told = to_config(found)
+            assert told["experiment"] == sweep
+            for key, value in values.items():
+                at = told
+                for part in key.split("."):
+                    at = at[part]
+                assert str(at) == value
 
 
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: path.stem)

@@ -50,6 +50,28 @@ def test_fine_discrete_normal_tends_to_the_closed_form():
     assert cost == pytest.approx(exact_cost, rel=1e-6)
 
 
+def test_yield_matches_what_quadrature_finds():
+    """Poisson(6) demand, u of Beta(2, 2) by its density on a fine grid: no order nearby costs less."""
+    share = (np.arange(100_000) + 0.5) / 100_000
+    weight = 6 * share * (1 - share) / len(share)  # mean 1/2, variance 1/20
+    mass, demand = pmf.poisson(6), np.arange(len(pmf.poisson(6)))
+
+    def cost(order):
+        left = np.interp(share * order, demand, np.concatenate([[0], np.cumsum(np.cumsum(mass))[:-1]]))
+        return weight @ (left + 4 * (left - share * order + 6)) + 0.5 * order
+
+    order, value = newsvendor.solve_yield(mass, 1, 4, 0.5, 0.05**0.5, purchase_cost=0.5)
+    assert value == pytest.approx(cost(order), abs=1e-6)
+    assert all(cost(order + step) > value for step in (-0.2, -0.05, 0.05, 0.2))
+
+
+def test_a_sure_yield_is_the_newsvendor():
+    order, cost = newsvendor.solve_yield(pmf.poisson(6), 1, 4, 0.5, 1e-4)
+    level, least = newsvendor.solve(pmf.poisson(6), 1, 4)
+    assert order == pytest.approx(2 * level, rel=1e-2)
+    assert cost == pytest.approx(least, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("call", "match"),
     [
@@ -57,6 +79,8 @@ def test_fine_discrete_normal_tends_to_the_closed_form():
         (lambda: newsvendor.solve([0.5, 0.5], 1, -1), "underage_cost: -1"),
         (lambda: newsvendor.solve_normal(5, 0, 1, 1), "std: 0"),
         (lambda: newsvendor.solve_normal(float("nan"), 1, 1, 1), "mean: nan"),
+        (lambda: newsvendor.solve_yield([0.5, 0.5], 1, 1, 0.5, 0.5), "yield_std: 0.5 with yield_mean 0.5"),
+        (lambda: newsvendor.solve_yield([0.5, 0.5], 1, 1, 0.5, 0.1, 2.0), "purchase_cost: 2.0 .* at 0.5 or more"),
     ],
 )
 def test_bad_input_is_named(call, match):
