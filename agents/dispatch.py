@@ -23,9 +23,10 @@ PRIZES = ("greedy", "lazy", "random", "fixed_prize", "prize_by_epoch", "linear_p
 
 @dataclass
 class Heuristic:
-    """A rule that gives every open request a prize: plain data, so that it can be kept as JSON.
+    """A rule that gives every open request a prize, or sends it: plain data, so that it can be kept as JSON.
 
-    `greedy` sends all, `lazy` only what must go, `random` draws a level per day and epoch, `fixed_prize` has one
+    `greedy` sends all, `lazy` only what must go, `random` draws a level per day and epoch (in the action mode
+    `dispatch` it tosses a coin for each request; only these three act in it), `fixed_prize` has one
     `level` for all, `prize_by_epoch` one `levels[k]` where k epochs are left, `linear_prize` one weight per feature of
     `envs.dispatch_prizes.PRIZE_FEATURES` (action mode `weights` only).
     """
@@ -37,6 +38,9 @@ class Heuristic:
     def __call__(self, observation: np.ndarray, policy_state, seed: int):
         """Act: see the module."""
         n = len(observation)
+        if self.model.params.action == "dispatch":
+            chance = {"greedy": 1.0, "lazy": 0.0, "random": 0.5}[self.kind]
+            return np.random.default_rng(seed).random((n, self.model.slots)) < chance, policy_state
         if self.kind == "linear_prize":
             return np.tile(self.params["weights"], (n, 1)), policy_state
         if self.kind == "random":
@@ -59,7 +63,7 @@ class Heuristic:
 def available(model: Dispatch) -> list[str]:
     """Return the kinds of `Heuristic` that a model's action mode allows."""
     if model.params.action == "dispatch":
-        return []
+        return list(PRIZES[:3])
     return [kind for kind in PRIZES if kind != "linear_prize" or model.params.action == "weights"]
 
 

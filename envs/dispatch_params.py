@@ -35,6 +35,7 @@ class DispatchParams:
 
     continuing: ClassVar[bool] = False  # a day ends
     earns: ClassVar[bool] = False  # what is reported is a cost
+    measure: ClassVar[str] = "seconds of driving"
     items: ClassVar[int] = 1  # a day is one row for a learner
 
     def __post_init__(self):

@@ -49,6 +49,15 @@ def test_learned_prizes_are_repeatable_and_better_than_their_start():
     assert costs(model, learned, fresh).mean() < costs(model, start, fresh).mean()
 
 
+def test_rules_per_request():
+    task = TASKS["Dispatch"](action="dispatch", **FAST)
+    assert available(task.model()) == ["greedy", "lazy", "random"]
+    other = TASKS["Dispatch"](action="prize", **FAST)
+    for kind in ("greedy", "lazy"):
+        assert mean_cost(task, tune(kind, task, [0])) == mean_cost(other, tune(kind, other, [0]))
+    assert mean_cost(task, tune("random", task, [0])) != mean_cost(task, tune("greedy", task, [0]))
+
+
 @pytest.mark.parametrize("depots", [1, 2])
 def test_consensus_and_hindsight(depots):
     pytest.importorskip("pyvrp")

@@ -247,16 +247,6 @@ def test_other_environments_have_no_masks():
     assert not hasattr(make_env("LostSales"), "action_masks")
 
 
-def test_maskable_ppo_learns_here():
-    pytest.importorskip("sb3_contrib")
-    from sb3_contrib import MaskablePPO
-    from storelab.agents.vec_env import StoreVecEnv
-
-    envs = StoreVecEnv(TASKS["Dispatch"](action="dispatch", requests=6.0, profile=[1.0, 1.0], **FAST).model(), 2)
-    envs.seed(0)
-    MaskablePPO("MlpPolicy", envs, n_steps=16, batch_size=16, n_epochs=1, seed=0, device="cpu").learn(64)
-
-
 def test_pyvrp_routes_as_well():
     pytest.importorskip("pyvrp")
     task = TASKS["Dispatch"](requests=20.0, router="pyvrp", customers=60, cities=2, iterations=5)
