@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..envs import Dispatch, Task, rollout
-from ..envs.dispatch import PRIZE_FEATURES
 from ..envs.dispatch_params import EPOCH
+from ..envs.dispatch_prizes import PRIZE_FEATURES
+from ..envs.dispatch_state import Job
 from ..envs.routing import RoutingProblem, pyvrp
 
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)  # that tuning tries
@@ -22,11 +23,12 @@ PRIZES = ("greedy", "lazy", "random", "fixed_prize", "prize_by_epoch", "linear_p
 
 @dataclass
 class Heuristic:
-    """A rule that gives every open request a prize: plain data, so that it can be kept as JSON.
+    """A rule that gives every open request a prize, or sends it: plain data, so that it can be kept as JSON.
 
-    `greedy` sends all, `lazy` only what must go, `random` draws a level per day and epoch, `fixed_prize` has one
+    `greedy` sends all, `lazy` only what must go, `random` draws a level per day and epoch (in the action mode
+    `dispatch` it tosses a coin for each request; only these three act in it), `fixed_prize` has one
     `level` for all, `prize_by_epoch` one `levels[k]` where k epochs are left, `linear_prize` one weight per feature of
-    `envs.dispatch.PRIZE_FEATURES` (action mode `weights` only).
+    `envs.dispatch_prizes.PRIZE_FEATURES` (action mode `weights` only).
     """
 
     kind: str
@@ -36,6 +38,9 @@ class Heuristic:
     def __call__(self, observation: np.ndarray, policy_state, seed: int):
         """Act: see the module."""
         n = len(observation)
+        if self.model.params.action == "dispatch":
+            chance = {"greedy": 1.0, "lazy": 0.0, "random": 0.5}[self.kind]
+            return np.random.default_rng(seed).random((n, self.model.slots)) < chance, policy_state
         if self.kind == "linear_prize":
             return np.tile(self.params["weights"], (n, 1)), policy_state
         if self.kind == "random":
@@ -58,7 +63,7 @@ class Heuristic:
 def available(model: Dispatch) -> list[str]:
     """Return the kinds of `Heuristic` that a model's action mode allows."""
     if model.params.action == "dispatch":
-        return []
+        return list(PRIZES[:3])
     return [kind for kind in PRIZES if kind != "linear_prize" or model.params.action == "weights"]
 
 
@@ -166,7 +171,7 @@ class Consensus:
     One round of iterative conditional dispatch (Lan et al. 2024, arXiv:2308.09048): the coming epochs' requests are
     drawn, from the model's source of demand (a forecaster's sample paths, say), a plan with release times is made for
     each draw by PyVRP, and a request is sent now if that share of the plans puts it on a route without requests still
-    to come.
+    to come. Plans count on as many vehicles as they like, also where the fleet is limited.
     """
 
     model: Dispatch
@@ -180,24 +185,23 @@ class Consensus:
         requests, signal = self.model.recall(observation)
         must_go = self.model.must_go(requests, signal)
         action = np.zeros(must_go.shape)
-        for row, (slots, problem) in enumerate(self.model.problems(requests, must_go, signal)):
-            city, period = int(signal["city"][row, 0]), int(requests.period[row, 0])
-            if must_go[row].sum() < len(slots):  # else there is nothing to decide
-                rng = np.random.default_rng([seed, period, *map(int, requests.customer[row, slots])])
-                plans = [
-                    self._plan(problem, requests.customer[row, slots], city, period, rng) for _ in range(self.samples)
-                ]
-                action[row, slots] = np.mean(plans, axis=0) >= self.threshold
+        for job in self.model.jobs(requests, must_go, signal):
+            if not job.must_go.all():  # else there is nothing to decide
+                customer = requests.customer[job.row, job.slots]
+                rng = np.random.default_rng([seed, job.period, *map(int, customer)])
+                plans = [self._plan(job, customer, rng) for _ in range(self.samples)]
+                action[job.row, job.slots] = np.mean(plans, axis=0) >= self.threshold
         return action, policy_state
 
-    def _plan(self, problem: RoutingProblem, customer: np.ndarray, number: int, period: int, rng) -> np.ndarray:
+    def _plan(self, job: Job, customer: np.ndarray, rng) -> np.ndarray:
         """Return which of the open requests (m,) bool a plan for one drawn future sends now."""
-        city, epochs = self.model.cities[number], self.model.epochs[number]
-        drawn = self.model.future(number, period, self.ahead, rng)
+        city, problem = self.model.cities[job.city], job.problem
+        drawn = self.model.days.future(job.city, job.period, self.ahead, rng)
+        drawn = [requests[city.depot[requests[:, 0]] == job.depot] for requests in drawn]
         release = np.repeat(np.arange(1, len(drawn) + 1) * EPOCH, [len(d) for d in drawn])
         coming = np.concatenate([*drawn, np.empty((0, 5), int)])
-        leave = (epochs[period] + 1) * EPOCH
-        place = np.concatenate([[0], customer, coming[:, 0]])
+        leave = (job.epoch + 1) * EPOCH
+        place = np.concatenate([[job.depot], customer, coming[:, 0]])
         plan = RoutingProblem(
             durations=city.durations[np.ix_(place, place)],
             early=np.append(problem.early, np.maximum(coming[:, 1] - leave, 0)),

@@ -25,6 +25,7 @@ from .vec_env import StoreVecEnv
 from .views import ItemView, MarketView, PriceView, RawView, StoreView
 
 ALGORITHMS = {"PPO": PPO, "A2C": A2C, "SAC": SAC, "TD3": TD3, "DQN": DQN}
+MASKABLE = "MaskablePPO"  # of sb3-contrib: PPO that never takes an action which the model masks
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
 OURS = {"policy", "env", "learning_rate", "gamma", "seed", "device", "verbose", "policy_kwargs", "_init_setup_model"}
 
@@ -33,7 +34,7 @@ OURS = {"policy", "env", "learning_rate", "gamma", "seed", "device", "verbose", 
 class SB3Params:
     """A Stable-Baselines3 learner and how long it learns."""
 
-    algorithm: str = "PPO"  # PPO | A2C | SAC | TD3 | DQN
+    algorithm: str = "PPO"  # PPO | A2C | SAC | TD3 | DQN | MaskablePPO
     total_steps: int = 2_000_000  # of rows: an environment, or an item of one, moves one period on
     num_envs: int = 64  # environments in a batch
     per_item: bool = True  # inventory: one policy for all items, each a row of its own; false: one for the whole store
@@ -49,7 +50,7 @@ class SB3Params:
     hyper: dict[str, Any] = field(default_factory=dict)  # further arguments of the algorithm, by its own names
 
     def __post_init__(self):
-        check_choice("algorithm", self.algorithm, tuple(ALGORITHMS))
+        check_choice("algorithm", self.algorithm, (*ALGORITHMS, MASKABLE))
         check_number("total_steps", self.total_steps, 1, 1e12, integer=True)
         check_number("num_envs", self.num_envs, 1, 1e6, integer=True)
         check_number("learning_rate", self.learning_rate, 0, 1, exclusive=True)
@@ -64,7 +65,7 @@ class SB3Params:
         check_number("threads", self.threads, 0, 1024, integer=True)
         if not isinstance(self.hyper, dict):
             raise ValueError(f"hyper: {self.hyper!r} is not allowed, expected a mapping such as {{n_steps: 32}}")
-        known = set(inspect.signature(ALGORITHMS[self.algorithm].__init__).parameters) - OURS - {"self"}
+        known = set(inspect.signature(algorithm_class(self.algorithm).__init__).parameters) - OURS - {"self"}
         for name in self.hyper:
             if name not in known:
                 raise ValueError(f"hyper.{name}: not allowed for {self.algorithm}, expected one of {sorted(known)}")
@@ -73,6 +74,17 @@ class SB3Params:
     def name(self) -> str:
         """Return the learner's name in tables."""
         return self.algorithm
+
+
+def algorithm_class(name: str):
+    """Return the class of an algorithm; without sb3-contrib MaskablePPO raises an ImportError."""
+    if name != MASKABLE:
+        return ALGORITHMS[name]
+    try:
+        from sb3_contrib import MaskablePPO
+    except ImportError as error:
+        raise ImportError("MaskablePPO needs sb3-contrib: pip install 'storelab[maskable]'") from error
+    return MaskablePPO
 
 
 def view_of(model, params: SB3Params) -> RawView:
@@ -84,6 +96,10 @@ def view_of(model, params: SB3Params) -> RawView:
     by_item = params.per_item and model.params.items > 1 and isinstance(model, Inventory)
     other = {Pricing: PriceView, Marketplace: MarketView}.get(type(model), StoreView)
     view = ItemView(model) if by_item else other(model)
+    masks = hasattr(model, "action_masks") and not isinstance(model.action_space, spaces.Box)
+    if params.algorithm == MASKABLE and not masks:
+        where = f"with {type(model).__name__}, action={model.params.action}"
+        raise ValueError(f"algorithm: {MASKABLE} is not allowed {where}, expected Dispatch, action=dispatch or prize")
     wanted = {"DQN": spaces.Discrete, "SAC": spaces.Box, "TD3": spaces.Box}.get(params.algorithm, spaces.Space)
     if not isinstance(view.action_space, wanted):
         discrete = "action=multi_discrete, and items=1 or per_item=true"
@@ -152,7 +168,7 @@ class SB3Learner:
                 env, norm_obs=params.normalize_observation, norm_reward=params.normalize_reward, gamma=params.gamma
             )
         rate = params.learning_rate
-        self.model = ALGORITHMS[params.algorithm](
+        self.model = algorithm_class(params.algorithm)(
             "MlpPolicy",
             env,
             learning_rate=(lambda left: rate * left) if params.schedule == "linear" else rate,
@@ -233,13 +249,14 @@ Learner = SB3Learner
 
 def _act(model, view: RawView) -> Callable:
     """Return SB3's deterministic policy as `act`, on observations as the environment gives them."""
-    normalizer = model.get_vec_normalize_env()
+    normalizer, masked = model.get_vec_normalize_env(), type(model).__name__ == MASKABLE
 
     def act(observation, policy_state, seed):
         rows = view.observe(observation)
         if normalizer is not None:
             rows = normalizer.normalize_obs(rows)
-        return view.act(model.predict(rows, deterministic=True)[0], observation), policy_state
+        masks = {"action_masks": view.model.action_masks(observation)} if masked else {}
+        return view.act(model.predict(rows, deterministic=True, **masks)[0], observation), policy_state
 
     return act
 
@@ -252,7 +269,7 @@ def load_policy(folder: str | Path, task) -> Callable:
     """
     params = SB3Params(**sb3_state.params_of(Path(folder)))
     params.device = "cpu"
-    if "buffer_size" in inspect.signature(ALGORITHMS[params.algorithm].__init__).parameters:
+    if "buffer_size" in inspect.signature(algorithm_class(params.algorithm).__init__).parameters:
         params.hyper = params.hyper | {"buffer_size": 1}
     learner = SB3Learner(task, params)
     sb3_state.load_weights(learner, Path(folder))

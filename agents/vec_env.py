@@ -103,7 +103,7 @@ class StoreVecEnv(VecEnv):
     def env_method(self, method_name: str, *args, indices=None, **kwargs) -> list[Any]:
         """Return the rows' `action_masks`, which sb3-contrib asks for; refuse all else: the rows are one object."""
         if method_name == "action_masks":
-            return list(self._batch.action_masks()[list(self._get_indices(indices))])
+            return list(self.model.action_masks(self._observation)[list(self._get_indices(indices))])
         raise ValueError(f"{method_name}: methods of single rows are not allowed, expected calls of the whole batch")
 
     def env_is_wrapped(self, wrapper_class, indices=None) -> list[bool]:

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from storelab.agents.dispatch import Consensus, Heuristic, costs, learn_prizes
 from storelab.envs import TASKS
-from storelab.envs.batch import admit
 from storelab.envs.references.dispatch import hindsight
+from storelab.envs.rollout import play
 
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 
@@ -52,7 +52,7 @@ def table(folder: Path, router: str, iterations: int, weights: list[float] | Non
         if plan:
             other = TASKS["Dispatch"](action="dispatch", **common).model()
             rows.setdefault("consensus", []).append(costs(other, Consensus(other), scenario))
-            flows = day(model, list(rules.values())[-1], scenario)
+            flows = [flow for _, flow, _ in play(model, list(rules.values())[-1], scenario)]
             best = [hindsight(model, scenario, row, flows, 10 * iterations)[0] for row in range(days)]
             rows.setdefault("hindsight", []).append(np.array(best))
     best = min((name for name in rows if name.startswith("prize")), key=lambda name: np.mean(rows[name]))
@@ -60,17 +60,6 @@ def table(folder: Path, router: str, iterations: int, weights: list[float] | Non
         means, less = np.mean(row, axis=1), np.ravel(row) - np.ravel(rows[best])
         error = f"{less.mean():+10,.0f} +- {less.std() / np.sqrt(less.size):,.0f}"
         print(f"{name:14}", *(f"{cost:10,.0f}" for cost in means), f"{means.mean():12,.0f}", error)
-
-
-def day(model, act, scenario: dict) -> list:
-    """Return the flows of days under a policy."""
-    state, flows, memory = model.initial(len(scenario["city"])), [], None
-    for t in range(model.horizon):
-        shock = {name: block[:, t] for name, block in scenario.items()}
-        action, memory = act(model.observe(state, shock), memory, t)
-        state, flow = model.transition(state, admit(model, action, len(action))[0], shock)
-        flows.append(flow)
-    return flows
 
 
 def main() -> None:

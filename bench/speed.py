@@ -208,10 +208,12 @@ def ours() -> list[tuple[str, float, float, str]]:
     rows.append(("dispatch, 100 open requests", best_rate(dispatch()), 200, "epochs/s"))
     logit = {"items": 5, "demand": {"size": 10.0, "noise": "poisson", "utility": [1.0, 1.5, 0.5, 0.8, 1.2]}}
     ample, scarce = logit | {"initial_stock": 900.0}, logit | {"initial_stock": 30.0}
+    thin = ample | {"demand": logit["demand"] | {"size": 3.0}}
     rows += [
         ("pricing, 4096 x 1, drawn scenario", best_rate(pricing("Pricing", 4096, False, {})), 2e7, "env-steps/s"),
         ("pricing, 4096 x 1, demand drawn", best_rate(pricing("Pricing", 4096, True, {})), 0, "env-steps/s"),
         ("logit, 256 x 5, ample stock", best_rate(pricing("PricingMNL", 256, False, ample, True)), 5e6, "choices/s"),
+        ("logit, 1024 x 5, 3 customers", best_rate(pricing("PricingMNL", 1024, False, thin, True)), 5e6, "choices/s"),
         ("logit, 256 x 5, scarce stock", best_rate(pricing("PricingMNL", 256, False, scarce, True)), 0, "choices/s"),
         ("logit, 256 x 5, demand drawn", best_rate(pricing("PricingMNL", 256, True, ample, True)), 0, "choices/s"),
     ]

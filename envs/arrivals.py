@@ -15,7 +15,8 @@ def draw_requests(city: City, epoch: int, rng: np.random.Generator, candidates: 
     in the EURO Meets NeurIPS 2022 competition (Kool et al. 2022); those that a vehicle of this epoch no longer
     reaches are dropped, and of the others the first `wanted` are kept.
     """
-    customer, window, demand, service = (rng.integers(len(city.coords) - 1, size=candidates) + 1 for _ in range(4))
+    first, customers = city.depots, len(city.coords) - city.depots
+    customer, window, demand, service = (rng.integers(customers, size=candidates) + first for _ in range(4))
     early, late = city.windows[window].T
     drawn = np.stack([customer, early, late, city.demand[demand], city.service[service]], axis=1)
     return drawn[~too_late(city, epoch, *drawn.T[[0, 1, 2, 4]])][:wanted]
@@ -23,23 +24,24 @@ def draw_requests(city: City, epoch: int, rng: np.random.Generator, candidates: 
 
 def too_late(city: City, epoch, customer, early, late, service) -> np.ndarray:
     """Tell of requests whether a vehicle that leaves at this epoch misses the time window or the depot's closing."""
-    arrival = np.maximum(epoch * EPOCH + MARGIN + city.durations[0, customer], early)
-    return (arrival > late) | (arrival + service + city.durations[customer, 0] > city.windows[0, 1])
+    arrival = np.maximum(epoch * EPOCH + MARGIN + city.out[customer], early)
+    return (arrival > late) | (arrival + service + city.back[customer] > city.windows[city.depot[customer], 1])
 
 
 def last_epochs(city: City) -> tuple[int, int]:
     """Return the first and the last epoch of a competition day in a city."""
-    begins = city.windows[1:, 0]
+    begins = city.windows[city.depots :, 0]
     return tuple(int(max((moment - MARGIN) // EPOCH, 0)) for moment in (begins.min(), begins.max()))
 
 
 def feasible_share(city: City, epoch: int) -> np.ndarray:
-    """Return the chance (L,) that a request drawn at a customer can still be served in an epoch; the depot's is 0."""
-    arrival = np.maximum((epoch * EPOCH + MARGIN + city.durations[0])[:, None], city.windows[1:, 0])  # (L, windows)
-    left = city.windows[0, 1] - arrival - city.durations[:, :1]  # for the service
-    share = np.searchsorted(np.sort(city.service[1:]), left, side="right") / (len(city.coords) - 1)
-    chance = np.where(arrival <= city.windows[1:, 1], share, 0).mean(axis=1)
-    chance[0] = 0
+    """Return the chance (L,) that a request drawn at a customer can still be served in an epoch; a depot's is 0."""
+    first, windows = city.depots, city.windows[city.depots :]
+    arrival = np.maximum((epoch * EPOCH + MARGIN + city.out)[:, None], windows[:, 0])  # (L, windows)
+    left = city.windows[city.depot, 1:] - arrival - city.back[:, None]  # for the service
+    share = np.searchsorted(np.sort(city.service[first:]), left, side="right") / len(windows)
+    chance = np.where(arrival <= windows[:, 1], share, 0).mean(axis=1)
+    chance[:first] = 0
     return chance
 
 
@@ -48,7 +50,8 @@ class Forecast:
 
     Attributes:
         grid: (T + 1, 2, g * g) requests expected in the cells of the map: in the next epoch, in those after it.
-        neighbours: (T + 1, 2, L) the chance of at least one request near a customer, likewise (independent Poisson).
+        neighbours: (T + 1, 2, L) the chance of at least one request of the same depot near a customer, likewise
+            (independent Poisson).
     """
 
     def __init__(self, city: City, epochs: np.ndarray, rates: np.ndarray | None, grid: int):
@@ -59,7 +62,8 @@ class Forecast:
             if epoch < 0:
                 continue
             share = feasible_share(city, epoch)
-            per_request = share / max(share.sum(), 1e-12) if rates is not None else share / (len(city.coords) - 1)
+            total = max(share.sum(), 1e-12) if rates is not None else len(city.coords) - city.depots
+            per_request = share / total
             expected[t] = per_request * (rates[t] if rates is not None else CANDIDATES)
         following = expected[1:]
         later = np.cumsum(following[::-1], axis=0)[::-1] - following
@@ -69,5 +73,6 @@ class Forecast:
         onto = np.eye(grid * grid)[cell[:, 0] * grid + cell[:, 1]]
         self.grid = (ahead @ onto).astype(np.float32)
         apart = (city.durations + city.durations.T) / 2
-        close = (apart < NEAR * apart[0][:, None]).astype(float)  # (L, L)
+        way = (city.out + city.back)[:, None] / 2
+        close = ((apart < NEAR * way) & (city.depot == city.depot[:, None])).astype(float)  # (L, L)
         self.neighbours = 1 - np.exp(-(ahead @ close.T))

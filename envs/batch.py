@@ -153,8 +153,8 @@ class Batch:
         return self.model.observe(self.state, self._now())
 
     def action_masks(self) -> np.ndarray:
-        """Return which discrete actions are allowed (num_envs, sum of the choices), where the model tells."""
-        return self.model.action_masks(self.state, self._now())
+        """Return which discrete actions make sense (num_envs, sum of the choices), where the model tells."""
+        return self.model.action_masks(self.observe())
 
     def step(self, action):
         """Move one period on.

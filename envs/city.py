@@ -1,4 +1,4 @@
-"""The place that deliveries are made in: depot, customers and driving durations, read from a file or generated."""
+"""The place that deliveries are made in: depots, customers and driving durations, read from a file or generated."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,13 @@ SECTIONS = ("EDGE_WEIGHT", "NODE_COORD", "DEMAND", "DEPOT", "SERVICE_TIME", "TIM
 
 @dataclass
 class City:
-    """A depot (row 0) and its customers (rows 1 to L - 1), with what their requests look like.
+    """Depots (the first rows) and customers (the rows after them), with what their requests look like.
+
+    Each customer belongs to the depot from which driving out and back takes least.
+
+    Attributes:
+        depot: (L,) the depot of each row; a depot's own is itself.
+        out, back: (L,) seconds of driving from that depot, and to it.
 
     Raises:
         ValueError: an array of another shape, a negative number, a demand above the capacity, or a time window that
@@ -23,8 +29,9 @@ class City:
     durations: np.ndarray  # (L, L) seconds of driving from row to column; need not be symmetric
     demand: np.ndarray  # (L,) units
     service: np.ndarray  # (L,) seconds at the door
-    windows: np.ndarray  # (L, 2) seconds, first and last moment at which the service may begin; row 0: the depot's day
+    windows: np.ndarray  # (L, 2) seconds, first and last moment at which the service may begin; a depot's: its day
     capacity: int  # units per vehicle
+    depots: int = 1
 
     def __post_init__(self):
         n = len(self.coords)
@@ -38,14 +45,21 @@ class City:
                 at = np.argwhere(array < 0)[0].tolist()
                 raise ValueError(f"{self.name}: {name}{at}: {array[tuple(at)]} is not allowed, expected >= 0")
             setattr(self, name, array)
+        if not 1 <= self.depots < n:
+            raise ValueError(f"{self.name}: depots: {self.depots} is not allowed, expected 1 to {n - 1}, for {n} rows")
+        around = self.durations[: self.depots] + self.durations[:, : self.depots].T
+        self.depot = around.argmin(axis=0)
+        self.depot[: self.depots] = np.arange(self.depots)
+        rows = np.arange(n)
+        self.out, self.back = self.durations[self.depot, rows], self.durations[rows, self.depot]
         self._check_customers()
 
     def _check_customers(self):
         if self.capacity < 1:
             raise ValueError(f"{self.name}: capacity: {self.capacity} is not allowed, expected >= 1")
-        start, close = self.windows[0]
-        arrival = np.maximum(start + self.durations[0], self.windows[:, 0])
-        late = (self.windows[:, 1] < arrival) | (arrival + self.service + self.durations[:, 0] > close)
+        start, close = self.windows[self.depot].T
+        arrival = np.maximum(start + self.out, self.windows[:, 0])
+        late = (self.windows[:, 1] < arrival) | (arrival + self.service + self.back > close)
         wrong = {
             "demand": (self.demand > self.capacity, f"at most the capacity of {self.capacity}"),
             "window": (self.windows[:, 0] > self.windows[:, 1], "a start before its end"),
@@ -103,20 +117,24 @@ def read_city(path: str | Path) -> City:
         service=service,
         windows=sections["TIME_WINDOW"],
         capacity=int(headers["CAPACITY"]),
+        depots=len(sections["DEPOT"]),
     )
 
 
 def _read_section(lines, at, name, headers, refuse) -> tuple[int, np.ndarray]:
-    """Return the line after a section, and its numbers (L, width); nodes are numbered from 1, the depot first."""
+    """Return the line after a section, and its numbers (L, width); nodes are numbered from 1, depots first."""
     if "DIMENSION" not in headers:
         refuse(at - 1, "DIMENSION before it")
     size = int(headers["DIMENSION"])
     width = {"EDGE_WEIGHT": size, "NODE_COORD": 2, "TIME_WINDOW": 2}.get(name, 1)
     numbered = name != "EDGE_WEIGHT"
     if name == "DEPOT":
-        if lines[at : at + 2] != ["1", "-1"] and [line.strip() for line in lines[at : at + 2]] != ["1", "-1"]:
-            refuse(at, "the depot 1, then -1")
-        return at + 2, np.zeros((1, 1))
+        depots = 0
+        while at + depots < len(lines) and lines[at + depots].strip() == str(depots + 1):
+            depots += 1
+        if not depots or at + depots == len(lines) or lines[at + depots].strip() != "-1":
+            refuse(at + depots, "the depots 1, 2, ..., then -1")
+        return at + depots + 1, np.zeros((depots, 1))
     rows = np.empty((size, width), np.int64)
     for row in range(size):
         fields = lines[at + row].split() if at + row < len(lines) else []
@@ -132,8 +150,8 @@ def _read_section(lines, at, name, headers, refuse) -> tuple[int, np.ndarray]:
     return at + size, rows
 
 
-def synthetic_city(seed: int, customers: int, hours: int, capacity: int) -> City:
-    """Generate a city: customers in clusters around a depot, one-way streets, delivery windows of two to four hours.
+def synthetic_city(seed: int, customers: int, hours: int, capacity: int, depots: int = 1) -> City:
+    """Generate a city: customers in clusters, depots, one-way streets, delivery windows of two to four hours.
 
     Half of the customers lie in clusters and half anywhere, as in the X instances (Uchoa et al. 2017, European Journal
     of Operational Research 257(3)); a cluster's density falls exponentially with the distance from its centre. Driving
@@ -142,8 +160,9 @@ def synthetic_city(seed: int, customers: int, hours: int, capacity: int) -> City
     Args:
         seed: of the city.
         customers: number of them.
-        hours: of the depot's day.
+        hours: of the depots' day.
         capacity: units per vehicle.
+        depots: number of them.
     """
     rng = np.random.default_rng([seed, customers])
     extent = 15_000.0  # metres
@@ -152,23 +171,24 @@ def synthetic_city(seed: int, customers: int, hours: int, capacity: int) -> City
     around = around + rng.exponential(0.04 * extent, (customers, 1)) * _directions(rng, customers)
     anywhere = rng.uniform(0, extent, (customers, 2))
     where = np.where(rng.random((customers, 1)) < 0.5, around, anywhere)
-    depot = rng.uniform(0.25 * extent, 0.75 * extent, (1, 2))
+    depot = rng.uniform(0.25 * extent, 0.75 * extent, (depots, 2))
     coords = np.round(np.clip(np.concatenate([depot, where]), 0, extent))
     seconds = np.linalg.norm(coords[:, None] - coords[None], axis=-1) / (30 / 3.6)
     durations = np.ceil(seconds * rng.uniform(1, 1.2, seconds.shape))
     np.fill_diagonal(durations, 0)
     for via in range(len(durations)):  # Floyd-Warshall: no detour is shorter than the way itself
         np.minimum(durations, durations[:, via : via + 1] + durations[via : via + 1], out=durations)
-    service = np.concatenate([[0], 60 * rng.integers(2, 9, customers)])
+    none = np.zeros(depots, int)
+    service = np.concatenate([none, 60 * rng.integers(2, 9, customers)])
     close = 3600 * hours
     width = 3600 * rng.integers(2, 5, customers)
-    latest = close - service[1:] - durations[1:, 0].astype(int)  # to be served by then
+    farthest = durations[depots:, :depots].max(axis=1).astype(int)
+    latest = close - service[depots:] - farthest  # to be served by then
     begin = 1800 * rng.integers(2, np.maximum((latest - width) // 1800, 3))
     windows = np.stack([begin, np.minimum(begin + width, latest)], axis=1)
-    demand = np.concatenate([[0], 1 + rng.geometric(0.25, customers).clip(max=min(15, capacity - 1))])
-    return City(
-        f"synthetic-{seed}", coords, durations, demand, service, np.concatenate([[[0, close]], windows]), capacity
-    )
+    demand = np.concatenate([none, 1 + rng.geometric(0.25, customers).clip(max=min(15, capacity - 1))])
+    windows = np.concatenate([np.tile([0, close], (depots, 1)), windows])
+    return City(f"synthetic-{seed}", coords, durations, demand, service, windows, capacity, depots)
 
 
 def _directions(rng, count: int) -> np.ndarray:

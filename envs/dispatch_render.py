@@ -5,7 +5,32 @@ import numpy as np
 from .dispatch_params import EPOCH, MARGIN
 from .render import Viewer
 
-STATES = {"waits": ("C7", "o"), "sent": ("C2", "o"), "must go": ("C3", "s")}  # colour and marker
+STATES = {"waits": ("C7", "o"), "sent": ("C2", "o"), "must go": ("C3", "s"), "lost": ("k", "x")}  # colour and marker
+
+
+def by_state(flow) -> dict[str, np.ndarray]:
+    """Return the slots of the first row's open requests by state."""
+    is_open, sent, must_go = flow.requests.customer[0] > 0, flow.vehicle[0] >= 0, flow.must_go[0]
+    chosen = {"waits": is_open & ~sent & ~must_go, "sent": sent & ~must_go, "must go": sent & must_go}
+    return {name: np.flatnonzero(mask) for name, mask in (chosen | {"lost": flow.lost[0]}).items()}
+
+
+def draw_map(axis, model, flow) -> None:
+    """Draw the first row of an epoch's flow into an axis: customers, routes by vehicle, requests by state, depots."""
+    city, customer = model.cities[flow.city[0, 0]], flow.requests.customer[0]
+    coords = city.coords
+    axis.set_aspect("equal")
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.plot(*coords[city.depots :].T, ".", ms=2, color="0.85")  # where customers live
+    for number, route in enumerate(flow.routes(0)):
+        depot = city.depot[customer[route[0]]]
+        axis.plot(*coords[[depot, *customer[route], depot]].T, "-", lw=1, color=f"C{number % 10}")
+    for name, slots in by_state(flow).items():
+        colour, marker = STATES[name]
+        if name != "lost" or model.limited:
+            axis.plot(*coords[customer[slots]].T, marker, ms=5, color=colour, label=name)
+    axis.plot(*coords[: city.depots].T, "^", ms=11, color="k", label="depot")
 
 
 class DispatchViewer(Viewer):
@@ -26,17 +51,12 @@ class DispatchViewer(Viewer):
         if self.flow is None:
             return "the day starts"
         leave = int(self.flow.epoch[0, 0]) * EPOCH + MARGIN
-        shown = self._requests()
+        shown = by_state(self.flow)
         counts = f"{shown['sent'].size + shown['must go'].size} sent, {shown['must go'].size} of them must go"
         vehicles = f"{self.flow.vehicle[0].max() + 1} vehicles, {shown['waits'].size} wait"
+        if self.model.limited:
+            vehicles += f", {shown['lost'].size} lost"
         return f"leave {leave // 3600:02}:{leave % 3600 // 60:02}   {counts}, {vehicles}; {self.cost:,.0f} s so far"
-
-    def _requests(self) -> dict[str, np.ndarray]:
-        """Return the slots of the open requests by state."""
-        flow = self.flow
-        is_open, sent, must_go = flow.requests.customer[0] > 0, flow.vehicle[0] >= 0, flow.must_go[0]
-        chosen = {"waits": is_open & ~sent, "sent": sent & ~must_go, "must go": must_go}
-        return {name: np.flatnonzero(mask) for name, mask in chosen.items()}
 
     def _draw(self):
         self._figure.clear()
@@ -51,13 +71,6 @@ class DispatchViewer(Viewer):
         axis.set_yticks([])
         if self.flow is None:
             return
-        coords, customer = self.model.cities[self.flow.city[0, 0]].coords, self.flow.requests.customer[0]
-        axis.plot(*coords[1:].T, ".", ms=2, color="0.85")  # where customers live
-        for number, route in enumerate(self.flow.routes(0)):
-            axis.plot(*coords[[0, *customer[route], 0]].T, "-", lw=1, color=f"C{number % 10}")
-        for name, slots in self._requests().items():
-            colour, marker = STATES[name]
-            axis.plot(*coords[customer[slots]].T, marker, ms=5, color=colour, label=name)
-        axis.plot(*coords[0], "^", ms=11, color="k", label="depot")
+        draw_map(axis, self.model, self.flow)
         axis.legend(loc="upper right", fontsize=8)
         self._figure.tight_layout()

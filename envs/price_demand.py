@@ -1,6 +1,11 @@
 """How a period's customers answer to prices, deterministically, given the chance that a scenario has drawn."""
 
+import math
+
 import numpy as np
+
+CELLS = 4096  # of [0, 1), in a table of counts
+LARGEST_TABLE = 2**20  # numbers
 
 
 def inverse_transform(mean: np.ndarray, uniform: np.ndarray, noise: str, dispersion: float) -> np.ndarray:
@@ -42,6 +47,62 @@ def inverse_transform(mean: np.ndarray, uniform: np.ndarray, noise: str, dispers
     return counts
 
 
+class CountTable:
+    """Counts by inverse transform for means known beforehand, looked up (a guide table: Devroye 1986, chapter III.2.4).
+
+    Exact: where more than one count falls into a cell of the uniforms, the distribution itself is searched.
+    """
+
+    def __init__(self, mean: np.ndarray, noise: str, dispersion: float):
+        """Tabulate the counts of means (P, items), units per period."""
+        self._items = np.arange(mean.shape[1])
+        self._below = _cumulative(mean.ravel(), noise, dispersion)  # (P * items, K)
+        edges = np.arange(CELLS + 1) / CELLS
+        low = np.stack([np.searchsorted(row, edges[:-1], side="right") for row in self._below])
+        high = np.stack([np.searchsorted(row, edges[1:], side="left") for row in self._below])
+        self._counts = np.where(low == high, low, -1).astype(np.float32).ravel()
+
+    @staticmethod
+    def fits(mean: np.ndarray, noise: str, dispersion: float) -> bool:
+        """Tell whether such a table is small enough to be worth its making."""
+        return mean.size * max(CELLS, _longest(mean, noise, dispersion)) <= LARGEST_TABLE
+
+    def __call__(self, which: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """Return the counts (n, items), float32, of the means `which` (n, items) at `uniform` (n, items)."""
+        row = which if len(self._items) == 1 else which * len(self._items) + self._items
+        counts = self._counts.take(row * CELLS + (uniform * CELLS).astype(np.intp))
+        rough = np.flatnonzero(counts < 0)
+        if rough.size:
+            below = self._below.take(row.take(rough), axis=0)
+            counts.put(rough, (uniform.take(rough)[:, None] >= below).sum(axis=1))
+        return counts
+
+
+def _longest(mean: np.ndarray, noise: str, dispersion: float) -> int:
+    """Return a count that none passes, but for 1e-17 of its probability."""
+    if noise == "bernoulli":
+        return 2
+    most = float(mean.max())
+    if noise == "poisson":
+        return math.ceil(most + 12 * math.sqrt(most) + 40)
+    return math.ceil(most + (40 + 4 * math.sqrt(most)) * (1 + most / dispersion))
+
+
+def _cumulative(mean: np.ndarray, noise: str, dispersion: float) -> np.ndarray:
+    """Return P(count <= k) of means (m,) for k = 0, 1, ... (m, K); what rounding leaves of the last ones is 1."""
+    mean, k = mean[:, None], np.arange(1, _longest(mean, noise, dispersion))
+    if noise == "bernoulli":
+        return np.concatenate([1 - np.minimum(mean, 1), np.ones_like(mean)], axis=1)
+    if noise == "poisson":
+        first, ratio = np.exp(-mean), mean / k
+    else:
+        first = (dispersion / (mean + dispersion)) ** dispersion
+        ratio = mean / (mean + dispersion) * ((k - 1 + dispersion) / k)
+    below = np.cumsum(first * np.cumprod(np.concatenate([np.ones_like(mean), ratio], axis=1), axis=1), axis=1)
+    below[below >= below[:, -1:]] = 1
+    return below
+
+
 def linear(demand, price: np.ndarray, reference: np.ndarray | None, noise: np.ndarray, size, slope) -> np.ndarray:
     """Return size - slope p + gain (r - p)+ - loss (p - r)+ + std noise, at least 0: units (n, items), float32.
 
@@ -78,10 +139,9 @@ def choose(weight: np.ndarray, stock: np.ndarray | None, customers: np.ndarray, 
     n, items = weight.shape
     with np.errstate(divide="ignore", over="ignore"):
         slow = (1 / weight).astype(np.float32).T.copy()  # (items, n), as all that follows: long axes last are faster
-    many = customers.astype(np.intp)
-    row = np.repeat(np.arange(n), many)  # of each customer
-    place = np.arange(len(row)) - (np.cumsum(many) - many)[row]
-    drawn = taste[row, place].T.copy()
+    come = np.arange(taste.shape[1], dtype=np.float32) < customers[:, None]
+    row = np.repeat(np.arange(n), customers.astype(np.intp))  # of each customer
+    drawn = taste.reshape(-1, 1 + items).take(np.flatnonzero(come), axis=0).T.copy()
     wanted = got = _soonest(drawn, slow.take(row, axis=1))
     first = sales = _count(row, wanted, n, items)
     if stock is None:
@@ -92,9 +152,10 @@ def choose(weight: np.ndarray, stock: np.ndarray | None, customers: np.ndarray, 
         now, got = row[turned], wanted.copy()
         got[turned] = _soonest(drawn[:, turned], np.where(gone[now].T, np.inf, slow[:, now]))
         sales = _count(row, got, n, items)
-    short = (sales > stock).any(axis=1)
+    short = sales > stock
     if short.any():
         # Only where a stock runs out within the period does it matter who came first: one after another.
+        short = short.any(axis=1)
         rows, left, got = np.flatnonzero(short), stock[short], got.copy()
         start = np.searchsorted(row, rows)  # the first customer of each
         for k in range(int(customers[rows].max())):
@@ -111,11 +172,13 @@ def choose(weight: np.ndarray, stock: np.ndarray | None, customers: np.ndarray, 
 
 def _soonest(taste: np.ndarray, slow: np.ndarray) -> np.ndarray:
     """Return who wins each race (m,) of taste (1 + items, m) times slow (items, m): 0 buying nothing, else 1 + item."""
-    best, winner = taste[0].copy(), np.zeros(taste.shape[1], np.int8 if len(slow) < 127 else np.intp)
-    for i, time in enumerate(taste[1:] * slow, 1):
-        np.copyto(winner, i, where=time < best)
-        np.minimum(best, time, out=best)
-    return winner.astype(np.intp)
+    times = np.empty_like(taste)
+    times[0] = taste[0]
+    np.multiply(taste[1:], slow, out=times[1:])
+    best = np.fmin.reduce(times, axis=0)  # fmin: 0 times inf, which is not a number, wins nothing
+    many = len(times)
+    order = np.arange(many, 0, -1, dtype=np.int8 if many < 127 else np.int32)[:, None]  # the first of equal ones wins
+    return many - ((times == best) * order).max(axis=0).astype(np.intp)
 
 
 def _count(row: np.ndarray, choice: np.ndarray, n: int, items: int) -> np.ndarray:

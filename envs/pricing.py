@@ -125,6 +125,7 @@ class Pricing(Layout):
         """
         self.params, self.source, self.horizon = params, source, params.horizon
         self.prices = np.asarray(params.prices, dtype=float)
+        self._grid = self.prices.astype(np.float32)
         self.limited = bool(np.isfinite(params.initial_stock).all())
         self._kind = params.demand.kind
         self._check_source()
@@ -143,8 +144,19 @@ class Pricing(Layout):
         self._purchase, self._holding, self._salvage = (params.per_item(n).astype(np.float32) for n in names)
         self._initial = params.per_item("initial_stock").astype(np.float32)
         self._limits_changes = math.isfinite(params.max_changes)
+        self._table = self._tabulate()
         self.tracks_price = bool(params.markdown or params.price_change_cost or self._limits_changes)
         self._spaces()
+
+    def _tabulate(self):
+        """Return the counts at each price of the grid as a table, where an action is just a place on it."""
+        p, d = self.params, self.params.demand
+        free = p.action == "grid" and not p.markdown and not self._limits_changes
+        if self._kind not in ("exponential", "elastic") or self.source is not None or not free:
+            return None
+        mean = self.curve(self.prices.astype(np.float32)[:, None])
+        fits = price_demand.CountTable.fits(mean, d.noise, d.dispersion)
+        return price_demand.CountTable(mean, d.noise, d.dispersion) if fits else None
 
     def _check_source(self):
         p, source = self.params, self.source
@@ -225,16 +237,18 @@ class Pricing(Layout):
             scenario["customers"] = (drawn or self._arrivals.draw(keys, periods))["demand"]
             most = int(self._arrivals.largest.max())
             come = np.arange(most) < scenario["customers"]
-            taste = np.zeros((len(keys), periods, most, 1 + p.items), np.float32)
+            taste = _by_period(len(keys), (periods, most, 1 + p.items), np.float32)
             for row, there, rng in zip(taste, come, streams(keys, CHOICE), strict=True):
                 row[there] = rng.standard_exponential((there.sum(), 1 + p.items), dtype=np.float32)
             scenario["taste"] = taste.reshape(len(keys), periods, -1)
         elif self._kind == "linear":
             scenario["noise"] = np.stack([rng.standard_normal(shape, np.float32) for rng in streams(keys, DEMAND)])
         else:
-            scenario["uniform"] = np.empty((len(keys), *shape))
-            for row, rng in zip(scenario["uniform"], streams(keys, CHOICE), strict=True):
+            uniform = np.empty((len(keys), *shape))
+            for row, rng in zip(uniform, streams(keys, CHOICE), strict=True):
                 rng.random(out=row)
+            scenario["uniform"] = _by_period(len(keys), shape, float)
+            scenario["uniform"][...] = uniform
             if drawn:
                 scenario["demand"] = drawn["demand"]
         scenario |= {name: drawn[name] for name in self._signals if name in drawn}
@@ -256,8 +270,7 @@ class Pricing(Layout):
     def set_prices(self, state: State, action) -> np.ndarray:
         """Turn actions (num_envs, items) inside the action space into the prices of the period, money."""
         p = self.params
-        price = self.prices[action.astype(np.intp)] if p.action == "grid" else action
-        price = np.asarray(price, dtype=np.float32)
+        price = self._grid.take(action.astype(np.intp)) if p.action == "grid" else np.asarray(action, np.float32)
         if p.markdown:
             price = np.minimum(price, state.price)
         if self._limits_changes:
@@ -276,6 +289,8 @@ class Pricing(Layout):
             demand = price_demand.linear(p.demand, price, reference, shock["noise"], self._size, self._slope)
             if reference is not None:
                 reference = (p.demand.memory * reference + (1 - p.demand.memory) * price).astype(np.float32)
+        elif self._table is not None:
+            demand = self._table(action.astype(np.intp), shock["uniform"])
         elif "demand" in shock:
             demand = np.floor(shock["demand"] * self.factor(price) + shock["uniform"]).astype(np.float32)
         else:
@@ -351,3 +366,8 @@ class Pricing(Layout):
         from .render import StoreViewer
 
         return StoreViewer(self, mode, PANELS)
+
+
+def _by_period(num_envs: int, shape: tuple[int, ...], dtype) -> np.ndarray:
+    """Return zeros (num_envs, periods, ...) in which a period's slice of all rows lies in one piece: faster to step."""
+    return np.zeros((shape[0], num_envs, *shape[1:]), dtype).swapaxes(0, 1)

@@ -11,6 +11,26 @@ from .batch import admit
 Policy = Callable
 
 
+def play(model, act: Policy, scenario: dict, seed: int = 0):
+    """Run `act` over whole episodes of the scenarios, all rows in step; see `rollout`.
+
+    Yields:
+        For each period the state after it, the flow, and how many actions were clipped (n,), None where none was.
+    """
+    xp, n = model.xp, len(next(iter(scenario.values())))
+    state, memory = model.initial(n), None
+    periods = [{name: block[:, t] for name, block in scenario.items()} for t in range(model.horizon + 1)]
+    low, high = (xp.asarray(b) for b in (model.action_low, model.action_high))
+    for t in range(model.horizon):
+        action, memory = act(model.observe(state, periods[t]), memory, seed * 1_000_003 + t)
+        if xp is np:
+            action, clipped = admit(model, action, n)
+        else:
+            action, clipped = xp.minimum(xp.maximum(action, low.to(action)), high.to(action)), None
+        state, flow = model.transition(state, action, periods[t])
+        yield state, flow, clipped
+
+
 def rollout(model, act: Policy, scenario: dict, seed: int = 0, trace: bool = False) -> dict:
     """Run `act` over whole episodes of the scenarios, all rows in step.
 
@@ -25,17 +45,8 @@ def rollout(model, act: Policy, scenario: dict, seed: int = 0, trace: bool = Fal
         name -> (n, T): `reward`, all that `model.info` names, `clipped_actions`, and where there is stock
         `stockout_rate`, the share of items (and shops) with unmet demand; with `trace` also (n, T, items) arrays.
     """
-    xp, n = model.xp, len(next(iter(scenario.values())))
-    state, memory, series = model.initial(n), None, {}
-    periods = [{name: block[:, t] for name, block in scenario.items()} for t in range(model.horizon + 1)]
-    low, high = (xp.asarray(b) for b in (model.action_low, model.action_high))
-    for t in range(model.horizon):
-        action, memory = act(model.observe(state, periods[t]), memory, seed * 1_000_003 + t)
-        if xp is np:
-            action, clipped = admit(model, action, n)
-        else:
-            action, clipped = xp.minimum(xp.maximum(action, low.to(action)), high.to(action)), None
-        state, flow = model.transition(state, action, periods[t])
+    xp, series = model.xp, {}
+    for t, (state, flow, clipped) in enumerate(play(model, act, scenario, seed)):
         terms = model.money(flow)
         if t == model.horizon - 1 and not model.params.continuing:
             terms["salvage"] = model.salvage(state)

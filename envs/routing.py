@@ -1,8 +1,8 @@
 """Vehicle routing with time windows, capacities, asymmetric durations and prizes: one problem, two routers.
 
 A router serves all required requests and those optional ones whose prize is worth the detour: it minimises driving
-time plus the prizes of what it leaves out (prize-collecting VRPTW; Balas 1989, Networks 19(6)). The fleet is unlimited
-and driving time is all that a vehicle costs.
+time plus the prizes of what it leaves out (prize-collecting VRPTW; Balas 1989, Networks 19(6)). Driving time is all
+that a vehicle costs.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,8 @@ Routes = list[np.ndarray]  # each the requests (1 to m) of a vehicle, in the ord
 class RoutingProblem:
     """Requests 1 to m and the depot, 0, at a moment: all arrays (m + 1,) and integers, times in seconds from now.
 
-    A request alone on a route must be feasible, as in `envs.Dispatch` every open one is.
+    A request alone on a route must be feasible, as in `envs.Dispatch` every open one is. With a limited fleet none
+    may be required: what finds no place costs its prize.
     """
 
     durations: np.ndarray  # (m + 1, m + 1) seconds of driving
@@ -34,16 +35,29 @@ class RoutingProblem:
     release: np.ndarray | None = (
         None  # no route with it leaves the depot before; None: now (the fast router's only case)
     )
+    vehicles: int | None = None  # at the depot now; None: as many as are wanted
+
+    def __post_init__(self):
+        if self.vehicles is not None and np.any(self.required):
+            raise ValueError("required: not allowed with limited vehicles, expected prizes instead")
 
 
 def check_routes(problem: RoutingProblem, routes: Routes) -> int:
-    """Return the driving time of routes, seconds.
+    """Return the driving time of routes, seconds; what is wrong with them raises as in `drive`."""
+    return int(drive(problem, routes)[0].sum())
+
+
+def drive(problem: RoutingProblem, routes: Routes) -> tuple[np.ndarray, np.ndarray]:
+    """Return each route's driving time and the moment of its return to the depot, seconds.
 
     Raises:
-        ValueError: a request that is unknown, visited twice or required and missed, a vehicle over its capacity, a
-            time window that is missed, a return after the depot's day; it names the request and the route.
+        ValueError: a request that is unknown, visited twice or required and missed, a vehicle over its capacity, more
+            vehicles than there are, a time window that is missed, a return after the depot's day; it names the request
+            and the route.
     """
-    visited, total = np.zeros(len(problem.early), bool), 0
+    if problem.vehicles is not None and len(routes) > problem.vehicles:
+        raise ValueError(f"routes: {len(routes)} are not allowed, expected at most {problem.vehicles}, one a vehicle")
+    visited, driving, back = np.zeros(len(problem.early), bool), np.zeros(len(routes), int), np.zeros(len(routes), int)
     for number, route in enumerate(routes):
         at, load = 0, 0
         clock = 0 if problem.release is None else int(max((problem.release[i] for i in route), default=0))
@@ -53,8 +67,8 @@ def check_routes(problem: RoutingProblem, routes: Routes) -> int:
             if request and visited[request]:
                 _refuse(request, number, "each request once")
             leg = int(problem.durations[at, request])
-            clock, total = clock + int(problem.service[at]) * (at > 0) + leg, total + leg
-            clock = max(clock, int(problem.early[request]))
+            clock = max(clock + int(problem.service[at]) * (at > 0) + leg, int(problem.early[request]))
+            driving[number] += leg
             if clock > problem.late[request]:
                 what = "a visit" if request else "a return to the depot"
                 _refuse(request, number, f"{what} by {problem.late[request]} s, not at {clock} s")
@@ -63,10 +77,11 @@ def check_routes(problem: RoutingProblem, routes: Routes) -> int:
                 _refuse(request, number, f"a load of at most {problem.capacity}, not {load}")
             visited[request] = request > 0
             at = request
+        back[number] = clock
     missed = 1 + np.flatnonzero(problem.required[1:] & ~visited[1:])
     if missed.size:
         raise ValueError(f"routes: request {missed[0]} must go and is on none, expected all that must go")
-    return total
+    return driving, back
 
 
 def _refuse(request: int, route: int, expected: str):
@@ -85,8 +100,8 @@ def fast(problem: RoutingProblem, iterations: int, seed: int = 0) -> Routes:
     """
     from .ruin_recreate import search
 
-    m = len(problem.early) - 1
-    if m == 0:
+    m, limit = len(problem.early) - 1, problem.vehicles
+    if m == 0 or limit == 0:
         return []
     p = problem
     least = int(p.demand[1:].min())
@@ -96,7 +111,8 @@ def fast(problem: RoutingProblem, iterations: int, seed: int = 0) -> Routes:
     near = np.argsort((p.durations + p.durations.T)[:, 1:], axis=1, kind="stable")[:, :NEIGHBOURS] + 1
     whole = (np.ascontiguousarray(x, np.int64) for x in (p.durations, p.early, p.late, p.service, p.demand))
     prize, required = np.ascontiguousarray(p.prize, np.float64), np.ascontiguousarray(p.required, np.bool_)
-    table, used = search(*whole, int(p.capacity), prize, required, order, near, int(iterations), int(seed), width)
+    limits = int(p.capacity), m if limit is None else min(m, int(limit))
+    table, used = search(*whole, *limits, prize, required, order, near, int(iterations), int(seed), width)
     return [table[v, :length].copy() for v, length in enumerate(used) if length]
 
 
@@ -120,7 +136,7 @@ def pyvrp(problem: RoutingProblem, iterations: int, seed: int = 0, start: Routes
         raise ImportError("this router needs PyVRP: pip install 'storelab[dispatch]'") from error
 
     p, m = problem, len(problem.early) - 1
-    if m == 0:
+    if m == 0 or p.vehicles == 0:
         return []
     if start is None and p.release is None:
         start = fast(problem, FAST_START, seed)
@@ -134,7 +150,8 @@ def pyvrp(problem: RoutingProblem, iterations: int, seed: int = 0, start: Routes
         for i in range(1, m + 1)
     ]  # fmt: skip
     late = int(p.late[0])
-    vehicles = VehicleType(num_available=m, capacity=[int(p.capacity)], tw_early=0, tw_late=late)
+    available = m if p.vehicles is None else int(p.vehicles)
+    vehicles = VehicleType(num_available=available, capacity=[int(p.capacity)], tw_early=0, tw_late=late)
     matrix = np.ascontiguousarray(p.durations, np.int64)
     data = ProblemData([Location(0, 0)] * (m + 1), clients, [Depot(0)], [vehicles], [matrix], [matrix])
     # PyVRP numbers clients from 0.

@@ -39,7 +39,7 @@ def _length(v, routes, lengths, durations):
 
 @njit(cache=True)
 def _insert(i, bound, used, routes, lengths, where, begin, latest, load, durations, early, late, service, demand,
-            capacity):  # fmt: skip
+            capacity, vehicles):  # fmt: skip
     """Put request i where its detour is least and below the bound; return the detour (-1: nowhere), routes used."""
     best, best_v, best_k = bound, -1, 0
     for v in range(used):
@@ -58,7 +58,7 @@ def _insert(i, bound, used, routes, lengths, where, begin, latest, load, duratio
             if after:
                 at, leave = after, begin[after] + service[after]
     alone = float(durations[0, i] + durations[i, 0])
-    if alone < best:
+    if alone < best and used < vehicles:
         best, best_v, best_k = alone, used, 0
         used += 1
     v = best_v
@@ -176,7 +176,8 @@ def _copy(routes, lengths, where, begin, latest, load, to_routes, to_lengths, to
 
 
 @njit(cache=True)
-def search(durations, early, late, service, demand, capacity, prize, required, order, near, iterations, seed, width):
+def search(durations, early, late, service, demand, capacity, vehicles, prize, required, order, near, iterations, seed,
+           width):  # fmt: skip
     """Return routes (m + 1, width) and their lengths (m + 1,); no route may need more than the width less one.
 
     `order` (m,) is that of the first insertions, `near` (m + 1, k) a request's nearest ones, itself first.
@@ -194,7 +195,7 @@ def search(durations, early, late, service, demand, capacity, prize, required, o
     for i in order:
         if bound[i] > 0:
             _, used = _insert(i, np.inf, used, routes, lengths, where, begin, latest, load, durations, early, late,
-                              service, demand, capacity)  # fmt: skip
+                              service, demand, capacity, vehicles)  # fmt: skip
     cost = _cost(used, routes, lengths, where, durations, prize)
     best_cost, best_routes, best_lengths = cost, routes.copy(), lengths.copy()
     if iterations == 0:
@@ -216,7 +217,7 @@ def search(durations, early, late, service, demand, capacity, prize, required, o
             where[i] = -1
             worth = bound[i] * SPREAD ** random.uniform(-1, 1)
             _, used = _insert(i, worth, used, routes, lengths, where, begin, latest, load, durations, early, late,
-                              service, demand, capacity)  # fmt: skip
+                              service, demand, capacity, vehicles)  # fmt: skip
         new = _cost(used, routes, lengths, where, durations, prize)
         if new < cost - temperature * np.log(random.random()):
             cost = new

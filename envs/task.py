@@ -35,7 +35,8 @@ class Task:
     @property
     def unit(self) -> str:
         """Return the unit of the tables' values."""
-        return "money per period" if self.params.continuing else "money per episode"
+        what = getattr(self.params, "measure", "money")
+        return f"{what} per period" if self.params.continuing else f"{what} per episode"
 
     def model(self, split: str = "train", **kwargs):
         """Return the model on the demand of a split, `train` or `test`."""

@@ -8,6 +8,8 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from ..envs.dispatch_render import draw_map
+
 AGENT, HEURISTIC, REFERENCE, LOST = "#0b5394", "#b45f06", "#555555", "#cc0000"
 STYLE = {
     "svg.fonttype": "none",  # text stays text, in the page's font
@@ -79,6 +81,23 @@ def stock_chart(traces: dict[str, dict], item: int, title: str) -> Figure:
         figure.legend(handles=handles, loc="upper right", ncols=4, frameon=False, bbox_to_anchor=(1, 1.0))
         figure.suptitle(title, x=0.01, ha="left", fontsize=11)
         figure.tight_layout(rect=(0, 0, 1, 0.97))
+        return figure
+
+
+def route_maps(model, flows: list) -> Figure:
+    """A day of dispatch, the first row of each epoch's flow: a map an epoch, four in a line."""
+    flows = [flow for flow in flows if flow.epoch[0, 0] >= 0]
+    with rc_context(STYLE | {"axes.grid": False}):
+        lines = -(-len(flows) // 4)
+        figure = Figure(figsize=(12, 3.3 * lines + 0.4))
+        axes = figure.subplots(lines, 4, squeeze=False).ravel()
+        for axis, flow in zip(axes, flows, strict=False):
+            draw_map(axis, model, flow)
+            vehicles, lost = flow.vehicle[0].max() + 1, f", {flow.lost[0].sum()} lost" * model.limited
+            axis.set_title(f"{int(flow.epoch[0, 0]) + 1:02}:00   {vehicles} vehicles{lost}", fontsize=9, loc="left")
+        for axis in axes[len(flows) :]:
+            axis.set_axis_off()
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="upper right", ncols=5, frameon=False)
         return figure
 
 

@@ -9,6 +9,7 @@ from ..data import Panel
 from ..data.elasticity import price_elasticities
 from ..data.online_retail import hold_out
 from ..envs import Days, HistoryDemand, PathDemand, PriceDemandParams, Pricing, PricingParams
+from ..envs.references.price_hindsight import bounds
 from ..envs.task import Task, override
 from ..forecasting.base import known_future
 
@@ -83,7 +84,7 @@ def retail_pricing_task(
     ]
     if paths:
         sources[0] = _paths(forecaster, listed_panel, held_out, params.horizon + 1, paths, cache)
-    return Task("RetailPricing", params, train=sources[0], test=sources[1], environment=Pricing)
+    return Task("RetailPricing", params, train=sources[0], test=sources[1], hindsight=bounds, environment=Pricing)
 
 
 def _item(panel: Panel, held_out: int, item: str) -> tuple[Panel, float]:

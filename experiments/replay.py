@@ -1,4 +1,4 @@
-"""A season of the whole store as an animated picture: policies one above the other, on the same held-out scenario."""
+"""A season of the whole store as an animated picture: policies one above the other, on the same scenario."""
 
 import base64
 import io
@@ -6,22 +6,17 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..envs import Task
-from ..envs.batch import Batch, admit
-from ..evaluation import scenario_keys
+from ..envs import Marketplace
+from ..envs.rollout import play
 
 COLOURS = 64  # of the palette
 EVERY = 2  # days between pictures: a season of two policies is then about a megabyte
 
 
-def frames(task: Task, act: Callable, seed: int) -> list[np.ndarray]:
-    """Return the pictures (H, W, 3) uint8 of a policy's days on a held-out scenario."""
-    model = task.model("test")
-    batch, viewer, memory, shown = Batch(model, 1), model.viewer("rgb_array"), None, []
-    batch.reset(scenario_keys([seed], "test"))
-    for day in range(model.horizon):
-        action, memory = act(batch.observe(), memory, day)
-        flow, *_ = batch.step(admit(model, action, 1)[0])
+def frames(model: Marketplace, act: Callable, scenario: dict) -> list[np.ndarray]:
+    """Return the pictures (H, W, 3) uint8 of a policy's days on a scenario of one row."""
+    viewer, shown = model.viewer("rgb_array"), []
+    for day, (_, flow, _) in enumerate(play(model, act, scenario)):
         viewer.add(flow)
         if day % EVERY == 0 or day == model.horizon - 1:
             shown.append(viewer.render())
@@ -29,11 +24,11 @@ def frames(task: Task, act: Callable, seed: int) -> list[np.ndarray]:
     return shown
 
 
-def replay(task: Task, policies: dict[str, Callable], seed: int) -> str:
+def replay(model: Marketplace, policies: dict[str, Callable], scenario: dict) -> str:
     """Return an HTML element with the animation (GIF) of the policies, the first one on top."""
     from PIL import Image, ImageDraw
 
-    seasons = [frames(task, act, seed) for act in policies.values()]
+    seasons = [frames(model, act, scenario) for act in policies.values()]
     pictures = []
     for day in zip(*seasons, strict=True):
         picture = Image.fromarray(np.concatenate(day))

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from ..envs import HistoryDemand, Inventory, Marketplace, SupplyChain, rollout
+from ..envs import Dispatch, HistoryDemand, Inventory, Marketplace, SupplyChain, rollout
+from ..envs.rollout import play
 from ..evaluation import evaluate, scenario_keys
 from . import plots
 from .replay import replay
@@ -132,15 +133,41 @@ def render(experiment, episodes: pd.DataFrame, metrics: list[dict], provenance: 
     if agent and metrics:
         body.append("<h2>Learning curve</h2>")
         body.append(figure(_curve(experiment, metrics, best), "Mean over training scenarios, the same at every point."))
-    seeds = episodes["seed"].to_numpy()[:1]
+    picture = _routes if task.environment is Dispatch else _stock
+    body += picture(experiment, shown, episodes)
+    body += ["<h2>Configuration</h2>", f"<pre>{escape(yaml.safe_dump(config, sort_keys=False))}</pre>"]
+    body += ["<h2>Provenance</h2>", f"<pre>{escape(yaml.safe_dump(provenance, sort_keys=False))}</pre>"]
+    return page(task.name, body)
+
+
+def _one_scenario(task, episodes: pd.DataFrame):
+    seed = episodes["seed"].to_numpy()[:1]
     model = task.model("test")
-    scenario = model.scenarios(scenario_keys(seeds, "test"))
+    return model, model.scenarios(scenario_keys(seed, "test")), seed[0]
+
+
+def _routes(experiment, shown: list[str], episodes: pd.DataFrame) -> list[str]:
+    """The maps of one day under the policies shown."""
+    model, scenario, seed = _one_scenario(experiment.task, episodes)
+    body = ["<h2>Routes</h2>"]
+    for name in shown:
+        flows = [flow for _, flow, _ in play(model, experiment.policies[name], scenario)]
+        cost = -sum(float(model.reward(model.money(flow))[0]) for flow in flows)
+        caption = f"{name}, held-out day {seed}: {cost:,.0f} {experiment.task.unit}."
+        body.append(figure(plots.route_maps(model, flows), caption))
+    return body
+
+
+def _stock(experiment, shown: list[str], episodes: pd.DataFrame) -> list[str]:
+    """Stock or prices of one item in one scenario under the policies shown."""
+    task, best = experiment.task, shown[-1]
+    model, scenario, seed = _one_scenario(task, episodes)
     traces = {name: rollout(model, experiment.policies[name], scenario, trace=True) for name in shown}
     stocked = task.environment in (Inventory, SupplyChain)
     sold = traces[best].get("flow.demand", traces[best]["flow.sales"])
     item = int(sold[0].sum(axis=0).argmax()) % task.params.items  # shops have a column each
-    title = f"Item {item + 1} of {task.params.items} (the most asked for), held-out scenario {seeds[0]}"
-    body.append("<h2>Stock, orders and lost sales</h2>" if stocked else "<h2>Prices and sales</h2>")
+    title = f"Item {item + 1} of {task.params.items} (the most asked for), held-out scenario {seed}"
+    body = ["<h2>Stock, orders and lost sales</h2>" if stocked else "<h2>Prices and sales</h2>"]
     chart = plots.stock_chart if stocked else plots.price_chart
     body.append(figure(chart(traces, item, title), "The same scenario for each policy."))
     if stocked and getattr(task.params, "forecast", "none") == "model":
@@ -148,10 +175,8 @@ def render(experiment, episodes: pd.DataFrame, metrics: list[dict], provenance: 
         body.append(figure(*_fan(model, scenario, item)))
     if task.environment is Marketplace:
         named = {name: experiment.policies[name] for name in shown}
-        body.append(f"<h2>The season, day by day</h2><figure>{replay(task, named, int(seeds[0]))}</figure>")
-    body += ["<h2>Configuration</h2>", f"<pre>{escape(yaml.safe_dump(config, sort_keys=False))}</pre>"]
-    body += ["<h2>Provenance</h2>", f"<pre>{escape(yaml.safe_dump(provenance, sort_keys=False))}</pre>"]
-    return page(task.name, body)
+        body.append(f"<h2>The season, day by day</h2><figure>{replay(model, named, scenario)}</figure>")
+    return body
 
 
 def page(title: str, body: list[str]) -> str:

@@ -13,6 +13,7 @@ from . import (
     perishable,
     pmf,
     price_dp,
+    price_hindsight,
     reference_price,
     serial,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "perishable",
     "pmf",
     "price_dp",
+    "price_hindsight",
     "reference_price",
     "serial",
 ]

@@ -49,9 +49,19 @@ def test_learned_prizes_are_repeatable_and_better_than_their_start():
     assert costs(model, learned, fresh).mean() < costs(model, start, fresh).mean()
 
 
-def test_consensus_and_hindsight():
+def test_rules_per_request():
+    task = TASKS["Dispatch"](action="dispatch", **FAST)
+    assert available(task.model()) == ["greedy", "lazy", "random"]
+    other = TASKS["Dispatch"](action="prize", **FAST)
+    for kind in ("greedy", "lazy"):
+        assert mean_cost(task, tune(kind, task, [0])) == mean_cost(other, tune(kind, other, [0]))
+    assert mean_cost(task, tune("random", task, [0])) != mean_cost(task, tune("greedy", task, [0]))
+
+
+@pytest.mark.parametrize("depots", [1, 2])
+def test_consensus_and_hindsight(depots):
     pytest.importorskip("pyvrp")
-    task = TASKS["Dispatch"](action="dispatch", **(FAST | {"requests": 25.0}))
+    task = TASKS["Dispatch"](action="dispatch", depots=depots, **(FAST | {"requests": 25.0}))
     model, seeds = task.model(), np.arange(4)
     scenario = model.scenarios(seeds)
     act = Consensus(model, samples=3, iterations=5)
@@ -74,6 +84,12 @@ def test_consensus_and_hindsight():
         best, routes = hindsight(model, scenario, row, flows, iterations=30)
         assert best <= found["greedy"][row]
         assert sorted(np.concatenate(routes)) == np.flatnonzero(scenario["customer"][row, : model.horizon]).tolist()
+
+
+def test_hindsight_has_no_limited_fleet():
+    model = TASKS["Dispatch"](vehicles=2, **FAST).model()
+    with pytest.raises(ValueError, match="vehicles: 2 is not allowed in hindsight, expected inf"):
+        hindsight(model, model.scenarios([0]), 0, [], 10)
 
 
 def test_unknown_kinds_are_refused():

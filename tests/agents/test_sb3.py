@@ -16,15 +16,24 @@ SMALL = {
     "A2C": {"hyper": {"n_steps": 8}},
     "SAC": {"hyper": {"buffer_size": 300, "batch_size": 16, "learning_starts": 40}},
     "TD3": {"hyper": {"buffer_size": 300, "batch_size": 16, "learning_starts": 40}},
+    "MaskablePPO": {"hyper": {"n_steps": 16, "batch_size": 64, "n_epochs": 1}},
     "DQN": {"hyper": {"buffer_size": 300, "batch_size": 16, "learning_starts": 40, "target_update_interval": 50}},
 }
 
 
-def make(algorithm, seed=3, **changes):
+def task_for(algorithm, **changes):
+    if algorithm == "MaskablePPO":
+        pytest.importorskip("sb3_contrib")
+        pytest.importorskip("numba")
+        small = {"requests": 1.0, "profile": [1.0, 1.0], "iterations": 5, "customers": 20, "cities": 1, "grid": 1}
+        return TASKS["Dispatch"](**{"action": "dispatch", **small, **changes})
     action = "continuous" if algorithm in ("SAC", "TD3") else "multi_discrete"
-    task = TASKS["LostSales"](horizon=12, action=action)
+    return TASKS["LostSales"](**{"horizon": 12, "action": action, **changes})
+
+
+def make(algorithm, seed=3, **changes):
     params = {"algorithm": algorithm, "num_envs": 4, "net_arch": [8], "device": "cpu", "total_steps": 640, "threads": 1}
-    return SB3Learner(task, SB3Params(**(params | SMALL[algorithm] | changes)), seed)
+    return SB3Learner(task_for(algorithm), SB3Params(**(params | SMALL[algorithm] | changes)), seed)
 
 
 def weights(learner):
@@ -91,12 +100,13 @@ def test_a_saved_policy_acts_as_it_did(algorithm, tmp_path):
     learner.save(tmp_path)
     task = learner.task
     loaded = load_policy(tmp_path, task)
-    episodes = evaluate({"then": learner.policy(), "now": loaded}, task, np.arange(8), horizon=80)
+    horizon = {} if algorithm == "MaskablePPO" else {"horizon": 80}
+    episodes = evaluate({"then": learner.policy(), "now": loaded}, task, np.arange(8), **horizon)
     values = episodes.pivot(index="seed", columns="policy", values="value")
     assert (values["then"] == values["now"]).all()
     assert {p.suffix for p in tmp_path.iterdir()} == {".safetensors", ".npz", ".json"}
     with pytest.raises(ValueError, match="observation"):
-        load_policy(tmp_path, TASKS["LostSales"](horizon=12, lead_time=2, action=task.params.action))
+        load_policy(tmp_path, task_for(algorithm, **{"MaskablePPO": {"grid": 2}}.get(algorithm, {"lead_time": 2})))
 
 
 @pytest.mark.parametrize("algorithm", ["PPO", "A2C", "SAC", "TD3", "DQN"])
@@ -136,6 +146,10 @@ def test_it_learns(algorithm):
         (lambda: SB3Params(hyper={"n_step": 5}), "hyper.n_step: not allowed for PPO"),
         (lambda: SB3Params(device="tpu"), "device: 'tpu'"),
         (lambda: SB3Learner(TASKS["LostSales"](), SB3Params(algorithm="SAC")), "algorithm: SAC.*action=continuous"),
+        (
+            lambda: SB3Learner(TASKS["LostSales"](), SB3Params("MaskablePPO")),
+            "MaskablePPO.*with Inventory",
+        ),
         (lambda: SB3Learner(TASKS["Inventory"](items=3), SB3Params(algorithm="DQN")), "DQN.*action=multi_discrete"),
     ],
 )

@@ -55,6 +55,18 @@ def test_the_format(tmp_path):
     assert city.durations[1].tolist() == [11, 0, 12, 13]
     assert city.demand.tolist() == [0, 3, 4, 5]
     assert city.windows[3].tolist() == [100, 500]
+    assert city.depot.tolist() == [0, 0, 0, 0]
+
+
+def test_several_depots(tmp_path):
+    city = read(tmp_path, GOOD.replace("1\n-1\n", "1\n2\n-1\n"))
+    assert city.depot.tolist() == [0, 1, 1, 1]  # 12 + 12 and 13 + 13 s out and back from the second, 41 and 61 s else
+    assert (city.out.tolist(), city.back.tolist()) == ([0, 0, 12, 13], [0, 0, 12, 13])
+    many = synthetic_city(0, 80, 12, 40, depots=3)
+    around = many.durations[:3, 3:] + many.durations[3:, :3].T
+    assert (many.depot[3:] == around.argmin(axis=0)).all()
+    assert set(many.depot) == {0, 1, 2}
+    assert not many.demand[:3].any()
 
 
 @pytest.mark.parametrize(
@@ -69,7 +81,9 @@ def test_the_format(tmp_path):
         ("DIMENSION : 4\n", "", "EDGE_WEIGHT_SECTION' is not allowed, expected DIMENSION before it"),
         ("CAPACITY : 10\n", "", "CAPACITY is missing"),
         ("VEHICLES : 2", "VEHICLES 2", "line 6: 'VEHICLES 2' is not allowed, expected KEY : value"),
-        ("1\n-1\n", "2\n-1\n", "line 25: '2' is not allowed, expected the depot 1"),
+        ("1\n-1\n", "2\n-1\n", "line 25: '2' is not allowed, expected the depots 1, 2"),
+        ("1\n-1\n", "1\n3\n-1\n", "line 26: '3' is not allowed, expected the depots 1, 2"),
+        ("1\n-1\n", "1\n2\n3\n4\n-1\n", "tiny: depots: 4 is not allowed, expected 1 to 3, for 4 rows"),
         ("3\t100\t500\n4\t100\t500\nEOF\n", "", "line 35: 'end of file'"),
         ("2\t3\n", "2\t11\n", "tiny: demand of customer 1: 11 is not allowed, expected at most the capacity of 10"),
         ("3\t100\t500", "3\t500\t100", r"tiny: time window of customer 2: \[500, 100\]"),

@@ -1,6 +1,7 @@
 """The dispatch model: parity with the competition, conservation, masks, arrivals, and what a user may get wrong."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import storelab
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from storelab.envs import TASKS, rollout
 from storelab.envs.arrivals import draw_requests, feasible_share
 from storelab.envs.demand import PathDemand
@@ -74,6 +77,83 @@ def test_every_request_is_served_once_and_in_time(action):
             assert flow.duration[row] == sum(city.durations[s[:-1], s[1:]].sum() for s in stops)
 
 
+def drive_along(city, requests, row, route, leave):
+    """Return the driving time of a route and the moment of its return, minding windows, load and the depot's day."""
+    depot = city.depot[requests.customer[row, route[0]]]
+    at, clock, driving = depot, leave, 0
+    for slot in route:
+        customer = requests.customer[row, slot]
+        assert city.depot[customer] == depot
+        driving += city.durations[at, customer]
+        clock = max(clock + city.durations[at, customer], requests.early[row, slot])
+        assert clock <= requests.late[row, slot]
+        clock, at = clock + requests.service[row, slot], customer
+    assert requests.demand[row, route].sum() <= city.capacity
+    driving, clock = driving + city.durations[at, depot], clock + city.durations[at, depot]
+    assert clock <= city.windows[depot, 1]
+    return depot, driving, clock
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    vehicles=st.sampled_from([1, 2, 3, 1000, math.inf]),
+    depots=st.integers(1, 3),
+    action=st.sampled_from(["prize", "dispatch"]),
+    lost_cost=st.sampled_from([0.0, 900.0, 7200.0]),
+    seed=st.integers(0, 10**6),
+)
+def test_a_fleet_goes_again_and_no_request_vanishes(vehicles, depots, action, lost_cost, seed):
+    model = model_of(action=action, requests=40.0, vehicles=vehicles, depots=depots, lost_cost=lost_cost, cities=1)
+    rng = np.random.default_rng(seed)
+    draw = lambda t: rng.integers(0, model.action_high + 1, (2, len(model.action_high)))
+    scenario, flows, state = days(model, draw, seed + np.arange(2))
+    came = scenario["customer"][:, : model.horizon].reshape(2, -1) > 0
+    gone = np.sum([(flow.vehicle >= 0).astype(int) + flow.lost for flow in flows], axis=0)
+    assert (gone == came).all()  # each is delivered once, or lost once
+    assert not state.customer.any()
+    city = model.cities[0]
+    for row in range(2):
+        tours = []  # depot, leaving, return
+        for flow in flows:
+            assert flow.must_go[row][flow.lost[row]].all()
+            assert not flow.lost[row].any() or vehicles < 1000 or lost_cost < 7200
+            leave = (int(flow.epoch[row, 0]) + 1) * 3600
+            told = [drive_along(city, flow.requests, row, route, leave) for route in flow.routes(row)]
+            assert flow.duration[row] == sum(driving for _, driving, _ in told)
+            tours += [(depot, leave, back) for depot, _, back in told]
+            out = [sum(d == depot and a <= leave < b for d, a, b in tours) for depot in range(depots)]
+            assert max(out) <= vehicles
+            money = model.money(flow)
+            lost = flow.lost[row].sum() * lost_cost
+            assert model.reward(money)[row] == -flow.duration[row] - lost
+            assert money.get("lost_cost", np.zeros(2))[row] == lost
+
+
+def test_more_vehicles_lose_fewer_requests_and_the_router_loses_what_is_dear():
+    lost = []
+    for vehicles in (1, 3, 1000):
+        model = model_of(requests=50.0, vehicles=vehicles)
+        flows = days(model, lambda t: np.full((4, 1), 8), np.arange(4))[1]
+        lost.append(sum(flow.lost.sum() for flow in flows))
+    assert lost[0] > lost[1] > lost[2] == 0
+    model = model_of(requests=50.0, vehicles=1000, lost_cost=0.0)
+    flows = days(model, lambda t: np.zeros((4, 1)), np.arange(4))[1]
+    assert sum(flow.duration.sum() for flow in flows) == 0
+
+
+def test_a_limited_fleet_goes_on_where_it_was():
+    one, other = (gym.make_vec("storelab/Dispatch-v0", num_envs=2, vehicles=2, depots=2, **FAST) for _ in range(2))
+    one.reset(seed=0)
+    for _ in range(3):
+        one.step([[8], [8]])
+    other.reset(seed=5)
+    other.load_state_dict(one.state_dict())
+    for _ in range(3):
+        found = [env.step([[4], [8]]) for env in (one, other)]
+        assert (found[0][0] == found[1][0]).all()
+        assert (found[0][1] == found[1][1]).all()
+
+
 def test_levels_order_what_is_sent():
     model = model_of(requests=40.0)
     sent = [days(model, lambda t, k=k: np.full((4, 1), k), np.arange(4))[1][2] for k in (0, 4, 8)]
@@ -100,8 +180,9 @@ def test_a_must_go_that_is_missed_is_named():
     pytest.fail("no request had to go")
 
 
-def test_observations_tell_all_that_a_plan_needs():
-    model = model_of(requests=40.0)
+@pytest.mark.parametrize("changes", [{}, {"vehicles": 2, "depots": 2}])
+def test_observations_tell_all_that_a_plan_needs(changes):
+    model = model_of(requests=40.0, **changes)
     scenario, state = model.scenarios(np.arange(3)), model.initial(3)
     for t in range(model.horizon):
         shock = {name: block[:, t] for name, block in scenario.items()}
@@ -111,6 +192,8 @@ def test_observations_tell_all_that_a_plan_needs():
         for name in ("customer", "early", "late", "demand", "service", "period"):
             assert (getattr(found, name) == getattr(requests, name)).all(), name
         assert (model.must_go(found, signal) == must_go).all()
+        leave = (signal["epoch"] + 1) * 3600
+        assert (np.maximum(found.fleet, leave) == np.maximum(requests.fleet, leave)).all()
         named = model.features(model.observe(state, shock))
         assert (named["requests"][..., 1] == must_go).all()
         assert (named["global"][:, 3] == (requests.customer > 0).sum(axis=1)).all()
@@ -141,7 +224,7 @@ def test_a_forecasters_paths_are_the_arrivals():
     model = Dispatch(DispatchParams(**FAST), PathDemand(paths))
     count = (model.scenarios([7])["customer"] > 0).sum(axis=2)[0]
     assert count.tolist() == [3, 0, 5, 2, 0, 0, 1, 4, 0]
-    future = model.future(0, 1, 2, np.random.default_rng(0))
+    future = model.days.future(0, 1, 2, np.random.default_rng(0))
     assert [len(drawn) for drawn in future] == [5, 2]
 
 
@@ -164,16 +247,6 @@ def test_other_environments_have_no_masks():
     assert not hasattr(make_env("LostSales"), "action_masks")
 
 
-def test_maskable_ppo_learns_here():
-    pytest.importorskip("sb3_contrib")
-    from sb3_contrib import MaskablePPO
-    from storelab.agents.vec_env import StoreVecEnv
-
-    envs = StoreVecEnv(TASKS["Dispatch"](action="dispatch", requests=6.0, profile=[1.0, 1.0], **FAST).model(), 2)
-    envs.seed(0)
-    MaskablePPO("MlpPolicy", envs, n_steps=16, batch_size=16, n_epochs=1, seed=0, device="cpu").learn(64)
-
-
 def test_pyvrp_routes_as_well():
     pytest.importorskip("pyvrp")
     task = TASKS["Dispatch"](requests=20.0, router="pyvrp", customers=60, cities=2, iterations=5)
@@ -193,6 +266,10 @@ def test_pyvrp_routes_as_well():
         ({"prize_levels": [0.5]}, "prize_levels: .* two or more"),
         ({"iterations": -1}, "iterations: -1"),
         ({"grid": 0}, "grid: 0"),
+        ({"vehicles": 0}, "vehicles: 0"),
+        ({"vehicles": 2.5}, "vehicles: 2.5 is not allowed, expected an integer"),
+        ({"depots": 0}, "depots: 0"),
+        ({"lost_cost": -1.0}, "lost_cost: -1.0"),
         ({"acton": "prize"}, "acton: 'prize' is not allowed, expected one of instances, "),
     ],
 )
@@ -209,7 +286,7 @@ def test_bad_sources_are_refused():
 
 def test_pictures_show_the_map():
     pytest.importorskip("matplotlib")
-    env = gym.make("storelab/Dispatch-v0", render_mode="rgb_array", **FAST)
+    env = gym.make("storelab/Dispatch-v0", render_mode="rgb_array", vehicles=1, depots=2, **FAST)
     env.reset(seed=0)
     before = env.render()
     env.step([4])
@@ -217,10 +294,15 @@ def test_pictures_show_the_map():
     assert before.shape == after.shape
     assert (before != after).any()
     env.close()
-    lines = make_env("Dispatch", render_mode="ansi", **FAST)
+    lines = make_env("Dispatch", render_mode="ansi", vehicles=1, **FAST)
     lines.reset(seed=0)
-    *_, info = lines.step([4])
-    assert f"{info['dispatched']} sent" in lines.render()
+    ended, lost = False, 0
+    while not ended:
+        *_, ended, _, info = lines.step([4])
+        lost += info["lost"]
+        assert f"{info['dispatched']} sent" in lines.render()
+        assert f"{info['lost']} lost" in lines.render()
+    assert lost
 
 
 def test_the_example_of_the_page_runs(capsys):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from storelab.envs import TASKS, HistoryDemand, PriceDemandParams, Pricing, PricingParams, rollout
 from storelab.envs.demand import Days
-from storelab.envs.price_demand import choose, inverse_transform
+from storelab.envs.price_demand import CountTable, choose, inverse_transform
 from storelab.envs.references import mnl
 from storelab.evaluation import evaluate
 
@@ -24,6 +24,19 @@ def test_counts_have_their_distribution(noise, mean):
     found = np.bincount(counts.astype(int), minlength=len(pmf))[: len(pmf)] / len(uniform)
     assert np.abs(found - pmf).max() < 1.01e-5
     assert (np.diff(counts) >= 0).all()
+
+
+@pytest.mark.parametrize("noise", ["poisson", "negative_binomial", "bernoulli"])
+def test_a_table_gives_the_same_counts(noise):
+    rng, mean = np.random.default_rng(0), np.array([[0.01, 0.9], [3.0, 40.0], [150.0, 0.3]])
+    table = CountTable(mean, noise, 3.0)
+    which = rng.integers(3, size=(50_000, 2))
+    uniform = rng.random(which.shape)
+    uniform[:3] = [[0, 1 - 2**-53], [1 / 4096, 1 - 1e-12], [0.5, 4095 / 4096]]
+    same = table(which, uniform) == inverse_transform(mean[which, [0, 1]], uniform, noise, 3.0)
+    assert same[3:].all()
+    assert same[:3].sum() >= 5  # 2^-53 below 1 the last bit decides
+    assert not CountTable.fits(np.full((300, 1), 2.0), noise, 3.0)
 
 
 def test_counts_fall_with_the_price():

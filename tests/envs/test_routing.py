@@ -33,7 +33,7 @@ def objective(problem, routes):
 
 
 def optimum(problem):
-    """Return the least objective, by enumeration of all ordered partitions of all subsets."""
+    """Return the least objective, by enumeration of all ordered partitions of all subsets into so many routes."""
     m, best = len(problem.early) - 1, np.inf
     alone = {}
     for size in range(1, m + 1):
@@ -44,12 +44,15 @@ def optimum(problem):
                 continue
             key = frozenset(route)
             alone[key] = min(cost, alone.get(key, np.inf))
-    cover = {frozenset(): 0.0}  # least driving time that serves exactly a set
-    for size in range(1, m + 1):
-        for members in map(frozenset, combinations(range(1, m + 1), size)):
+    sets = [frozenset(s) for size in range(1, m + 1) for s in combinations(range(1, m + 1), size)]
+    cover = {frozenset(): 0.0}  # least driving time that serves exactly a set, by as many vehicles as counted so far
+    for _ in range(m if problem.vehicles is None else problem.vehicles):
+        fewer = cover
+        cover = {frozenset(): 0.0}
+        for members in sets:
             first = min(members)
             parts = [part for part in alone if first in part and part <= members]
-            cover[members] = min((alone[p] + cover[members - p] for p in parts), default=np.inf)
+            cover[members] = min((alone[p] + fewer.get(members - p, np.inf) for p in parts), default=np.inf)
     everyone = frozenset(range(1, m + 1))
     must = {i for i in everyone if problem.required[i]}
     for members, cost in cover.items():
@@ -58,14 +61,17 @@ def optimum(problem):
     return best
 
 
-@pytest.mark.parametrize("prizes", [False, True])
+@pytest.mark.parametrize("case", ["all required", "prizes", "two vehicles"])
 @pytest.mark.parametrize("router", ROUTERS)
-def test_small_problems_are_solved(router, prizes):
+def test_small_problems_are_solved(router, case):
     if router == "pyvrp":
         pytest.importorskip("pyvrp")
     gaps = []
     for seed in range(12):
-        problem = problem_of(seed, 6, prizes)
+        problem = problem_of(seed, 6, case != "all required")
+        if case == "two vehicles":
+            prize = np.where(problem.required, 3000, problem.prize)
+            problem = replace(problem, required=np.zeros(7, bool), prize=prize, vehicles=2)
         best = optimum(problem)
         found = objective(problem, ROUTERS[router](problem, ITERATIONS[router]))
         assert found >= best - 1e-9
@@ -96,6 +102,8 @@ def test_pyvrp_keeps_release_times():
 @pytest.mark.parametrize("router", ROUTERS)
 def test_nothing_to_route(router):
     assert ROUTERS[router](problem_of(0, 0), 10) == []
+    problem = replace(problem_of(0, 5, prizes=True), required=np.zeros(6, bool), vehicles=0)
+    assert ROUTERS[router](problem, 10) == []
 
 
 @pytest.mark.parametrize(
@@ -119,6 +127,17 @@ def test_wrong_routes_are_refused(changes, routes, message):
     problem = replace(problem, **{name: np.array(value) for name, value in changes.items()})
     with pytest.raises(ValueError, match=message):
         check_routes(problem, [np.array(route) for route in routes])
+
+
+def test_a_limited_fleet():
+    problem = problem_of(2, 8, prizes=True)
+    with pytest.raises(ValueError, match="required: not allowed with limited vehicles, expected prizes instead"):
+        replace(problem, vehicles=1)
+    problem = replace(problem, required=np.zeros(9, bool))
+    routes = fast(problem, 50)
+    assert len(routes) > 1
+    with pytest.raises(ValueError, match=f"routes: {len(routes)} are not allowed, expected at most 1, one a vehicle"):
+        check_routes(replace(problem, vehicles=1), routes)
 
 
 def test_consecutive_legs_make_the_driving_time():

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from storelab.agents import dispatch as rules
 from storelab.agents import tune
 from storelab.envs import TASKS, HistoryDemand
 from storelab.evaluation import evaluate, summarise
@@ -108,3 +109,15 @@ def test_nothing_in_a_config_is_markup():
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "a &lt;b&gt; &amp; c" in page
     assert "Learning curve" not in page
+
+
+def test_dispatch_shows_its_routes():
+    pytest.importorskip("numba")
+    small = {"requests": 12.0, "profile": [1.0, 2.0], "customers": 30, "cities": 1, "iterations": 10, "vehicles": 1}
+    task = TASKS["Dispatch"](**small)
+    policies = {kind: rules.tune(kind, task, [0]) for kind in ("greedy", "lazy")}
+    episodes = evaluate(policies, task, np.arange(3))
+    page = render(Experiment(task, None, None, policies), episodes, [], {}, {})
+    assert "<h2>Routes</h2>" in page
+    assert "seconds of driving per episode." in page
+    assert all(f">{clock}:00" in page for clock in ("01", "02"))

@@ -1,13 +1,15 @@
 """Pricing's references: published numbers, closed forms, and different solvers of one problem that agree."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from storelab.envs import TASKS, HistoryDemand, Pricing, PricingParams, rollout
 from storelab.envs.references import gallego_van_ryzin as gvr
-from storelab.envs.references import mnl, pmf, price_dp, reference_price
+from storelab.envs.references import mnl, pmf, price_dp, price_hindsight, reference_price
 
 GRID = np.linspace(1, 3, 11)
 
@@ -182,3 +184,34 @@ def test_the_grid_agrees_with_the_linear_quadratic_solution():
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("kind", ["elastic", "exponential"])
+@pytest.mark.parametrize("stock", [3.0, 8.0, 500.0, math.inf])
+def test_hindsight_bounds_every_path_of_prices(kind, stock):
+    """Against enumeration: never below the best path, equal to it where stock does not bind, and close else."""
+    horizon, prices = 4, [1.0, 1.5, 2.0, 3.0]
+    source = HistoryDemand(np.random.default_rng(1).gamma(1.0, 3.0, (60, 1)))
+    demand = {"kind": kind, "size": 3.0, "sensitivity": 1.5, "list_price": 1.5}
+    held = {"holding_cost": 0.1, "salvage_value": 0.3} if stock < math.inf else {}
+    params = {"horizon": horizon, "prices": prices, "purchase_cost": 0.2, "initial_stock": stock, "demand": demand}
+    model = Pricing(PricingParams(**params, **held), source)
+    scenario = model.scenarios(np.arange(30))
+    best = np.full(30, -np.inf)
+    for path in itertools.product(range(4), repeat=horizon):
+        act = lambda observation, t, seed, path=path: (np.full((30, 1), path[t or 0]), (t or 0) + 1)
+        best = np.maximum(best, rollout(model, act, scenario)["reward"].sum(axis=1))
+    found = price_hindsight.bounds(model, scenario)
+    assert (found >= best - 1e-4).all()
+    if stock >= 500:
+        assert found == pytest.approx(best, abs=1e-3)
+    else:
+        assert found.mean() < 1.15 * best.mean()
+    model.params.action = "continuous"  # more prices
+    assert (price_hindsight.bounds(model, scenario) >= found - 1e-4).all()
+
+
+def test_hindsight_needs_recorded_demand():
+    model = TASKS["Pricing"]().model()
+    with pytest.raises(ValueError, match="kind: exponential is not allowed here"):
+        price_hindsight.bounds(model, model.scenarios([0]))
