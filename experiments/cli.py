@@ -7,6 +7,7 @@ import sys
 USAGE = """usage: storelab COMMAND [key=value ...] [--help]
 
   train      data, forecaster, tuned heuristics, agent, evaluation and report of one run; resumes what was killed
+  tune       a search for an agent's hyper-parameters; each trial is a run, and what was killed goes on
   backtest   a forecaster and baselines on rolling origins of a store's data, with tables and a report
   explain    what drove one item's forecast: features and past days, in units
   evaluate   the policies of a finished run on other held-out scenarios
@@ -20,10 +21,10 @@ storelab COMMAND --help shows a command's groups and keys; storelab train --mult
 and --dry-run tells what would run and what is finished.
 Tab completion: eval "$(storelab -sc install=bash)"
 Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""
-HYDRA = ("train", "backtest", "explain", "evaluate", "report", "demo")
+HYDRA = ("train", "tune", "backtest", "explain", "evaluate", "report", "demo")
 COMMANDS = (*HYDRA, "runs", "serve", "doctor")
 GOES_ON = {
-    **dict.fromkeys(("train", "demo"), ": the same command goes on from the last checkpoint"),
+    **dict.fromkeys(("train", "tune", "demo"), ": the same command goes on from the last checkpoint"),
     "backtest": ": the same command goes on with the forecasters that are left",
 }
 

@@ -19,6 +19,16 @@ from .runs import Run
 from .schemas import ExplainParams, register
 from .work import data_hash, evaluate, report, train
 
+
+def tune(config: DictConfig) -> None:
+    """`tuning.tune`, whose Optuna no other command loads."""
+    try:
+        from . import tuning
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"tune: {error.name} is not installed, expected it: pip install 'storelab[tune]'") from error
+    tuning.tune(config)
+
+
 FLAGS = (
     *("--help", "-h", "--hydra-help", "--version", "-sc", "--shell-completion", "--run", "-r", "--multirun", "-m"),
     *("--cfg", "-c", "--resolve", "--package", "-p", "--config-dir", "-cd", "--info", "-i"),
@@ -26,6 +36,7 @@ FLAGS = (
 WORK = {
     "train": train,
     "demo": train,
+    "tune": tune,
     "backtest": backtest,
     "explain": explain_forecast,
     "evaluate": evaluate,

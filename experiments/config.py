@@ -20,8 +20,10 @@ from .schemas import (
     ExplainParams,
     OnlineRetailParams,
     ReportParams,
+    StudyParams,
     TaskParams,
     TrainParams,
+    TuneParams,
     keys,
     schemas,
 )
@@ -97,6 +99,13 @@ def read(config: DictConfig) -> Settings:
         typed["forecaster"] = None  # checked, but of no account
     _check_planned(typed["data"], typed["forecaster"])
     return Settings(top=top, env=env, **typed)
+
+
+def read_study(config: DictConfig) -> tuple[StudyParams, DictConfig]:
+    """The search of `storelab tune`, checked, and the config of its runs."""
+    _resolve(config)
+    _check_keys("", config, TuneParams)
+    return _choice(config, "tune"), OmegaConf.masked_copy(config, [key for key in config if key != "tune"])
 
 
 def read_backtest(config: DictConfig, kind: type = BacktestParams) -> BacktestSettings:

@@ -26,11 +26,11 @@ from . import sweep_plots
 from .config import ConfigError
 from .index import NAME, read_index
 from .report import aligned, figure, html_table, page
-from .runs import Run
+from .runs import APART, Run
 
 SCORE = "score: better than the best tuned heuristic by, % of its value"
 LEARNER = ("agent.", "checkpoint_every")  # keys of the learner; the others are the task's
-OWN = ("seed", "experiment", "runs", "keep_checkpoints", "choices.")  # of neither
+OWN = (*APART, "choices.")  # of neither
 NOTE = (
     "Intervals: 95 %, percentile bootstrap over the runs of each task (stratified); with few runs they are too narrow. "
     "Interquartile mean: of the middle half of all runs. Likely to beat the next: the probability of improvement, that "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("train", "backtest", "explain", "evaluate", "report", "demo", "runs", "serve", "doctor")
+COMMANDS = ("train", "tune", "backtest", "explain", "evaluate", "report", "demo", "runs", "serve", "doctor")
 GROUPS = ("agent", "data", "env", "evaluation", "forecaster", "task")
 LEARNING = ("torch", "transformers", "stable_baselines3")
 HEAVY = (*LEARNING, "hydra", "omegaconf", "matplotlib")
@@ -73,8 +73,8 @@ def completed(storelab, folder, line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("storelab ", ["train", "backtest", "explain", "evaluate", "report", "demo", "runs", "serve", "doctor"]),
-        ("storelab t", ["train"]),
+        ("storelab ", list(COMMANDS)),
+        ("storelab t", ["train", "tune"]),
         ("storelab d", ["demo", "doctor"]),
         ("storelab x", []),
         ("storelab train agent=s", ["agent=sac"]),

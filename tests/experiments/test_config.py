@@ -23,7 +23,7 @@ from storelab.experiments.work import build
 from storelab.forecasting import FORECASTERS
 
 CONF = Path(storelab.conf.__file__).parent
-COMMANDS = ("train", "demo", "backtest", "explain", "evaluate", "report")
+COMMANDS = ("train", "tune", "demo", "backtest", "explain", "evaluate", "report")
 GROUPS = ("env", "task", "data", "forecaster", "agent", "evaluation")
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml"))]
 

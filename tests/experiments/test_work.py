@@ -399,6 +399,28 @@ def test_ctrl_c_ends_in_one_line_and_the_run_goes_on(start, storelab, finished, 
     check_goes_on(storelab(tmp_path, *finished.args), last, finished)
 
 
+@pytest.mark.parametrize("learner", ["ppo", "sac", "pathwise"])
+def test_sigterm_leaves_a_checkpoint(learner, start, storelab, finished, tmp_path):
+    """A scheduler's notice: no checkpoint is due for long, and none of the work is lost."""
+    plain = {"ppo": finished.args, "sac": SAC, "pathwise": PATHWISE}[learner]
+    args = [arg for arg in plain if "checkpoint_every" not in arg] + ["checkpoint_every=100000"]
+    command = start(tmp_path, *args)
+    command.until(lambda: f"{learner} seed" in command.err.lower())
+    os.kill(command.pid, signal.SIGTERM)
+    command.wait()
+    if command.status == 0:
+        pytest.fail("it was done before the signal came")
+    assert command.status == 128 + signal.SIGTERM
+    assert json.loads((command.run / "status.json").read_text())["state"] == "stopped"
+    (at,) = command.checkpoints
+    assert f"stopped: the same command goes on from {at:,} steps\n" in command.err
+    again = storelab(tmp_path, *args)
+    assert again.status == 0, again.err
+    assert f"going on from {at:,} of " in again.out
+    if learner == "ppo":
+        assert same_result(again.run, finished.run)
+
+
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc to see what a process has loaded")
 def test_ctrl_c_while_the_libraries_load(start, tmp_path):
     command = start(tmp_path, *HEURISTICS, "evaluation.episodes=50000", fresh=True)
