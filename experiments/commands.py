@@ -1,5 +1,6 @@
 """The commands that take a config: Hydra composes it, and every error of it ends in one line."""
 
+import errno
 import os
 import re
 import sys
@@ -65,6 +66,7 @@ def run(command: str, args: list[str]) -> int:
         try:
             work(config)
         except Exception as error:  # the other jobs of a sweep go on
+            error = _full_disk(error) or error
             if tracing or not (sweep or isinstance(error, ConfigError)):
                 raise
             told = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
@@ -90,6 +92,16 @@ def run(command: str, args: list[str]) -> int:
             kind = "" if isinstance(error, ConfigError) else f"{type(error).__name__}: "
             print(f"  {overrides}: {kind}{str(error).partition(chr(10))[0]}", file=sys.stderr)
     return 0 if not failed else 2 if all(isinstance(error, ConfigError) for _, error in failed) else 1
+
+
+def _full_disk(error: BaseException) -> ConfigError | None:
+    """A full disk in one line, whichever library met it."""
+    told = error
+    while told is not None:
+        if getattr(told, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(told):
+            return ConfigError("No space left on device: what was whole still is, and the same command goes on from it")
+        told = told.__cause__ or told.__context__
+    return None
 
 
 def dry_run(command: str, config: DictConfig) -> None:
