@@ -6,6 +6,7 @@ import re
 import sys
 import traceback
 from functools import partial
+from importlib import import_module
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -14,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .backtest import backtest
+from .benchmark import benchmark
 from .config import ConfigError, explain, read, read_backtest
 from .explain import explain_forecast
 from .runs import Run
@@ -21,13 +23,15 @@ from .schemas import ExplainParams, register
 from .work import data_hash, evaluate, report, train
 
 
-def tune(config: DictConfig) -> None:
-    """`tuning.tune`, whose Optuna no other command loads."""
+def _extra(command: str, module: str, config: DictConfig) -> None:
+    """A command in a module of its own, whose libraries no other command loads."""
     try:
-        from . import tuning
+        work = getattr(import_module(f".{module}", __package__), command)
     except ModuleNotFoundError as error:
-        raise ConfigError(f"tune: {error.name} is not installed, expected it: pip install 'storelab[tune]'") from error
-    tuning.tune(config)
+        raise ConfigError(
+            f"{command}: {error.name} is not installed, expected it: pip install 'storelab[{command}]'"
+        ) from error
+    work(config)
 
 
 FLAGS = (
@@ -37,9 +41,11 @@ FLAGS = (
 WORK = {
     "train": train,
     "demo": train,
-    "tune": tune,
+    "tune": partial(_extra, "tune", "tuning"),
+    "dataset": partial(_extra, "dataset", "datasets"),
     "backtest": backtest,
     "explain": explain_forecast,
+    "benchmark": benchmark,
     "evaluate": evaluate,
     "report": report,
 }
@@ -73,6 +79,8 @@ def run(command: str, args: list[str]) -> int:
             failed.append((" ".join(told), error))
             print(error if isinstance(error, ConfigError) else traceback.format_exc(), file=sys.stderr)
 
+    if command == "benchmark" and args and not re.search("^-|=", args[0]):
+        args = [f"suite={args[0]}", *args[1:]]
     # Hydra's parser wants all overrides in one stretch: flags, and the words that belong to them, go behind.
     sys.argv = ["storelab", *sorted(args, key=lambda arg: arg.startswith("-") or not re.search("^~|=", arg))]
     try:

@@ -16,11 +16,14 @@ from ..envs.tasks import override
 from .schemas import (
     ENVIRONMENTS,
     BacktestParams,
+    BenchmarkParams,
+    DatasetParams,
     EvaluationParams,
     ExplainParams,
     OnlineRetailParams,
     ReportParams,
     StudyParams,
+    SuiteParams,
     TaskParams,
     TrainParams,
     TuneParams,
@@ -146,6 +149,21 @@ def read_run(config: DictConfig) -> tuple[str, EvaluationParams | None]:
     _resolve(config)
     top = _object("", OmegaConf.create({"run": config.get("run", MISSING)}), ReportParams)
     return top.run, _object("evaluation", config.evaluation, EvaluationParams) if "evaluation" in config else None
+
+
+def read_dataset(config: DictConfig) -> DatasetParams:
+    """Check the config of `storelab dataset`."""
+    _resolve(config)
+    return _object("", config, DatasetParams)
+
+
+def read_benchmark(config: DictConfig) -> tuple[BenchmarkParams, str, SuiteParams]:
+    """Check the config of `storelab benchmark`: it, and the suite's name and what is in it."""
+    from hydra.core.hydra_config import HydraConfig
+
+    _resolve(config)
+    _check_keys("", config, BenchmarkParams)
+    return _top(config, BenchmarkParams), HydraConfig.get().runtime.choices["suite"], _choice(config, "suite")
 
 
 def _resolve(config: DictConfig) -> None:

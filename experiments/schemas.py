@@ -196,19 +196,57 @@ class ReportParams:
             raise ValueError(f"run: {self.run!r} is not allowed, expected the path of a run folder")
 
 
+@dataclass
+class DatasetParams(ReportParams):
+    """The top of `storelab dataset`."""
+
+    policy: str = ""  # of the run's table; "": the agent, or the best heuristic
+    name: str = ""  # of the dataset; "": storelab/TASK/POLICY-v0
+    episodes: int = 1000  # training scenarios
+    seed: int = 0  # of the first one; the others follow
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_number("episodes", self.episodes, 1, 1_000_000, integer=True)
+        check_number("seed", self.seed, 0, 2**29, integer=True)
+
+
+@dataclass
+class BenchmarkParams:
+    """The top of `storelab benchmark`."""
+
+    runs: str = "runs"  # folder
+    output: str = ""  # file of the table; "": RUNS/SUITE.md
+    overrides: list[str] = field(default_factory=list)  # of storelab train, added to all lines
+    suite: Any = MISSING
+
+
+@dataclass
+class SuiteParams:
+    """What a benchmark runs."""
+
+    seeds: int = 5  # of each learner
+    entries: list[str] = MISSING  # overrides of storelab train, a line per task and learner
+
+    def __post_init__(self):
+        check_number("seeds", self.seeds, 1, 1000, integer=True)
+
+
 @cache
 def schemas(light: bool = False) -> dict[str, dict[str, type]]:
     """Group -> option -> schema; "" are the commands. With `light`, without those whose modules load torch."""
     light_forecasters = [name for name in FORECASTERS if not light or FORECASTERS[name][0] in LIGHT]
     groups = {
         "": {"train": TrainParams, "tune": TuneParams, "backtest": BacktestParams, "explain": ExplainParams}
-        | {"evaluate": EvaluateParams, "report": ReportParams},
+        | {"evaluate": EvaluateParams, "report": ReportParams, "dataset": DatasetParams}
+        | {"benchmark": BenchmarkParams},
         "task": {"task": TaskParams},
         "data": {"synthetic": SyntheticStoreParams, "online_retail": OnlineRetailParams},
         "env": {name: _changes(kind) for name, kind in ENVIRONMENTS.items()},
         "forecaster": {name: _forecaster_params(name) for name in light_forecasters},
         "agent": {"heuristics": HeuristicsParams},
         "evaluation": {"evaluation": EvaluationParams},
+        "suite": {"suite": SuiteParams},
         "tune": {"study": StudyParams},
     }
     if not light:

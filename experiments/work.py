@@ -114,8 +114,8 @@ def learner_module(params) -> ModuleType:
     return sys.modules[type(params).__module__]
 
 
-def train(config: DictConfig) -> None:
-    """Run the whole line, from where an earlier process left it."""
+def train(config: DictConfig, command: str | None = None) -> None:
+    """Run the whole line, from where an earlier process left it; `command` is what stands for it, else Hydra's."""
     settings = read(config)
     data = data_hash(settings)
     run = Run.of(settings, data)
@@ -123,7 +123,7 @@ def train(config: DictConfig) -> None:
         print(f"{run.folder} is finished: nothing to do (storelab report run={run.folder} shows it)")
         return
     task = build(settings)
-    with run.open(settings, data):
+    with run.open(settings, data, command):
         carry_out(run, settings, task)
 
 

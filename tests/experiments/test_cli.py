@@ -8,7 +8,20 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("train", "tune", "backtest", "explain", "evaluate", "report", "demo", "runs", "serve", "doctor")
+COMMANDS = (
+    "train",
+    "tune",
+    "backtest",
+    "explain",
+    "benchmark",
+    "evaluate",
+    "dataset",
+    "report",
+    "demo",
+    "runs",
+    "serve",
+    "doctor",
+)
 GROUPS = ("agent", "data", "env", "evaluation", "forecaster", "task")
 LEARNING = ("torch", "transformers", "stable_baselines3")
 HEAVY = (*LEARNING, "hydra", "omegaconf", "matplotlib")
@@ -75,10 +88,10 @@ def completed(storelab, folder, line: str) -> list[str]:
     [
         ("storelab ", list(COMMANDS)),
         ("storelab t", ["train", "tune"]),
-        ("storelab d", ["demo", "doctor"]),
+        ("storelab d", ["dataset", "demo", "doctor"]),
         ("storelab x", []),
         ("storelab train agent=s", ["agent=sac"]),
-        ("storelab b", ["backtest"]),
+        ("storelab b", ["backtest", "benchmark"]),
         ("storelab backtest forecaster=t", ["forecaster=transformer", "forecaster=tsb"]),
         ("storelab backtest hor", ["horizon="]),
         ("storelab train task=LostSales agent=ppo_s", ["agent=ppo_store"]),

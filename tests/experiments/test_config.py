@@ -23,9 +23,10 @@ from storelab.experiments.work import build
 from storelab.forecasting import FORECASTERS
 
 CONF = Path(storelab.conf.__file__).parent
-COMMANDS = ("train", "tune", "demo", "backtest", "explain", "evaluate", "report")
+COMMANDS = ("train", "tune", "demo", "backtest", "explain", "benchmark", "evaluate", "dataset", "report")
 GROUPS = ("env", "task", "data", "forecaster", "agent", "evaluation")
-OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml"))]
+OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml")) if path.parent.name != "suite"]
+SUITES = [path.stem for path in sorted(CONF.glob("suite/*.yaml"))]
 
 
 def composed(command: str, *overrides: str):
@@ -53,6 +54,14 @@ def test_every_yaml_makes_its_object(group, option):
         assert value.name.lower() == option.partition("_")[0]
     if group == "task":
         assert value.name == option
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_every_line_of_a_suite_is_a_task_with_a_learner_that_fits(suite):
+    lines = composed("benchmark", f"suite={suite}").suite.entries
+    assert len(set(lines)) == len(lines) > 0
+    for line in lines:
+        build(read(composed("train", *line.split())))
 
 
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: path.stem)
