@@ -5,6 +5,7 @@ training ones that no learner, tuning or learning curve of a run uses first: hel
 """
 
 import copy
+import warnings
 from collections.abc import Callable
 
 import gymnasium as gym
@@ -42,6 +43,7 @@ def dataset(config: DictConfig) -> None:
     batches = [seeds[first : first + ROWS] for first in range(0, len(seeds), ROWS)]
     buffers = [buffer for batch in batches for buffer in _episodes(model, experiment.policies[name], batch, top.seed)]
     called = top.name or f"storelab/{task.name}/{name.replace('_', '-')}-v0"
+    warnings.simplefilter("ignore", UserWarning)  # Minari's, on authors
     try:
         made = create_dataset_from_buffers(
             called,

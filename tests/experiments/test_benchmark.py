@@ -18,7 +18,7 @@ def suite(storelab, finished, tmp_path_factory):
     (folder / "conf" / "suite").mkdir(parents=True)
     text = "defaults: [/schema/suite@_here_, _self_]\nseeds: 2\nentries:\n" + "".join(f"  - {line}\n" for line in lines)
     (folder / "conf" / "suite" / "mine.yaml").write_text(text)
-    more = f"overrides=[env.horizon=60,{','.join(EVALUATION)}]"
+    more = f"overrides={['env.horizon=60', *EVALUATION]}"
     return storelab(folder, "benchmark", "mine", "--config-dir", "conf", more)
 
 

@@ -12,11 +12,13 @@ def made(finished, storelab, tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     at = {"MINARI_DATASETS_PATH": str(tmp_path)}
     agent = storelab(tmp_path, "dataset", f"run={finished.run}", "episodes=3", **at)
-    rule = storelab(tmp_path, "dataset", f"run={finished.run}", "policy=base_stock", "episodes=2", "name=x/y-v1", **at)
+    rule = storelab(
+        tmp_path, "dataset", f"run={finished.run}", "policy=base_stock", "episodes=2", "name=mine/rule-v1", **at
+    )
     assert (agent.status, rule.status) == (0, 0), agent.err + rule.err
     assert agent.out.startswith("3 episodes, 180 transitions of PPO: ")
     assert agent.out.splitlines()[1] == 'minari.load_dataset("storelab/LostSales/PPO-v0")'
-    return minari.load_dataset("storelab/LostSales/PPO-v0"), minari.load_dataset("x/y-v1")
+    return minari.load_dataset("storelab/LostSales/PPO-v0"), minari.load_dataset("mine/rule-v1")
 
 
 def test_minari_reads_it_back(made):
