@@ -63,6 +63,7 @@ def run(command: str, args: list[str]) -> int:
     """Run a command on its config, once or as a sweep; return the exit status."""
     tracing = "1" in (os.environ.get("HYDRA_FULL_ERROR"), os.environ.get("STORELAB_TRACEBACK"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, not to Hydra's printer
+    parent = os.getpid()  # in a launcher's worker an error goes to Hydra, which raises the first one when all are done
     failed: list[tuple[str, Exception]] = []  # a sweep's jobs by what they override
     sweep, work = any(flag in args for flag in ("--multirun", "-m")), WORK[command]
     if DRY in args:
@@ -73,7 +74,7 @@ def run(command: str, args: list[str]) -> int:
             work(config)
         except Exception as error:  # the other jobs of a sweep go on
             error = _full_disk(error) or error
-            if tracing or not (sweep or isinstance(error, ConfigError)):
+            if tracing or os.getpid() != parent or not (sweep or isinstance(error, ConfigError)):
                 raise
             told = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
             failed.append((" ".join(told), error))

@@ -178,7 +178,8 @@ def _resolve(config: DictConfig) -> None:
 def _env(config: DictConfig) -> dict:
     node = None if OmegaConf.is_missing(config, "env") else config.env
     chosen = OmegaConf.get_type(node) if isinstance(node, DictConfig) else None
-    kind = next((ENVIRONMENTS[name] for name, schema in schemas()["env"].items() if schema is chosen), None)
+    # By name: a launcher's worker has a copy of the schema, which is made and not imported.
+    kind = next((kind for kind in ENVIRONMENTS.values() if chosen and kind.__name__ == chosen.__name__), None)
     if kind is None:
         raise ConfigError("env: not an option, expected env=NAME")
     _check_keys("env.", node, kind)

@@ -27,3 +27,14 @@ def test_a_sweep_through_workers(launcher, storelab, tmp_path):
     again = storelab(tmp_path, *args, fresh=True)
     assert again.status == 0, again.err
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/LostSales/*/DONE")} == done
+
+
+@pytest.mark.slow
+def test_a_worker_that_fails_is_told(storelab, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    bad = ("evaluation.episodes=1,8", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    args = [arg for arg in SWEEP if not arg.startswith(("evaluation.episodes", "seed"))]
+    ended = storelab(tmp_path, *args, *bad, fresh=True)
+    assert ended.status == 2
+    assert ended.err.splitlines()[-1].startswith("evaluation.episodes: 1 is not allowed, expected an integer >= 2")
+    assert len(list(tmp_path.glob("runs/LostSales/*/DONE"))) == 1
