@@ -6,10 +6,10 @@ import pytest
 minari = pytest.importorskip("minari")
 
 
-@pytest.fixture
-def made(finished, storelab, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def made(finished, storelab, tmp_path_factory):
     """Three episodes of the agent and two of a heuristic."""
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    tmp_path = tmp_path_factory.mktemp("datasets")
     at = {"MINARI_DATASETS_PATH": str(tmp_path)}
     agent = storelab(tmp_path, "dataset", f"run={finished.run}", "episodes=3", **at)
     rule = storelab(
@@ -18,7 +18,9 @@ def made(finished, storelab, tmp_path, monkeypatch):
     assert (agent.status, rule.status) == (0, 0), agent.err + rule.err
     assert agent.out.startswith("3 episodes, 180 transitions of PPO: ")
     assert agent.out.splitlines()[1] == 'minari.load_dataset("storelab/LostSales/PPO-v0")'
-    return minari.load_dataset("storelab/LostSales/PPO-v0"), minari.load_dataset("mine/rule-v1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+        return minari.load_dataset("storelab/LostSales/PPO-v0"), minari.load_dataset("mine/rule-v1")
 
 
 def test_minari_reads_it_back(made):

@@ -399,7 +399,9 @@ def test_ctrl_c_ends_in_one_line_and_the_run_goes_on(start, storelab, finished, 
     check_goes_on(storelab(tmp_path, *finished.args), last, finished)
 
 
-@pytest.mark.parametrize("learner", ["ppo", "sac", "pathwise"])
+@pytest.mark.parametrize(
+    "learner", ["ppo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sac", "pathwise"))]
+)
 def test_sigterm_leaves_a_checkpoint(learner, start, storelab, finished, tmp_path):
     """A scheduler's notice: no checkpoint is due for long, and none of the work is lost."""
     plain = {"ppo": finished.args, "sac": SAC, "pathwise": PATHWISE}[learner]
