@@ -105,11 +105,11 @@ def result(run: Path) -> tuple[bytes, bytes]:
     return (last / "policy.safetensors").read_bytes(), (run / "eval.parquet").read_bytes()
 
 
-def until(condition, process, seconds: float = 300) -> None:
-    """Wait for a condition, or the process's end."""
+def until(condition, process, seconds: float = 300, every: float = 0.002) -> None:
+    """Wait for a condition, or the process's end; look every so many seconds."""
     stop = time.monotonic() + seconds
     while not condition() and process.is_alive() and time.monotonic() < stop:
-        time.sleep(0.002)
+        time.sleep(every)
 
 
 def resume(root: Path, trials: int, learner: str) -> int:
@@ -245,7 +245,7 @@ def sweep48(root: Path, workers: int) -> int:
     """Kill a sweep of 48 half-way, repeat it, report it."""
     launcher = ("hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}") if workers > 1 else ()
     process = start(root, *SWEEP48, *launcher)
-    until(lambda: len(done(root)) >= 24, process, seconds=24 * 600)
+    until(lambda: len(done(root)) >= 24, process, seconds=24 * 600, every=0.1)
     killed, before = kill(process), done(root)
     began = {path.parent.name for path in root.glob("runs/*/*/config.yaml")}
     status, after = finish(root, *SWEEP48, *launcher), done(root)

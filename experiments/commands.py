@@ -55,7 +55,7 @@ READ = {
     "backtest": read_backtest,
     "explain": partial(read_backtest, kind=ExplainParams),
 }
-DRY = "--dry-run"
+DRY, FAST = "--dry-run", "--fail-fast"
 QUIET = ("--help", "-h", "--hydra-help", "--version", "-sc", "--shell-completion")
 
 
@@ -67,14 +67,15 @@ def run(command: str, args: list[str]) -> int:
     failed: list[tuple[str, Exception]] = []  # a sweep's jobs by what they override
     sweep, work = any(flag in args for flag in ("--multirun", "-m")), WORK[command]
     if DRY in args:
-        work, args = partial(dry_run, command), [arg for arg in args if arg != DRY]
+        work = partial(dry_run, command)
+    fast, args = FAST in args, [arg for arg in args if arg not in (DRY, FAST)]
 
     def job(config: DictConfig) -> None:
         try:
             work(config)
         except Exception as error:  # the other jobs of a sweep go on
             error = _full_disk(error) or error
-            if tracing or os.getpid() != parent or not (sweep or isinstance(error, ConfigError)):
+            if tracing or fast or os.getpid() != parent or not (sweep or isinstance(error, ConfigError)):
                 raise
             told = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
             failed.append((" ".join(told), error))
@@ -87,7 +88,7 @@ def run(command: str, args: list[str]) -> int:
     try:
         for arg in args:
             if arg.startswith("-") and arg.split("=")[0] not in FLAGS:
-                raise ConfigError(f"{arg}: no such flag, expected one of {', '.join((*FLAGS, DRY))}")
+                raise ConfigError(f"{arg}: no such flag, expected one of {', '.join((*FLAGS, DRY, FAST))}")
         register(light=any(flag in args for flag in QUIET))
         hydra.main(version_base="1.3", config_path="pkg://storelab.conf", config_name=command)(job)()
     except Exception as error:

@@ -248,7 +248,7 @@ def learn(run: Run, experiment: Experiment, watch: Callable[[list[dict]], None] 
     before = rows[-1]["seconds"] if rows else 0.0
 
     def keep(steps: int) -> None:
-        if learner.due:
+        if getattr(learner, "due", False):  # SIGTERM came
             checkpoints.write_checkpoint(run.checkpoints, steps, learner.save, settings.top.keep_checkpoints)
             print(f"stopped: the same command goes on from {steps:,} steps", file=sys.stderr)
             raise Stopped(128 + signal.SIGTERM)

@@ -82,6 +82,18 @@ def test_a_killed_search_ends_as_one_that_was_not(continued, search, storelab, t
     assert [same(trial) for trial in trials(continued.folder)] == [same(trial) for trial in trials(straight.folder)]
 
 
+@pytest.mark.slow
+def test_two_processes_share_the_trials(search, start, tmp_path):
+    both = [start(tmp_path, *search) for _ in range(2)]
+    assert [command.wait().status for command in both] == [0, 0], both[0].err + both[1].err
+    found = trials(tmp_path)
+    assert len(found) == TRIALS
+    assert {trial.state.name for trial in found} <= {"COMPLETE", "PRUNED"}
+    told = [{line.split()[1] for line in command.out.splitlines() if line.startswith("trial ")} for command in both]
+    assert all(told), "one did nothing"
+    assert not {word.strip(":") for word in told[0]} & {word.strip(":") for word in told[1]} - {"state"}
+
+
 BAD = {
     "tune.trials=3": "tune.space: None is not allowed, expected keys to search over",
     "tune.space={agent.gama: {low: 0, high: 1}}": "tune.space: agent.gama: no such key, did you mean agent.gamma?",

@@ -351,6 +351,13 @@ def test_a_sweep_goes_on_after_a_bad_job(storelab, tmp_path):
     assert ["seed=0" in command for command in commands] == [True, False]
 
 
+def test_a_sweep_that_shall_end_at_the_first_failure_does(storelab, tmp_path):
+    sweep = storelab(tmp_path, *HEURISTICS, "--multirun", "--fail-fast", "evaluation.episodes=1,8")
+    assert sweep.status == 2
+    assert sweep.err == "evaluation.episodes: 1 is not allowed, expected an integer >= 2 and <= 100000\n"
+    assert not list(tmp_path.glob("runs/LostSales/*"))
+
+
 def test_a_sweep_lists_what_broke_and_a_dry_run_what_is_left(storelab, tmp_path):
     """A file stands where the run's heuristics go: an error of the system, not of the config."""
     plan = ("seed=0,1", "evaluation.episodes=8", "-m")
