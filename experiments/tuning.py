@@ -32,6 +32,7 @@ from .schemas import HeuristicsParams
 from .work import build, carry_out, checkpoint_steps, data_hash
 
 STARTUP = 5  # whole trials before the first may be pruned
+WARM_UP = 0.25  # share of a trial's evaluations in which it is not
 WORDS = ("low", "high", "log", "step", "choices")
 ALLOWED = ("agent.", "forecaster.", "env.action", "env.forecast")  # others change the problem, or how it is judged
 
@@ -119,12 +120,14 @@ class Search:
     def study(self) -> optuna.Study:
         """The study as it is in the journal; the sampler's seed is the next trial's."""
         with _quiet():
+            evaluations = self.base.agent.total_steps // checkpoint_steps(self.base)
+            median = optuna.pruners.MedianPruner(STARTUP, n_warmup_steps=int(WARM_UP * evaluations))
             study = optuna.create_study(
                 storage=self.storage,
                 study_name="study",
                 load_if_exists=True,
                 direction="minimize" if self.objective == "cost" else "maximize",
-                pruner=optuna.pruners.MedianPruner(STARTUP) if self.params.prune else optuna.pruners.NopPruner(),
+                pruner=median if self.params.prune else optuna.pruners.NopPruner(),
             )
             study.sampler = optuna.samplers.TPESampler(seed=1_000_003 * self.params.seed + len(study.trials))
         return study
@@ -133,25 +136,21 @@ class Search:
         """A trial to work on, with its run, which `held` then holds: one that a killed process left, or a new one."""
         with _held(_Lock(self.folder / ".lock")):
             study = self.study()
-            left = [trial for trial in study.get_trials(states=[TrialState.RUNNING])]
-            for trial in [optuna.trial.Trial(study, frozen._trial_id) for frozen in left] + [None]:
-                if trial is None:
-                    if len(study.trials) >= self.params.trials:
-                        return None
-                    trial = study.ask()
-                found = {key: trial._suggest(key, distribution) for key, distribution in self.space.items()}
+            left = [optuna.trial.Trial(study, old._trial_id) for old in study.get_trials(states=[TrialState.RUNNING])]
+            while left or len(study.trials) < self.params.trials:
+                trial = left.pop(0) if left else self.study().ask()
+                found = {key: _suggested(trial, key, distribution) for key, distribution in self.space.items()}
                 try:
                     settings = self.settings(found)
                     run = Run.of(settings, self.data)
                     if not run.done:
                         held.enter_context(run.open(settings, self.data, self.command(found)))
+                    return study, trial, run, settings
                 except RunBusy:
-                    continue
+                    pass  # another process has it
                 except ConfigError as error:  # values that do not go together
                     self.fail(study, trial.number, error)
-                    continue
-                return study, trial, run, settings
-        return self.claim(held)
+        return None
 
     def work(self) -> bool:
         """Carry out one trial; return whether there was one."""
@@ -264,6 +263,14 @@ def _quiet():
         yield
     finally:
         optuna.logging.set_verbosity(before)
+
+
+def _suggested(trial, key: str, of):
+    """A trial's value of a key; the same again where it has one already."""
+    if isinstance(of, CategoricalDistribution):
+        return trial.suggest_categorical(key, of.choices)
+    suggest = trial.suggest_int if isinstance(of, IntDistribution) else trial.suggest_float
+    return suggest(key, of.low, of.high, step=of.step, log=of.log)
 
 
 def _text(value) -> str:
