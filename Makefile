@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint slow hostile bench
+.PHONY: demo test lint slow hostile bench docs
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed") if sys.version_info < (3, 11) else None'
@@ -29,3 +29,6 @@ hostile: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python -P bench/speed.py
+
+docs: $(VENV)/installed
+	$(BIN)/mkdocs build --strict

@@ -72,7 +72,12 @@ class Learner:
     """Searches the weights of a `LinearPolicy` on the training demand of a task.
 
     A checkpoint holds what every candidate so far has earned: told again, the search is where it was, bit for bit.
+
+    Attributes:
+        due: set it for a call of `on_checkpoint` as soon as one is possible.
     """
+
+    due = False
 
     def __init__(self, task, params: EvolutionParams, seed: int = 0, log_folder: str | Path | None = None):
         """Build the learner.
@@ -141,7 +146,7 @@ class Learner:
                 if self._log:
                     self._log.add_scalar("profit", values.mean(), self.steps)
                 bar.update()
-                if on_checkpoint and self.steps % checkpoint_every == 0:
+                if on_checkpoint and (self.due or self.steps % checkpoint_every == 0):
                     on_checkpoint(self.steps)
 
     def _weights(self, candidates) -> np.ndarray:

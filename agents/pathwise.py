@@ -160,7 +160,10 @@ class PathwiseLearner:
         steps: gradient steps done.
         best: the latest network that did about as well as any on the held-out scenarios.
         top: the most profit of any there, money per period (continuing) or episode, (held_out,); None before a check.
+        due: set it for a call of `on_checkpoint` as soon as one is possible.
     """
+
+    due = False
 
     def __init__(self, task, params: PathwiseParams, seed: int = 0, log_folder=None):
         """Build the learner.
@@ -242,7 +245,7 @@ class PathwiseLearner:
                 if self.steps % self.params.check_every == 0 or self.steps == self.params.total_steps:
                     self._judge()
                     bar.set_postfix_str(f"held out {self.top.mean().item():,.4g}", refresh=False)
-                if on_checkpoint and self.steps % checkpoint_every == 0:
+                if on_checkpoint and (self.due or self.steps % checkpoint_every == 0):
                     on_checkpoint(self.steps)
                 bar.update()
 

@@ -115,9 +115,9 @@ check = view_of  # raises where a learner does not fit a model
 class _Watch(BaseCallback):
     """Calls back where SB3's state is whole (before a rollout) and moves the bar."""
 
-    def __init__(self, every: int, on_checkpoint: Callable[[int], None] | None, bar):
+    def __init__(self, learner, every: int, on_checkpoint: Callable[[int], None] | None, bar):
         super().__init__()
-        self.every, self.on_checkpoint, self.bar, self.last = every, on_checkpoint, bar, 0
+        self.learner, self.every, self.on_checkpoint, self.bar, self.last = learner, every, on_checkpoint, bar, 0
 
     def _on_training_start(self) -> None:
         self.last = self.model.num_timesteps
@@ -129,7 +129,7 @@ class _Watch(BaseCallback):
         if episodes:
             self.bar.set_postfix_str(f"return {np.mean([e['r'] for e in episodes]):,.1f}", refresh=False)
         # Multiples of `every`, not distances: a resumed run then stops at the same steps as a straight one.
-        if self.on_checkpoint and steps // self.every > self.last // self.every:
+        if self.on_checkpoint and (self.learner.due or steps // self.every > self.last // self.every):
             self.on_checkpoint(steps)
         self.last = steps
 
@@ -142,7 +142,10 @@ class SB3Learner:
 
     Attributes:
         model: the Stable-Baselines3 algorithm.
+        due: set it for a call of `on_checkpoint` as soon as one is possible.
     """
+
+    due = False
 
     def __init__(self, task, params: SB3Params, seed: int = 0, log_folder: str | Path | None = None):
         """Build the learner.
@@ -221,7 +224,7 @@ class SB3Learner:
 
             self.model._setup_learn = setup_whole
             try:
-                watch = _Watch(checkpoint_every, on_checkpoint, bar)
+                watch = _Watch(self, checkpoint_every, on_checkpoint, bar)
                 self.model.learn(stop - self.steps, callback=watch, log_interval=10, reset_num_timesteps=False)
             finally:
                 del self.model._setup_learn

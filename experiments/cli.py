@@ -7,9 +7,12 @@ import sys
 USAGE = """usage: storelab COMMAND [key=value ...] [--help]
 
   train      data, forecaster, tuned heuristics, agent, evaluation and report of one run; resumes what was killed
+  tune       a search for an agent's hyper-parameters; each trial is a run, and what was killed goes on
   backtest   a forecaster and baselines on rolling origins of a store's data, with tables and a report
   explain    what drove one item's forecast: features and past days, in units
+  benchmark  a suite's learners, some seeds each, beside all heuristics: benchmark SUITE; the table as Markdown
   evaluate   the policies of a finished run on other held-out scenarios
+  dataset    transitions of a finished run's policy, in Minari's format for offline learning
   report     the table and the report of a finished run of any of these, made anew; of a folder of runs: report FOLDER
   runs       the runs that there are: list, show, compare, clean
   demo       `train` on a small synthetic store with forecasts
@@ -20,10 +23,10 @@ storelab COMMAND --help shows a command's groups and keys; storelab train --mult
 and --dry-run tells what would run and what is finished.
 Tab completion: eval "$(storelab -sc install=bash)"
 Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""
-HYDRA = ("train", "backtest", "explain", "evaluate", "report", "demo")
+HYDRA = ("train", "tune", "backtest", "explain", "benchmark", "evaluate", "dataset", "report", "demo")
 COMMANDS = (*HYDRA, "runs", "serve", "doctor")
 GOES_ON = {
-    **dict.fromkeys(("train", "demo"), ": the same command goes on from the last checkpoint"),
+    **dict.fromkeys(("train", "tune", "demo"), ": the same command goes on from the last checkpoint"),
     "backtest": ": the same command goes on with the forecasters that are left",
 }
 

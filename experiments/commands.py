@@ -1,10 +1,12 @@
 """The commands that take a config: Hydra composes it, and every error of it ends in one line."""
 
+import errno
 import os
 import re
 import sys
 import traceback
 from functools import partial
+from importlib import import_module
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -13,11 +15,24 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .backtest import backtest
+from .benchmark import benchmark
 from .config import ConfigError, explain, read, read_backtest
 from .explain import explain_forecast
 from .runs import Run
 from .schemas import ExplainParams, register
 from .work import data_hash, evaluate, report, train
+
+
+def _extra(command: str, module: str, config: DictConfig) -> None:
+    """A command in a module of its own, whose libraries no other command loads."""
+    try:
+        work = getattr(import_module(f".{module}", __package__), command)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{command}: {error.name} is not installed, expected it: pip install 'storelab[{command}]'"
+        ) from error
+    work(config)
+
 
 FLAGS = (
     *("--help", "-h", "--hydra-help", "--version", "-sc", "--shell-completion", "--run", "-r", "--multirun", "-m"),
@@ -26,8 +41,11 @@ FLAGS = (
 WORK = {
     "train": train,
     "demo": train,
+    "tune": partial(_extra, "tune", "tuning"),
+    "dataset": partial(_extra, "dataset", "datasets"),
     "backtest": backtest,
     "explain": explain_forecast,
+    "benchmark": benchmark,
     "evaluate": evaluate,
     "report": report,
 }
@@ -37,7 +55,7 @@ READ = {
     "backtest": read_backtest,
     "explain": partial(read_backtest, kind=ExplainParams),
 }
-DRY = "--dry-run"
+DRY, FAST = "--dry-run", "--fail-fast"
 QUIET = ("--help", "-h", "--hydra-help", "--version", "-sc", "--shell-completion")
 
 
@@ -45,27 +63,32 @@ def run(command: str, args: list[str]) -> int:
     """Run a command on its config, once or as a sweep; return the exit status."""
     tracing = "1" in (os.environ.get("HYDRA_FULL_ERROR"), os.environ.get("STORELAB_TRACEBACK"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, not to Hydra's printer
+    parent = os.getpid()  # in a launcher's worker an error goes to Hydra, which raises the first one when all are done
     failed: list[tuple[str, Exception]] = []  # a sweep's jobs by what they override
     sweep, work = any(flag in args for flag in ("--multirun", "-m")), WORK[command]
     if DRY in args:
-        work, args = partial(dry_run, command), [arg for arg in args if arg != DRY]
+        work = partial(dry_run, command)
+    fast, args = FAST in args, [arg for arg in args if arg not in (DRY, FAST)]
 
     def job(config: DictConfig) -> None:
         try:
             work(config)
         except Exception as error:  # the other jobs of a sweep go on
-            if tracing or not (sweep or isinstance(error, ConfigError)):
+            error = _full_disk(error) or error
+            if tracing or fast or os.getpid() != parent or not (sweep or isinstance(error, ConfigError)):
                 raise
             told = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
             failed.append((" ".join(told), error))
             print(error if isinstance(error, ConfigError) else traceback.format_exc(), file=sys.stderr)
 
+    if command == "benchmark" and args and not re.search("^-|=", args[0]):
+        args = [f"suite={args[0]}", *args[1:]]
     # Hydra's parser wants all overrides in one stretch: flags, and the words that belong to them, go behind.
     sys.argv = ["storelab", *sorted(args, key=lambda arg: arg.startswith("-") or not re.search("^~|=", arg))]
     try:
         for arg in args:
             if arg.startswith("-") and arg.split("=")[0] not in FLAGS:
-                raise ConfigError(f"{arg}: no such flag, expected one of {', '.join((*FLAGS, DRY))}")
+                raise ConfigError(f"{arg}: no such flag, expected one of {', '.join((*FLAGS, DRY, FAST))}")
         register(light=any(flag in args for flag in QUIET))
         hydra.main(version_base="1.3", config_path="pkg://storelab.conf", config_name=command)(job)()
     except Exception as error:
@@ -79,6 +102,16 @@ def run(command: str, args: list[str]) -> int:
             kind = "" if isinstance(error, ConfigError) else f"{type(error).__name__}: "
             print(f"  {overrides}: {kind}{str(error).partition(chr(10))[0]}", file=sys.stderr)
     return 0 if not failed else 2 if all(isinstance(error, ConfigError) for _, error in failed) else 1
+
+
+def _full_disk(error: BaseException) -> ConfigError | None:
+    """A full disk in one line, whichever library met it."""
+    told = error
+    while told is not None:
+        if getattr(told, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(told):
+            return ConfigError("No space left on device: what was whole still is, and the same command goes on from it")
+        told = told.__cause__ or told.__context__
+    return None
 
 
 def dry_run(command: str, config: DictConfig) -> None:

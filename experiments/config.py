@@ -17,12 +17,17 @@ from ..envs.tasks import override
 from .schemas import (
     ENVIRONMENTS,
     BacktestParams,
+    BenchmarkParams,
+    DatasetParams,
     EvaluationParams,
     ExplainParams,
     OnlineRetailParams,
     ReportParams,
+    StudyParams,
+    SuiteParams,
     TaskParams,
     TrainParams,
+    TuneParams,
     keys,
     schemas,
 )
@@ -100,6 +105,13 @@ def read(config: DictConfig) -> Settings:
     return Settings(top=top, env=env, **typed)
 
 
+def read_study(config: DictConfig) -> tuple[StudyParams, DictConfig]:
+    """The search of `storelab tune`, checked, and the config of its runs."""
+    _resolve(config)
+    _check_keys("", config, TuneParams)
+    return _choice(config, "tune"), OmegaConf.masked_copy(config, [key for key in config if key != "tune"])
+
+
 def read_backtest(config: DictConfig, kind: type = BacktestParams) -> BacktestSettings:
     """Check the config of `storelab backtest`, or of `explain` by its kind; raises ConfigError as `read` does."""
     _resolve(config)
@@ -140,6 +152,21 @@ def read_run(config: DictConfig) -> tuple[str, EvaluationParams | None]:
     return top.run, _object("evaluation", config.evaluation, EvaluationParams) if "evaluation" in config else None
 
 
+def read_dataset(config: DictConfig) -> DatasetParams:
+    """Check the config of `storelab dataset`."""
+    _resolve(config)
+    return _object("", config, DatasetParams)
+
+
+def read_benchmark(config: DictConfig) -> tuple[BenchmarkParams, str, SuiteParams]:
+    """Check the config of `storelab benchmark`: it, and the suite's name and what is in it."""
+    from hydra.core.hydra_config import HydraConfig
+
+    _resolve(config)
+    _check_keys("", config, BenchmarkParams)
+    return _top(config, BenchmarkParams), HydraConfig.get().runtime.choices["suite"], _choice(config, "suite")
+
+
 def _resolve(config: DictConfig) -> None:
     try:
         OmegaConf.resolve(config)
@@ -152,7 +179,8 @@ def _resolve(config: DictConfig) -> None:
 def _env(config: DictConfig) -> dict:
     node = None if OmegaConf.is_missing(config, "env") else config.env
     chosen = OmegaConf.get_type(node) if isinstance(node, DictConfig) else None
-    kind = next((ENVIRONMENTS[name] for name, schema in schemas()["env"].items() if schema is chosen), None)
+    # By name: a launcher's worker has a copy of the schema, which is made and not imported.
+    kind = next((kind for kind in ENVIRONMENTS.values() if chosen and kind.__name__ == chosen.__name__), None)
     if kind is None:
         raise ConfigError("env: not an option, expected env=NAME")
     _check_keys("env.", node, kind)

@@ -6,7 +6,8 @@ Columns: `run` (EXPERIMENT/HASH-sSEED), `experiment`, `seed`, `command` (train, 
 tuned heuristic, positive is better; both in `unit`), `gap_percent` (to the reference), `code` and `data` (hashes),
 `config` (its flat keys and values, JSON), `changed` (of the folder, ns).
 
-States: finished; failed; running (a process works on it); unfinished (killed); damaged (what it holds cannot be read).
+States: finished; failed; running (a process works on it); unfinished (killed or stopped); pruned (given up by `storelab
+tune`); damaged (what it holds cannot be read).
 """
 
 import io
@@ -58,7 +59,7 @@ def read_index(runs: str | Path) -> pd.DataFrame:
         index.to_parquet(buffer, index=False)
         with suppress(OSError):  # another's runs may be read but not written
             write_atomic(path, buffer.getvalue())
-    live = index["state"].isin(["unfinished", "failed"])
+    live = index["state"].isin(["unfinished", "failed", "pruned"])
     index.loc[live, "state"] = [
         "running" if Run(runs / run).busy else state for run, state in index.loc[live, ["run", "state"]].to_numpy()
     ]
@@ -77,7 +78,8 @@ def _row(folder: Path) -> dict:
         row |= {"config": json.dumps(flat(config)), "code": came.get("code", ""), "data": came.get("data", "")}
         row |= {"time": status.get("time", ""), "stage": status.get("stage", "")}
         row |= {"error": (status.get("error") or "").partition("\n")[0]}
-        row["state"] = "finished" if run.done else "failed" if status.get("state") == "failed" else "unfinished"
+        told = status.get("state")
+        row["state"] = "finished" if run.done else told if told in ("failed", "pruned") else "unfinished"
         row["command"] = "train" if "task" in config else "backtest" if "baselines" in config else "explain"
         if row["command"] == "train":
             agent = config["agent"]

@@ -105,10 +105,10 @@ def command_line() -> str:
     return shlex.join(["storelab", job.job.config_name, *job.overrides.task])
 
 
-def provenance(data: str) -> dict:
-    """What `provenance.json` says of a run; `data` is the hash of its data."""
+def provenance(data: str, command: str | None = None) -> dict:
+    """What `provenance.json` says of a run; `data` is the hash of its data, `command` what made it (None: Hydra's)."""
     return {
-        "command": command_line(),
+        "command": command or command_line(),
         "versions": versions(),
         "git": git_commit(),
         "code": code_hash(),

@@ -23,6 +23,23 @@ from .provenance import code_hash, digest, provenance
 from .schemas import BacktestParams, ExplainParams, TaskParams, TrainParams, schemas
 
 GROUPS = ("data", "forecaster", "agent", "evaluation")
+APART = ("experiment", "runs", "seed", "keep_checkpoints", "tracker")  # not in the hash: no result depends on them
+
+
+class RunBusy(ConfigError):
+    """Another process works on the run."""
+
+
+class Pruned(Exception):
+    """A search gave the run up: what it has learnt stays, and `storelab train` goes on with it."""
+
+    state = "pruned"
+
+
+class Stopped(SystemExit):
+    """The run was asked to end (SIGTERM) and has left a checkpoint."""
+
+    state = "stopped"
 
 
 class Run:
@@ -36,7 +53,7 @@ class Run:
     def of(cls, settings: Settings | BacktestSettings, data: str) -> "Run":
         """The folder that belongs to the settings and the hash of their data."""
         config = to_config(settings)
-        named = {name: value for name, value in config.items() if name not in ("experiment", "runs", "seed")}
+        named = {name: value for name, value in config.items() if name not in APART}
         key = digest([named, code_hash(), data])[:12]
         return cls(Path(settings.top.runs) / settings.top.experiment / f"{key}-s{settings.seed}")
 
@@ -69,23 +86,24 @@ class Run:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system drops it with the process
             except BlockingIOError:
-                raise ConfigError(f"{self.folder}: another process works on this run") from None
+                raise RunBusy(f"{self.folder}: another process works on this run") from None
             yield
 
     @contextmanager
-    def open(self, settings: Settings | BacktestSettings, data: str):
-        """Work on the run, alone, with its status kept.
+    def open(self, settings: Settings | BacktestSettings, data: str, command: str | None = None):
+        """Work on the run, alone, with its status kept; `command` is what made it, where Hydra does not know.
 
         Raises:
-            ConfigError: another process works on it, or the folder cannot be written.
+            RunBusy: another process works on it.
+            ConfigError: the folder cannot be written.
         """
         with self.alone():
             write_atomic(self.folder / "config.yaml", yaml.safe_dump(to_config(settings), sort_keys=False).encode())
-            self.write("provenance.json", provenance(data))
+            self.write("provenance.json", provenance(data, command))
             try:
                 yield self
             except BaseException as error:
-                self.status("failed", error=f"{type(error).__name__}: {error}")
+                self.status(getattr(error, "state", "failed"), error=f"{type(error).__name__}: {error}")
                 raise
             self.status("finished")
             write_atomic(self.folder / "DONE", b"")

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 from omegaconf import MISSING
 
 from ..data import SyntheticStoreParams
-from ..envs.checks import check_number
+from ..envs.checks import check_choice, check_number
 from ..envs.dispatch_params import DispatchParams
 from ..envs.duopoly import DuopolyParams
 from ..envs.inventory import InventoryParams
@@ -30,6 +30,7 @@ ENVIRONMENTS = {
     "marketplace": MarketplaceParams,
     "supply_chain": SupplyChainParams,
 }  # option -> its parameters
+TRACKERS = ("tensorboard", "wandb", "mlflow")
 LIGHT = ("baselines", "statistical", "conformal")  # modules of forecasters that load no torch
 LEARNERS = {
     "sb3": "SB3Params",
@@ -81,6 +82,7 @@ class TrainParams:
     runs: str = "runs"  # folder
     checkpoint_every: int | None = None  # steps; None: a fortieth of the learner's
     keep_checkpoints: int = 3
+    tracker: str = "tensorboard"  # | wandb | mlflow
     task: Any = MISSING
     data: Any = None
     env: Any = MISSING
@@ -94,6 +96,31 @@ class TrainParams:
         if self.checkpoint_every is not None:
             check_number("checkpoint_every", self.checkpoint_every, 1, 1e12, integer=True)
         check_number("keep_checkpoints", self.keep_checkpoints, 1, 1000, integer=True)
+        check_choice("tracker", self.tracker, TRACKERS)
+
+
+@dataclass
+class TuneParams(TrainParams):
+    """The top of `storelab tune`."""
+
+    tune: Any = MISSING
+
+
+@dataclass
+class StudyParams:
+    """A search for hyper-parameters."""
+
+    trials: int = 20  # in all, whole, pruned and failed
+    space: Any = None  # key -> {low, high[, log, step]} or {choices: [...]}
+    prune: bool = True  # end a trial that is worse than the median of those before
+    seed: int = 0  # of the search
+
+    def __post_init__(self):
+        if not isinstance(self.space, dict) or not self.space:
+            example = "{agent.learning_rate: {low: 1e-5, high: 1e-2, log: true}}"
+            raise ValueError(f"space: {self.space!r} is not allowed, expected keys to search over, such as {example}")
+        check_number("trials", self.trials, 1, 100_000, integer=True)
+        check_number("seed", self.seed, 0, 1000, integer=True)
 
 
 @dataclass
@@ -175,19 +202,58 @@ class ReportParams:
             raise ValueError(f"run: {self.run!r} is not allowed, expected the path of a run folder")
 
 
+@dataclass
+class DatasetParams(ReportParams):
+    """The top of `storelab dataset`."""
+
+    policy: str = ""  # of the run's table; "": the agent, or the best heuristic
+    name: str = ""  # of the dataset; "": storelab/TASK/POLICY-v0
+    episodes: int = 1000  # training scenarios
+    seed: int = 0  # of the first one; the others follow
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_number("episodes", self.episodes, 1, 1_000_000, integer=True)
+        check_number("seed", self.seed, 0, 2**29, integer=True)
+
+
+@dataclass
+class BenchmarkParams:
+    """The top of `storelab benchmark`."""
+
+    runs: str = "runs"  # folder
+    output: str = ""  # file of the table; "": RUNS/SUITE.md
+    overrides: list[str] = field(default_factory=list)  # of storelab train, added to all lines
+    suite: Any = MISSING
+
+
+@dataclass
+class SuiteParams:
+    """What a benchmark runs."""
+
+    seeds: int = 5  # of each learner
+    entries: list[str] = MISSING  # overrides of storelab train, a line per task and learner
+
+    def __post_init__(self):
+        check_number("seeds", self.seeds, 1, 1000, integer=True)
+
+
 @cache
 def schemas(light: bool = False) -> dict[str, dict[str, type]]:
     """Group -> option -> schema; "" are the commands. With `light`, without those whose modules load torch."""
     light_forecasters = [name for name in FORECASTERS if not light or FORECASTERS[name][0] in LIGHT]
     groups = {
-        "": {"train": TrainParams, "backtest": BacktestParams, "explain": ExplainParams}
-        | {"evaluate": EvaluateParams, "report": ReportParams},
+        "": {"train": TrainParams, "tune": TuneParams, "backtest": BacktestParams, "explain": ExplainParams}
+        | {"evaluate": EvaluateParams, "report": ReportParams, "dataset": DatasetParams}
+        | {"benchmark": BenchmarkParams},
         "task": {"task": TaskParams},
         "data": {"synthetic": SyntheticStoreParams, "online_retail": OnlineRetailParams},
         "env": {name: _changes(kind) for name, kind in ENVIRONMENTS.items()},
         "forecaster": {name: _forecaster_params(name) for name in light_forecasters},
         "agent": {"heuristics": HeuristicsParams},
         "evaluation": {"evaluation": EvaluationParams},
+        "suite": {"suite": SuiteParams},
+        "tune": {"study": StudyParams},
     }
     if not light:
         for name, kind in LEARNERS.items():

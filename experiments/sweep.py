@@ -25,12 +25,12 @@ from ..learning.base import write_atomic
 from . import sweep_plots
 from .config import ConfigError
 from .index import NAME, read_index
-from .report import aligned, figure, html_table, page
-from .runs import Run
+from .report import BOUND, aligned, figure, html_table, page
+from .runs import APART, Run
 
 SCORE = "score: better than the best tuned heuristic by, % of its value"
 LEARNER = ("agent.", "checkpoint_every")  # keys of the learner; the others are the task's
-OWN = ("seed", "experiment", "runs", "keep_checkpoints", "choices.")  # of neither
+OWN = (*APART, "choices.")  # of neither
 NOTE = (
     "Intervals: 95 %, percentile bootstrap over the runs of each task (stratified); with few runs they are too narrow. "
     "Interquartile mean: of the middle half of all runs. Likely to beat the next: the probability of improvement, that "
@@ -158,6 +158,27 @@ def curves(found: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
     return drawn
 
 
+def trade_offs(found: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Task -> a row per policy, the learners first: `fill_rate` and `value`, means over runs, and whether it is `best`
+    (on the Pareto front: no other has as high a fill rate at as good a value). Tasks without a fill rate have none."""
+    tables = {}
+    for problem, of in found.groupby("problem"):
+        rows = []
+        for learner, agent, folder in of[["learner", "policy", "folder"]].to_numpy():
+            for name, row in Run(folder).read("results.json")["policies"].items():
+                if row.get("fill_rate") is not None and name not in ("random", BOUND):
+                    own = name == agent
+                    rows.append((not own, learner if own else name, row["fill_rate"], row["value"]))
+        if rows:
+            table = pd.DataFrame(rows, columns=["rule", "policy", "fill_rate", "value"])
+            table = table.groupby(["rule", "policy"]).mean().reset_index()
+            better = table["value"] * (-1 if of["objective"].iloc[0] == "cost" else 1)
+            x, y = table["fill_rate"].to_numpy(), better.to_numpy()
+            beaten = (x >= x[:, None]) & (y >= y[:, None]) & ((x > x[:, None]) | (y > y[:, None]))
+            tables[problem] = table.assign(best=~beaten.any(axis=1))
+    return tables
+
+
 def _columns(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
     def interval(row, name, low, high, form):
         return "" if np.isnan(row[name]) else f"{row[name]:{form}} [{row[low]:{form}}, {row[high]:{form}}]"
@@ -180,6 +201,11 @@ def _values(found: pd.DataFrame) -> list[tuple[str, list[str]]]:
     columns = [("task", [names[0] for names, _ in groups]), ("learner", [names[1] for names, _ in groups])]
     columns += [("runs", [str(len(of)) for _, of in groups]), ("mean over runs", shown)]
     return [*columns, ("unit", [f"{of['objective'].iloc[0]}, {of['unit'].iloc[0]}" for _, of in groups])]
+
+
+def _units(found: pd.DataFrame) -> dict[str, str]:
+    """Task -> what its values are."""
+    return {problem: f"{of['objective'].iloc[0]}, {of['unit'].iloc[0]}" for problem, of in found.groupby("problem")}
 
 
 def _present(folder: Path) -> None:
@@ -205,9 +231,12 @@ def _present(folder: Path) -> None:
     body += ["<h2>Performance profiles</h2>", figure(drawn, "Share of runs above a score, mean over tasks.")]
     learned = curves(found)
     if learned:
-        units = {problem: of["unit"].iloc[0] for problem, of in found.groupby("problem")}
-        drawn = sweep_plots.curves(learned, list(table.index), units)
+        drawn = sweep_plots.curves(learned, list(table.index), _units(found))
         body += ["<h2>Learning curves</h2>", figure(drawn, "On training scenarios; mean over runs, 95 % interval.")]
+    traded = trade_offs(found)
+    if traded:
+        drawn = sweep_plots.pareto(traded, list(table.index), _units(found))
+        body += ["<h2>Profit against fill rate</h2>", figure(drawn, "Held-out scenarios; mean over runs. Line: front.")]
     swept = sensitivity(found)
     if swept:
         drawn = sweep_plots.sensitivity(swept)

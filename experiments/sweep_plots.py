@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from .plots import STYLE
+from .plots import REFERENCE, STYLE
 
 
 def profiles(thresholds: np.ndarray, shares: dict[str, np.ndarray], score: str) -> Figure:
@@ -42,6 +42,27 @@ def curves(tasks: dict[str, dict[str, np.ndarray]], learners: list[str], units: 
             axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
             axis.legend(frameon=False, fontsize=8)
         axis.set_xlabel("steps of the learner")
+        figure.tight_layout()
+        return figure
+
+
+def pareto(tasks: dict[str, pd.DataFrame], learners: list[str], units: dict[str, str]) -> Figure:
+    """Task -> `trade_offs`: a plot per task, a colour per learner, the heuristics grey, a line along the front."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(8, 3.0 * len(tasks)))
+        for axis, (task, table) in zip(figure.subplots(len(tasks), squeeze=False)[:, 0], tasks.items(), strict=True):
+            front = table[table["best"]].sort_values("fill_rate")
+            axis.plot(front["fill_rate"], front["value"], color=REFERENCE, lw=1, ls="--")
+            for rule, policy, fill_rate, value in table[["rule", "policy", "fill_rate", "value"]].to_numpy():
+                colour = REFERENCE if rule else f"C{learners.index(policy) % 10}"
+                axis.plot(fill_rate, value, "s" if rule else "o", ms=5, color=colour, label=None if rule else policy)
+                if rule:
+                    axis.annotate(policy, (fill_rate, value), (4, 3), textcoords="offset points", fontsize=7)
+            axis.set_title(task, fontsize=10, loc="left")
+            axis.set_ylabel(units[task])
+            axis.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
+            axis.legend(frameon=False, fontsize=8)
+        axis.set_xlabel("fill rate")
         figure.tight_layout()
         return figure
 

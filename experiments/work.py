@@ -1,10 +1,14 @@
 """What the commands do: `train` is the whole line from data to report, the others go over a finished run."""
 
 import json
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -25,9 +29,10 @@ from . import checkpoints
 from .config import BacktestSettings, ConfigError, Settings, read, read_run, within
 from .provenance import digest, source_hash
 from .report import findings, render, text_table
-from .runs import Run, to_config
+from .runs import Run, Stopped, to_config
 from .schemas import EvaluationParams, ExplainParams, HeuristicsParams, OnlineRetailParams
 from .tasks import TASKS
+from .trackers import tracking
 
 TUNING, CURVE = 1_000_000_000, 1_100_000_000  # first seeds of the training scenarios that are not the learner's
 
@@ -113,8 +118,8 @@ def learner_module(params) -> ModuleType:
     return sys.modules[type(params).__module__]
 
 
-def train(config: DictConfig) -> None:
-    """Run the whole line, from where an earlier process left it."""
+def train(config: DictConfig, command: str | None = None) -> None:
+    """Run the whole line, from where an earlier process left it; `command` is what stands for it, else Hydra's."""
     settings = read(config)
     data = data_hash(settings)
     run = Run.of(settings, data)
@@ -122,16 +127,31 @@ def train(config: DictConfig) -> None:
         print(f"{run.folder} is finished: nothing to do (storelab report run={run.folder} shows it)")
         return
     task = build(settings)
-    with run.open(settings, data):
-        print(f"run: {run.folder}")
+    with run.open(settings, data, command):
+        carry_out(run, settings, task)
+
+
+def carry_out(run: Run, settings: Settings, task: Task, watch: Callable[[list[dict]], None] | None = None) -> None:
+    """Do what is left of an open run; `watch` sees the learning curve as it grows, and may raise to end it."""
+    print(f"run: {run.folder}")
+    with tracking(run, settings) as tell:
+
+        def see(rows: list[dict]) -> None:
+            tell({"value": rows[-1]["value"], "seconds": rows[-1]["seconds"]}, rows[-1]["step"])
+            if watch:
+                watch(rows)
+
         experiment = Experiment(task, settings, reference(task), tuned(run, task, settings))
         if not isinstance(settings.agent, HeuristicsParams):
             experiment.agent = settings.agent.name
-            experiment.policies[experiment.agent] = learn(run, experiment)
+            experiment.policies[experiment.agent] = learn(run, experiment, see)
         run.status("running", stage="evaluation")
         episodes = experiment.episodes(settings.evaluation)
         run.write_episodes(episodes)
         present(run, experiment, episodes)
+        results = run.read("results.json")
+        result = results["policies"][results["agent"] or results["best_heuristic"]]
+        tell({f"held_out_{name}": value for name, value in result.items() if value is not None}, None)
 
 
 def report(config: DictConfig) -> None:
@@ -213,7 +233,12 @@ def tuned(run: Run, task: Task, settings: Settings) -> dict[str, Callable]:
     return found
 
 
-def learn(run: Run, experiment: Experiment) -> Callable:
+def checkpoint_steps(settings: Settings) -> int:
+    """Steps from a checkpoint to the next."""
+    return settings.top.checkpoint_every or max(1, settings.agent.total_steps // 40)
+
+
+def learn(run: Run, experiment: Experiment, watch: Callable[[list[dict]], None] | None = None) -> Callable:
     """Train the agent, from its last whole checkpoint on; return its policy."""
     task, settings = experiment.task, experiment.settings
     with within("agent"):
@@ -227,17 +252,37 @@ def learn(run: Run, experiment: Experiment) -> Callable:
     before = rows[-1]["seconds"] if rows else 0.0
 
     def keep(steps: int) -> None:
+        if getattr(learner, "due", False):  # SIGTERM came
+            checkpoints.write_checkpoint(run.checkpoints, steps, learner.save, settings.top.keep_checkpoints)
+            print(f"stopped: the same command goes on from {steps:,} steps", file=sys.stderr)
+            raise Stopped(128 + signal.SIGTERM)
         curve = compare({"agent": learner.policy()}, task, experiment.curve_seeds(), split="train")
         value = curve.loc[curve["policy"] == "agent", "value"].mean()
         rows.append({"step": steps, "seconds": before + time.monotonic() - started, "value": value})
         run.write_metrics(rows)
+        if watch:
+            watch(rows)
         checkpoints.write_checkpoint(run.checkpoints, steps, learner.save, settings.top.keep_checkpoints)
         run.status("running", stage="agent", step=steps, steps=settings.agent.total_steps)
 
-    learner.learn(keep, settings.top.checkpoint_every or max(1, settings.agent.total_steps // 40))
-    if last is None or learner.steps > int(last.name):
+    with _on_sigterm(partial(setattr, learner, "due", True)):
+        learner.learn(keep, checkpoint_steps(settings))
+    if not rows or rows[-1]["step"] < learner.steps:
         keep(learner.steps)
     return learner.policy()
+
+
+@contextmanager
+def _on_sigterm(do: Callable[[], None]):
+    """Call `do` on SIGTERM, with which schedulers announce that they will end a job; only the main thread may."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: do())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def present(run: Run, experiment: Experiment, episodes: pd.DataFrame) -> None:

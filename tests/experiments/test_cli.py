@@ -8,7 +8,20 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("train", "backtest", "explain", "evaluate", "report", "demo", "runs", "serve", "doctor")
+COMMANDS = (
+    "train",
+    "tune",
+    "backtest",
+    "explain",
+    "benchmark",
+    "evaluate",
+    "dataset",
+    "report",
+    "demo",
+    "runs",
+    "serve",
+    "doctor",
+)
 GROUPS = ("agent", "data", "env", "evaluation", "forecaster", "task")
 LEARNING = ("torch", "transformers", "stable_baselines3")
 HEAVY = (*LEARNING, "hydra", "omegaconf", "matplotlib")
@@ -73,12 +86,12 @@ def completed(storelab, folder, line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("storelab ", ["train", "backtest", "explain", "evaluate", "report", "demo", "runs", "serve", "doctor"]),
-        ("storelab t", ["train"]),
-        ("storelab d", ["demo", "doctor"]),
+        ("storelab ", list(COMMANDS)),
+        ("storelab t", ["train", "tune"]),
+        ("storelab d", ["dataset", "demo", "doctor"]),
         ("storelab x", []),
         ("storelab train agent=s", ["agent=sac"]),
-        ("storelab b", ["backtest"]),
+        ("storelab b", ["backtest", "benchmark"]),
         ("storelab backtest forecaster=t", ["forecaster=transformer", "forecaster=tsb"]),
         ("storelab backtest hor", ["horizon="]),
         ("storelab train task=LostSales agent=ppo_s", ["agent=ppo_store"]),

@@ -23,11 +23,12 @@ from storelab.experiments.work import build
 from storelab.forecasting import FORECASTERS
 
 CONF = Path(storelab.conf.__file__).parent
-COMMANDS = ("train", "demo", "backtest", "explain", "evaluate", "report")
+COMMANDS = ("train", "tune", "demo", "backtest", "explain", "benchmark", "evaluate", "dataset", "report")
 GROUPS = ("env", "task", "data", "forecaster", "agent", "evaluation")
 FILES = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml"))]
-OPTIONS = [(group, option) for group, option in FILES if group != "sweep"]
+OPTIONS = [(group, option) for group, option in FILES if group not in ("sweep", "suite")]
 SWEEPS = [option for group, option in FILES if group == "sweep"]
+SUITES = [option for group, option in FILES if group == "suite"]
 
 
 def composed(command: str, *overrides: str):
@@ -74,6 +75,14 @@ def test_every_job_of_a_sweep_composes(sweep):
                 for part in key.split("."):
                     at = at[part]
                 assert str(at) == value
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_every_line_of_a_suite_is_a_task_with_a_learner_that_fits(suite):
+    lines = composed("benchmark", f"suite={suite}").suite.entries
+    assert len(set(lines)) == len(lines) > 0
+    for line in lines:
+        build(read(composed("train", *line.split())))
 
 
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: path.stem)

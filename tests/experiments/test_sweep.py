@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from storelab.experiments.config import ConfigError
 from storelab.experiments.runs import Run
-from storelab.experiments.sweep import curves, leaderboard, scores_of, sensitivity, sweep_report, sweep_runs
+from storelab.experiments.sweep import curves, leaderboard, scores_of, sensitivity, sweep_report, sweep_runs, trade_offs
 
 COSTS = {("0.9", 1): (8.4, 9.1), ("0.9", 2): (7.7, 7.0), ("0.99", 1): (6.3, 6.3), ("0.99", 2): (7.0, 10.5)}
 
@@ -77,6 +77,15 @@ def test_sensitivity_is_told_of_each_swept_key(found):
     assert tables["env.lead_time"]["iqm"].tolist() == pytest.approx([-5, -5])
 
 
+def test_the_front_has_whom_none_beats_in_both(found):
+    """PPO fills 90 %, the heuristic 95 %: where PPO costs less both are on the front, else the heuristic alone."""
+    tables = trade_offs(found)
+    assert set(tables) == {"LostSales lead_time=1", "LostSales lead_time=2"}
+    first = tables["LostSales lead_time=1"].set_index("policy")
+    assert first["value"].to_dict() == pytest.approx({"PPO gamma=0.9": 8.75, "PPO gamma=0.99": 6.3, "base_stock": 7})
+    assert first["best"].to_dict() == {"PPO gamma=0.9": False, "PPO gamma=0.99": True, "base_stock": True}
+
+
 def test_curves_are_means_over_seeds(found):
     steps, mean, low, high = curves(found)["LostSales lead_time=1"]["PPO gamma=0.9"]
     assert steps.tolist() == [1, 2, 3]
@@ -102,8 +111,8 @@ def test_one_page_that_needs_no_other(folder, capsys):
     assert "Left out: 1 failed." in out
     page = (folder / "LostSales" / "sweep.html").read_text()
     heads = re.findall(r"<h2>(.*?)</h2>", page)[1:]
-    assert heads == ["By task", "Performance profiles", "Learning curves", "Sensitivity"]
-    assert page.count("<svg") == 3
+    assert heads == ["By task", "Performance profiles", "Learning curves", "Profit against fill rate", "Sensitivity"]
+    assert page.count("<svg") == 4
     assert "RuntimeError: broke" in page
     assert "cost, money per period" in page
     assert not re.search(r"<(script|link|img|iframe)|(src|href)=[\"'](?!#)|@import", page)

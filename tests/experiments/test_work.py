@@ -351,6 +351,13 @@ def test_a_sweep_goes_on_after_a_bad_job(storelab, tmp_path):
     assert ["seed=0" in command for command in commands] == [True, False]
 
 
+def test_a_sweep_that_shall_end_at_the_first_failure_does(storelab, tmp_path):
+    sweep = storelab(tmp_path, *HEURISTICS, "--multirun", "--fail-fast", "evaluation.episodes=1,8")
+    assert sweep.status == 2
+    assert sweep.err.splitlines()[-1] == "evaluation.episodes: 1 is not allowed, expected an integer >= 2 and <= 100000"
+    assert not list(tmp_path.glob("runs/LostSales/*"))
+
+
 def test_a_sweep_lists_what_broke_and_a_dry_run_what_is_left(storelab, tmp_path):
     """A file stands where the run's heuristics go: an error of the system, not of the config."""
     plan = ("seed=0,1", "evaluation.episodes=8", "-m")
@@ -397,6 +404,30 @@ def test_ctrl_c_ends_in_one_line_and_the_run_goes_on(start, storelab, finished, 
     assert not (command.run / "DONE").exists()
     last = command.checkpoints[-1]
     check_goes_on(storelab(tmp_path, *finished.args), last, finished)
+
+
+@pytest.mark.parametrize(
+    "learner", ["ppo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sac", "pathwise"))]
+)
+def test_sigterm_leaves_a_checkpoint(learner, start, storelab, finished, tmp_path):
+    """A scheduler's notice: no checkpoint is due for long, and none of the work is lost."""
+    plain = {"ppo": finished.args, "sac": SAC, "pathwise": PATHWISE}[learner]
+    args = [arg for arg in plain if "checkpoint_every" not in arg] + ["checkpoint_every=100000"]
+    command = start(tmp_path, *args)
+    command.until(lambda: f"{learner} seed" in command.err.lower())
+    os.kill(command.pid, signal.SIGTERM)
+    command.wait()
+    if command.status == 0:
+        pytest.fail("it was done before the signal came")
+    assert command.status == 128 + signal.SIGTERM
+    assert json.loads((command.run / "status.json").read_text())["state"] == "stopped"
+    (at,) = command.checkpoints
+    assert f"stopped: the same command goes on from {at:,} steps\n" in command.err
+    again = storelab(tmp_path, *args)
+    assert again.status == 0, again.err
+    assert f"going on from {at:,} of " in again.out
+    if learner == "ppo":
+        assert same_result(again.run, finished.run)
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc to see what a process has loaded")

@@ -1,0 +1,118 @@
+"""`storelab benchmark SUITE`: a suite's learners on its tasks, some seeds each, and the table as Markdown.
+
+A suite is data (`conf/suite/*.yaml`): lines of overrides of `storelab train`. Each run is an ordinary run folder, so
+that a benchmark that was killed goes on, and runs that are there already count.
+"""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from hydra import compose
+from omegaconf import DictConfig
+
+from ..evaluation import bootstrap_interval
+from ..learning.base import write_atomic
+from .config import ConfigError, read, read_benchmark
+from .report import BOUND
+from .runs import Run, RunBusy
+from .work import data_hash, train
+
+HEADS = "better than the best heuristic by | gap, % | fill rate | runs |\n|---|---|---|---|---|---|"
+
+
+@dataclass
+class Entry:
+    """A line of a suite: its runs, one per seed."""
+
+    line: str
+    task: str
+    agent: str
+    runs: list[Run]
+
+
+def benchmark(config: DictConfig) -> None:
+    """Do what is left of a suite's runs, then write and print its table."""
+    top, name, suite = read_benchmark(config)
+    entries, plan = [], []
+    for line in suite.entries:
+        words = [*shlex.split(line), *top.overrides, f"runs={top.runs}"]
+        entries.append(Entry(line, "", "", []))
+        for seed in range(suite.seeds):
+            config = compose("train", overrides=[*words, f"seed={seed}"])
+            settings = read(config)
+            learner = getattr(settings.agent, "name", "")
+            if seed and not learner:
+                break  # heuristics have no seed
+            entries[-1].task, entries[-1].agent = settings.task.name, learner
+            entries[-1].runs.append(Run.of(settings, data_hash(settings)))
+            plan.append((entries[-1].runs[-1], config, shlex.join(["storelab", "train", *words, f"seed={seed}"])))
+    busy = 0
+    for place, (_, config, command) in enumerate(plan, 1):
+        print(f"{place} of {len(plan)}: {command}")
+        try:
+            train(config, command)
+        except RunBusy:
+            busy += 1
+    if busy:
+        print(f"{busy} of {len(plan)} runs are other processes': the same command gives the table when they are done")
+        return
+    text = table(name, entries, suite.seeds)
+    path = Path(top.output or Path(top.runs) / f"{name}.md")
+    write_atomic(path, text.encode())
+    print(f"{text}\ntable: {path}")
+
+
+def table(name: str, entries: list[Entry], seeds: int) -> str:
+    """A suite's table in Markdown: of each task the reference, the learners and the heuristics, best first."""
+    lines = [f"# Benchmark: {name}", "", f"    $ storelab benchmark {name}", ""]
+    for task in dict.fromkeys(entry.task for entry in entries):
+        of = [entry for entry in entries if entry.task == task]
+        found = {}  # policy -> value, interval, better, gap, fill rate, runs
+        for entry in of:
+            results = [run.read("results.json") for run in entry.runs]
+            if None in results:
+                raise ConfigError(f"{entry.line}: a run has no results.json, expected one: storelab report run=RUN")
+            label = f"**{entry.agent}**" + _changes(entry.line)
+            for policy, row in results[0]["policies"].items():
+                if policy != entry.agent:
+                    found.setdefault(policy, _row(row, row["ci_low"], row["ci_high"], ""))
+            if entry.agent:
+                own = [result["policies"][entry.agent] for result in results]
+                mean = {key: np.mean([row[key] for row in own]) for key, value in own[0].items() if value is not None}
+                low, high = bootstrap_interval(np.array([[row["value"]] for row in own]))[:, 0]
+                found[label] = _row(mean, low, high, len(own))
+        objective, unit = results[0]["objective"], results[0]["unit"]
+        order = sorted(found.items(), key=lambda item: item[1][0] * (1 if objective == "cost" else -1))
+        lines += [f"## {task}", "", f"| policy | {objective}, {unit} [95 % CI] | {HEADS}"]
+        lines += [f"| {' | '.join([policy, *cells[1:]])} |" for policy, cells in order] + [""]
+    note = (
+        f"Learners (bold): means over {seeds} seeds, intervals over seeds. The others: over held-out scenarios, the "
+        f"same for all. Heuristics are tuned on training scenarios. The {BOUND} knows the future."
+    )
+    return "\n".join([*lines, note, ""])
+
+
+def _changes(line: str) -> str:
+    """What a line sets beside task and agent."""
+    return "".join(f" {word}" for word in shlex.split(line) if not word.startswith(("task=", "agent=")))
+
+
+def _row(row: dict, low: float | None, high: float | None, runs) -> tuple:
+    """The value, and the cells of a row."""
+
+    def text(name: str, form: str) -> str:
+        return format(row[name], form) if row.get(name) is not None else ""
+
+    digits = 2 if abs(row["value"]) < 1000 else 0
+    interval = f" [{low:,.{digits}f}, {high:,.{digits}f}]" if low is not None and runs != 1 else ""
+    value = f"{row['value']:,.{digits}f}{interval}"
+    return (
+        row["value"],
+        value,
+        text("better", f"+,.{digits}f"),
+        text("gap_percent", ".2f"),
+        text("fill_rate", ".2%"),
+        str(runs),
+    )
