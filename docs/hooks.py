@@ -9,7 +9,7 @@ import gymnasium as gym
 import storelab
 from matplotlib.image import imsave
 from mkdocs.structure.files import File
-from storelab.envs import dispatch, duopoly, inventory, pricing, supply_chain
+from storelab.envs import dispatch, duopoly, inventory, marketplace, pricing, supply_chain
 
 ROOT = Path(storelab.__file__).parent
 ENVIRONMENTS = {  # module -> its class, and the id of the pictured one
@@ -18,6 +18,7 @@ ENVIRONMENTS = {  # module -> its class, and the id of the pictured one
     pricing: ("Pricing", "Pricing"),
     duopoly: ("Duopoly", "PricingDuopoly"),
     dispatch: ("Dispatch", "Dispatch"),
+    marketplace: ("Marketplace", "Marketplace"),
 }
 
 
