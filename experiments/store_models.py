@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..envs.marketplace_params import StoreModels
 from ..language import customers
 from ..language.rules import reasons, stars
 from ..learning.base import Card
@@ -31,25 +32,6 @@ _PRECISION = 0.95  # share of the service's answers that are to be right on vali
 # What the store's records give for an answer.
 _FACTS = dict.fromkeys(("status", "date", "amount", "days", "minutes", "standard_days", "express_days"), "2")
 _ADDRESS = {"en": "12 Long Acre Road", "zh": "北京市海淀区中关村路1号"}
-
-
-@dataclass
-class StoreModels:
-    """What the store's models answer, as tables."""
-
-    relevance: np.ndarray | None  # (S + 1, I) scores for customers of each segment, last row: others; None: none
-    legitimate: np.ndarray  # (B,) share of legitimate orders with a score of at least b / (B - 1), b = 0 ... B - 1
-    fraudulent: np.ndarray  # (B,) the same of fraudulent ones
-    reading: np.ndarray  # (5, 5) probability that a review of 1 .. 5 stars (row) is read as 1 .. 5 (column)
-    service: np.ndarray  # (2, 3) tickets on late parcels, on the goods: answered rightly, wrongly, handed over
-
-    @classmethod
-    def load(cls, folder: str | Path) -> "StoreModels":
-        try:
-            with np.load(Path(folder) / "tables.npz", allow_pickle=False) as arrays:
-                return cls(**{"relevance": None, **arrays})
-        except (OSError, TypeError, ValueError) as error:
-            raise ValueError(f"models: {str(folder)!r} is not allowed, expected a folder with tables.npz") from error
 
 
 @dataclass

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from storelab import language, recommendation
+from storelab.envs.marketplace import Marketplace
+from storelab.envs.marketplace_params import MarketplaceParams, StoreModels
 from storelab.experiments import store_models
-from storelab.experiments.store_models import SampleParams, Samples, StoreModels, save, tables
+from storelab.experiments.store_models import SampleParams, Samples, save, tables
 from storelab.recommendation.segments import SegmentHistory, relevance_of
 from storelab.risk import Trees
 
@@ -105,6 +107,8 @@ def test_a_folder_holds_tables_and_models(samples, fitted, tmp_path):
     again = StoreModels.load(folder)
     for name, table in vars(found).items():
         np.testing.assert_array_equal(getattr(again, name), table)
+    params = MarketplaceParams(items=ITEMS, segments=SEGMENTS, ranking="learned", models=str(folder))
+    assert Marketplace(params).models.service[1, 0] == found.service[1, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["models"]
     text = samples.reviews["text"].tolist()[:200]
     assert language.load(folder / "sentiment").predict(text) == fitted.answers.stars[:200].tolist()
@@ -142,7 +146,7 @@ def test_sizes_are_checked(samples):
 def test_rules_need_neither_torch_nor_scikit_learn(tmp_path):
     out = str(tmp_path / "rules")
     code = (
-        "import sys; from storelab.experiments.store_models import StoreModels, main;"
+        "import sys; from storelab.experiments.store_models import main; from storelab.envs.marketplace_params import StoreModels;"
         f"main([{out!r}, '--rules', '--held-out=400', '--customers=300', '--days=90']);"
         f"print(StoreModels.load({out!r}).relevance,"
         " [name for name in ('torch', 'sklearn', 'scipy', 'lightgbm') if name in sys.modules])"
