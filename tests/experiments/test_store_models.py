@@ -146,7 +146,8 @@ def test_sizes_are_checked(samples):
 def test_rules_need_neither_torch_nor_scikit_learn(tmp_path):
     out = str(tmp_path / "rules")
     code = (
-        "import sys; from storelab.experiments.store_models import main; from storelab.envs.marketplace_params import StoreModels;"
+        "import sys; from storelab.experiments.store_models import main;"
+        "from storelab.envs.marketplace_params import StoreModels;"
         f"main([{out!r}, '--rules', '--held-out=400', '--customers=300', '--days=90']);"
         f"print(StoreModels.load({out!r}).relevance,"
         " [name for name in ('torch', 'sklearn', 'scipy', 'lightgbm') if name in sys.modules])"
