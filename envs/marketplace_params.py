@@ -1,5 +1,7 @@
 """The parameters of the whole store, its catalogue, and what its models answer: checked where they are made."""
 
+import zipfile
+import zlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import NormalDist
@@ -162,6 +164,8 @@ class StoreModels:
     service: np.ndarray  # (2, 3) tickets on late parcels, on the goods: answered rightly, wrongly, handed over
 
     def __post_init__(self):
+        if self.relevance is not None and not np.isfinite(self.relevance).all():
+            raise ValueError("relevance: not allowed, expected finite scores")
         for name, ndim in (("legitimate", 1), ("fraudulent", 1), ("reading", 2), ("service", 2)):
             table = np.asarray(getattr(self, name), float)
             if table.ndim != ndim or not ((table >= 0) & (table <= 1 + 1e-9)).all():
@@ -186,7 +190,7 @@ class StoreModels:
         try:
             with np.load(Path(folder) / "tables.npz", allow_pickle=False) as tables:
                 found = {name: tables[name] for name in tables.files}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise ValueError(f"models: {str(folder)!r} is not allowed, expected a folder with tables.npz") from error
         missing = [f.name for f in fields(cls) if f.name not in found and f.name != "relevance"]
         if missing:

@@ -277,10 +277,18 @@ def test_bad_parameters_are_refused(changes, message):
         TASKS["Marketplace"](**changes).model()
 
 
-def test_bad_tables_are_refused():
+def test_bad_tables_are_refused(tmp_path):
     none = StoreModels.none()
+    np.savez(tmp_path / "whole.npz", **{f.name: getattr(none, f.name) for f in fields(none) if f.name != "relevance"})
+    whole = (tmp_path / "whole.npz").read_bytes()
+    for harm in (whole[: len(whole) // 2], b"", b"junk" * 50, whole[:900] + b"x" * 50 + whole[950:]):
+        (tmp_path / "tables.npz").write_bytes(harm)
+        with pytest.raises(ValueError, match="models: .*expected a folder with tables.npz"):
+            StoreModels.load(tmp_path)
     with pytest.raises(ValueError, match="reading"):
         StoreModels(None, none.legitimate, none.fraudulent, np.eye(4), none.service)
+    with pytest.raises(ValueError, match="relevance"):
+        StoreModels(np.full((4, 5), np.nan), none.legitimate, none.fraudulent, np.eye(5), none.service)
     with pytest.raises(ValueError, match="legitimate"):
         StoreModels(None, none.legitimate[::-1], none.fraudulent, np.eye(5), none.service)
 
