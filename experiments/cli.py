@@ -9,6 +9,7 @@ USAGE = """usage: storelab COMMAND [key=value ...] [--help]
   train      data, forecaster, tuned heuristics, agent, evaluation and report of one run; resumes what was killed
   backtest   a forecaster and baselines on rolling origins of a store's data, with tables and a report
   explain    what drove one item's forecast: features and past days, in units
+  fit        one of the store's models (recommendation, ratings, reviews, questions, fraud): trained, measured, saved
   evaluate   the policies of a finished run on other held-out scenarios
   report     the table and the report of a finished run of any of these, made anew; of a folder of runs: report FOLDER
   runs       the runs that there are: list, show, compare, clean
@@ -20,10 +21,10 @@ storelab COMMAND --help shows a command's groups and keys; storelab train --mult
 and --dry-run tells what would run and what is finished.
 Tab completion: eval "$(storelab -sc install=bash)"
 Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""
-HYDRA = ("train", "backtest", "explain", "evaluate", "report", "demo")
+HYDRA = ("train", "backtest", "explain", "fit", "evaluate", "report", "demo")
 COMMANDS = (*HYDRA, "runs", "serve", "doctor")
 GOES_ON = {
-    **dict.fromkeys(("train", "demo"), ": the same command goes on from the last checkpoint"),
+    **dict.fromkeys(("train", "demo", "fit"), ": the same command goes on from the last checkpoint"),
     "backtest": ": the same command goes on with the forecasters that are left",
 }
 

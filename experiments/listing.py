@@ -96,7 +96,8 @@ def show(folder: str) -> None:
     results = run.read("results.json")
     if results:
         print(f"\n{results['objective']}, {results['unit']}")
-        print(pd.DataFrame(results["policies"]).T[["value", "ci_low", "ci_high", "better"]].to_string())
+        table = pd.DataFrame(results["policies"]).T
+        print(table.filter(["value", "ci_low", "ci_high", "better"]).to_string())
 
 
 def compare(first: str, second: str) -> None:
@@ -129,6 +130,8 @@ def _paired(rows: list[pd.Series], folders: list[Run]) -> str:
     """The difference of the runs' own policies over the same scenarios, where they had the same."""
     parts = ("task.", "env.", "data.", "forecaster.", "evaluation.", "choices.env", "choices.data")
     problems = [{k: v for k, v in json.loads(row["config"]).items() if k.startswith(parts)} for row in rows]
+    if not all((folder.folder / "eval.parquet").is_file() for folder in folders):
+        return "not paired: not both have episodes"
     if problems[0] != problems[1] or len({(row["code"], row["data"]) for row in rows}) > 1:
         return "not paired: their tasks, evaluations, data or code differ"
     values = [

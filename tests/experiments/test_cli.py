@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("train", "backtest", "explain", "evaluate", "report", "demo", "runs", "serve", "doctor")
+COMMANDS = ("train", "backtest", "explain", "fit", "evaluate", "report", "demo", "runs", "serve", "doctor")
 GROUPS = ("agent", "data", "env", "evaluation", "forecaster", "task")
 LEARNING = ("torch", "transformers", "stable_baselines3")
 HEAVY = (*LEARNING, "hydra", "omegaconf", "matplotlib")
