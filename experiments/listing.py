@@ -69,7 +69,7 @@ def _list(index: pd.DataFrame) -> None:
     shown += [("result", figures("value", ",.4g" if index["value"].abs().max() < 1000 else ",.0f"))]
     shown += [("of policy", list(index["policy"])), ("better than the best heuristic by", figures("better", "+,.4g"))]
     shown += [("gap, %", figures("gap_percent", ".2f"))]
-    units = [f"{objective}, {unit}" if unit else "" for objective, unit in index[["objective", "unit"]].to_numpy()]
+    units = [", ".join(filter(None, pair)) for pair in index[["objective", "unit"]].to_numpy()]
     print("\n".join(aligned([*shown, ("result is, unit", units)])))
     counts = ", ".join(f"{count} {state}" for state, count in index["state"].value_counts().items())
     print(f"\n{len(index)} runs: {counts}")
@@ -95,7 +95,7 @@ def show(folder: str) -> None:
     print("\n".join(["provenance", *aligned([("key", list(came)), ("value", list(map(str, came.values())))])]))
     results = run.read("results.json")
     if results:
-        print(f"\n{results['objective']}, {results['unit']}")
+        print(f"\n{', '.join(filter(None, (row['objective'], row['unit'])))}")
         table = pd.DataFrame(results["policies"]).T
         print(table.filter(["value", "ci_low", "ci_high", "better"]).to_string())
 

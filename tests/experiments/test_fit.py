@@ -12,6 +12,7 @@ from storelab.experiments.config import ConfigError, read_fit
 from storelab.experiments.datasets import DATASETS
 from storelab.experiments.fit import fit
 from storelab.experiments.index import read_index
+from storelab.experiments.listing import runs
 from storelab.experiments.runs import Run, from_config, to_config
 from storelab.experiments.schemas import register
 from storelab.experiments.sweep import sweep_report
@@ -115,6 +116,12 @@ def test_runs_side_by_side(tmp_path, capsys):
     index = read_index(tmp_path)
     assert set(index["command"]) == {"fit"}
     assert set(index["agent"]) == {"ease"}
+    assert runs([f"runs={tmp_path}"]) == 0
+    assert "NDCG@10" in capsys.readouterr().out
+    assert runs(["show", str(tmp_path / index["run"].iloc[0])]) == 0
+    assert "dataset.items" in capsys.readouterr().out
+    assert runs(["compare", *(str(tmp_path / run) for run in index["run"].iloc[:2])]) == 0
+    assert "not paired" in capsys.readouterr().out
     assert sweep_report(str(tmp_path / "fit")) == 0
     assert "ease trend=0.1" in capsys.readouterr().out
     found = pd.read_csv(tmp_path / "fit" / "sweep.csv", index_col="model")
