@@ -6,7 +6,7 @@ Online Retail's raw file. Ranking and ratings are measured by `storelab fit`.
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -63,7 +63,13 @@ def cold_items(split: Split, seeds: int, settings: dict) -> Iterator[dict]:
             yield {"model": name, "seed": seed, **{m: measured[m] for m in ("NDCG@10", "Recall@10", "MRR@10")}}
 
 
-def speed(users: int = 1000, items: int = 5000, bought: int = 30, threads: int = 2) -> Iterator[dict]:
+def speed(
+    users: int = 1000,
+    items: int = 5000,
+    bought: int = 30,
+    threads: int = 2,
+    models: Sequence[str] = tuple(RECOMMENDERS),
+) -> Iterator[dict]:
     """A row per model: milliseconds of `recommend` for all users, best and median of 10 calls."""
     torch.set_num_threads(threads)
     rng = np.random.default_rng(0)
@@ -72,7 +78,7 @@ def speed(users: int = 1000, items: int = 5000, bought: int = 30, threads: int =
     names = [f"I{number}" for number in range(items)]
     log = Log([f"U{number}" for number in range(users)], names, Histories.sorted(user, item, day, users, 360.0))
     stock = rng.random(items) < 0.9
-    for name in RECOMMENDERS:
+    for name in models:
         model = create(name, **({"epochs": 1, "progress": False} if name == "transformer" else {})).fit(log)
         taken, cpu = [], []
         for _ in range(10):
@@ -90,6 +96,8 @@ def main() -> None:
     parser.add_argument("data", nargs="?", help="folder with Online Retail's raw file")
     parser.add_argument("--month", choices=tuple(MONTHS), default="test")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2, help="of speed")
+    parser.add_argument("--models", nargs="+", default=[*RECOMMENDERS], choices=RECOMMENDERS, help="of speed")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="the Transformer's parameters")
     args = parser.parse_args()
     settings = {"progress": False}
@@ -105,7 +113,7 @@ def main() -> None:
     rows = {
         "long_tail": lambda: long_tail(split, settings),
         "cold_items": lambda: cold_items(split, args.seeds, settings),
-        "speed": speed,
+        "speed": lambda: speed(threads=args.threads, models=args.models),
     }[args.what]()
     found = []
     for row in rows:
