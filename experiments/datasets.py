@@ -164,9 +164,6 @@ class Texts:
         for name in ("rows", "examples", "test_rows"):
             check_number(name, getattr(self, name), 0, 2**31 - 1, integer=True)
 
-    def made_up(self) -> pd.DataFrame:
-        raise NotImplementedError
-
     def load(self, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         from ..language.evaluate import per_class
         from ..language.tables import read, split
