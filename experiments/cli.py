@@ -11,6 +11,7 @@ USAGE = """usage: storelab COMMAND [key=value ...] [--help]
   backtest   a forecaster and baselines on rolling origins of a store's data, with tables and a report
   explain    what drove one item's forecast: features and past days, in units
   benchmark  a suite's learners, some seeds each, beside all heuristics: benchmark SUITE; the table as Markdown
+  fit        one of the store's models (recommendation, ratings, reviews, questions, fraud): trained, measured, saved
   evaluate   the policies of a finished run on other held-out scenarios
   dataset    transitions of a finished run's policy, in Minari's format for offline learning
   report     the table and the report of a finished run of any of these, made anew; of a folder of runs: report FOLDER
@@ -23,10 +24,10 @@ storelab COMMAND --help shows a command's groups and keys; storelab train --mult
 and --dry-run tells what would run and what is finished.
 Tab completion: eval "$(storelab -sc install=bash)"
 Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""
-HYDRA = ("train", "tune", "backtest", "explain", "benchmark", "evaluate", "dataset", "report", "demo")
+HYDRA = ("train", "tune", "backtest", "explain", "fit", "benchmark", "evaluate", "dataset", "report", "demo")
 COMMANDS = (*HYDRA, "runs", "serve", "doctor")
 GOES_ON = {
-    **dict.fromkeys(("train", "tune", "demo"), ": the same command goes on from the last checkpoint"),
+    **dict.fromkeys(("train", "tune", "demo", "fit"), ": the same command goes on from the last checkpoint"),
     "backtest": ": the same command goes on with the forecasters that are left",
 }
 

@@ -16,8 +16,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .backtest import backtest
 from .benchmark import benchmark
-from .config import ConfigError, explain, read, read_backtest
+from .config import ConfigError, explain, read, read_backtest, read_fit
 from .explain import explain_forecast
+from .fit import fit
 from .runs import Run
 from .schemas import ExplainParams, register
 from .work import data_hash, evaluate, report, train
@@ -42,10 +43,11 @@ WORK = {
     "train": train,
     "demo": train,
     "tune": partial(_extra, "tune", "tuning"),
-    "dataset": partial(_extra, "dataset", "datasets"),
+    "dataset": partial(_extra, "dataset", "transitions"),
     "backtest": backtest,
     "explain": explain_forecast,
     "benchmark": benchmark,
+    "fit": fit,
     "evaluate": evaluate,
     "report": report,
 }
@@ -54,6 +56,7 @@ READ = {
     "demo": read,
     "backtest": read_backtest,
     "explain": partial(read_backtest, kind=ExplainParams),
+    "fit": read_fit,
 }
 DRY, FAST = "--dry-run", "--fail-fast"
 QUIET = ("--help", "-h", "--hydra-help", "--version", "-sc", "--shell-completion")
@@ -89,7 +92,7 @@ def run(command: str, args: list[str]) -> int:
         for arg in args:
             if arg.startswith("-") and arg.split("=")[0] not in FLAGS:
                 raise ConfigError(f"{arg}: no such flag, expected one of {', '.join((*FLAGS, DRY, FAST))}")
-        register(light=any(flag in args for flag in QUIET))
+        register(any(flag in args for flag in QUIET), command)
         hydra.main(version_base="1.3", config_path="pkg://storelab.conf", config_name=command)(job)()
     except Exception as error:
         if tracing or not isinstance(error, ConfigError | HydraException | OmegaConfBaseException):

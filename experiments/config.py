@@ -16,11 +16,13 @@ from ..envs.network import SupplyChainParams
 from ..envs.tasks import override
 from .schemas import (
     ENVIRONMENTS,
+    GROUPS,
     BacktestParams,
     BenchmarkParams,
     DatasetParams,
     EvaluationParams,
     ExplainParams,
+    FitParams,
     OnlineRetailParams,
     ReportParams,
     StudyParams,
@@ -29,7 +31,7 @@ from .schemas import (
     TrainParams,
     TuneParams,
     keys,
-    schemas,
+    options,
 )
 
 MAX_CELLS = 20_000_000  # items x periods of an episode: float32 scenarios of a batch of 64 then take 5 GB
@@ -82,8 +84,27 @@ class BacktestSettings:
         return getattr(self.forecaster, "seed", 0)
 
 
+@dataclass
+class FitSettings:
+    """What `storelab fit` was asked for, checked."""
+
+    top: FitParams
+    dataset: Any  # one of `datasets.DATASETS`
+    model: Any  # one of `schemas.options("model")`
+
+    @property
+    def model_name(self) -> str:
+        """Return the key of the model's parameters."""
+        return next(name for name, schema in options("model").items() if schema is type(self.model))
+
+    @property
+    def seed(self) -> int:
+        """Return the seed that names the run folder."""
+        return self.top.seed
+
+
 def _forecaster_name(params) -> str:
-    return next(name for name, schema in schemas()["forecaster"].items() if schema is type(params))
+    return next(name for name, schema in options("forecaster").items() if schema is type(params))
 
 
 def read(config: DictConfig) -> Settings:
@@ -123,6 +144,17 @@ def read_backtest(config: DictConfig, kind: type = BacktestParams) -> BacktestSe
     return settings
 
 
+def read_fit(config: DictConfig) -> FitSettings:
+    """Check the config of `storelab fit`; raises ConfigError as `read` does."""
+    _resolve(config)
+    _check_keys("", config, FitParams)
+    settings = FitSettings(_top(config, FitParams), _choice(config, "dataset"), _choice(config, "model"))
+    if settings.model_name not in settings.dataset.models:
+        expected = f"expected one of {', '.join(settings.dataset.models)}"
+        raise ConfigError(f"model: {settings.model_name!r} is not allowed with this dataset, {expected}")
+    return settings
+
+
 def _check_planned(data, forecaster) -> None:
     if isinstance(data, OnlineRetailParams) and getattr(forecaster, "planned", False):
         why = "its recorded prices are what was paid, and give bulk orders away"
@@ -131,7 +163,7 @@ def _check_planned(data, forecaster) -> None:
 
 
 def _top(config: DictConfig, kind: type):
-    return _object("", OmegaConf.create({k: v for k, v in config.items_ex(False) if k not in schemas()}), kind)
+    return _object("", OmegaConf.create({k: v for k, v in config.items_ex(False) if k not in GROUPS}), kind)
 
 
 def _choice(config: DictConfig, group: str, optional: bool = False):
@@ -140,7 +172,7 @@ def _choice(config: DictConfig, group: str, optional: bool = False):
     if node is None and optional:
         return None
     kind = OmegaConf.get_type(node) if isinstance(node, DictConfig) else None
-    if kind not in schemas()[group].values():
+    if kind not in options(group).values():
         raise ConfigError(f"{group}: not an option, expected {group}=NAME")
     return _object(group, node, kind)
 
@@ -247,7 +279,8 @@ def within(group: str):
     except (ValueError, OSError, MemoryError) as error:
         text = one_line(error)
         word = re.match(r"[\w]+", text)
-        own = {f.name for options in schemas()[group].values() for f in fields(options)} if group else set()
+        kinds = options(group).values() if group in GROUPS[1:] else ()
+        own = {f.name for kind in kinds for f in fields(kind)}
         glue = "." if word and word[0] in own else ": "
         raise ConfigError(f"{group}{glue}{text}" if group else text) from error
 
@@ -298,7 +331,7 @@ def _out_of_type(error: OmegaConfBaseException, args: list[str]) -> str:
     value = quoted[1] if quoted else given
     group, _, name = key.partition(".") if "." in key else ("", "", key)
     name, *nested = re.split(r"[.\[]", name)
-    for kind in (ENVIRONMENTS if group == "env" else schemas().get(group, {})).values():
+    for kind in (ENVIRONMENTS if group == "env" else (options(group) if group in GROUPS else {})).values():
         hints, field = get_type_hints(kind), name
         if nested and is_dataclass(hints.get(name)):
             hints, field, kind = get_type_hints(hints[name]), nested[0], hints[name]

@@ -1,6 +1,7 @@
 """The index of run folders: `RUNS/index.parquet`, a row per run. It is only a copy: a folder that changed is read anew.
 
-Columns: `run` (EXPERIMENT/HASH-sSEED), `experiment`, `seed`, `command` (train, backtest, explain), `task`, `agent`,
+Columns: `run` (EXPERIMENT/HASH-sSEED), `experiment`, `seed`, `command` (train, backtest, explain, fit), `task`, `agent`
+(of a fit the dataset and the model),
 `state`, `stage` (what it was at), `error` (the first line), `time` (of the last change of state, ISO 8601),
 `objective`, `unit`, `policy` (the agent, or the best heuristic where none learnt), `value` and `better` (than the best
 tuned heuristic, positive is better; both in `unit`), `gap_percent` (to the reference), `code` and `data` (hashes),
@@ -80,10 +81,13 @@ def _row(folder: Path) -> dict:
         row |= {"error": (status.get("error") or "").partition("\n")[0]}
         told = status.get("state")
         row["state"] = "finished" if run.done else told if told in ("failed", "pruned") else "unfinished"
-        row["command"] = "train" if "task" in config else "backtest" if "baselines" in config else "explain"
+        own = {"task": "train", "baselines": "backtest", "model": "fit"}  # key that one command alone has
+        row["command"] = next((command for key, command in own.items() if key in config), "explain")
         if row["command"] == "train":
             agent = config["agent"]
             row |= {"task": config["task"]["name"], "agent": agent.get("algorithm") or config["choices"]["agent"]}
+        if row["command"] == "fit":
+            row |= {"task": config["choices"]["dataset"], "agent": config["choices"]["model"]}
         if run.done and (results := run.read("results.json")):
             row |= {name: results[name] for name in ("objective", "unit")}
             row["policy"] = results["agent"] or results["best_heuristic"]

@@ -69,7 +69,7 @@ def _list(index: pd.DataFrame) -> None:
     shown += [("result", figures("value", ",.4g" if index["value"].abs().max() < 1000 else ",.0f"))]
     shown += [("of policy", list(index["policy"])), ("better than the best heuristic by", figures("better", "+,.4g"))]
     shown += [("gap, %", figures("gap_percent", ".2f"))]
-    units = [f"{objective}, {unit}" if unit else "" for objective, unit in index[["objective", "unit"]].to_numpy()]
+    units = [", ".join(filter(None, pair)) for pair in index[["objective", "unit"]].to_numpy()]
     print("\n".join(aligned([*shown, ("result is, unit", units)])))
     counts = ", ".join(f"{count} {state}" for state, count in index["state"].value_counts().items())
     print(f"\n{len(index)} runs: {counts}")
@@ -95,8 +95,9 @@ def show(folder: str) -> None:
     print("\n".join(["provenance", *aligned([("key", list(came)), ("value", list(map(str, came.values())))])]))
     results = run.read("results.json")
     if results:
-        print(f"\n{results['objective']}, {results['unit']}")
-        print(pd.DataFrame(results["policies"]).T[["value", "ci_low", "ci_high", "better"]].to_string())
+        print(f"\n{', '.join(filter(None, (row['objective'], row['unit'])))}")
+        table = pd.DataFrame(results["policies"]).T
+        print(table.filter(["value", "ci_low", "ci_high", "better"]).to_string())
 
 
 def compare(first: str, second: str) -> None:
@@ -129,6 +130,8 @@ def _paired(rows: list[pd.Series], folders: list[Run]) -> str:
     """The difference of the runs' own policies over the same scenarios, where they had the same."""
     parts = ("task.", "env.", "data.", "forecaster.", "evaluation.", "choices.env", "choices.data")
     problems = [{k: v for k, v in json.loads(row["config"]).items() if k.startswith(parts)} for row in rows]
+    if not all((folder.folder / "eval.parquet").is_file() for folder in folders):
+        return "not paired: not both have episodes"
     if problems[0] != problems[1] or len({(row["code"], row["data"]) for row in rows}) > 1:
         return "not paired: their tasks, evaluations, data or code differ"
     values = [

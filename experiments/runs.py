@@ -18,11 +18,12 @@ import pandas as pd
 import yaml
 
 from ..learning.base import write_atomic
-from .config import BacktestSettings, ConfigError, Settings, one_line
+from .config import BacktestSettings, ConfigError, FitSettings, Settings, one_line
 from .provenance import code_hash, digest, provenance
-from .schemas import BacktestParams, ExplainParams, TaskParams, TrainParams, schemas
+from .schemas import BacktestParams, ExplainParams, FitParams, TaskParams, TrainParams, options
 
-GROUPS = ("data", "forecaster", "agent", "evaluation")
+GROUPS = ("data", "forecaster", "agent", "evaluation", "dataset", "model")
+AnySettings = Settings | BacktestSettings | FitSettings
 APART = ("experiment", "runs", "seed", "keep_checkpoints", "tracker")  # not in the hash: no result depends on them
 
 
@@ -50,7 +51,7 @@ class Run:
         self.checkpoints = self.folder / "checkpoints"
 
     @classmethod
-    def of(cls, settings: Settings | BacktestSettings, data: str) -> "Run":
+    def of(cls, settings: AnySettings, data: str) -> "Run":
         """The folder that belongs to the settings and the hash of their data."""
         config = to_config(settings)
         named = {name: value for name, value in config.items() if name not in APART}
@@ -90,7 +91,7 @@ class Run:
             yield
 
     @contextmanager
-    def open(self, settings: Settings | BacktestSettings, data: str, command: str | None = None):
+    def open(self, settings: AnySettings, data: str, command: str | None = None):
         """Work on the run, alone, with its status kept; `command` is what made it, where Hydra does not know.
 
         Raises:
@@ -108,7 +109,7 @@ class Run:
             self.status("finished")
             write_atomic(self.folder / "DONE", b"")
 
-    def settings(self) -> Settings | BacktestSettings:
+    def settings(self) -> AnySettings:
         """The settings that the run was made with.
 
         Raises:
@@ -172,7 +173,7 @@ def _damage_named(path: Path):
         raise ConfigError(f"{path} is damaged: {one_line(error)}") from error
 
 
-def to_config(settings: Settings | BacktestSettings) -> dict:
+def to_config(settings: AnySettings) -> dict:
     """Settings as plain types: what `config.yaml` holds."""
     top = {k: v for k, v in vars(settings.top).items() if k not in ("task", "env", *GROUPS)}
     values = {group: getattr(settings, group) for group in GROUPS if hasattr(settings, group)}
@@ -183,13 +184,14 @@ def to_config(settings: Settings | BacktestSettings) -> dict:
     return json.loads(json.dumps(whole))  # tuples become lists
 
 
-def from_config(config: dict) -> Settings | BacktestSettings:
+def from_config(config: dict) -> AnySettings:
     """The inverse of `to_config`."""
-    known = schemas()
     values = {}
     for group, choice in config["choices"].items():
-        values[group] = known[group][choice](**config[group]) if choice else None
+        values[group] = options(group)[choice](**config[group]) if choice else None
     top = {k: v for k, v in config.items() if k not in ("choices", "task", "env", *GROUPS)}
+    if "model" in values:
+        return FitSettings(FitParams(**top), **values)
     if "task" not in config:
         return BacktestSettings((BacktestParams if "baselines" in top else ExplainParams)(**top), **values)
     return Settings(TrainParams(**top), TaskParams(**config["task"]), env=config["env"], **values)
@@ -197,4 +199,4 @@ def from_config(config: dict) -> Settings | BacktestSettings:
 
 def _choice(group: str, value) -> str | None:
     """The name of a value's schema."""
-    return next((name for name, schema in schemas()[group].items() if schema is type(value)), None)
+    return next((name for name, schema in options(group).items() if schema is type(value)), None)

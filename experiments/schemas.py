@@ -20,6 +20,8 @@ from ..envs.marketplace_params import MarketplaceParams
 from ..envs.network import SupplyChainParams
 from ..envs.pricing_params import PricingParams
 from ..forecasting import FORECASTERS
+from . import models
+from .datasets import DATASETS
 from .tasks import TASKS
 
 ENVIRONMENTS = {
@@ -31,6 +33,10 @@ ENVIRONMENTS = {
     "supply_chain": SupplyChainParams,
 }  # option -> its parameters
 TRACKERS = ("tensorboard", "wandb", "mlflow")
+GROUPS = (  # "": the commands
+    *("", "task", "data", "env", "forecaster", "agent", "evaluation", "dataset", "model", "suite", "tune"),
+)
+OF_FIT = ("dataset", "model")
 LIGHT = ("baselines", "statistical", "conformal")  # modules of forecasters that load no torch
 LEARNERS = {
     "sb3": "SB3Params",
@@ -176,6 +182,21 @@ class ExplainParams:
             raise ValueError(f"origin: {self.origin!r} is not allowed, expected a day as YYYY-MM-DD")
 
 
+@dataclass
+class FitParams:
+    """The top of `storelab fit`."""
+
+    experiment: str = MISSING  # the run folder's first part
+    seed: int = 0  # of the model, and of data that is made up or drawn
+    runs: str = "runs"  # folder
+    dataset: Any = MISSING
+    model: Any = MISSING
+
+    def __post_init__(self):
+        _check_places(self.experiment, self.runs)
+        check_number("seed", self.seed, 0, 2**31 - 1, integer=True)
+
+
 def _check_places(experiment: str, runs: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,99}", experiment):
         raise ValueError(f"experiment: {experiment!r} is not allowed, expected letters, digits and . _ + -")
@@ -239,26 +260,29 @@ class SuiteParams:
 
 
 @cache
-def schemas(light: bool = False) -> dict[str, dict[str, type]]:
-    """Group -> option -> schema; "" are the commands. With `light`, without those whose modules load torch."""
-    light_forecasters = [name for name in FORECASTERS if not light or FORECASTERS[name][0] in LIGHT]
-    groups = {
-        "": {"train": TrainParams, "tune": TuneParams, "backtest": BacktestParams, "explain": ExplainParams}
-        | {"evaluate": EvaluateParams, "report": ReportParams, "dataset": DatasetParams}
+def options(group: str, light: bool = False) -> dict[str, type]:
+    """Option of a group -> its schema; of "", the commands. With `light`, without those whose modules load torch."""
+    if group == "forecaster":
+        names = [name for name in FORECASTERS if not light or FORECASTERS[name][0] in LIGHT]
+        return {name: _forecaster_params(name) for name in names}
+    if group == "agent":
+        learners = {} if light else LEARNERS
+        own = {name: getattr(import_module(f"..agents.{name}", __package__), kind) for name, kind in learners.items()}
+        return {"heuristics": HeuristicsParams} | own
+    if group == "model":
+        return {} if light else {name: models.schema(name) for name in models.MODELS}
+    return {
+        "": {"train": TrainParams, "backtest": BacktestParams, "explain": ExplainParams, "fit": FitParams}
+        | {"evaluate": EvaluateParams, "report": ReportParams, "dataset": DatasetParams, "tune": TuneParams}
         | {"benchmark": BenchmarkParams},
         "task": {"task": TaskParams},
         "data": {"synthetic": SyntheticStoreParams, "online_retail": OnlineRetailParams},
         "env": {name: _changes(kind) for name, kind in ENVIRONMENTS.items()},
-        "forecaster": {name: _forecaster_params(name) for name in light_forecasters},
-        "agent": {"heuristics": HeuristicsParams},
         "evaluation": {"evaluation": EvaluationParams},
         "suite": {"suite": SuiteParams},
         "tune": {"study": StudyParams},
-    }
-    if not light:
-        for name, kind in LEARNERS.items():
-            groups["agent"][name] = getattr(import_module(f"..agents.{name}", __package__), kind)
-    return groups
+        "dataset": DATASETS,
+    }[group]
 
 
 def _forecaster_params(name: str) -> type:
@@ -266,17 +290,23 @@ def _forecaster_params(name: str) -> type:
     return getattr(import_module(f"..forecasting.{module}", __package__), attribute).Params
 
 
-def register(light: bool = False) -> None:
+def register(light: bool = False, command: str = "train") -> None:
     """Put the schemas into Hydra's ConfigStore. With `light` (help, completion) those that load torch stay open."""
     from hydra.core.config_store import ConfigStore
 
     store = ConfigStore.instance()
-    known = schemas(light)
-    for options in known.values():
-        for name, schema in options.items():
+    for group in GROUPS:
+        for name, schema in options(group, light).items() if group not in OF_FIT else ():
             store.store(group="schema", name=name, node=schema)
-    for name in {*LEARNERS, *FORECASTERS} - {name for options in known.values() for name in options}:
-        store.store(group="schema", name=name, node={})
+    store.store(group="schema", name="fit", node=FitParams)
+    for name in {*LEARNERS, *FORECASTERS} if light else ():
+        if name not in options("agent", light) | options("forecaster", light):
+            store.store(group="schema", name=name, node={})
+    if command == "fit":  # its groups are the registries: no YAML repeats them
+        for name, schema in DATASETS.items():
+            store.store(group="dataset", name=name, node=schema)
+        for name in models.MODELS:
+            store.store(group="model", name=name, node=options("model", light).get(name, {}))
 
 
 @cache  # one schema of a class, by which a chosen option is told
@@ -304,11 +334,10 @@ def keys(command: str = "train") -> list[str]:
                 yield from walk(f"{prefix}{f.name}.", hints[f.name])
 
     found = []
-    known = schemas()
-    top = known[""].get(command, TrainParams)  # demo has train's
-    for group, options in known.items():
+    top = options("").get(command, TrainParams)  # demo has train's
+    for group in GROUPS:
         if group and group not in {f.name for f in fields(top)}:
             continue
-        for kind in options.values() if group else [top]:
+        for kind in options(group).values() if group else [top]:
             found += walk(group and f"{group}.", kind)
     return list(dict.fromkeys(found))

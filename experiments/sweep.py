@@ -22,14 +22,14 @@ from ..evaluation import (
     stratified_bootstrap,
 )
 from ..learning.base import write_atomic
-from . import sweep_plots
+from . import fit, sweep_plots
 from .config import ConfigError
 from .index import NAME, read_index
 from .report import BOUND, aligned, figure, html_table, page
 from .runs import APART, Run
 
 SCORE = "score: better than the best tuned heuristic by, % of its value"
-LEARNER = ("agent.", "checkpoint_every")  # keys of the learner; the others are the task's
+LEARNER = ("agent.", "model.", "checkpoint_every")  # keys of the learner; the others are the task's
 OWN = (*APART, "choices.")  # of neither
 NOTE = (
     "Intervals: 95 %, percentile bootstrap over the runs of each task (stratified); with few runs they are too narrow. "
@@ -49,13 +49,13 @@ def sweep_report(folder: str) -> int:
 
 
 def sweep_runs(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The runs to report, and those of the folder that are left out.
+    """The runs to report, of policies or, where there is none, of `storelab fit`; and those that are left out.
 
     To the index's columns come `score` (%), `learner` and `problem` (labels that name what was swept), `swept` (the
     key and value of each swept key) and `folder`.
 
     Raises:
-        ConfigError: no finished run of a policy is in the folder.
+        ConfigError: no finished run of a policy or of a fit is in the folder.
     """
     if NAME.fullmatch(folder.name):
         raise ConfigError(f"{folder}: one run, expected a folder of runs (storelab report run={folder} reports one)")
@@ -64,6 +64,8 @@ def sweep_runs(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     index = read_index(root)
     index = index[index["experiment"] == folder.absolute().name] if single else index
     there = (index["state"] == "finished") & index["better"].notna()
+    if not there.any():
+        there = (index["state"] == "finished") & (index["command"] == "fit")
     index = index.assign(folder=[root / run for run in index["run"]])
     found = index[there].sort_values("time", kind="stable").reset_index(drop=True)
     if found.empty:
@@ -210,6 +212,9 @@ def _units(found: pd.DataFrame) -> dict[str, str]:
 
 def _present(folder: Path) -> None:
     found, left = sweep_runs(folder)
+    if (found["command"] == "fit").all():
+        fit.write_table(folder, found)
+        return
     table = leaderboard(found)
     counts = ", ".join(f"{count} {state}" for state, count in left["state"].value_counts().items())
     heading = f"{len(found)} runs, {found['problem'].nunique()} tasks; {SCORE}, [95 % confidence interval]"

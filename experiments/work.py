@@ -26,10 +26,10 @@ from ..evaluation import scenario_keys, summarise
 from ..forecasting import create
 from ..learning.base import write_atomic
 from . import checkpoints
-from .config import BacktestSettings, ConfigError, Settings, read, read_run, within
+from .config import BacktestSettings, ConfigError, FitSettings, Settings, read, read_run, within
 from .provenance import digest, source_hash
 from .report import findings, render, text_table
-from .runs import Run, Stopped, to_config
+from .runs import AnySettings, Run, Stopped, to_config
 from .schemas import EvaluationParams, ExplainParams, HeuristicsParams, OnlineRetailParams
 from .tasks import TASKS
 from .trackers import tracking
@@ -65,15 +65,18 @@ class Experiment:
         return compare(self.policies, self.task, seeds, progress=True)
 
 
-def data_hash(settings: Settings | BacktestSettings) -> str:
+def data_hash(settings: AnySettings) -> str:
     """The hash of what the data is made from."""
-    if not isinstance(settings.data, OnlineRetailParams):
-        return digest(settings.data and vars(settings.data))
-    path = settings.data.path
+    group = "dataset" if isinstance(settings, FitSettings) else "data"
+    data = getattr(settings, group)
+    path = getattr(data, "path", "")
+    if not path:
+        return digest(data and vars(data))
     try:
         return source_hash(path)
     except OSError as error:
-        raise ConfigError(f"data.path: {path!r} is not allowed, expected a file or folder: {error.strerror}") from error
+        told = f"{path!r} is not allowed, expected a file or folder: {error.strerror}"
+        raise ConfigError(f"{group}.path: {told}") from error
 
 
 def panel_of(settings: BacktestSettings) -> Panel:
@@ -158,7 +161,11 @@ def report(config: DictConfig) -> None:
     """Make the report of a finished run of any command anew and print its table."""
     run = Run(read_run(config)[0])
     settings = run.settings()
-    if isinstance(settings, BacktestSettings):
+    if isinstance(settings, FitSettings):
+        from .fit import present as present_fit
+
+        present_fit(run)
+    elif isinstance(settings, BacktestSettings):
         from . import backtest, explain
 
         kind = explain if isinstance(settings.top, ExplainParams) else backtest

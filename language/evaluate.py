@@ -1,8 +1,8 @@
 """`python -m storelab.language.evaluate WHAT DATA --models MODEL ...`: a table of classifiers on a test split.
 
-WHAT is `compare` (accuracy, AUC, calibration; with --examples few per label), `robustness` (typos, paraphrase),
-`out_of_scope` (questions of intents never seen), `languages` (one model on the texts of each file) or `speed`. Rows are
-printed as Markdown as they come; with --out they are also written as CSV.
+WHAT is `robustness` (typos, paraphrase), `out_of_scope` (questions of intents never seen), `languages` (one model on
+the texts of each file) or `speed`; accuracy, AUC and calibration are `storelab fit`'s. Rows are printed as Markdown as
+they come; with --out they are also written as CSV.
 """
 
 import argparse
@@ -31,12 +31,16 @@ def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float:
 
 
 def measures(model: TextClassifier, probabilities: np.ndarray, labels: list) -> dict[str, float]:
-    """Accuracy, its 95 % interval's half width, AUC (two labels), log loss and calibration error."""
+    """Accuracy, its 95 % interval's half width, AUC (two labels) or MAE of the expected value
+    (numbers, such as stars), log loss and calibration error."""
     codes = np.array([model.labels.index(label) for label in labels])
     right = (probabilities.argmax(1) == codes).mean()
     row = {"accuracy": right, "+-": 1.96 * np.sqrt(right * (1 - right) / len(codes))}
     if len(model.labels) == 2:
         row["auc"] = area_under_curve(probabilities[:, 1], codes == 1)
+    elif not isinstance(model.labels[0], str):  # stars
+        expected = probabilities @ np.array(model.labels, float)
+        row["MAE"] = float(np.abs(expected - np.asarray(labels, float)).mean())
     row["log loss"] = log_loss(np.log(np.maximum(probabilities, 1e-12)), codes)
     return row | {"calibration error": expected_calibration_error(probabilities, codes)}
 
@@ -72,26 +76,18 @@ def per_class(labels: list, count: int, seed: int) -> np.ndarray:
     return np.concatenate(groups)
 
 
-def compare(table: Table, train, test, target: str, args) -> None:
-    """A row per model and seed; `--rows` and `--examples` cut the training rows."""
-    texts, labels = train["text"].tolist(), train[target].tolist()
-    for spec in args.models:
-        for seed in args.seeds:
-            rows = np.arange(len(texts))[: args.rows or None]
-            if args.examples:
-                rows = per_class(labels, args.examples, seed)
-            model, seconds = fitted(spec, [texts[row] for row in rows], [labels[row] for row in rows], seed)
-            started, truth = time.process_time(), test[target].tolist()
-            if isinstance(model, Stack):  # its members as well, in one pass
-                parts = model._parts(clean(test["text"]))
-                for (name, _), part in zip(model.params.members, parts, strict=True):
-                    own = {"model": f"{name} of the stack", "rows": len(rows), "seed": seed}
-                    table.add(**own, **measures(model, softmax(part), truth), fit_cpu_s="", cpu_ms_per_text="")
-                found = measures(model, softmax(model._joined(parts) / model.temperature), truth)
-            else:
-                found = measures(model, model.predict_proba(test["text"]), truth)
-            per_text = (time.process_time() - started) / len(test)
-            table.add(model=spec, rows=len(rows), seed=seed, **found, fit_cpu_s=seconds, cpu_ms_per_text=1e3 * per_text)
+def by_member(name: str, model: TextClassifier, texts: list[str], labels: list) -> dict[str, dict[str, float]]:
+    """`measures` and CPU ms per text of a model, and `measures` of a stack's members, in one pass."""
+    started = time.process_time()
+    if isinstance(model, Stack):
+        parts = model._parts(clean(texts))
+        found = {name: measures(model, softmax(model._joined(parts) / model.temperature), labels)}
+        for (member, _), part in zip(model.params.members, parts, strict=True):
+            found[f"{member} of the {name}"] = measures(model, softmax(part), labels)
+    else:
+        found = {name: measures(model, model.predict_proba(texts), labels)}
+    found[name]["CPU ms per text"] = 1e3 * (time.process_time() - started) / len(texts)
+    return found
 
 
 def robustness(table: Table, train, test, target: str, args) -> None:
@@ -170,7 +166,7 @@ def speed(table: Table, train, test, target: str, args) -> None:
         table.add(model=spec, texts=len(texts), characters=float(np.mean([len(text) for text in texts])), **took)
 
 
-COMMANDS = {"compare": compare, "robustness": robustness, "out_of_scope": out_of_scope, "speed": speed}
+COMMANDS = {"robustness": robustness, "out_of_scope": out_of_scope, "speed": speed}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -181,7 +177,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--target", default="", help="positive, stars or intent")
     parser.add_argument("--rows", type=int, default=0, help="training rows, the first of the split; 0: all")
-    parser.add_argument("--examples", type=int, default=0, help="training rows per label; 0: all")
     parser.add_argument("--test-rows", type=int, default=0, help="test rows, the first of the split; 0: all")
     parser.add_argument("--out", default="", help="CSV file")
     args = parser.parse_args(argv)

@@ -60,7 +60,7 @@ class Stack(TextClassifier):
     def _fit(self, texts, codes, held, held_codes):
         from scipy.optimize import minimize
 
-        self.members = [create(name, **params) for name, params in self.params.members]
+        self.members = [create(name, **{"seed": self.params.seed, **params}) for name, params in self.params.members]
         for member in self.members:
             member.labels = self.labels
             member._fit(texts, codes, held, held_codes)

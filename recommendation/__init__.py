@@ -15,6 +15,8 @@ RECOMMENDERS = {
     "ials": ("factorisation", "IALS"),
     "transformer": ("transformer", "Transformer"),
 }
+RATING_MODELS = {name: ("ratings", cls) for name, cls in (("rating_mf", "RatingMF"), ("rating_mlp", "RatingMLP"))}
+RATING_MODELS["rating_transformer"] = ("ratings", "RatingTransformer")
 
 
 def _recommender_class(name: str) -> type:

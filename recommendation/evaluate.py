@@ -1,53 +1,29 @@
 """What recommenders are worth, measured: docs/recommendation.md.
 
-`python -m storelab.recommendation.evaluate online_retail DATA`, `... long_tail DATA`, `... cold_items DATA`,
-`... ratings` or `... speed`. DATA is a folder with Online Retail's raw file.
+`python -m storelab.recommendation.evaluate long_tail DATA`, `... cold_items DATA` or `... speed`. DATA is a folder with
+Online Retail's raw file. Ranking and ratings are measured by `storelab fit`.
 """
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 import yaml
 
-from ..data import SyntheticStoreParams, generate
+from ..learning.intervals import intervals
 from . import RECOMMENDERS, create
-from .base import Histories, Log, Recommender, top
+from .base import Histories, Log, top
 from .longtail import rerank
-from .metrics import ranking_metrics, rating_metrics
+from .metrics import ranking_metrics
 from .neighbours import row_sums
-from .protocol import Split, online_retail_frame, rank, split_by_time
-from .ratings import RatingMF, RatingMFParams, RatingMLP, RatingTransformer
+from .protocol import Split, online_retail_frame, split_by_time
 from .text import text_features
 
 MONTHS = {"validation": "2011-10-10", "test": "2011-11-09"}  # 30 days from these
-SEEDED = ("frobenius_mf", "ials", "transformer")
-BASELINES = ("popularity", "popularity_30", "own_frequency", "item_knn", "ease", "ease_trend", "frobenius_mf", "ials")
 COLD_SHARE = 0.1  # of the items, hidden from the training
-
-
-def ranking(split: Split, models: list[str], seeds: int, settings: dict) -> Iterator[dict]:
-    """A row per model and seed: new items, and `all NDCG@10` with repeats."""
-    for name in models:
-        for seed in range(seeds if name in SEEDED else 1):
-            model = _create(name, seed, settings)
-            started = time.process_time()
-            model.fit(split.log)
-            seconds = time.process_time() - started
-            again = rank(model, split, repeats=True)["NDCG@10"]
-            yield {"model": name, "seed": seed, **rank(model, split), "all NDCG@10": again, "CPU s": seconds}
-
-
-def _create(name: str, seed: int, settings: dict) -> Recommender:
-    if name == "popularity_30":
-        return create("popularity", days=30)
-    if name == "ease_trend":
-        return create("ease", trend=0.1)  # the best weight in the validation month
-    more = {"seed": seed} if name in SEEDED else {}
-    return create(name, **more, **(settings if name == "transformer" else {}))
 
 
 def long_tail(split: Split, settings: dict) -> Iterator[dict]:
@@ -87,35 +63,13 @@ def cold_items(split: Split, seeds: int, settings: dict) -> Iterator[dict]:
             yield {"model": name, "seed": seed, **{m: measured[m] for m in ("NDCG@10", "Recall@10", "MRR@10")}}
 
 
-def ratings(seeds: int) -> Iterator[dict]:
-    """A row per model and seed on the synthetic store's ratings: the last fifth of the days is predicted, in stars."""
-    for seed in range(seeds):
-        store = generate(SyntheticStoreParams(items=200, customers=1000, seed=seed))
-        frame = store.ratings.sort_values("timestamp", kind="stable")
-        last = frame["timestamp"] >= frame["timestamp"].min() + 0.8 * (
-            frame["timestamp"].max() - frame["timestamp"].min()
-        )
-        log = Log.from_frame(frame[~last])
-        test = frame[last & frame["item"].isin(log.items) & frame["customer"].isin(log.users)]
-        user, item = pd.Index(log.users).get_indexer(test["customer"]), pd.Index(log.items).get_indexer(test["item"])
-        stars = test["rating"].to_numpy(float)
-        neural = {"seed": seed, "progress": False}
-        models = {"mean": None, "rating_mf": RatingMF(RatingMFParams(seed=seed))}
-        models |= {cls.name: cls(cls.Params(**neural)) for cls in (RatingMLP, RatingTransformer)}
-        for name, model in models.items():
-            guess = np.full(len(test), log.histories.rating.mean())
-            if model is not None:
-                guess = model.fit(log).predict(log.histories, user, item)
-            yield {"model": name, "seed": seed, "rows": len(test), **rating_metrics(guess, stars)}
-        places = pd.Index(store.catalogue["item"]).get_indexer(test["item"])
-        people = pd.Index(store.customers["customer"]).get_indexer(test["customer"])
-        known = store.satisfaction
-        true = 3.6 + known.quality[places] + known.leniency[people]
-        true += (known.taste[people] * known.feature[places]).sum(axis=1)
-        yield {"model": "true mean", "seed": seed, "rows": len(test), **rating_metrics(true.clip(1, 5), stars)}
-
-
-def speed(users: int = 1000, items: int = 5000, bought: int = 30, threads: int = 2) -> Iterator[dict]:
+def speed(
+    users: int = 1000,
+    items: int = 5000,
+    bought: int = 30,
+    threads: int = 2,
+    models: Sequence[str] = tuple(RECOMMENDERS),
+) -> Iterator[dict]:
     """A row per model: milliseconds of `recommend` for all users, best and median of 10 calls."""
     torch.set_num_threads(threads)
     rng = np.random.default_rng(0)
@@ -124,7 +78,7 @@ def speed(users: int = 1000, items: int = 5000, bought: int = 30, threads: int =
     names = [f"I{number}" for number in range(items)]
     log = Log([f"U{number}" for number in range(users)], names, Histories.sorted(user, item, day, users, 360.0))
     stock = rng.random(items) < 0.9
-    for name in RECOMMENDERS:
+    for name in models:
         model = create(name, **({"epochs": 1, "progress": False} if name == "transformer" else {})).fit(log)
         taken, cpu = [], []
         for _ in range(10):
@@ -136,53 +90,37 @@ def speed(users: int = 1000, items: int = 5000, bought: int = 30, threads: int =
         yield {"model": name, **{key: 1000 * value for key, value in found.items()}}
 
 
-def summary(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Means over seeds, with the half-width of the 95 % interval (Student's t) of NDCG@10, MSE or RMSE."""
-    from scipy import stats
-
-    numbers = table.columns.difference([*by, "seed"], sort=False)
-    groups = table.groupby(by, sort=False)
-    found = groups[list(numbers)].mean()
-    seeds = groups.size()
-    for name in ("NDCG@10", "all NDCG@10", "RMSE"):
-        if name in found:
-            factor = stats.t.ppf(0.975, (seeds - 1).clip(lower=1)) / np.sqrt(seeds)
-            found[f"± {name}"] = groups[name].std() * factor
-    return found.assign(seeds=seeds)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("online_retail", "long_tail", "cold_items", "ratings", "speed"))
+    parser.add_argument("what", choices=("long_tail", "cold_items", "speed"))
     parser.add_argument("data", nargs="?", help="folder with Online Retail's raw file")
     parser.add_argument("--month", choices=tuple(MONTHS), default="test")
-    parser.add_argument("--models", nargs="+", default=[*BASELINES, "transformer"])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2, help="of speed")
+    parser.add_argument("--models", nargs="+", default=[*RECOMMENDERS], choices=RECOMMENDERS, help="of speed")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="the Transformer's parameters")
     args = parser.parse_args()
     settings = {"progress": False}
     for text in args.set:
         key, _, value = text.partition("=")
         settings[key] = yaml.safe_load(value)
-    if args.data is None and args.what not in ("ratings", "speed"):
+    if args.data is None and args.what != "speed":
         parser.error("data: missing, expected the folder with Online Retail's raw file")
     split = None
     if args.data is not None:
         frame, text = online_retail_frame(args.data)
         split = split_by_time(frame, MONTHS[args.month], 30, text)
     rows = {
-        "online_retail": lambda: ranking(split, args.models, args.seeds, settings),
         "long_tail": lambda: long_tail(split, settings),
         "cold_items": lambda: cold_items(split, args.seeds, settings),
-        "ratings": lambda: ratings(args.seeds),
-        "speed": speed,
+        "speed": lambda: speed(threads=args.threads, models=args.models),
     }[args.what]()
     found = []
     for row in rows:
         found.append(row)
         print({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}, flush=True)
-    by = [name for name in ("model", "debias", "rerank") if name in found[0]]
-    print(summary(pd.DataFrame(found), by).to_string(float_format="{:.4f}".format))
+    if "seed" in found[0]:
+        print(intervals(pd.DataFrame(found), ["model"]).to_string(float_format="{:.4f}".format))
 
 
 if __name__ == "__main__":

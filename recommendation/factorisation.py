@@ -1,12 +1,15 @@
 """Matrix factorisation: of purchases by the Frobenius norm (closed form) and by weights (iALS), and of ratings."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from scipy import sparse
 
 from .base import Histories, Log, Recommender, check
+
+_AT_ONCE = 256  # rows of a least-squares problem that are solved in one call
 
 
 @dataclass
@@ -83,12 +86,20 @@ class IALS(Recommender):
     def _solve(self, rows: sparse.csr_array, fixed: np.ndarray) -> np.ndarray:
         """(rows, factors): each row's optimum against the fixed factors, eq. 4."""
         p = self.params
-        shared = fixed.T @ fixed + p.penalty * np.eye(fixed.shape[1])
+        shared = fixed.T @ fixed + p.penalty * np.eye(fixed.shape[1], dtype=fixed.dtype)
+        gram = np.empty((_AT_ONCE, *shared.shape), fixed.dtype)
         found = np.zeros((rows.shape[0], fixed.shape[1]), fixed.dtype)
-        for row, (low, high) in enumerate(zip(rows.indptr[:-1], rows.indptr[1:], strict=True)):
-            own = fixed[rows.indices[low:high]]
-            if len(own):
-                found[row] = np.linalg.solve(shared + p.weight * own.T @ own, (1 + p.weight) * own.sum(axis=0))
+        sums = (1 + p.weight) * (rows.astype(fixed.dtype) @ fixed)
+        for first in range(0, rows.shape[0], _AT_ONCE):
+            part = slice(first, min(first + _AT_ONCE, rows.shape[0]))
+            bounds = rows.indptr[first : part.stop + 1]
+            for place, (low, high) in enumerate(pairwise(bounds)):
+                own = fixed[rows.indices[low:high]]
+                np.matmul(own.T, own, out=gram[place])
+            here = gram[: len(bounds) - 1]
+            here *= p.weight
+            here += shared
+            found[part] = np.linalg.solve(here, sums[part, :, None])[..., 0]
         return found
 
     def scores(self, histories: Histories) -> torch.Tensor:

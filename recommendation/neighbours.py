@@ -46,8 +46,8 @@ class OwnFrequency(Popularity):
 
     def scores(self, histories: Histories) -> torch.Tensor:
         share = self.buyers / (self.buyers.max() + 1)  # below one purchase
-        own = histories.counts(len(self.items)).toarray().astype(np.float32)
-        return torch.from_numpy(own + share)
+        own = histories.counts(len(self.items)).astype(np.float32).toarray()
+        return torch.from_numpy(own).add_(torch.from_numpy(share))
 
 
 class ItemToItem(Recommender):
@@ -128,7 +128,7 @@ class EASE(ItemToItem):
         self.growth = self.params.trend * (sold.sum(dim=0) - buyers.log1p())
 
     def scores(self, histories: Histories) -> torch.Tensor:
-        return super().scores(histories) + self.growth
+        return super().scores(histories).add_(self.growth)
 
     def _arrays(self):
         return super()._arrays() | {"growth": self.growth.numpy()}

@@ -2,13 +2,15 @@
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from ..learning.adaptation import RATES
+from ..learning.adaptation import RATES, add_adapters, has_adapters
+from ..learning.base import Card, load_folder, save_folder
 from ..learning.params import TrainingParams, check_fields
 from ..learning.training import Objective, Plan, device_of, shuffled, train
 from .base import Histories, Log, check
@@ -43,6 +45,30 @@ class RatingModel(ABC):
     @abstractmethod
     def predict(self, histories: Histories, user: np.ndarray, item: np.ndarray) -> np.ndarray:
         """(N,) stars, not clipped, for pairs of a user's number in `histories` and an item's."""
+
+    @abstractmethod
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """What `fit` learned, but for the catalogue and the mean."""
+
+    @abstractmethod
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """The inverse of `_arrays`."""
+
+    def save(self, folder: str | Path, card: Card) -> None:
+        config = {"params": asdict(self.params), "items": self.items, "mean": self.mean}
+        save_folder(folder, self.name, config, self._arrays(), card)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "RatingModel":
+        """The model saved in `folder`. Runs no code from it; raises ValueError when it is damaged."""
+        _, config, arrays, _ = load_folder(folder, cls.name)
+        try:
+            model = cls(cls.Params(**config["params"]))
+            model.items, model.mean = list(config["items"]), float(config["mean"])
+            model._restore(arrays)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(f"{folder} holds no usable {cls.name}: {error}") from None
+        return model
 
 
 @dataclass
@@ -85,6 +111,12 @@ class RatingMF(RatingModel):
         stars = rating[rated] - self.mean - self.bias[known]
         users = _solve(histories.user[rated], self.factors[known], stars, len(histories), p.penalty)
         return self.mean + self.bias[item] + users[user, 0] + (users[user, 1:] * self.factors[item]).sum(axis=1)
+
+    def _arrays(self):
+        return {"bias": self.bias, "factors": self.factors}
+
+    def _restore(self, arrays):
+        self.bias, self.factors = arrays["bias"], arrays["factors"]
 
 
 def _solve(row: np.ndarray, known: np.ndarray, stars: np.ndarray, rows: int, penalty: float) -> np.ndarray:
@@ -218,6 +250,17 @@ class NeuralRating(RatingModel):
         known = self.network.eval().known(batch)[batch.start[1:] - 1]
         numbers = torch.as_tensor(item, device=self.device)
         return self.mean + self.network.stars(known[torch.as_tensor(user)], numbers).cpu().numpy()
+
+    def _arrays(self):
+        return {name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
+
+    def _restore(self, arrays):
+        self.device = device_of(self.params.device)
+        self.network = self.Network(len(self.items), self.params)
+        if has_adapters(arrays):
+            add_adapters(self.network, self.params.rank, self.params.adapter_dropout)
+        self.network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+        self.network.to(self.device)
 
 
 class RatingMLP(NeuralRating):

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..learning.base import Card, needs, write_atomic
+from ..learning.base import Card, write_atomic
+from ..learning.intervals import intervals
 from .features import FEATURES, features
 from .metrics import Costs, average_precision, by_group, calibration_error, threshold_of_least_cost, within_budget
 from .scoring import Scorer
 from .sequence import SequenceModel, SequenceParams
 from .synthetic import PATTERNS, FraudData, TransactionParams, generate
-from .tabular import Calibration, Trees, TreesParams, baselines
+from .tabular import Calibration, Trees, baselines
 from .transactions import Split, columns, split_by_time
 
 PLAIN, LEARNED = "LightGBM", "sequence model"
@@ -69,7 +70,7 @@ def run(params: TransactionParams, sequence: SequenceParams) -> tuple[list, list
     fraud, table = data.labels["fraud"].to_numpy(), features(data.transactions)
     split = split_by_time(columns(data.transactions)["time"])
     train, parts = split.train, (split.validation, split.test)
-    learned = SequenceModel(sequence, TreesParams(seed=params.seed))
+    learned = SequenceModel(sequence)
     learned.fit(data.transactions, table, fraud, train, split.validation)
     trees = Trees(learned.trees.params)
     trees.booster = learned.trees.booster  # grown on the same rows with the same parameters
@@ -108,20 +109,12 @@ def speeds(models: dict, data: FraudData, split: Split) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("model")
 
 
-def intervals(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
-    """Mean over seeds and half the width of its 95 % interval by Student's t; `better` is AUPRC above the trees'."""
-    student = needs("scipy.stats", "risk").t
+def with_gain(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with `better`: AUPRC above the trees' of the same seed."""
+    base = rows[rows["model"] == PLAIN].set_index("seed")["AUPRC"]
     rows = rows.copy()
-    if "AUPRC" in rows:
-        base = rows[rows["model"] == PLAIN].set_index("seed")["AUPRC"]
-        rows.insert(3, "better", rows["AUPRC"] - rows["seed"].map(base))
-    grouped = rows.groupby(key, sort=False).agg(["mean", "std", "count"]).drop(columns="seed", level=0)
-    table = {}
-    for name in grouped.columns.levels[0][grouped.columns.codes[0]].unique():
-        part = grouped[name]
-        table[name] = part["mean"]
-        table[f"{name} +-"] = part["std"] / np.sqrt(part["count"]) * student.ppf(0.975, part["count"].clip(2) - 1)
-    return pd.DataFrame(table)
+    rows.insert(3, "better", rows["AUPRC"] - rows["seed"].map(base))
+    return rows
 
 
 def card_of(data: FraudData, figure: dict) -> Card:
@@ -155,7 +148,7 @@ def main() -> None:
             for row in found:
                 if row["model"] in models:
                     models[row["model"]].save(folder / row["model"].replace(" ", "-"), card_of(data, row))
-    tables = {"figures": intervals(pd.DataFrame(rows), ["model"]), "speed": speed}
+    tables = {"figures": intervals(with_gain(pd.DataFrame(rows)), ["model"]), "speed": speed}
     tables["groups"] = intervals(pd.DataFrame(groups), ["model", "group"])
     tables["seeds"] = pd.DataFrame(rows).set_index(["model", "seed"])
     for name, table in tables.items():

@@ -104,10 +104,11 @@ class SequenceModel:
     """See the module's docstring."""
 
     name = "risk-sequence"
+    Params = SequenceParams
 
     def __init__(self, params: SequenceParams | None = None, trees: TreesParams | None = None):
         self.params = params or SequenceParams()
-        self.trees = Trees(trees)
+        self.trees = Trees(trees or TreesParams(seed=self.params.seed))
         self.calibration = Calibration()
         self.categories: list[str] = []  # those of the rows trained on; any other counts as unknown, 0
         self.scaling: Scaling | None = None

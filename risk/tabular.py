@@ -80,6 +80,7 @@ class Trees:
     """Gradient-boosted trees by LightGBM (Ke et al. 2017) on the features of `risk.features`."""
 
     name = "risk-trees"
+    Params = TreesParams
 
     def __init__(self, params: TreesParams | None = None):
         self.params = params or TreesParams()

@@ -13,6 +13,7 @@ COMMANDS = (
     "tune",
     "backtest",
     "explain",
+    "fit",
     "benchmark",
     "evaluate",
     "dataset",

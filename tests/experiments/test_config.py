@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from storelab.experiments import cli, commands
 from storelab.experiments.config import read
 from storelab.experiments.runs import from_config, to_config
-from storelab.experiments.schemas import keys, register, schemas
+from storelab.experiments.schemas import keys, options, register
 from storelab.experiments.work import build
 from storelab.forecasting import FORECASTERS
 
 CONF = Path(storelab.conf.__file__).parent
-COMMANDS = ("train", "tune", "demo", "backtest", "explain", "benchmark", "evaluate", "dataset", "report")
+COMMANDS = ("train", "tune", "demo", "backtest", "explain", "fit", "benchmark", "evaluate", "dataset", "report")
 GROUPS = ("env", "task", "data", "forecaster", "agent", "evaluation")
 FILES = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml"))]
 OPTIONS = [(group, option) for group, option in FILES if group not in ("sweep", "suite")]
@@ -52,7 +52,7 @@ def test_every_yaml_makes_its_object(group, option):
     if group == "env":
         assert value == {}
     else:
-        assert type(value) in schemas()[group].values()
+        assert type(value) in options(group).values()
     if group == "agent" and option != "heuristics":
         assert value.name.lower() == option.partition("_")[0]
     if group == "task":
@@ -98,14 +98,14 @@ def test_every_field_is_commented(path):
 @pytest.mark.parametrize("option", list(FORECASTERS))
 def test_forecasters_values_are_the_defaults(option):
     found = read(composed("train", f"forecaster={option}", "env.forecast=model"))
-    assert found.forecaster == schemas()["forecaster"][option]()
+    assert found.forecaster == options("forecaster")[option]()
 
 
 def test_values_of_data_and_evaluation_are_the_defaults():
     found = read(composed("train", "data=synthetic"))
-    default = schemas()["data"]["synthetic"]()
+    default = options("data")["synthetic"]()
     assert asdict(found.data) == asdict(default) | {"items": found.data.items}
-    assert found.evaluation == schemas()["evaluation"]["evaluation"]()
+    assert found.evaluation == options("evaluation")["evaluation"]()
 
 
 def test_settings_survive_the_run_folder():
@@ -203,19 +203,19 @@ def _hints() -> dict[str, Any]:
     """Key -> type, of all values that can be wrong: free text can't."""
     found = {}
     for group in ("", *GROUPS):
-        for kind in schemas()[group].values() if group else [schemas()[""]["train"]]:
+        for kind in options(group).values() if group else [options("")["train"]]:
             for name, hint in get_type_hints(kind).items():
                 key = f"{group}.{name}" if group else name
                 if hasattr(hint, "__dataclass_fields__"):
                     found |= {f"{key}.{n}": h for n, h in get_type_hints(hint).items()}
-                elif key not in (*schemas(), "runs", "experiment", *FOLDERS):  # any text names a folder
+                elif key not in (*GROUPS, "runs", "experiment", *FOLDERS):  # any text names a folder
                     found[key] = hint
     return found
 
 
 NEEDS = {"data.path": ["data=online_retail"], "data": ["task=SyntheticStore"], "forecaster": ["forecaster=transformer"]}
 FOLDERS = ("data.path", "forecaster.checkpoint", "forecaster.checkpoints", "forecaster.tensorboard")
-KEYS = {name: keys_of("env.", schema) for name, schema in schemas()["env"].items()}
+KEYS = {name: keys_of("env.", schema) for name, schema in options("env").items()}
 TASK_OF = {
     "inventory": "Inventory",
     "pricing": "Pricing",
@@ -248,8 +248,8 @@ def hostile(draw, hints):
     """A bad override with those that it needs, and the key that is at fault."""
     key = draw(st.sampled_from(sorted(hints)))
     group = key.partition(".")[0]
-    options = {name for name, schema in schemas()["forecaster"].items() if key.split(".")[-1] in get_type_hints(schema)}
-    needs = [f"forecaster={sorted(options)[0]}"] if group == "forecaster" else NEEDS.get(group, [])
+    having = {name for name, schema in options("forecaster").items() if key.split(".")[-1] in get_type_hints(schema)}
+    needs = [f"forecaster={sorted(having)[0]}"] if group == "forecaster" else NEEDS.get(group, [])
     if group == "env" and key not in KEYS["inventory"]:
         needs = [f"task={next(task for name, task in TASK_OF.items() if key in KEYS[name])}"]
     if draw(st.integers(0, 4)) == 0:  # a key that isn't there

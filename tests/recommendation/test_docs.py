@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import storelab
-from storelab.recommendation.evaluate import BASELINES, cold_items, long_tail, ranking, speed, summary
+from storelab.recommendation.evaluate import cold_items, long_tail, speed
 from storelab.recommendation.protocol import split_by_time
 
 from .conftest import TINY
@@ -29,9 +29,6 @@ def test_every_table_has_its_rows(store):
     text = dict(zip(store.catalogue["item"], store.catalogue["category"].str.replace("-", " "), strict=True))
     split = split_by_time(orders, f"{day:%Y-%m-%d}", 30, text)
     settings = {**TINY, "epochs": 1}
-    rows = pd.DataFrame(ranking(split, [*BASELINES, "transformer"], 1, settings))
-    assert len(rows) == 9
-    assert rows["all NDCG@10"].between(0, 1).all()
     tail = pd.DataFrame(long_tail(split, settings))
     assert tail["rerank"].tolist() == [0.0, 0.1, 0.3, 1.0] * 2 + [0.0]
     assert tail["Gini"].iloc[3] < tail["Gini"].iloc[0]
@@ -44,10 +41,3 @@ def test_speed_measures_every_model():
     rows = list(speed(users=20, items=30, bought=5, threads=1))
     assert all(row["best ms"] > 0 for row in rows)
     assert len(rows) == 7  # a recommender each
-
-
-def test_intervals_are_students():
-    table = pd.DataFrame({"model": ["a"] * 3, "seed": [0, 1, 2], "NDCG@10": [0.1, 0.2, 0.3]})
-    found = summary(table, ["model"]).loc["a"]
-    assert abs(found["NDCG@10"] - 0.2) < 1e-9
-    assert abs(found["± NDCG@10"] - 4.303 * 0.1 / 3**0.5) < 1e-4

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from storelab.learning.intervals import intervals
 from storelab.risk import Trees, evaluate
 from storelab.risk.sequence import SequenceModel
 
@@ -13,11 +14,11 @@ def test_intervals_by_hand():
     rows = pd.DataFrame({"model": ["LightGBM"] * 3 + ["other"] * 3, "seed": [0, 1, 2] * 2})
     rows["figure"] = 0.0
     rows["AUPRC"] = [0.5, 0.6, 0.7, 0.6, 0.7, 0.8]
-    table = evaluate.intervals(rows, ["model"])
+    table = intervals(evaluate.with_gain(rows), ["model"])
     assert table.loc["other", "AUPRC"] == pytest.approx(0.7)
-    assert table.loc["other", "AUPRC +-"] == pytest.approx(4.302653 * 0.1 / np.sqrt(3))
+    assert table.loc["other", "± AUPRC"] == pytest.approx(4.302653 * 0.1 / np.sqrt(3))
     assert table.loc["other", "better"] == pytest.approx(0.1)
-    assert table.loc["other", "better +-"] == pytest.approx(0.0, abs=1e-9)
+    assert table.loc["other", "± better"] == pytest.approx(0.0, abs=1e-9)
 
 
 @pytest.mark.slow
