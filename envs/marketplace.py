@@ -35,6 +35,7 @@ HISTORY = 28  # days of mean sales that popularity starts with
 SMOOTHING = 0.1  # weight of the last day in the store's own averages
 WEEK = np.array([0.9, 0.85, 0.9, 1.0, 1.15, 1.25, 0.95])  # visits by weekday, of a mean day
 NOISE = 20.0  # dispersion of the visits' day-to-day factor (negative binomial)
+LEAST_FACTOR = 0.2  # by which a day's demand is divided at least
 MOST_FACTOR = np.float32(3.0)  # a day's factor is cut there
 MEAN_VISITS = 100.0  # what the default source counts in
 TRAFFIC = 0.3  # share of the fleet's capacity that traffic takes at most
@@ -69,7 +70,7 @@ class Marketplace(Layout):
     | part | shape | what |
     |---|---|---|
     | `on_hand`, `on_order`, `backlog` | (I,) | units |
-    | `demand` | (I,) | units per day, smoothed |
+    | `demand` | (I,) | units per day, smoothed; with `forecast` units per mean day |
     | `price`, `rating` | (I,) | money, of the last day; stars shown |
     | `customers` | (S,) | people |
     | `parcels` | (promise + 1,) | under way for 0, 1, ... days |
@@ -420,7 +421,10 @@ class Marketplace(Layout):
             tickets=after.tickets, to_person=after.to_person, returns=after.returns, customers=customers,
             marketing=given["marketing"],
         )  # fmt: skip
-        smooth = state.demand + SMOOTHING * (orders.sold + orders.waiting - state.demand)
+        today = orders.sold + orders.waiting
+        if "forecast" in self.layout:  # the forecast is of the factor: demand is that of a mean day then
+            today = today / np.maximum(shock["factor"], LEAST_FACTOR)
+        smooth = state.demand + SMOOTHING * (today - state.demand)
         following = State(
             on_hand=on_hand, pipeline=(*state.pipeline[1:], ordered), backlog=backlog, parcels=parcels,
             returning=after.returns, demand=smooth, popularity=state.popularity + shipped, price=price,

@@ -14,7 +14,7 @@ class State:
     backlog: np.ndarray  # units ordered by customers who wait for stock
     parcels: tuple  # of promise + 1 arrays: units under way for 0, 1, ... days; the last ones are late
     returning: np.ndarray  # units that come back tomorrow
-    demand: np.ndarray  # units per day, smoothed
+    demand: np.ndarray  # units per day (with forecasts, per mean day), smoothed
     popularity: np.ndarray  # units sold so far, and in the `HISTORY` days before
     price: np.ndarray  # money, of the last day
     stars: np.ndarray  # sum of the stars read so far
