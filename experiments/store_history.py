@@ -25,23 +25,17 @@ def purchases(params, days: int = 200, seed: int = 0) -> pd.DataFrame:
     segment's customers is one of theirs with equal chances, and a purchase by another person is one of the others'.
 
     Args:
-        params: `MarketplaceParams`; the season is of fidelity `reference`, ranked by popularity with some exploration,
-            so that every item is seen.
+        params: `MarketplaceParams`; the season is of fidelity `reference`, its pages are drawn at random, so that what
+            was bought says what customers like, not what they were shown.
         days: of the season.
         seed: of the season.
 
     Returns:
         A row per order: `customer` (number, unique over segments), `segment`, `item` and `day`, in their order.
     """
-    changes = {
-        "horizon": days,
-        "fidelity": "reference",
-        "resolution": "store",
-        "ranking": "popularity",
-        "forecast": "none",
-    }
+    changes = {"horizon": days, "fidelity": "reference", "resolution": "store", "ranking": "random", "forecast": "none"}
     model = Marketplace(override(params, changes))
-    rule = marketplace.Heuristic("textbook", marketplace.textbook(model) | {"recommendation": [0.3, 0, 0, 1.0]}, model)
+    rule = marketplace.Heuristic("textbook", marketplace.textbook(model), model)
     scenario, state, rows = model.scenarios([SEASON + seed]), model.initial(1), []
     rng, people = np.random.default_rng(seed), int(params.population / params.segments)
     for day in range(days):
