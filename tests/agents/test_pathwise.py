@@ -4,14 +4,15 @@ from functools import partial
 import numpy as np
 import pytest
 from storelab.envs import TASKS
-from storelab.envs.references import lost_sales
+from storelab.envs.references import lost_sales, pmf
 from storelab.evaluation import evaluate
 
 pytest.importorskip("stable_baselines3")  # of the same extra
 import torch
 from storelab.agents import pathwise
 from storelab.agents.pathwise import PathwiseLearner, PathwiseParams, load_policy
-from storelab.experiments.lost_sales_table import interval, orders
+from storelab.experiments import lost_sales_table
+from storelab.experiments.lost_sales_table import ROOM, interval, orders
 
 SMALL = {"total_steps": 24, "num_envs": 16, "periods": 6, "lookahead": 4, "net_arch": [8], "check_every": 5}
 SMALL |= {"held_out": 8, "device": "cpu"}
@@ -90,6 +91,26 @@ def test_the_tables_orders_are_those_of_the_environment():
         told = orders(model, act, np.concatenate([state.on_hand, *state.pipeline], axis=1))
         state, flow = model.transition(state, action, shock)
         assert np.array_equal(flow.ordered[:, 0], told)
+
+
+def test_the_table_ends_for_a_policy_that_orders_more_than_demand():
+    """Orders of 12 a period, where 5 are asked for, fill `ROOM`; at lead time 1 two periods' demand is out of it."""
+    model = TASKS["LostSales"](lead_time=1).model()
+    act = lambda seen, state, seed: (np.full((len(seen), 1), 12), state)
+    assert orders(model, act, np.array([[0], [ROOM - 3], [ROOM + 2]])).tolist() == [12, 3, 0]
+    cost = lost_sales.evaluate(pmf.poisson(5), 1, 1.0, 9.0, partial(orders, model, act))
+    assert cost == pytest.approx(ROOM - 10, abs=0.01)
+
+
+def test_a_finished_run_of_the_table_is_not_run_again(tmp_path, monkeypatch):
+    ran, file = [], tmp_path / "results.jsonl"
+    monkeypatch.setattr(lost_sales_table, "gap", lambda settings: ran.append(settings) or {"gap": 0.5, "seconds": 1.0})
+    for seed in (0, 1, 0, 1):
+        run = lost_sales_table.found(lost_sales_table.settings_of("pathwise", [], 2, 9, seed), file)
+        assert (run["seed"], run["lead_time"], run["gap"]) == (seed, 2, 0.5)
+    assert [settings.top.seed for settings in ran] == [0, 1]
+    lost_sales_table.found(lost_sales_table.settings_of("pathwise", ["agent.periods=8"], 2, 9, 0), file)
+    assert len(ran) == len(file.read_text().splitlines()) == 3
 
 
 def test_the_interval_holds_the_mean():
