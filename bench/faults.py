@@ -66,7 +66,9 @@ def _command(folder: Path, args: tuple[str, ...]) -> None:
     sys.argv = ["storelab", *args]
     from storelab.experiments.cli import main
 
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush(), sys.stderr.flush()
+    os._exit(status)  # at once: multiprocessing would wait for idle workers of a launcher
 
 
 def start(folder: Path, *args: str):
@@ -245,9 +247,9 @@ def sweep48(root: Path, workers: int) -> int:
     """Kill a sweep of 48 half-way, repeat it, report it."""
     launcher = ("hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}") if workers > 1 else ()
     process = start(root, *SWEEP48, *launcher)
-    until(lambda: len(done(root)) >= 24, process, seconds=24 * 600, every=0.1)
-    killed, before = kill(process), done(root)
-    began = {path.parent.name for path in root.glob("runs/*/*/config.yaml")}
+    begun = lambda: {path.parent.name for path in root.glob("runs/*/*/config.yaml")}
+    until(lambda: 24 <= len(done(root)) < len(begun()), process, seconds=24 * 600, every=0.1)  # in the midst of a run
+    killed, before, began = kill(process), done(root), begun()
     status, after = finish(root, *SWEEP48, *launcher), done(root)
     repeated = [run for run, at in before.items() if after.get(run) != at]
     lost = 48 - len(after)

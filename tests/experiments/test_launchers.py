@@ -10,7 +10,7 @@ SWEEP = ("train", "agent=heuristics", "env.horizon=60", *EVALUATION, "seed=0,1",
 LAUNCHERS = {
     "joblib": ("hydra.launcher.n_jobs=2",),
     "submitit_local": ("hydra.launcher.timeout_min=10", "hydra.launcher.cpus_per_task=1"),
-    "ray": ("hydra.launcher.ray.init.num_cpus=2",),
+    "ray": ("+hydra.launcher.ray.init.num_cpus=2",),
 }
 
 
