@@ -15,7 +15,7 @@ demo: $(VENV)/installed
 	$(BIN)/storelab demo
 
 test: $(VENV)/installed lint
-	$(BIN)/python -m pytest -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile  # two processes, a thread each
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
