@@ -19,7 +19,8 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import storelab
-from storelab.envs import TASKS, Inventory, InventoryParams
+from storelab.agents import marketplace as rules
+from storelab.envs import TASKS, Inventory, InventoryParams, rollout
 
 # Each peer prints its best rate of three repeats; a step of a chain of stages is one item-period, theirs and ours.
 TIMED = """
@@ -188,6 +189,18 @@ def dispatch():
     return work
 
 
+def marketplace():
+    """Return work that runs whole seasons of the whole store with 100 items, under the textbook's rules."""
+    model = TASKS["Marketplace"](items=100, population=10_000.0, fleet_capacity=200.0).model()
+    rule = rules.Heuristic("textbook", rules.textbook(model), model)
+
+    def work():
+        rollout(model, rule, model.scenarios(np.arange(64)))
+        return 64 * model.horizon
+
+    return work
+
+
 def ours() -> list[tuple[str, float, float, str]]:
     """Return rows of what was measured: name, rate, target, unit."""
     vector = gym.make_vec("storelab/LostSales-v0", num_envs=64)
@@ -206,6 +219,7 @@ def ours() -> list[tuple[str, float, float, str]]:
         ("VectorEnv of 64", best_rate(adapter(vector.step, few, 64, 4000)), 1.5e6, "env-steps/s"),
     ]
     rows.append(("dispatch, 100 open requests", best_rate(dispatch()), 200, "epochs/s"))
+    rows.append(("the whole store, 64 x 100, demand drawn", best_rate(marketplace(), 3), 2e3, "store-days/s"))
     logit = {"items": 5, "demand": {"size": 10.0, "noise": "poisson", "utility": [1.0, 1.5, 0.5, 0.8, 1.2]}}
     ample, scarce = logit | {"initial_stock": 900.0}, logit | {"initial_stock": 30.0}
     thin = ample | {"demand": logit["demand"] | {"size": 3.0}}
