@@ -62,6 +62,10 @@ DRY, FAST = "--dry-run", "--fail-fast"
 QUIET = ("--help", "-h", "--hydra-help", "--version", "-sc", "--shell-completion")
 
 
+class _Enough(BaseException):
+    """Ends a sweep at its first failure: Hydra carries on after what is an Exception."""
+
+
 def run(command: str, args: list[str]) -> int:
     """Run a command on its config, once or as a sweep; return the exit status."""
     tracing = "1" in (os.environ.get("HYDRA_FULL_ERROR"), os.environ.get("STORELAB_TRACEBACK"))
@@ -78,11 +82,13 @@ def run(command: str, args: list[str]) -> int:
             work(config)
         except Exception as error:  # the other jobs of a sweep go on
             error = _full_disk(error) or error
-            if tracing or fast or os.getpid() != parent or not (sweep or isinstance(error, ConfigError)):
+            if tracing or os.getpid() != parent or not (sweep or isinstance(error, ConfigError)):
                 raise
             told = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
             failed.append((" ".join(told), error))
             print(error if isinstance(error, ConfigError) else traceback.format_exc(), file=sys.stderr)
+            if fast:
+                raise _Enough from None
 
     if command == "benchmark" and args and not re.search("^-|=", args[0]):
         args = [f"suite={args[0]}", *args[1:]]
@@ -94,6 +100,8 @@ def run(command: str, args: list[str]) -> int:
                 raise ConfigError(f"{arg}: no such flag, expected one of {', '.join((*FLAGS, DRY, FAST))}")
         register(any(flag in args for flag in QUIET), command)
         hydra.main(version_base="1.3", config_path="pkg://storelab.conf", config_name=command)(job)()
+    except _Enough:
+        pass
     except Exception as error:
         if tracing or not isinstance(error, ConfigError | HydraException | OmegaConfBaseException):
             raise

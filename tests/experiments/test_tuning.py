@@ -85,7 +85,7 @@ def test_a_killed_search_ends_as_one_that_was_not(continued, search, storelab, t
 @pytest.mark.slow
 def test_two_processes_share_the_trials(search, start, tmp_path):
     both = [start(tmp_path, *search) for _ in range(2)]
-    assert [command.wait().status for command in both] == [0, 0], both[0].err + both[1].err
+    assert [command.wait(1200).status for command in both] == [0, 0], both[0].err + both[1].err
     found = trials(tmp_path)
     assert len(found) == TRIALS
     assert {trial.state.name for trial in found} <= {"COMPLETE", "PRUNED"}

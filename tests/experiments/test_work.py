@@ -354,7 +354,9 @@ def test_a_sweep_goes_on_after_a_bad_job(storelab, tmp_path):
 def test_a_sweep_that_shall_end_at_the_first_failure_does(storelab, tmp_path):
     sweep = storelab(tmp_path, *HEURISTICS, "--multirun", "--fail-fast", "evaluation.episodes=1,8")
     assert sweep.status == 2
-    assert sweep.err.splitlines()[-1] == "evaluation.episodes: 1 is not allowed, expected an integer >= 2 and <= 100000"
+    said = "evaluation.episodes: 1 is not allowed, expected an integer >= 2 and <= 100000"
+    assert sweep.err.splitlines()[0] == said
+    assert sweep.err.splitlines()[1] == "1 of the sweep's jobs failed:"
     assert not list(tmp_path.glob("runs/LostSales/*"))
 
 
