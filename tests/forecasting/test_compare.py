@@ -27,6 +27,7 @@ def two_steps(monkeypatch):
     monkeypatch.setattr(compare, "create", quick)
 
 
+@pytest.mark.slow
 def test_methods(panel):
     rows = list(compare.methods(panel.select(panel.items[:6]), [372], seeds=1))
     assert [row["method"] for row in rows] == ["zero-shot", *CHOICES["method"]]
