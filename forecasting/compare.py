@@ -1,7 +1,7 @@
 """What the methods of fine-tuning, continual learning and the cold start are worth, measured: docs/forecasting.md.
 
 `python -m storelab.forecasting.compare methods DATA`, `... compare update`, `... compare cold-start` or
-`... compare covariates [DATA]`.
+`... compare covariates DATA`.
 """
 
 import argparse
@@ -105,30 +105,28 @@ def cold_starts(seeds: int) -> Iterator[dict]:
                 yield {"days seen": 0, "how": "median scale", "seed": seed, "wQL": _weighted_loss(actual, units)}
 
 
-def covariates(folder: str | None) -> Iterator[dict]:
-    """Pooled errors on weekly panels, with price, promotion and covariates of the horizon known and not known.
+def covariates(panel: Panel, count: int) -> Iterator[dict]:
+    """Pooled errors over the last `count` x 8 weeks of a weekly panel.
 
-    900 items of the synthetic store over three years, the last 3 x 8 weeks forecast; with a folder, also the product
-    types of Complete Journey over 52 weeks, the last 2 x 8.
+    With price, promotion and covariates of the horizon known, and not known; all models trained before every origin.
     """
-    panel = generate(SyntheticStoreParams(items=900, days=7 * 156)).panel.by_week()
-    panels = [("synthetic", panel, 3)]
-    if folder:
-        panels.append(("Complete Journey", complete_journey.load_panel(folder), 2))
-    for name, panel, count in panels:
-        days = len(panel.dates)
-        origins = [days - WEEKS * k for k in range(count, 0, -1)]
-        panel = select_items(panel, origins[0], 1000, least_days=30, least_sales=10)
-        for planned in (True, False):
-            shared = {"planned": planned, "progress": False}
-            models = {"lightgbm": create("lightgbm", horizon=WEEKS, **shared)}
-            models["zero-shot"] = create("transformer", fine_tune_steps=0, validation=7, **shared)
-            models["fine-tuned"] = create("transformer", validation=7, **shared)
-            for kind, model in models.items():
-                table = backtest({kind: model}, panel, origins, WEEKS, refit=True, progress=False)
-                pooled = table[table["origin"] == "pooled"].iloc[0]
-                row = {"panel": name, "model": kind, "covariates": "known" if planned else "not known"}
-                yield row | {"series": len(panel.items), **{key: pooled[key] for key in ("wQL", "MASE", "seconds")}}
+    origins = [len(panel.dates) - WEEKS * k for k in range(count, 0, -1)]
+    panel = select_items(panel, origins[0], 1000, least_days=30, least_sales=10)
+    trees, network = {"horizon": WEEKS}, {"validation": 7}
+    quiet = {"progress": False}
+    for planned in (True, False):
+        members = {"lightgbm": trees | quiet, "transformer": network | quiet}
+        models = {
+            "lightgbm": create("lightgbm", planned=planned, **trees, **quiet),
+            "zero-shot": create("transformer", planned=planned, fine_tune_steps=0, **network, **quiet),
+            "fine-tuned": create("transformer", planned=planned, **network, **quiet),
+            "ensemble": create("ensemble", planned=planned, params=members),
+        }
+        for name, model in models.items():
+            table = backtest({name: model}, panel, origins, WEEKS, refit=True, progress=False)
+            pooled = table[table["origin"] == "pooled"].iloc[0]
+            row = {"model": name, "covariates": "known" if planned else "not known", "series": len(panel.items)}
+            yield row | {key: pooled[key] for key in ("wQL", "MASE", "seconds")}
 
 
 def _loss(model: Transformer, past: Panel, known: Known, columns: np.ndarray, actual: np.ndarray) -> float:
@@ -158,19 +156,27 @@ def _peak() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure fine-tuning methods, updates and the cold start.")
     parser.add_argument("study", choices=["methods", "update", "cold-start", "covariates"])
-    parser.add_argument("data", nargs="?", help="of methods: as online_retail.load_panel; covariates: Complete Journey")
+    parser.add_argument(
+        "data",
+        nargs="?",
+        help="methods: as online_retail.load_panel; covariates: 'synthetic' (900 items over 156 weeks, 3 x 8 of them "
+        "forecast), or the folder of Complete Journey (2 x 8)",
+    )
     parser.add_argument("--seeds", type=int, default=3, help="how many (default 3)")
     args = parser.parse_args()
+    if args.study in ("methods", "covariates") and not args.data:
+        parser.error(f"{args.study} needs the path of the data")
     if args.study == "methods":
-        if not args.data:
-            parser.error("methods needs the path of the data")
         panel = online_retail.load_panel(args.data)
         days = len(panel.dates)
         origins = [days - HORIZON * k for k in (3, 2, 1)]
         panel = select_items(panel.select(sorted(panel.items)), origins[0], 1000)
         rows = methods(panel, origins, args.seeds)
     elif args.study == "covariates":
-        rows = covariates(args.data)
+        if args.data == "synthetic":
+            rows = covariates(generate(SyntheticStoreParams(items=900, days=7 * 156)).panel.by_week(), 3)
+        else:
+            rows = covariates(complete_journey.load_panel(args.data), 2)
     else:
         rows = updates(args.seeds) if args.study == "update" else cold_starts(args.seeds)
     found = []
@@ -181,7 +187,7 @@ def main() -> None:
         )
         print(", ".join(words), flush=True)
     table = pd.DataFrame(found)
-    groups = [name for name in table.columns if name in ("panel", "covariates", "method", "model", "days seen", "how")]
+    groups = [name for name in table.columns if name in ("covariates", "method", "model", "days seen", "how")]
     means = table.groupby(groups, sort=False).mean(numeric_only=True).drop(columns="seed", errors="ignore")
     print(means.to_string(float_format="{:.4f}".format))
 

@@ -5,6 +5,8 @@ LightGBM: exact TreeSHAP (Lundberg et al. 2020, Nature Machine Intelligence 2). 
 model, not the world: of features that go together one may have what is the other's due.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import torch
@@ -16,7 +18,7 @@ from .cold_start import new_items
 from .distribution import at_levels, mean
 from .gradient_boosting import GradientBoosting, feature_names
 from .transformer import Transformer
-from .windows import CHANNELS, NAMES, PATCH, Batch, Windows
+from .windows import CHANNELS, NAMES, PATCH, Windows
 
 _LEVELS = ("units", "store")  # channels that are asinh(1) on a day like the days before
 _AS_THEY_ARE = ("observed", "price known", "days ahead")  # channels that the baseline shares
@@ -101,7 +103,7 @@ def _network(model: Transformer, history: Panel, known: Known, column: int, days
 
     def forecast(before: torch.Tensor, ahead: torch.Tensor, summary: torch.Tensor) -> torch.Tensor:
         seen = own.seen.expand(len(before), -1)
-        batch = Batch(before, ahead, seen, summary, own.scale, own.target, own.closed)
+        batch = replace(own, past=before, future=ahead, seen=seen, summary=summary)
         z = model.network(batch).sort(dim=-1).values.clamp(min=0)
         scales = scale.expand(len(before), -1)
         return _read(model, z.sinh() * scales[..., None], scales, level)[:, days].sum(dim=1)
@@ -135,7 +137,7 @@ def _plain(patches: torch.Tensor, past: bool) -> torch.Tensor:
 
 def _rows_of_days(model, parts: np.ndarray, windows: Windows, past: Panel, known: Known, column: int) -> list[tuple]:
     """Rows of the days that panel and horizon have, from the parts (T, C) of the context and the days after it."""
-    start, days = model.params.context - len(past.dates), len(past.dates) + known.horizon
+    start, days = windows.before - len(past.dates), len(past.dates) + known.horizon
 
     def joined(before: np.ndarray, ahead: np.ndarray) -> np.ndarray:
         return np.concatenate([before, ahead if model.params.planned else np.full(known.horizon, np.nan)])

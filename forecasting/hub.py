@@ -5,7 +5,8 @@ and 2.5 (Das et al. 2024, arXiv:2310.10688). Windows, fine-tuning, tail, copula 
 `transformer`. Weights come from safetensors alone, the code from chronos-forecasting and transformers, never from the
 checkpoint.
 
-Chronos-2 is given price, promotion, closed and holiday, no covariates of a panel's own; the others see units alone.
+Chronos-2 is given price, promotion, closed, holiday and a panel's own covariates, these less their mean, which stands
+where one is not known; the others see units alone.
 Days not observed or closed are masked by Chronos; TimesFM, which takes no gaps, has them filled in linearly, as
 Google's own code does. A horizon beyond the model's own goes on from its forecasts: from each decile for Chronos, as
 that library does, from the median (TimesFM 2.0: the mean) alone for TimesFM, whose spread grows no further there.
@@ -14,6 +15,7 @@ or holiday.
 """
 
 import math
+import warnings
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -119,7 +121,7 @@ class HubNetwork(nn.Module):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Quantiles of asinh(units / scale) at LEVELS, (B, 7 * F, Q), rising."""
-        units, rows = _series(batch)
+        units, rows = _series(batch, self.planned)
         horizon, scale = batch.target.shape[1], batch.scale[:, None, None]
         found = [
             self._own(units[low : low + _WINDOWS], rows[low : low + _WINDOWS], horizon)
@@ -154,16 +156,22 @@ class HubNetwork(nn.Module):
             self.upper.fill_(float(excess[above].sum() / spread[above].sum()))
 
 
-def _series(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Units (B, T), NaN = not observed, and covariates (B, 4, T + H): log price ratio, promotion, closed, holiday.
+def _series(batch: Batch, planned: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Units (B, T), NaN = not observed, and covariates (B, K, T + H).
 
-    An item's covariates begin with its first observed day, NaN before.
+    The covariates are log price ratio, promotion, closed, holiday, and the panel's own. They begin with an item's first
+    observed day, NaN before; NaN in the horizon, what is not known there.
     """
     days = torch.cat([batch.past, batch.future], dim=1).unflatten(2, (PATCH, CHANNELS)).flatten(1, 2)
     z, observed = days[..., NAMES.index("units")], days[..., NAMES.index("observed")]
-    rows = days[..., [NAMES.index(name) for name in ("price", "promotion", "closed", "holiday")]].transpose(1, 2)
+    slots = torch.nonzero(batch.filled[0])[:, 0].tolist()
+    channels = [NAMES.index(name) for name in ("price", "promotion", "closed", "holiday")]
+    channels += [NAMES.index("covariate") + slot for slot in slots]  # past ones come right after
+    rows = days[..., channels].transpose(1, 2)
     rows = torch.where(observed.cumsum(dim=1)[:, None] > 0, rows, torch.nan)
     past = PATCH * batch.past.shape[1]
+    hidden = ("past covariate",) if planned else ("past covariate", "covariate", "price", "promotion")
+    rows[:, [row for row, channel in enumerate(channels) if NAMES[channel] in hidden], past:] = torch.nan
     units = torch.where(observed > 0, z.sinh() * batch.scale[:, None], torch.nan)
     return units[:, :past], rows
 
@@ -187,11 +195,9 @@ class Chronos2(HubNetwork):
         super().__init__(model, config.quantiles, config.max_output_patches * config.output_patch_size, planned)
 
     def _stacked(self, units: torch.Tensor, rows: torch.Tensor, horizon: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Past (B, 5, T) and future (B, 5, horizon) of a group: the units, then their covariates."""
+        """Past (B, 1 + K, T) and future (B, 1 + K, horizon) of a group: the units, then their covariates."""
         days = units.shape[1]
-        future = rows[..., days : days + horizon].clone()
-        if not self.planned:
-            future[:, :2] = torch.nan  # price and promotion
+        future = rows[..., days : days + horizon]
         unknown = torch.full_like(future[:, :1], torch.nan)
         return torch.cat([units[:, None], rows[..., :days]], dim=1), torch.cat([unknown, future], dim=1)
 
@@ -318,6 +324,13 @@ class Hub(Transformer):
 
     def _days_ahead(self, known: Known) -> int:
         return known.horizon
+
+    def _forecast(self, history: Panel, known: Known) -> tuple[torch.Tensor, torch.Tensor]:
+        names = [*history.covariates, *history.past_covariates]
+        if names and not isinstance(self.network, Chronos2):
+            family = type(self.network.model).__name__
+            warnings.warn(f"{family} sees units alone: covariates {', '.join(names)} are not used", stacklevel=3)
+        return super()._forecast(history, known)
 
     def fit(self, panel: Panel) -> "Hub":
         return self.fine_tune(panel)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from .distribution import LEVELS
-from .windows import CHANNELS, PATCH, SUMMARY, Batch
+from .windows import CHANNELS, NAMES, PATCH, SUMMARY, Batch
 
 
 class _Residual(nn.Module):
@@ -17,6 +17,31 @@ class _Residual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.dropout(self.output(torch.relu(self.hidden(x)))) + self.skip(x)
+
+
+class KnownEffect(nn.Module):
+    """What is known of a day in advance adds to its quantiles, alike on every day of a patch; the item sets how much.
+
+    The encoder has weights for each day of a patch: what it would learn of a discount seven times over is learnt here
+    once, from as few weeks as a panel has. It starts as nothing, and is nothing on a day of which nothing is known.
+    """
+
+    kinds = ("price", "promotion", "holiday", "covariate")
+    width = 64
+
+    def __init__(self, d_model: int):
+        super().__init__()
+        self.channels = [channel for channel, name in enumerate(NAMES) if name in self.kinds]
+        self.day = nn.Linear(len(self.channels), self.width, bias=False)
+        self.item = nn.Linear(d_model, self.width)
+        self.quantiles = nn.Linear(self.width, len(LEVELS), bias=False)
+        nn.init.zeros_(self.quantiles.weight)
+
+    def forward(self, future: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """(B, 7 * F, Q), from the future patches (B, F, 7 * CHANNELS) and what the encoder makes of them (B, F, D)."""
+        days = future.unflatten(2, (PATCH, CHANNELS))[..., self.channels]
+        effect = nn.functional.silu(self.day(days)) * (1 + self.item(hidden))[:, :, None]
+        return self.quantiles(effect).flatten(1, 2)
 
 
 class PatchEncoder(nn.Module):
@@ -50,6 +75,7 @@ class PatchEncoder(nn.Module):
         self.summary = nn.Linear(SUMMARY, d_model)
         self.encoder = T5Stack(config)
         self.head = _Residual(d_model, d_ff, PATCH * len(LEVELS), dropout)
+        self.known: KnownEffect | None = None
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Quantiles of asinh(units / scale) at LEVELS, (B, 7 * F, Q), not sorted."""
@@ -57,8 +83,13 @@ class PatchEncoder(nn.Module):
         future = batch.future.shape[1]
         ones = torch.ones_like(batch.seen[:, :1])
         mask = torch.cat([ones, batch.seen, ones.expand(-1, future)], dim=1)
-        hidden = self.encoder(inputs_embeds=tokens, attention_mask=mask.long()).last_hidden_state
-        return self.head(hidden[:, -future:]).unflatten(2, (PATCH, len(LEVELS))).flatten(1, 2)
+        hidden = self.encoder(inputs_embeds=tokens, attention_mask=mask.long()).last_hidden_state[:, -future:]
+        quantiles = self.head(hidden).unflatten(2, (PATCH, len(LEVELS))).flatten(1, 2)
+        return quantiles if self.known is None else quantiles + self.known(batch.future, hidden)
+
+    def add_known(self) -> None:
+        """Draws its weights from torch's global generator; what is there already stays."""
+        self.known = self.known or KnownEffect(self.width)
 
 
 def pinball(quantiles: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

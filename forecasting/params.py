@@ -29,7 +29,7 @@ class TransformerParams:
     rank: int = 8  # of lora, of adalora on average, width of adapter
     alpha: float = 16.0  # lora, adalora: what they add is multiplied by alpha / rank (adalora: alpha / its first rank)
     adapter_dropout: float = 0.0  # inside adapter, lora and adalora
-    fine_tune_learning_rate: float = 3e-4  # of method full; the others take a multiple, see adaptation.RATES
+    fine_tune_learning_rate: float = 3e-4  # of method full without covariates known in advance; else a multiple of it
     fine_tune_steps: int = 600  # at most; 0: the pre-trained weights as they are (zero-shot)
     optimizer: str = "adamw"  # adamw, adam, sgd (momentum 0.9)
     schedule: str = "cosine"  # after a warm-up of a tenth: cosine (half a wave down to 0), constant

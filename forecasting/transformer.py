@@ -30,6 +30,8 @@ from .training import Plan, train
 from .windows import LEAST_OBSERVED, PATCH, Windows
 
 ARCHITECTURE = ("d_model", "layers", "heads", "d_ff", "context", "horizon")
+_KNOWN_RATE = 1e-2  # highest learning rate of network.KnownEffect, which starts from nothing
+_BESIDE_KNOWN = 1 / 3  # of their rate, for the weights beside it: on a short panel they learn the single weeks by heart
 _BATCH = 2048  # windows per forward pass when predicting
 _CALIBRATION_ORIGINS, _CALIBRATION_WINDOWS = 6, 600
 
@@ -97,7 +99,12 @@ class Transformer(QuantileForecaster):
         """
         if self.network is None:
             return self.fit(panel)
-        return self._train(panel, self._training_windows(panel), self._fine_tuning())
+        windows = self._training_windows(panel)
+        if self.params.planned and self.params.fine_tune_steps and isinstance(self.network, PatchEncoder):
+            with torch.random.fork_rng():
+                torch.manual_seed(self.params.seed)
+                self.network.add_known()
+        return self._train(panel, windows, self._fine_tuning())
 
     def update(self, panel: Panel, replay: float = 0.5) -> "Transformer":
         """Go on from the last training on the days that have arrived since; `panel` holds the earlier days too.
@@ -121,7 +128,9 @@ class Transformer(QuantileForecaster):
 
     def _fine_tuning(self, **more) -> Plan:
         p = self.params
-        return self._plan(p.fine_tune_learning_rate * RATES[p.method], p.fine_tune_steps, method=p.method, **more)
+        new = {"known": _KNOWN_RATE} if getattr(self.network, "known", None) else {}
+        rate = p.fine_tune_learning_rate * RATES[p.method]
+        return self._plan(rate * (_BESIDE_KNOWN if new else 1), p.fine_tune_steps, method=p.method, new=new, **more)
 
     def _plan(self, learning_rate: float, steps: int, **more) -> Plan:
         return Plan(learning_rate, steps, validation=self.params.validation, **more)
@@ -252,6 +261,8 @@ class Transformer(QuantileForecaster):
             model.dependence = Dependence(**config["dependence"])
             model.trained_until = config.get("trained_until", "")
             model.network, state = model._new_network(), load_tensors(weights)
+            if any(name.startswith("known.") for name in state):
+                model.network.add_known()
             if has_adapters(state):
                 add_adapters(model.network, model.params.rank, model.params.adapter_dropout)
             model.network.load_state_dict(state)

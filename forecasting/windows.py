@@ -34,6 +34,7 @@ class Batch:
     scale: torch.Tensor  # (B,) units/day
     target: torch.Tensor  # (B, 7 * F) asinh(units / scale), NaN = not observed, closed or not there
     closed: torch.Tensor  # (B, 7 * F) bool
+    filled: torch.Tensor  # (B, COVARIATES + PAST_COVARIATES) bool, slots that the panel has a covariate for
 
     @classmethod
     def concatenate(cls, batches: "list[Batch]") -> "Batch":
@@ -48,7 +49,8 @@ class Windows:
 
     def __init__(self, panel: Panel, context: int, horizon: int, planned: bool, known: Known | None = None):
         """`planned`: price and promotion of the horizon are known in advance; else the last price is held."""
-        self.past_patches, self.future_patches = -(-context // PATCH), -(-horizon // PATCH)
+        # Patches before a short panel would be missing throughout: they are left out.
+        self.past_patches, self.future_patches = -(-min(context, len(panel.dates)) // PATCH), -(-horizon // PATCH)
         self.planned = planned
         before, behind = PATCH * self.past_patches, PATCH * self.future_patches
         days = len(panel.dates)
@@ -79,11 +81,13 @@ class Windows:
             pad(values, known and known.covariates[name], np.nan) for name, values in panel.covariates.items()
         ]
         self.past_covariates = [pad(values, None, np.nan) for values in panel.past_covariates.values()]
+        slots = ((self.covariates, COVARIATES), (self.past_covariates, PAST_COVARIATES))
+        self.filled = torch.tensor([place < len(tables) for tables, most in slots for place in range(most)])
         # (before + D + behind,) mean root of the items' units: bulk orders are not to drown the rest.
         self.store = self.units.sqrt().nanmean(dim=1).nan_to_num()
-        self._set_scale()
+        self._set_scale(floor=1.0 / context)
 
-    def _set_scale(self) -> None:
+    def _set_scale(self, floor: float) -> None:
         """Mean of the observed days of the last 56 before each origin, (days + 1, I), with fallbacks.
 
         No sale in 56 days: the mean of the whole context, at least one unit in it. Never observed: the median
@@ -98,7 +102,6 @@ class Windows:
 
         near = trailing(total, SCALE_DAYS) / trailing(count, SCALE_DAYS)  # 0 / 0 = NaN
         far = trailing(total, self.before) / trailing(count, self.before)
-        floor = 1.0 / self.before
         scale = torch.where(near > 0, near, torch.where(far > 0, far, torch.where(far == 0, floor, torch.nan)))
         usual = scale.nanmedian(dim=1, keepdim=True).values.nan_to_num(nan=1.0)
         self.scale = torch.where(scale.isnan(), usual, scale).float()
@@ -156,6 +159,7 @@ class Windows:
             scale=scale,
             target=target,
             closed=closed[:, past_days:] > 0,
+            filled=self.filled.expand(len(origin), -1),
         )
 
     def _store_channel(self, day: torch.Tensor, origin: torch.Tensor, past_days: int) -> torch.Tensor:

@@ -85,7 +85,8 @@ class FineTuned(TextClassifier):
 
         steps = params.epochs * -(-len(texts) // params.batch_size)
         objective = Objective(loss, validation if held and not contrastive else None, lambda: [*texts, codes])
-        plan = Plan(params.learning_rate, steps, params.method, dropout=True, new_head=not contrastive)
+        new = {} if contrastive else {"head": params.learning_rate}
+        plan = Plan(params.learning_rate, steps, params.method, dropout=True, new=new)
         plan.evaluations = params.evaluations
         if steps:
             self.history, self.trained, checkpoint = train(network, objective, params, plan)

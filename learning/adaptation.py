@@ -6,6 +6,7 @@ names of the modules that they are hung behind: the last ones before a residual 
 """
 
 import re
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -49,8 +50,8 @@ class Adaptation:
     `penalty` to the loss. Draws the new weights from torch's global generator.
     """
 
-    def __init__(self, network: nn.Module, params, method: str, steps: int, new_head: bool = False):
-        """`params` has rank, alpha and adapter_dropout; a `new_head` is trained as a whole by every method."""
+    def __init__(self, network: nn.Module, params, method: str, steps: int, new: Iterable[str] = ()):
+        """`params` has rank, alpha and adapter_dropout; modules `new` are trained as wholes by every method."""
         self.network, self.tuner, self.rank_allocator = network, None, None
         if method == "head":
             network.requires_grad_(False)
@@ -64,15 +65,15 @@ class Adaptation:
                 if isinstance(module, Bottleneck) or re.search("layer_?norm", name, re.I):
                     module.requires_grad_(True)
         elif method in ("lora", "adalora"):
-            self._insert(params, method, steps, new_head)
-        if new_head:
-            network.head.requires_grad_(True)
+            self._insert(params, method, steps, new)
+        for name in new:
+            network.get_submodule(name).requires_grad_(True)
 
-    def _insert(self, params, method: str, steps: int, new_head: bool) -> None:
+    def _insert(self, params, method: str, steps: int, new: Iterable[str]) -> None:
         from peft import AdaLoraConfig, LoraConfig
         from peft.tuners import AdaLoraModel, LoraModel
 
-        skipped = set(self.network.head.modules()) if new_head else set()
+        skipped = {module for name in new for module in self.network.get_submodule(name).modules()}
         modules = self.network.named_modules()
         linear = [name for name, module in modules if isinstance(module, nn.Linear) and module not in skipped]
         rank, dropout = params.rank, params.adapter_dropout

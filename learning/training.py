@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,8 @@ class Plan:
     steps: int  # at most
     method: str = "full"  # see adaptation
     dropout: bool = False  # the network's own
-    new_head: bool = False  # the head is trained by every method
+    # Modules that start from nothing, trained as wholes by every method -> the highest rate of each.
+    new: dict[str, float] = field(default_factory=dict)
     evaluations: int = 20  # over all steps; each ends with a checkpoint
     stop: int | None = None  # step to stop at, of those that the schedule is made for
 
@@ -96,9 +97,9 @@ def train(
         _curves(params.tensorboard, key) as curves,
     ):
         torch.manual_seed(params.seed)  # adapters and dropout
-        adaptation = Adaptation(network, params, plan.method, plan.steps, plan.new_head)
+        adaptation = Adaptation(network, params, plan.method, plan.steps, plan.new)
         network.to(device)
-        run = _Run(network, adaptation, _optimiser(adaptation.trained, params, plan), generator)
+        run = _Run(network, adaptation, _optimiser(network, params, plan), generator)
         if not (file and run.resume(file)):
             run.evaluate(objective, math.nan)
         bar.update(run.step)
@@ -138,7 +139,7 @@ class _Run:
         (loss + self.adaptation.penalty()).backward()
         torch.nn.utils.clip_grad_norm_(self.adaptation.trained, 1.0)
         for group in self.optimiser.param_groups:
-            group["lr"] = plan.learning_rate * _factor(self.step, plan.steps, params.schedule)
+            group["lr"] = group["highest"] * _factor(self.step, plan.steps, params.schedule)
         self.optimiser.step()
         self.step += 1
         self.adaptation.after_step(self.step)
@@ -246,11 +247,18 @@ def _curves(folder: str, key: str):
     return SummaryWriter(str(Path(folder) / key))
 
 
-def _optimiser(weights: list[torch.nn.Parameter], params, plan: Plan) -> torch.optim.Optimizer:
+def _optimiser(network: nn.Module, params, plan: Plan) -> torch.optim.Optimizer:
+    """Of the weights that are free; each group has its `highest` rate."""
+    rates = {id(w): rate for name, rate in plan.new.items() for w in network.get_submodule(name).parameters()}
+    groups: dict[float, list[nn.Parameter]] = {}
+    for weight in network.parameters():
+        if weight.requires_grad:
+            groups.setdefault(rates.get(id(weight), plan.learning_rate), []).append(weight)
+    parts = [{"params": weights, "highest": rate} for rate, weights in groups.items()]
     shared = {"lr": plan.learning_rate, "weight_decay": params.weight_decay}
     if params.optimizer == "sgd":
-        return torch.optim.SGD(weights, momentum=0.9, **shared)
-    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[params.optimizer](weights, **shared)
+        return torch.optim.SGD(parts, momentum=0.9, **shared)
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[params.optimizer](parts, **shared)
 
 
 def _factor(step: int, steps: int, schedule: str) -> float:

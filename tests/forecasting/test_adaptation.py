@@ -67,12 +67,15 @@ def test_what_is_trained():
 
 
 def test_the_head_alone_changes(panel, weak):
-    assert {name.split(".")[0] for name in changed(tuned(weak, panel, "head"), weak)} == {"head"}
+    """And what is new, where covariates are known in advance."""
+    for planned, new in ((True, {"known"}), (False, set())):
+        model = tuned(weak, panel, "head", planned=planned)
+        assert {name.split(".")[0] for name in changed(model, weak)} == {"head"} | new
 
 
 def test_lora_changes_a_weight_by_its_rank_at_most(panel, weak):
     model = tuned(weak, panel, "lora", rank=2)
-    names = changed(model, weak)
+    names = {name for name in changed(model, weak) if not name.startswith("known.")}
     assert "head.hidden.weight" in names
     assert not [name for name in names if not name.endswith("weight") or "norm" in name]
     difference = model.network.state_dict()["head.hidden.weight"] - weak.network.state_dict()["head.hidden.weight"]
@@ -115,7 +118,8 @@ def test_adapter_dropout_acts_in_training(panel, weak):
 
 def test_trained_weights_are_reported(panel, weak):
     network = weak.network
-    assert tuned(weak, panel, "head").trained_weights == sum(weight.numel() for weight in network.head.parameters())
+    model = tuned(weak, panel, "head", planned=False)
+    assert model.trained_weights == sum(weight.numel() for weight in network.head.parameters())
 
 
 @pytest.mark.parametrize("optimizer", CHOICES["optimizer"])

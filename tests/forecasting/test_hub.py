@@ -21,11 +21,13 @@ ORIGIN, NINE = 340, [round(0.1 * k, 1) for k in range(1, 10)]
 
 @pytest.fixture(scope="module")
 def few(panel):
-    """Four items, not in whole units, without closed days; the last one has a gap."""
+    """Four items, not in whole units, without closed days; the last one has a gap; a covariate known ahead, one not."""
     some = panel.select(panel.items[:4])
     units = 1.5 * some.units
     units[ORIGIN - 40 : ORIGIN - 20, 3] = np.nan
-    return changed(some, units=units, closed=np.zeros(len(some.dates), bool))
+    visits = {"visits": np.random.default_rng(0).random(units.shape)}
+    closed = np.zeros(len(some.dates), bool)
+    return changed(some, units=units, closed=closed, covariates=some.covariates, past_covariates=visits)
 
 
 def changed(panel: Panel, **arrays) -> Panel:
@@ -59,12 +61,15 @@ def of_the_library(family, model, past: Panel, known) -> np.ndarray:
                     "b": past.promo[-84:, item].astype(float),
                     "c": past.closed[-84:].astype(float),
                     "d": past.holiday[-84:].astype(float),
+                    "e": past.covariates["display"][-84:, item],
+                    "f": past.past_covariates["visits"][-84:, item],
                 },
                 "future_covariates": {
                     "a": ahead[:, item],
                     "b": known.promo[:, item].astype(float),
                     "c": known.closed.astype(float),
                     "d": known.holiday.astype(float),
+                    "e": known.covariates["display"][:, item],
                 },
             }
             for item in range(len(units))
@@ -82,7 +87,7 @@ def of_the_library(family, model, past: Panel, known) -> np.ndarray:
     return found[..., 2:-2:2] if family == "chronos_2" else found  # 1 %, 5 %, 10 %, ...
 
 
-@pytest.mark.filterwarnings("ignore:We recommend keeping prediction length")
+@pytest.mark.filterwarnings("ignore:We recommend keeping prediction length", "ignore:.* sees units alone")
 @pytest.mark.parametrize("horizon", [14, 49])  # the models' own is 32 days
 @pytest.mark.parametrize("family", HUB)
 def test_deciles_are_those_of_the_library(checkpoints, few, family, horizon):
@@ -94,7 +99,7 @@ def test_deciles_are_those_of_the_library(checkpoints, few, family, horizon):
 
 
 @pytest.mark.parametrize(("planned", "moved"), [(True, True), (False, False)])
-@pytest.mark.parametrize("name", ["price", "promo"])
+@pytest.mark.parametrize("name", ["price", "promo", "display"])
 def test_chronos_2_uses_what_is_planned(checkpoints, few, name, planned, moved):
     model, past, known = (
         made(checkpoints, "chronos_2", planned=planned),
@@ -102,11 +107,16 @@ def test_chronos_2_uses_what_is_planned(checkpoints, few, name, planned, moved):
         known_future(few, ORIGIN, 14),
     )
     before = model.predict_quantiles(past, known)
-    column = getattr(known, name)
-    column[:7, 1] = ~column[:7, 1] if name == "promo" else 0.5 * column[:7, 1]
+    column = known.covariates[name] if name == "display" else getattr(known, name)
+    column[:7, 1] = 0.5 * column[:7, 1] if name == "price" else 1 - column[:7, 1]
     after = model.predict_quantiles(past, known)
     assert (after[1] != before[1]).any() == moved
     np.testing.assert_array_equal(np.delete(after, 1, axis=0), np.delete(before, 1, axis=0))
+
+
+def test_who_takes_no_covariates_says_so(checkpoints, few):
+    with pytest.warns(UserWarning, match="sees units alone: covariates display, visits are not used"):
+        deciles(made(checkpoints, "chronos_bolt"), few, 14)
 
 
 @pytest.mark.parametrize("family", HUB)

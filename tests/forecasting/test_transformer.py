@@ -4,7 +4,9 @@ import torch
 from storelab.data import Panel
 from storelab.forecasting import create, known_future, load, pretrain
 from storelab.forecasting.backtest import backtest
+from storelab.forecasting.network import KnownEffect
 from storelab.forecasting.transformer import CHECKPOINTS, TransformerParams
+from storelab.forecasting.windows import NAMES, PATCH
 
 from .conftest import TINY
 
@@ -190,3 +192,25 @@ def test_checkpoint_of_another_size():
         create("transformer", d_model=32)
     with pytest.raises(ValueError, match="pretrained is 'huge'"):
         create("transformer", pretrained="huge")
+
+
+def test_what_is_known_adds_the_same_on_each_day_of_a_patch():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        effect = KnownEffect(8)
+        effect.quantiles.weight.data.normal_()
+        day, hidden = torch.randn(len(NAMES)), torch.randn(2, 1, 8)
+    future = torch.zeros(2, 1, PATCH, len(NAMES))
+    future[0, 0, 2], future[1, 0, 5] = day, day
+    added = effect(future.flatten(2), hidden[:1].expand(2, -1, -1))
+    torch.testing.assert_close(added[0, 2], added[1, 5])
+    assert (added[0, 2] != 0).all()
+    assert (added[0, [0, 1, 3, 4, 5, 6]] == 0).all()  # nothing is known there
+    assert not torch.allclose(effect(future.flatten(2), hidden)[1, 5], added[1, 5])  # another item
+
+
+def test_what_is_known_is_learnt_where_it_is_used(panel):
+    """Not where it is not: the network stays as it is with `planned` False and zero-shot."""
+    for params, there in (({}, True), ({"planned": False}, False), ({"fine_tune_steps": 0}, False)):
+        model = create("transformer", **{"fine_tune_steps": 1, "progress": False, **params}).fine_tune(panel.until(340))
+        assert (model.network.known is not None) == there

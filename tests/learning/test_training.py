@@ -88,7 +88,7 @@ def test_the_best_weights_are_kept_and_patience_ends_a_training():
 def test_every_method_learns_with_a_new_head_and_goes_on_bit_equal(method, tmp_path, monkeypatch):
     network, objective, *_ = problem()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    plan = Plan(0.01, 60, method=method, dropout=True, new_head=True)
+    plan = Plan(0.01, 60, method=method, dropout=True, new={"head": 0.01})
     history, *_ = train(network, objective, QUICK, plan)
     assert history[-1]["validation_loss"] < history[0]["validation_loss"]
     state = network.state_dict()
