@@ -222,6 +222,7 @@ TASK_OF = {
     "duopoly": "PricingDuopoly",
     "dispatch": "Dispatch",
     "marketplace": "Marketplace",
+    "supply_chain": "SupplyChain",
 }
 UNBOUNDED = ("env.capacity", "env.budget")
 MAY_BE_EMPTY = ("forecaster.pretrained", "env.models")

@@ -380,7 +380,7 @@ def test_a_sweep_lists_what_broke_and_a_dry_run_what_is_left(storelab, tmp_path)
     assert f"{runs[0]} would go on (failed before)\n" in again
     assert f"{runs[1]} is finished: skipped\n" in again
     refused = storelab(tmp_path, "report", f"run={runs[1]}", "--dry-run")
-    assert refused.err == "--dry-run: not known to report, expected one of train, demo, backtest, explain\n"
+    assert refused.err == "--dry-run: not known to report, expected one of train, demo, backtest, explain, fit\n"
     listed = storelab(tmp_path, "runs", "state=failed").out.splitlines()
     assert re.fullmatch(r"  LostSales/[0-9a-f]{12}-s0: IsADirectoryError: .*", listed[-1])
 
