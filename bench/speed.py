@@ -59,6 +59,37 @@ def work():
     simulation(net, 1000, rand_seed=0, progress_bar=False)
     return 1000
 """
+# Vehicle routing by random feasible visits, nothing else: what an epoch of ours does beside is to build good routes.
+JUMANJI = """
+import jax, jumanji
+from jumanji.environments.routing.cvrp.generator import UniformGenerator
+env = jumanji.make("CVRP-v1", generator=UniformGenerator(num_nodes=100, max_capacity=30, max_demand=10))
+def step(carry, key):
+    state, seen = carry
+    logits = jax.numpy.where(seen.observation.action_mask, 0.0, -jax.numpy.inf)
+    return jax.vmap(env.step)(state, jax.random.categorical(key, logits)), None
+@jax.jit
+def run(key):
+    start = jax.vmap(env.reset)(jax.random.split(key, 256))
+    return jax.lax.scan(step, start, jax.random.split(key, 100))[0][1].reward
+run(jax.random.PRNGKey(0)).block_until_ready()
+def work():
+    run(jax.random.PRNGKey(1)).block_until_ready()
+    return 256 * 100
+"""
+RL4CO = """
+import torch
+from rl4co.envs import CVRPEnv
+torch.set_num_threads(1)
+env = CVRPEnv(generator_params={"num_loc": 100}, check_solution=False)
+def work():
+    state = env.reset(batch_size=[256])
+    for _ in range(100):
+        state["action"] = torch.multinomial(state["action_mask"].float(), 1).squeeze(-1)
+        state = env.step(state)["next"]
+    return 256 * 100
+"""
+ROUTING = {"jumanji==1.1.2": JUMANJI, "rl4co==0.7.0 torch==2.13.0": RL4CO}
 PEERS = {  # requirement -> what it runs, our chain of as many stages
     "gym-invmgmt==0.2.1": (GYM_INVMGMT, "InvManagement"),
     "or-gym==0.5.0": (OR_GYM, "InvManagement"),
@@ -245,7 +276,9 @@ def peer(requirement: str, code: str, folder: Path) -> float | str:
     """Install a peer into a virtual environment of its own and return its rate, or why there is none."""
     venv.create(folder, with_pip=True)
     python = str(folder / "bin" / "python")
-    install = subprocess.run([python, "-m", "pip", "install", "-q", requirement], capture_output=True, text=True)
+    install = subprocess.run(
+        [python, "-m", "pip", "install", "-q", *requirement.split()], capture_output=True, text=True
+    )
     if install.returncode:
         reasons = [line.strip() for line in install.stderr.splitlines() if "error" in line.lower()]
         telling = [line for line in reasons if " in " in line or "No matching" in line] or reasons
@@ -273,6 +306,15 @@ def beside_peers() -> None:
             else:
                 times = [f"{ours:9.3g} {ours / theirs:6,.1f}" for ours in (one, many)]
                 print(f"{requirement:36} {theirs:9.3g} {' '.join(times)}", flush=True)
+        print("\nvisits per second of CPU time: 100 customers a problem, 256 problems at once")
+        for requirement, code in ROUTING.items():
+            theirs = peer(requirement, code, Path(folder) / requirement.split()[0])
+            print(
+                f"{requirement.split()[0]:36} {theirs if isinstance(theirs, str) else format(theirs, '9.3g')}",
+                flush=True,
+            )
+        ours = 100 * rate(dispatch())
+        print(f"{'dispatch, 100 open requests':36} {ours:9.3g}  requests decided and routed, 300 steps of improvement")
     one = rate(network(1))
     print(f"{'2,000 items x 3 echelons, as MABIM':36} {'-':>9} {one:9.3g}  ReplenishmentEnv has no release to install")
 
