@@ -14,6 +14,7 @@ from ..envs.dispatch_params import EPOCH
 from ..envs.dispatch_prizes import PRIZE_FEATURES
 from ..envs.dispatch_state import Job
 from ..envs.routing import RoutingProblem, pyvrp
+from .evolutionary import bar, strategy
 
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)  # that tuning tries
 GENERATIONS, DAYS = 40, 16  # of `learn_prizes` where it is tuned along with the others
@@ -101,17 +102,9 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
     if kind == "fixed_prize":
         return Heuristic(kind, {"level": [fixed]}, model)
     levels = [fixed] * model.horizon
-    for left in _bar(range(1, model.horizon), kind, progress):  # with none left all must go
+    for left in bar(range(1, model.horizon), kind, progress):  # with none left all must go
         levels[left] = min(LEVELS, key=lambda level: mean_cost([*levels[:left], level, *levels[left + 1 :]]))
     return Heuristic(kind, {"levels": levels}, model)
-
-
-def _bar(steps, name: str, progress: bool):
-    if not progress:
-        return steps
-    from tqdm import tqdm
-
-    return tqdm(steps, desc=name, leave=False)
 
 
 def learn_prizes(
@@ -142,17 +135,12 @@ def learn_prizes(
     Raises:
         ImportError: without cma.
     """
-    try:
-        from cma import CMAEvolutionStrategy
-    except ImportError as error:
-        raise ImportError("learned prizes need cma: pip install 'storelab[dispatch]'") from error
-
     model, start = task.model("train"), np.zeros(len(PRIZE_FEATURES))
     if model.params.action != "weights":
         raise ValueError(f"action: {model.params.action!r} is not allowed for linear prizes, expected weights")
     start[0] = 0.4
-    search = CMAEvolutionStrategy(start, 0.2, {"seed": seed + 1, "popsize": 10, "verbose": -9})
-    for generation in _bar(range(generations), "linear_prize", progress):
+    search = strategy(start, 0.2, seed=seed + 1, popsize=10)
+    for generation in bar(range(generations), "linear_prize", progress):
         scenario = model.scenarios(1_000_000 * (seed + 1) + generation * days + np.arange(days))
         usual = costs(model, Heuristic("linear_prize", {"weights": start.tolist()}, model), scenario)
         asked = search.ask()

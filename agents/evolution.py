@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..envs import Marketplace, rollout
+from ..envs import Marketplace
 from ..envs.checks import check_number
-from .marketplace import search, search_box, summary, to_action, unpack
+from .evolutionary import own_stream, strategy
+from .marketplace import profits, search, search_box, summary, to_action, unpack
 
 START = 32  # training seasons that the first policy, the best constant one, is searched on
 FIRST_SEASON = 500_000_000  # seed of the training seasons, a million for each seed of the learner
@@ -29,9 +30,7 @@ class EvolutionParams:
     total_steps: int = 300  # generations
     candidates: int = 20  # policies in a generation
     seasons: int = 24  # training seasons that each of them runs, the same for all
-    spread: float = (
-        1.0  # of the first weights, as a multiple of the deviations that the search for the start ended with
-    )
+    spread: float = 1.0  # of the first weights, in the deviations that the search for the start ended with
 
     def __post_init__(self):
         check_number("total_steps", self.total_steps, 1, 1e6, integer=True)
@@ -59,12 +58,14 @@ class LinearPolicy:
     model: Marketplace
     weights: np.ndarray
 
+    def __post_init__(self):
+        self._low, self._high, _ = search_box(self.model)
+
     def __call__(self, observation: np.ndarray, policy_state, seed: int):
         """Act: `act(observation, policy_state, seed) -> (action, policy_state)`."""
-        low, high, _ = search_box(self.model)
         features = summary(self.model, observation)
         values = np.einsum("nk,nka->na" if self.weights.ndim == 3 else "nk,ka->na", features, self.weights)
-        values = np.clip(values, low, high)
+        values = np.clip(values, self._low, self._high)
         return to_action(self.model, observation, unpack(self.model, values)), policy_state
 
 
@@ -100,14 +101,8 @@ class Learner:
         self._restart(np.empty((0, params.candidates)))
 
     def _restart(self, earned: np.ndarray) -> None:
-        try:
-            from cma import CMAEvolutionStrategy
-        except ImportError as error:
-            raise ImportError("agent=evolution needs cma: pip install 'storelab[dispatch]'") from error
-        rng = np.random.default_rng(self.seed)  # a stream of its own: the search does not depend on what runs beside it
-        options = {"popsize": self.params.candidates, "verbose": -9, "seed": np.nan}
-        options["randn"] = lambda *shape: rng.standard_normal(shape)
-        self._search, self.earned = CMAEvolutionStrategy(np.zeros(np.prod(self._shape)), 1.0, options), []
+        options = own_stream(self.seed) | {"popsize": self.params.candidates}
+        self._search, self.earned = strategy(np.zeros(np.prod(self._shape)), 1.0, **options), []
         for values in earned:
             self._search.tell(self._search.ask(), (-values).tolist())
             self.earned.append(values)
@@ -140,7 +135,8 @@ class Learner:
                 first = FIRST_SEASON + 1_000_000 * self.seed + self.steps * p.seasons
                 scenario = self.model.scenarios(first + np.arange(p.seasons))
                 asked = self._search.ask()
-                values = self._profits(np.array(asked), scenario)
+                policy = LinearPolicy(self.model, np.repeat(self._weights(np.array(asked)), p.seasons, axis=0))
+                values = profits(self.model, policy, scenario, len(asked))
                 self._search.tell(asked, (-values).tolist())
                 self.earned.append(values)
                 if self._log:
@@ -154,13 +150,6 @@ class Learner:
         weights = np.reshape(candidates, (*np.shape(candidates)[:-1], *self._shape)) * self._scale
         weights[..., 0, :] += self._start
         return weights
-
-    def _profits(self, candidates: np.ndarray, scenario: dict) -> np.ndarray:
-        n = self.params.seasons
-        weights = np.repeat(self._weights(candidates), n, axis=0)
-        tiled = {name: np.concatenate([block] * len(candidates)) for name, block in scenario.items()}
-        run = rollout(self.model, LinearPolicy(self.model, weights), tiled)
-        return run["reward"].sum(axis=1, dtype=np.float64).reshape(len(candidates), n).mean(axis=1)
 
     def save(self, folder: str | Path) -> None:
         """Write all that `load` and `load_policy` need into an existing folder."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..envs import Marketplace, Task, rollout
 from ..envs.marketplace_params import WEIGHTS
+from .evolutionary import bar, own_stream, strategy
 
 KINDS = ("composite", "textbook", "random")
 GENERATIONS, CANDIDATES = 40, 12  # of the composite's search
@@ -138,32 +139,23 @@ def search(model: Marketplace, seeds: np.ndarray, progress: bool = False) -> tup
     Raises:
         ImportError: without cma.
     """
-    try:
-        from cma import CMAEvolutionStrategy
-    except ImportError as error:
-        raise ImportError("tuning the composite needs cma: pip install 'storelab[dispatch]'") from error
-
     low, high, first = search_box(model)
     scenario = model.scenarios(seeds)
-    rng = np.random.default_rng(1)
-    options = {"popsize": CANDIDATES, "bounds": [0, 1], "verbose": -9, "seed": np.nan}
-    options["randn"] = lambda *shape: rng.standard_normal(shape)
-    strategy = CMAEvolutionStrategy(np.clip((first - low) / (high - low), 0.02, 0.98), 0.15, options)
-    steps = range(GENERATIONS)
-    if progress:
-        from tqdm import tqdm
-
-        steps = tqdm(steps, desc="tune composite", leave=False)
-    for _ in steps:
-        asked = strategy.ask()
-        strategy.tell(asked, (-profits(model, low + np.array(asked) * (high - low), scenario)).tolist())
-    return low + strategy.result.xfavorite * (high - low), strategy.result.stds * (high - low)
+    middle = np.clip((first - low) / (high - low), 0.02, 0.98)
+    found = strategy(middle, 0.15, popsize=CANDIDATES, bounds=[0, 1], **own_stream(1))
+    for _ in bar(range(GENERATIONS), "tune composite", progress):
+        asked = found.ask()
+        parts = low + np.array(asked) * (high - low)
+        rule = Heuristic("composite", unpack(model, np.repeat(parts, len(seeds), axis=0)), model)
+        found.tell(asked, (-profits(model, rule, scenario, len(asked))).tolist())
+    return low + found.result.xfavorite * (high - low), found.result.stds * (high - low)
 
 
 def search_box(model: Marketplace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return where the parameters of what the agent decides are looked for: lowest, highest, and `textbook`'s."""
     narrow = {"restock": (-1.0, 4.0), "price": (0.4, 2.0)}
-    start = [(name, textbook(model)[name]) for name in model.params.decides]
+    known = textbook(model)
+    start = [(name, known[name]) for name in model.params.decides]
     ends = [np.tile(narrow.get(name, model.controls[name][1:]), (len(value), 1)) for name, value in start]
     low, high = np.concatenate(ends).T
     return low, high, np.concatenate([value for _, value in start])
@@ -171,14 +163,19 @@ def search_box(model: Marketplace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def unpack(model: Marketplace, values: np.ndarray) -> dict:
     """Split parameters (..., numbers) up by decision; lists, where they are plain vectors."""
-    sizes = [4 if name == "recommendation" else 1 for name in model.params.decides]
+    sizes = [len(WEIGHTS) if name == "recommendation" else 1 for name in model.params.decides]
     parts = np.split(np.asarray(values, float), np.cumsum(sizes)[:-1], axis=-1)
     return {n: part.tolist() if part.ndim == 1 else part for n, part in zip(model.params.decides, parts, strict=True)}
 
 
-def profits(model: Marketplace, candidates: np.ndarray, scenario: dict) -> np.ndarray:
-    """Return the mean profit per season (count,) of parameters (count, numbers), all on the same seasons."""
-    n = len(scenario["factor"])
-    tiled = {name: np.concatenate([block] * len(candidates)) for name, block in scenario.items()}
-    rule = Heuristic("composite", unpack(model, np.repeat(candidates, n, axis=0)), model)
-    return rollout(model, rule, tiled)["reward"].sum(axis=1).reshape(len(candidates), n).mean(axis=1)
+def profits(model: Marketplace, act, scenario: dict, count: int) -> np.ndarray:
+    """Return the mean profit per season (count,) of candidates, all on the same seasons.
+
+    Args:
+        model: the store.
+        act: all candidates as one policy: the rows of the first one's seasons, then those of the second one, ...
+        scenario: of `model.scenarios`, n seasons.
+        count: how many candidates there are.
+    """
+    tiled = {name: np.concatenate([block] * count) for name, block in scenario.items()}
+    return rollout(model, act, tiled)["reward"].sum(axis=1, dtype=np.float64).reshape(count, -1).mean(axis=1)

@@ -24,7 +24,7 @@ from .marketplace_params import (
 )
 from .marketplace_state import Flow, State, float32
 from .random import CHOICE, DISRUPTION, as_keys, streams
-from .shopping import Orders, Shop, by_counts, one_by_one, rank_pages, scaled, visit_rate
+from .shopping import Orders, Shop, by_counts, on_page, one_by_one, rank_pages, scaled, visit_rate
 
 UNITS = (
     *("visits", "demand", "sales", "unmet", "on_hand", "refused"),
@@ -148,7 +148,7 @@ class Marketplace(Layout):
             ValueError: a source or tables that do not fit the parameters.
         """
         self.params, self.horizon = params, params.horizon
-        self.source = source or _default_source(params)
+        self.source = source or _default_source()
         self.models = StoreModels.load(params.models) if params.models else StoreModels.none()
         self.catalogue = Catalogue.draw(params)
         if self.source.items != 1:
@@ -298,7 +298,6 @@ class Marketplace(Layout):
             customers=batch(np.full(p.segments, self._start())),
             buyers=batch(np.full(2 * p.segments, self.expected.sum() / (2 * p.segments))),
             delivery=batch([p.promise]),
-            clock=batch([0.0]),
         )
 
     def decisions(self, action) -> dict[str, np.ndarray]:
@@ -362,11 +361,10 @@ class Marketplace(Layout):
         pages = rank_pages(p, self._relevance(state, shock), state, price - self.cost, given["recommendation"])
         utility = p.rating_effect * (self.ratings(state) - 3) - p.delay_effect * state.delivery
         seen = pages[:, self.page_of]  # (n, G, K)
-        flat = seen.reshape(len(price), -1)
         segment = np.tile(np.arange(p.segments), 2)
         taste = c.taste[segment[:, None], seen]
-        money = np.take_along_axis(price, flat, axis=1).reshape(seen.shape) * c.sensitivity[segment][:, None]
-        utility = taste - money + np.take_along_axis(utility, flat, axis=1).reshape(seen.shape) - self._position
+        money = on_page(price, seen) * c.sensitivity[segment][:, None]
+        utility = taste - money + on_page(utility, seen) - self._position
         legitimate, fraudulent = self._passes(given["fraud"]) if p.screening else (1.0, 1.0)
         accept = (1 - fraud_rate) * legitimate + fraud_rate * fraudulent
         shop = Shop(
@@ -429,7 +427,7 @@ class Marketplace(Layout):
             on_hand=on_hand, pipeline=(*state.pipeline[1:], ordered), backlog=backlog, parcels=parcels,
             returning=after.returns, demand=smooth, popularity=state.popularity + shipped, price=price,
             stars=state.stars + after.stars, reviews=state.reviews + after.reviews, customers=customers,
-            buyers=buyers, delivery=delivery[:, None], clock=state.clock + 1,
+            buyers=buyers, delivery=delivery[:, None],
         )  # fmt: skip
         return float32(following), float32(flow)
 
@@ -490,7 +488,7 @@ class Marketplace(Layout):
         return MarketplaceViewer(self, mode)
 
 
-def _default_source(p: MarketplaceParams) -> DemandSource:
+def _default_source() -> DemandSource:
     """Return visits of ten years with a weekly pattern and day-to-day noise."""
     days = np.arange(3650)
     angle = 2 * np.pi * days / 7

@@ -22,7 +22,6 @@ class State:
     customers: np.ndarray  # (num_envs, S) people
     buyers: np.ndarray  # (num_envs, 2 S) orders per day by group, smoothed
     delivery: np.ndarray  # (num_envs, 1) days from order to delivery, smoothed
-    clock: np.ndarray  # (num_envs, 1) days gone
 
 
 @dataclass(slots=True)

@@ -86,6 +86,11 @@ def visit_rate(p: MarketplaceParams, customers, marketing, factor) -> np.ndarray
     return factor * np.concatenate(parts, axis=1, dtype=np.float64)
 
 
+def on_page(values: np.ndarray, page: np.ndarray) -> np.ndarray:
+    """Return the values (n, I) of the items on pages (n, G, K)."""
+    return np.take_along_axis(values, page.reshape(len(page), -1), axis=1).reshape(page.shape)
+
+
 def _scatter(values: np.ndarray, page: np.ndarray, items: int) -> np.ndarray:
     """Add values (n, G, K) of the items on pages (n, G, K) up by item: (n, I), float64."""
     n = len(values)
@@ -105,9 +110,9 @@ def by_counts(shop: Shop, shock: dict) -> Orders:
         shop: the day.
         shock: `uniform` (n, I).
     """
-    n, items = shop.stock.shape
+    items = shop.stock.shape[1]
     page = shop.page[:, shop.page_of]
-    there = np.take_along_axis(shop.stock[:, None], page.reshape(n, 1, -1), axis=2).reshape(page.shape) > 0
+    there = on_page(shop.stock, page) > 0
     utility = np.where(there, shop.utility, shop.utility - shop.delay)
     weight = np.exp(utility)
     total = 1 + weight.sum(axis=2, keepdims=True)
@@ -117,12 +122,11 @@ def by_counts(shop: Shop, shock: dict) -> Orders:
     sold = np.minimum(orders, shop.stock)
     waiting = np.where(shop.stock > 0, 0, orders)
     short = orders - sold - waiting
-    groups = chosen * np.take_along_axis(shop.accept[:, None], page.reshape(n, 1, -1), axis=2).reshape(page.shape)
+    groups = chosen * on_page(shop.accept, page)
     if short.any():
         # A first choice is gone and its weight falls by exp(-delay); the noise of each buyer stays as it was. So item j
         # takes them with probability w_j (1 / V' - 1 / V) / P(first choice), and they wait for it with V w' / (V' w).
-        part = short / np.maximum(mean, 1e-12)  # of the first choices
-        part = np.take_along_axis(part[:, None], page.reshape(n, 1, -1), axis=2).reshape(page.shape) * there
+        part = on_page(short / np.maximum(mean, 1e-12), page) * there  # of the first choices
         less = weight * np.exp(-shop.delay)
         after = total - weight + less
         stay = part * shop.rate[..., None] * less / after

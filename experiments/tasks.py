@@ -58,7 +58,7 @@ def synthetic_store_task(data=None, forecaster=None, cache: str | Path | None = 
         raise ValueError(f"items: {changes['items']!r} is not allowed here, expected data.items for this task")
     store = generate(_store_params(data))
     panel, catalogue = store.panel, store.catalogue
-    held_out = len(panel.dates) - max(1, round(HELD_OUT_SHARE * len(panel.dates)))
+    held_out = _held_out(panel)
     recorded = changes.get("forecast") == "model"
     start = round(FORECASTER_SHARE * held_out) if recorded else 0
     params = _store(panel.window(0, held_out), catalogue["cost"].to_numpy(), catalogue["lead_time"].tolist(), changes)
@@ -116,16 +116,9 @@ def marketplace_task(data=None, forecaster=None, cache: str | Path | None = None
             raise ValueError("forecast: 'model' is not allowed without data, expected data of days to forecast")
         return task
     panel = visits(_store_params(data))
-    held_out = len(panel.dates) - max(1, round(HELD_OUT_SHARE * len(panel.dates)))
+    held_out = _held_out(panel)
     splits = [slice(round(FORECASTER_SHARE * held_out), held_out), slice(held_out, len(panel.dates))]
-    p, forecasts = task.params, [None, None]
-    if p.forecast == "model":
-        if forecaster is None:
-            raise ValueError("forecaster: None is not allowed with forecast='model', expected a Forecaster")
-        from .forecasts import forecast_splits
-
-        lead = np.array([p.lead_time])
-        forecasts = forecast_splits(forecaster, panel, splits, lead, p.quantiles, cache)
+    forecasts = _forecasts(task.params, forecaster, panel, splits, np.array([task.params.lead_time]), cache)
     calendar = _calendar(panel, yearly=held_out - splits[0].start >= 365)
     sources = [
         HistoryDemand(panel.units[days], Days(calendar=calendar[days], forecast=forecast))
@@ -231,13 +224,7 @@ def _task(name, params, panel, start, held_out, source, forecaster, cache) -> Ta
     calendar = _calendar(panel, yearly=held_out - start >= 365)
     # An item has no price before its launch, and no demand: the first one known stands there.
     price = np.nan_to_num(np.where(np.isnan(panel.price), _first_known(panel.price), panel.price))
-    forecasts = [None, None]
-    if params.forecast == "model":
-        if forecaster is None:
-            raise ValueError("forecaster: None is not allowed with forecast='model', expected a Forecaster")
-        from .forecasts import forecast_splits
-
-        forecasts = forecast_splits(forecaster, panel, splits, lead, params.quantiles, cache)
+    forecasts = _forecasts(params, forecaster, panel, splits, lead, cache)
     sources = [
         source(days, Days(price=price[days], calendar=calendar[days], forecast=forecast))
         for days, forecast in zip(splits, forecasts, strict=True)
@@ -245,6 +232,22 @@ def _task(name, params, panel, start, held_out, source, forecaster, cache) -> Ta
     unbounded = params.backorder_share or params.substitution_share or np.isfinite(params.per_item("shelf_life")).any()
     hindsight = None if unbounded else hindsight_bound
     return Task(name, params, train=sources[0], test=sources[1], hindsight=hindsight)
+
+
+def _forecasts(params, forecaster, panel: Panel, splits: list[slice], lead: np.ndarray, cache) -> list:
+    """Return the quantiles (days, I, Q) of each split with `forecast="model"`, else None for each."""
+    if params.forecast != "model":
+        return [None] * len(splits)
+    if forecaster is None:
+        raise ValueError("forecaster: None is not allowed with forecast='model', expected a Forecaster")
+    from .forecasts import forecast_splits
+
+    return forecast_splits(forecaster, panel, splits, lead, params.quantiles, cache)
+
+
+def _held_out(panel: Panel) -> int:
+    """Return the first held-out day of a synthetic store."""
+    return len(panel.dates) - max(1, round(HELD_OUT_SHARE * len(panel.dates)))
 
 
 def _first_known(price: np.ndarray) -> np.ndarray:

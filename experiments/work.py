@@ -94,16 +94,14 @@ def build(settings: Settings) -> Task:
         if settings.data is None or (type(settings.data) is OnlineRetailParams) != (wanted is OnlineRetailParams):
             option = "online_retail" if wanted else "synthetic"
             raise ConfigError(f"data: not as task={name} needs it, expected data={option}")
-        changes["data"] = settings.data.path if wanted else settings.data
+    elif settings.data is not None and not (name == "Marketplace" and isinstance(settings.data, SyntheticStoreParams)):
+        raise ConfigError(f"data: not allowed with task={name}, expected data=null")
+    if settings.data is not None:
+        recorded = isinstance(settings.data, OnlineRetailParams)
+        changes["data"] = settings.data.path if recorded else settings.data
         changes["cache"] = Path(settings.top.runs) / "cache"
         if settings.forecaster is not None:
             changes["forecaster"] = create(settings.forecaster_name, **vars(settings.forecaster))
-    elif name == "Marketplace" and isinstance(settings.data, SyntheticStoreParams):
-        changes |= {"data": settings.data, "cache": Path(settings.top.runs) / "cache"}
-        if settings.forecaster is not None:
-            changes["forecaster"] = create(settings.forecaster_name, **vars(settings.forecaster))
-    elif settings.data is not None:
-        raise ConfigError(f"data: not allowed with task={name}, expected data=null")
     with within("env"):
         task = TASKS[name](**changes)
         model, _ = task.model("train"), task.model("test")  # a forecast without a source shows here
