@@ -23,7 +23,7 @@ from .runs import to_config
 from .schemas import register
 from .work import build, learner_module
 
-LEAD_TIMES, LOST_SALE_COSTS = (1, 2, 3, 4), (4, 9, 19, 39)
+LEAD_TIMES, LOST_SALE_COSTS = (1, 2, 3, 4), (4.0, 9.0, 19.0, 39.0)  # as they are named in a file of results
 ROOM = 60  # units in stock and on order up to which is ordered: nearly twice the highest optimal level, 33
 ACTION = {"pathwise": "continuous"}  # by option of the group `agent`; the task's own otherwise
 
