@@ -1,6 +1,7 @@
 """The UCI "Online Retail" transactions (Chen, Sain and Guo 2012, doi:10.1057/dbm.2012.17): a year of a
 UK giftware web shop, cleaned with an account of every row, and made into a daily panel."""
 
+import dataclasses
 from collections import defaultdict
 from pathlib import Path
 from zipfile import BadZipFile
@@ -269,3 +270,19 @@ def daily_panel(transactions: pd.DataFrame, min_sale_days: int = 20) -> Panel:
         closed=closed,
         holiday=bank_holidays(dates),
     )
+
+
+def order_panel(transactions: pd.DataFrame, panel: Panel) -> Panel:
+    """A copy of the panel whose units are orders: invoices of the day with the item, none of them cancelled later.
+
+    `transactions` are those that `daily_panel` made the panel of. Where units are not observed, orders are not.
+    """
+    sales = transactions[~transactions["cancelled"]] if "cancelled" in transactions else transactions
+    day = (sales["timestamp"].dt.normalize() - panel.dates[0]).dt.days
+    column = pd.Index(panel.items).get_indexer(sales["item"])
+    cells = pd.DataFrame({"day": day, "column": column, "invoice": sales["invoice"]}).drop_duplicates()
+    cells = cells[(cells["column"] >= 0) & cells["day"].between(0, len(panel.dates) - 1)]
+    orders = np.zeros(panel.units.shape)
+    np.add.at(orders, (cells["day"].to_numpy(), cells["column"].to_numpy()), 1)
+    orders[np.isnan(panel.units)] = np.nan
+    return dataclasses.replace(panel.until(len(panel.dates)), units=orders)

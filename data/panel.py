@@ -431,6 +431,29 @@ class Panel:
             raise ValueError(f"items: {unknown[0]!r} is not in the panel; it has {len(self.items)} items")
         return self._taken(slice(None), [position[name] for name in items])
 
+    def beside(self, other: "Panel", suffix: str) -> "Panel":
+        """The items of both, `other`'s with `suffix` to their names: one forecaster then learns and forecasts both.
+
+        For a second series of the same items, such as orders beside units. Raises ValueError where dates, closed days,
+        holidays or the names of covariates differ, or where only one has categories.
+        """
+        for name in ("dates", "closed", "holiday"):
+            if not np.array_equal(getattr(self, name), getattr(other, name)):
+                raise ValueError(f"{name}: not the same in both panels; expected the same")
+        if (self.category is None) != (other.category is None):
+            raise ValueError("category: only one of the panels has it; expected both or neither")
+        joined = {"category": None if self.category is None else [*self.category, *other.category]}
+        for group in ("covariates", "past_covariates"):
+            ours, theirs = getattr(self, group), getattr(other, group)
+            if list(ours) != list(theirs):
+                raise ValueError(f"{group}: {list(ours)} beside {list(theirs)}; expected the same names")
+            joined[group] = {name: np.hstack([ours[name], theirs[name]]) for name in ours}
+        for name in _ARRAYS:
+            array = getattr(self, name)
+            joined[name] = array.copy() if array.ndim == 1 else np.hstack([array, getattr(other, name)])
+        items = [*self.items, *(f"{item}{suffix}" for item in other.items)]
+        return Panel(items=items, dates=self.dates.copy(), **joined)
+
     def _taken(self, days: slice, columns: slice | list[int]) -> "Panel":
         """A copy of some days and items."""
 

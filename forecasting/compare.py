@@ -1,7 +1,7 @@
 """What the methods of fine-tuning, continual learning and the cold start are worth, measured: docs/forecasting.md.
 
-`python -m storelab.forecasting.compare methods DATA`, `... compare update`, `... compare cold-start` or
-`... compare covariates DATA`.
+`python -m storelab.forecasting.compare methods DATA`, `... compare tasks DATA`, `... compare update`,
+`... compare cold-start` or `... compare covariates DATA`.
 """
 
 import argparse
@@ -47,6 +47,26 @@ def methods(panel: Panel, origins: list[int], seeds: int) -> Iterator[dict]:
         row = {"method": name, "seed": seed, "wQL": pooled["wQL"], "MASE": pooled["MASE"], "trained": trained}
         validation = min(line["validation_loss"] for line in model.history)
         yield {**row, "validation": validation, "seconds": seconds, "peak_MB": memory}
+
+
+def tasks(units: Panel, orders: Panel, origins: list[int], seeds: int) -> Iterator[dict]:
+    """Pooled errors of units and of orders, of models fine-tuned on either and on both at once, as twice the items.
+
+    Fine-tuned once, on the days before the first origin, with as many steps each. Prices are taken as not known.
+    """
+    panels = {"units": units, "orders": orders}
+    trainings = {"units": units, "orders": orders, "both": units.beside(orders, " (orders)")}
+    for seed in range(seeds):
+        for name, training in trainings.items():
+            model = Transformer(TransformerParams(planned=False, progress=False, seed=seed))
+            model.fine_tune(training.until(origins[0]))
+            model.params.fine_tune_steps = 0
+            row = {"model": f"trained on {name}", "seed": seed}
+            for task in panels if name == "both" else (name,):
+                table = backtest({name: model}, panels[task], origins, HORIZON, progress=False)
+                pooled = table[table["origin"] == "pooled"].iloc[0]
+                row |= {f"{key} of {task}": pooled[key] for key in ("wQL", "MASE", "wQL_7d")}
+            yield row
 
 
 def updates(seeds: int, old_days: int = 400, new_days: int = 140) -> Iterator[dict]:
@@ -155,23 +175,27 @@ def _peak() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure fine-tuning methods, updates and the cold start.")
-    parser.add_argument("study", choices=["methods", "update", "cold-start", "covariates"])
+    parser.add_argument("study", choices=["methods", "tasks", "update", "cold-start", "covariates"])
     parser.add_argument(
         "data",
         nargs="?",
-        help="methods: as online_retail.load_panel; covariates: 'synthetic' (900 items over 156 weeks, 3 x 8 of them "
+        help="methods, tasks: of Online Retail (tasks: raw); covariates: 'synthetic' (900 items over 156 weeks, 3 x 8 of them "
         "forecast), or the folder of Complete Journey (2 x 8)",
     )
     parser.add_argument("--seeds", type=int, default=3, help="how many (default 3)")
     args = parser.parse_args()
-    if args.study in ("methods", "covariates") and not args.data:
+    if args.study in ("methods", "tasks", "covariates") and not args.data:
         parser.error(f"{args.study} needs the path of the data")
-    if args.study == "methods":
+    if args.study in ("methods", "tasks"):
         panel = online_retail.load_panel(args.data)
         days = len(panel.dates)
         origins = [days - HORIZON * k for k in (3, 2, 1)]
         panel = select_items(panel.select(sorted(panel.items)), origins[0], 1000)
-        rows = methods(panel, origins, args.seeds)
+        if args.study == "methods":
+            rows = methods(panel, origins, args.seeds)
+        else:
+            orders = online_retail.order_panel(online_retail.load(args.data)[0], panel)
+            rows = tasks(panel, orders, origins, args.seeds)
     elif args.study == "covariates":
         if args.data == "synthetic":
             rows = covariates(generate(SyntheticStoreParams(items=900, days=7 * 156)).panel.by_week(), 3)

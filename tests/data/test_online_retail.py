@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from storelab.data import TRANSACTIONS, read
-from storelab.data.online_retail import daily_panel, load, load_panel
+from storelab.data.online_retail import daily_panel, load, load_panel, order_panel
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 KEY = b"a key of sixteen bytes or more"
@@ -184,3 +184,17 @@ def test_real_report_and_agreement_with_the_published_panel():
     assert ready.units[differs] - panel.units[differs] == 300
     price = ~np.isclose(panel.price, ready.price, rtol=1e-5, equal_nan=True)  # float32 there
     np.testing.assert_array_equal(price, differs)
+
+
+def test_orders_are_counted_by_invoice(tmp_path):
+    small().to_parquet(tmp_path / "raw.parquet")
+    sales, _ = load(tmp_path / "raw.parquet", KEY)
+    panel = daily_panel(sales, min_sale_days=1)
+    orders = order_panel(sales, panel)
+    assert orders.items == panel.items
+    assert orders.dates.equals(panel.dates)
+    counts = orders.units[:, panel.items.index("22002")]
+    assert counts.tolist() == [2, 0, 0]  # 21 lines of two invoices
+    assert orders.units[:, panel.items.index("85123A")][-1] == 1  # of two, one of which was cancelled
+    assert (np.isnan(orders.units) == np.isnan(panel.units)).all()
+    assert ((orders.units > 0) == (panel.units > 0)).all()

@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 import sys
 
@@ -315,3 +316,21 @@ def test_weekly_panel():
     assert again.fingerprint() == weekly.fingerprint()
     with pytest.raises(ValueError, match="weekly already"):
         weekly.by_week()
+
+
+def test_beside():
+    panel = Panel.from_frame(small_panel())
+    both = panel.beside(dataclasses.replace(panel, units=panel.units * 2), " (twice)")
+    assert both.items == ["007", "b", "007 (twice)", "b (twice)"]
+    assert both.category == ["x", "y", "x", "y"]
+    np.testing.assert_array_equal(both.units, np.hstack([panel.units, 2 * panel.units]))
+    same(both.select(["007", "b"]), panel)
+    for change, message in (
+        ({"closed": ~panel.closed}, "closed: not the same"),
+        ({"category": None}, "category: only one"),
+        ({"covariates": {"rain": panel.units}}, "covariates: "),
+    ):
+        with pytest.raises(ValueError, match=message):
+            panel.beside(dataclasses.replace(panel, **change), "x")
+    with pytest.raises(ValueError, match="a name appears twice"):
+        panel.beside(panel, "")

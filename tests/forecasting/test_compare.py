@@ -1,5 +1,6 @@
 """The studies of docs/forecasting.md, on stores as small as they run on: who is compared, and on what."""
 
+import dataclasses
 from functools import partial
 
 import numpy as np
@@ -47,6 +48,19 @@ def test_covariates():
     wql = {(row["model"], row["covariates"]): row["wQL"] for row in rows}
     assert all(0 < value < 2 for value in wql.values())
     assert wql["zero-shot", "known"] != wql["zero-shot", "not known"]
+
+
+def test_tasks(panel):
+    units = panel.select(panel.items[:6])
+    orders = dataclasses.replace(units, units=np.ceil(units.units / 3))
+    rows = list(compare.tasks(units, orders, [372], seeds=1))
+    found = {row["model"]: {name for name in row if name.startswith("wQL of")} for row in rows}
+    assert found == {
+        "trained on units": {"wQL of units"},
+        "trained on orders": {"wQL of orders"},
+        "trained on both": {"wQL of units", "wQL of orders"},
+    }
+    assert all(0 < row[name] < 2 for row in rows for name in row if name.startswith("wQL of"))
 
 
 def test_updates(monkeypatch):
