@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument(
         "data",
         nargs="?",
-        help="methods, tasks: of Online Retail (tasks: raw); covariates: 'synthetic' (900 items over 156 weeks, 3 x 8 of "
+        help="methods, tasks: Online Retail (tasks: raw); covariates: 'synthetic' (900 items over 156 weeks, 3 x 8 of "
         "them forecast), or the folder of Complete Journey (2 x 8)",
     )
     parser.add_argument("--seeds", type=int, default=3, help="how many (default 3)")
