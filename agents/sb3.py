@@ -27,6 +27,7 @@ from .views import ItemView, MarketView, PriceView, RawView, StoreView
 ALGORITHMS = {"PPO": PPO, "A2C": A2C, "SAC": SAC, "TD3": TD3, "DQN": DQN}
 MASKABLE = "MaskablePPO"  # of sb3-contrib: PPO that never takes an action which the model masks
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
+FIRST = 50.0  # times
 OURS = {"policy", "env", "learning_rate", "gamma", "seed", "device", "verbose", "policy_kwargs", "_init_setup_model"}
 
 
@@ -181,6 +182,8 @@ class SB3Learner:
             policy_kwargs={"net_arch": list(params.net_arch), "activation_fn": ACTIVATIONS[params.activation]},
             **params.hyper,
         )
+        if isinstance(self.store, Inventory) and hasattr(self.model.policy, "action_net"):
+            _small_first_orders(self.model.policy.action_net, self.view.action_space)
         # SB3 seeds the environments with `seed`; runs with other seeds must not share their rows' scenarios.
         self.envs.seed(1_000_000 * seed)
         self.model.set_logger(configure(str(log_folder) if log_folder else None, ["tensorboard"] if log_folder else []))
@@ -248,6 +251,19 @@ class SB3Learner:
 
 
 Learner = SB3Learner
+
+
+def _small_first_orders(action_net: torch.nn.Linear, space: spaces.Space) -> None:
+    """Make the largest order of a discrete action space FIRST times less likely at the start than none, by its logit.
+
+    First orders drawn evenly may have a mean above demand; stock then runs up, and the running deviation that
+    observations are divided by keeps those periods: the states of a good policy all look the same.
+    """
+    sizes = getattr(space, "nvec", [space.n] if isinstance(space, spaces.Discrete) else [])
+    if len(sizes):
+        logits = np.concatenate([np.linspace(0, -np.log(FIRST), size) for size in sizes])
+        with torch.no_grad():
+            action_net.bias.copy_(torch.tensor(logits, dtype=torch.float32))
 
 
 def _act(model, view: RawView) -> Callable:

@@ -164,3 +164,16 @@ def test_another_learners_checkpoint_is_refused(tmp_path):
     learner.save(tmp_path)
     with pytest.raises(ValueError, match="params"):
         make("PPO", gamma=0.5).load(tmp_path)
+
+
+@pytest.mark.parametrize("items", [1, 3])
+def test_the_first_orders_are_small(items):
+    """Their mean is below demand: stock does not run up before anything is learnt."""
+    task = TASKS["LostSales"](horizon=12, items=items)
+    learner = SB3Learner(task, SB3Params(net_arch=[8], device="cpu", per_item=items > 1, threads=1))
+    rows = learner.model.env.reset()
+    chances = learner.model.policy.get_distribution(torch.tensor(rows)).distribution
+    chances = chances if isinstance(chances, list) else [chances]
+    for distribution in chances:
+        orders = torch.arange(distribution.probs.shape[-1], dtype=torch.float32)
+        assert (distribution.probs @ orders < 4.9).all()
