@@ -4,14 +4,14 @@
     python -P bench/faults.py checkpoints [--trials 200]
     python -P bench/faults.py disk [--trials 20]      # mounts a small tmpfs: root on Linux
     python -P bench/faults.py sweeps [--trials 20]
-    python -P bench/faults.py sweep48 [--workers 2]   # 2 tasks x 3 agents x 8 seeds, killed half-way
+    python -P bench/faults.py half [--launcher joblib|ray|submitit_local] [--seeds 8]  # 2 tasks x 3 agents x seeds
 
 `resume`: a run killed (kill -9) at a random moment after it began to learn, continued, bit-equal to one that was not.
 `checkpoints`: a flipped byte, a truncation, an emptied, lost or added file in the newest checkpoint: named, and the one
 before used. `disk`: the disk fills up while a run learns: a message of one line, the last checkpoint whole, and the run
 goes on to the same result once there is room. `sweeps`: a sweep of four runs killed at a random moment, repeated: all
-are there, none was done twice. Everything happens in a temporary folder. bench/gadgets.py offers pickles to
-all loaders.
+are there, none was done twice. `half`: a sweep on two workers, killed with them when half of its runs are done, repeated,
+reported. Everything happens in a temporary folder. bench/gadgets.py offers pickles to all loaders.
 """
 
 import argparse
@@ -48,11 +48,16 @@ LEARNERS = {
         *("agent.held_out=8", "checkpoint_every=15"),
     ),
 }
-SWEEP48 = (
+HALF = (
     *SMALL[:1],
-    *("task=LostSales,FixedCost", "agent=ppo,a2c,dqn", "seed=range(0,8)", "--multirun", *SMALL[2:]),
-    *("agent.threads=1", "agent.total_steps=2048", "agent.num_envs=8", "checkpoint_every=512", "experiment=sweep48"),
+    *("task=LostSales,FixedCost", "agent=ppo,a2c,dqn", "--multirun", *SMALL[2:]),
+    *("agent.threads=1", "agent.total_steps=2048", "agent.num_envs=8", "checkpoint_every=512", "experiment=half"),
 )
+WORKERS = {
+    "joblib": ("hydra.launcher.n_jobs=2",),
+    "ray": ("+hydra.launcher.ray.init.num_cpus=2",),
+    "submitit_local": ("hydra.launcher.timeout_min=60", "hydra.launcher.cpus_per_task=1"),
+}
 MODULES = ["storelab.experiments.commands", "storelab.experiments.plots", "storelab.agents.sb3"]
 MODULES += ["torch.utils.tensorboard", "matplotlib.backends.backend_svg"]
 SERVER = multiprocessing.get_context("forkserver")  # most of a small run's time is imports: they are done once
@@ -243,31 +248,38 @@ def sweeps(root: Path, trials: int) -> int:
     return trials - fine
 
 
-def sweep48(root: Path, workers: int) -> int:
-    """Kill a sweep of 48 half-way, repeat it, report it."""
-    launcher = ("hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}") if workers > 1 else ()
-    process = start(root, *SWEEP48, *launcher)
+def half(root: Path, launcher: str, seeds: int) -> int:
+    """Kill a sweep half-way, repeat it, report it."""
+    args = (*HALF, f"seed=range(0,{seeds})", f"hydra/launcher={launcher}", *WORKERS[launcher])
+    process, runs = start(root, *args), 6 * seeds
     begun = lambda: {path.parent.name for path in root.glob("runs/*/*/config.yaml")}
-    until(lambda: 24 <= len(done(root)) < len(begun()), process, seconds=24 * 600, every=0.1)  # in the midst of a run
-    killed, before, began = kill(process), done(root), begun()
-    status, after = finish(root, *SWEEP48, *launcher), done(root)
+    until(lambda: runs // 2 <= len(done(root)) < len(begun()), process, seconds=seeds * 3600, every=0.1)  # amid a run
+    killed = kill(process)
+    for worker in Path("/proc").glob("[0-9]*"):  # some launchers' workers have a session of their own
+        with contextlib.suppress(OSError):
+            if (worker / "cwd").readlink().is_relative_to(root):
+                os.kill(int(worker.name), signal.SIGKILL)
+    before, began = done(root), begun()
+    status, after = finish(root, *args), done(root)
     repeated = [run for run, at in before.items() if after.get(run) != at]
-    lost = 48 - len(after)
-    reported = finish(root, "report", "runs/sweep48") == 0 and (root / "runs/sweep48/sweep.html").is_file()
+    lost = runs - len(after)
+    reported = finish(root, "report", "runs/half") == 0 and (root / "runs/half/sweep.html").is_file()
     print(
-        f"killed: {killed}, with {len(before)} runs done and {len(began) - len(before)} begun; after the repetition "
-        f"{len(after)} of 48 done, {lost} lost, {len(repeated)} repeated; report built: {reported}; status {status}"
+        f"{launcher}: killed: {killed}, with {len(before)} runs done and {len(began) - len(before)} begun; after the "
+        f"repetition {len(after)} of {runs} done, {lost} lost, {len(repeated)} repeated; report built: {reported}; "
+        f"status {status}"
     )
-    print("".join((root / "log").read_text().partition("48 runs")[1:])[:2500])
+    print("".join((root / "log").read_text().partition(f"{runs} runs")[1:])[:2500])
     return int(not (killed and status == 0 and reported)) + lost + len(repeated)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("resume", "checkpoints", "disk", "sweeps", "sweep48"))
+    parser.add_argument("what", choices=("resume", "checkpoints", "disk", "sweeps", "half"))
     parser.add_argument("--trials", type=int, help="by default those of the list above")
     parser.add_argument("--learner", choices=tuple(LEARNERS), default="ppo")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--launcher", choices=tuple(WORKERS), default="joblib")
+    parser.add_argument("--seeds", type=int, default=8, help="of `half`: six runs each")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments and damages")
     options = parser.parse_args()
     random.seed(options.seed)
@@ -278,8 +290,8 @@ def main() -> int:
         root = Path(folder)
         if options.what == "resume":
             return min(1, resume(root, count, options.learner))
-        if options.what == "sweep48":
-            return min(1, sweep48(root, options.workers))
+        if options.what == "half":
+            return min(1, half(root, options.launcher, options.seeds))
         return min(1, {"checkpoints": checkpoints, "disk": disk, "sweeps": sweeps}[options.what](root, count))
 
 
