@@ -10,8 +10,8 @@
 `checkpoints`: a flipped byte, a truncation, an emptied, lost or added file in the newest checkpoint: named, and the one
 before used. `disk`: the disk fills up while a run learns: a message of one line, the last checkpoint whole, and the run
 goes on to the same result once there is room. `sweeps`: a sweep of four runs killed at a random moment, repeated: all
-are there, none was done twice. `half`: a sweep on two workers, killed with them when half of its runs are done, repeated,
-reported. Everything happens in a temporary folder. bench/gadgets.py offers pickles to all loaders.
+are there, none was done twice. `half`: a sweep on two workers, killed with them when half of its runs are done,
+repeated, reported. Everything happens in a temporary folder. bench/gadgets.py offers pickles to all loaders.
 """
 
 import argparse
