@@ -292,6 +292,10 @@ def one_line(error) -> str:
 
 def unknown_key(key: str, command: str = "train") -> str:
     """What to say of a key that does not exist."""
+    if key.startswith("hydra."):
+        return (
+            f"{key}: no such key of Hydra's, expected one of `storelab {command} --cfg hydra`, or +{key} for a new one"
+        )
     known = keys(command)
     group = key.rpartition(".")[0]
     siblings = [k for k in known if k.rpartition(".")[0] == group] or [k for k in known if "." not in k]

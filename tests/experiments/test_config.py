@@ -137,6 +137,8 @@ EXACT = {
     "env.horizon=abc": "env.horizon: 'abc' is not allowed, expected an integer >= 1 and <= 100000",
     "env.horizn=5": "env.horizn: no such key, did you mean env.horizon?",
     "+env.horizn=5": "env.horizn: no such key, did you mean env.horizon?",
+    "hydra.launcher.jobs=2": "hydra.launcher.jobs: no such key of Hydra's, expected one of "
+    "`storelab train --cfg hydra`, or +hydra.launcher.jobs for a new one",
     "env.demand.meen=5": "env.demand.meen: no such key, did you mean env.demand.mean?",
     "env.lead_time=[1,x]": "env.lead_time: [1, 'x'] is not allowed, expected an integer >= 0 and <= 100",
     "env.action=push": "env.action: 'push' is not allowed, expected one of continuous, multi_discrete, base_stock",
