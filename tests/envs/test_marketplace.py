@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from storelab.envs import TASKS, Marketplace, MarketplaceParams, rollout
 from storelab.envs.fulfilment import Thin, binomial, deliver, star_odds
 from storelab.envs.marketplace_params import DECISIONS, Catalogue, StoreModels, lambert_markup
+from storelab.envs.rollout import play
 from storelab.envs.shopping import Shop, by_counts, one_by_one, rank
 from storelab.evaluation import evaluate
 
@@ -72,11 +73,35 @@ def test_units_and_money_are_conserved(params, seed):
     earned = sum(run[name] for name in ("revenue", "salvage") if name in run)
     spent = sum(values for name, values in run.items() if name.endswith("_cost"))
     assert np.allclose(run["reward"], earned - spent, **close)
-    assert np.allclose(run["revenue"], (flow["price"] * flow["sales"]).sum(axis=2), **close)
+    assert np.allclose(run["revenue"], flow["revenue"].sum(axis=2), **close)
+    ordered = np.cumsum(flow["price"] * (flow["demand"] - flow["refused"]), axis=1)  # money
+    assert (total["revenue"] <= ordered * (1 + 1e-4) + 1e-1).all()  # nobody pays more than the order said
+    assert (total["refunds"] <= total["revenue"] * (1 + 1e-4) + 1e-1).all()
     assert np.allclose(run["reward"], run["item_profit"].sum(axis=2) + run.get("salvage", 0), rtol=1e-3, atol=0.1)
     if params.fidelity == "reference":
         for name in ("sales", "delivered", "reviews", "returns", "demand"):
             assert np.allclose(flow[name], np.round(flow[name]), atol=1e-3), name
+
+
+@pytest.mark.parametrize("fidelity", ["fast", "reference"])
+def test_who_waits_pays_the_price_of_the_order(fidelity):
+    """Cheap days without stock, dear days on which it arrives: what is paid and owed is what the orders said."""
+    model = Marketplace(MarketplaceParams(**SMALL | {"horizon": 20}, fidelity=fidelity, return_share=1.0))
+
+    def act(observation, state, seed):
+        return np.tile([-4, (0.1, 4.0)[seed // 5 % 2], 0.5, 1, 0, 0, 0, 1, 60], (len(observation), 1)), state
+
+    days = list(play(model, act, model.scenarios(range(8))))
+    flows = [flow for _, flow, _ in days]
+    said = sum(flow.price.astype(float) * (flow.demand - flow.refused) for flow in flows)
+    revenue, refunds = sum(flow.revenue.astype(float) for flow in flows), sum(flow.refunds for flow in flows)
+    last = days[-1][0]
+    assert sum(flow.unmet.sum() for flow in flows) > 0.3 * sum(flow.demand.sum() for flow in flows)
+    assert np.allclose(revenue + last.owed, said, rtol=1e-3, atol=0.1)
+    assert ((last.owed > 1) == (last.backlog > 0.1)).all()
+    assert (refunds + last.paid <= revenue + 0.1).all()
+    mean = revenue.sum() / sum(flow.sales.sum() for flow in flows)
+    assert mean < 0.75 * flows[-1].price.mean()  # most ordered on cheap days
 
 
 @given(params=problems(), seed=st.integers(0, 2**40))
