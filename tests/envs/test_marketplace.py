@@ -1,6 +1,7 @@
 """The whole store: conservation of units and money, both fidelities, its parts against closed forms, its adapters."""
 
 from dataclasses import fields
+from itertools import product
 
 import numpy as np
 import pytest
@@ -338,23 +339,52 @@ def test_both_tables_of_evaluation():
     assert {"revenue", "chargeback_cost", "marketing_cost", "salvage"} <= set(episodes)
 
 
+def tour_length(city, stops: np.ndarray) -> int:
+    """Seconds of the fast router's tour through customers (rows of a city), time and capacity aside."""
+    routing = pytest.importorskip("storelab.envs.routing")
+    place, count = np.append(0, stops), np.zeros(len(stops) + 1, int)
+    problem = routing.RoutingProblem(
+        durations=city.durations[np.ix_(place, place)], early=count, late=count + 10**7, service=count,
+        demand=count, capacity=10**6, prize=count * 0.0, required=np.append(False, count[1:] == 0),
+    )  # fmt: skip
+    return routing.check_routes(problem, routing.ROUTERS["fast"](problem, 600, 0))
+
+
 def test_tours_grow_with_the_square_root_of_their_stops():
     """The delivery cost's formula against the router of dispatch, in a generated city."""
-    routing = pytest.importorskip("storelab.envs.routing")
     pytest.importorskip("numba")
     from storelab.envs.city import synthetic_city
 
     city, rng, per_root = synthetic_city(0, 300, 8, 10**6), np.random.default_rng(0), []
     for stops in (10, 40, 160):
-        lengths = []
-        for _ in range(8):
-            place = np.append(0, rng.choice(np.arange(1, 301), stops, replace=False))
-            count = np.zeros(stops + 1, int)
-            problem = routing.RoutingProblem(
-                durations=city.durations[np.ix_(place, place)], early=count, late=count + 10**7, service=count,
-                demand=count, capacity=10**6, prize=count * 0.0, required=np.append(False, count[1:] == 0),
-            )  # fmt: skip
-            tours = routing.ROUTERS["fast"](problem, 600, 0)
-            lengths.append(sum(problem.durations[np.append(0, t), np.append(t, 0)].sum() for t in tours))
-        per_root.append(np.mean(lengths) / np.sqrt(stops))
+        places = [rng.choice(np.arange(1, 301), stops, replace=False) for _ in range(8)]
+        per_root.append(np.mean([tour_length(city, place) for place in places]) / np.sqrt(stops))
     assert max(per_root) < 1.3 * min(per_root)  # while the stops are 16 times as many
+
+
+def test_tours_through_some_zones():
+    """The formula against the router where a share of twelve sectors of a city is visited, with `-s` as a table."""
+    pytest.importorskip("numba")
+    from storelab.envs.city import synthetic_city
+
+    cities, rng, zones = [synthetic_city(seed, 300, 8, 10**6) for seed in range(4)], np.random.default_rng(0), 12
+    found = {}
+    for waiting, urgent, share in product((60, 120), (0, 15, 30), (1.0, 0.75, 0.5, 0.25, 0.0)):
+        if not urgent and not share:
+            continue
+        lengths = []
+        for k in range(12):
+            city, everybody = cities[k % 4], np.arange(1, 301)
+            angle = np.arctan2(*(city.coords[1:] - city.coords[1:].mean(axis=0)).T)
+            sector = angle.argsort().argsort() * zones // 300
+            stops = rng.choice(everybody, waiting, replace=False)
+            seen = np.isin(sector[stops - 1], rng.permutation(zones)[: round(share * zones)])
+            lengths.append(tour_length(city, stops[seen | (np.arange(waiting) < urgent)]))
+        formula = share * np.sqrt(waiting) + (1 - share) * np.sqrt(urgent)
+        found[waiting, urgent, share] = np.mean(lengths) / formula
+    usual = np.mean([seconds for (_, _, share), seconds in found.items() if share == 1])
+    for case, seconds in found.items():
+        print(case, f"{seconds:,.0f} s per root, {seconds / usual - 1:+.0%}")
+    with_urgent = [seconds / usual for (_, urgent, _), seconds in found.items() if urgent]
+    assert 0.85 < min(with_urgent) <= max(with_urgent) < 1.2
+    assert found[60, 0, 0.25] > 1.3 * usual  # a few zones and nothing else: the way there is not in the formula

@@ -58,7 +58,6 @@ CHANNELS = {
     "position": dict(position_effect=0.5),
     "service": dict(service_cost=8.0),
     "stops": dict(stop_cost=4.0),
-    "goods": dict(salvage_share=0.7),
 }
 
 
