@@ -168,6 +168,11 @@ class Marketplace(Layout):
         busiest = self._most * float(MOST_FACTOR)
         self._candidates = math.ceil(busiest + 6 * math.sqrt(busiest)) + 1  # visitors of a day, at most
         self._normal = [NormalDist().inv_cdf(q) for q in params.quantiles]
+        self.routes = None
+        if params.delivery == "routed":
+            from .marketplace_routes import Routes
+
+            self.routes = Routes(params)
         self._spaces()
         self.expected = self._expected_demand()  # (I,) units on a mean day
 
@@ -270,6 +275,7 @@ class Marketplace(Layout):
         uniform = rng.random((2, periods, many), dtype=np.float32)
         noise = rng.gumbel(size=(periods, many * (p.page_size + 1))).astype(np.float32)
         thin = rng.random((periods, (p.promise + STREAMS) * p.items), dtype=np.float32)
+        drawn |= {} if self.routes is None else self.routes.draw(rng, periods)
         return drawn | {
             "most": most, "candidates": candidates, "who": uniform[0], "lets": uniform[1], "noise": noise, "thin": thin
         }  # fmt: skip
@@ -291,7 +297,9 @@ class Marketplace(Layout):
             backlog=nothing,
             owed=nothing.copy(),
             doubtful=nothing.copy(),
-            parcels=tuple(nothing.copy() for _ in range(p.promise + 1)),
+            parcels=tuple(
+                batch(np.zeros(p.items * (self.routes.count if self.routes else 1))) for _ in range(p.promise + 1)
+            ),
             paid=nothing.copy(),
             returning=nothing.copy(),
             demand=batch(self.expected),
@@ -413,10 +421,14 @@ class Marketplace(Layout):
         chargebacks = part * state.doubtful + lost * orders.sold
         doubtful = (1 - part) * state.doubtful + lost * orders.waiting
         thin, capacity = Thin(shock.get("thin"), p.items), p.fleet_capacity * (1 - shock["traffic"])
-        sent, parcels, driving = deliver(p, (shipped, *state.parcels), given["dispatch"], capacity, thin)
+        if self.routes is None:
+            sent, parcels, driving = deliver(p, (shipped, *state.parcels), given["dispatch"], capacity, thin)
+        else:
+            sent, parcels, driving = self.routes.deliver(shipped, state.parcels, given["dispatch"], capacity, shock)
         after = after_sale(p, self.models, self.odds, sent, 1 - fraudulent, thin)
         paid = state.paid + revenue
-        each = paid / np.maximum(shipped + sum(state.parcels), 1e-9)  # the mean price of what is under way
+        under_way = shipped + sum(state.parcels).reshape(len(shipped), -1, p.items).sum(axis=1)
+        each = paid / np.maximum(under_way, 1e-9)  # the mean price
         buyers = state.buyers + SMOOTHING * (orders.buyers - state.buyers)
         customers = loyalty(p, state.customers, buyers, after)
         days = np.arange(len(sent))

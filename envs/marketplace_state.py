@@ -14,7 +14,7 @@ class State:
     backlog: np.ndarray  # units ordered by customers who wait for stock
     owed: np.ndarray  # money that they pay once they are served
     doubtful: np.ndarray  # money that fraud among them will cost then: chargebacks and fees
-    parcels: tuple  # of promise + 1 arrays: units under way for 0, 1, ... days; the last ones are late
+    parcels: tuple  # of promise + 1 arrays: units under way for 0, 1, ... days; the last ones are late; routed (, Z I)
     paid: np.ndarray  # money paid for the units under way
     returning: np.ndarray  # units that come back tomorrow
     demand: np.ndarray  # units per day (with forecasts, per mean day), smoothed

@@ -223,7 +223,7 @@ def _after_sale(model, margin, credit: float, honest: float, last: bool) -> np.n
     """Return what a shipped unit brings after the sale, mostly costs, money (I, P), for margins (I, P)."""
     p, (odds, _) = model.params, model.odds
     unhappy, satisfied = odds[:, :2].sum(axis=1)[:, None], odds[:, 3:].sum(axis=1)[:, None]
-    tour = p.tour_cost / np.sqrt(p.fleet_capacity)
+    tour = p.tour_cost / np.sqrt(p.fleet_capacity) if p.delivery == "formula" else 0.0  # routed: nothing is known
     driving = p.stop_cost + tour * max(1 - SHORTER * (p.promise - 1), 0)
     back = p.return_share * (np.maximum(-margin, 0) - honest * unhappy * np.maximum(margin, 0))
     tickets = honest * unhappy * p.ticket_share * model.models.service[:, 2].min() * p.service_cost

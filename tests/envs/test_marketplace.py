@@ -296,6 +296,7 @@ def test_a_recommendation_table_is_followed(tmp_path):
         ({"models": "/nowhere"}, "models: '/nowhere'"),
         ({"ranking": "learned"}, "ranking: 'learned' is not allowed, expected models"),
         ({"forecast": "model"}, "forecast: 'model'"),
+        ({"delivery": "routed"}, "delivery: 'routed' is not allowed"),
     ],
 )
 def test_bad_parameters_are_refused(changes, message):
@@ -388,3 +389,49 @@ def test_tours_through_some_zones():
     with_urgent = [seconds / usual for (_, urgent, _), seconds in found.items() if urgent]
     assert 0.85 < min(with_urgent) <= max(with_urgent) < 1.2
     assert found[60, 0, 0.25] > 1.3 * usual  # a few zones and nothing else: the way there is not in the formula
+
+
+ROUTED = dict(fidelity="reference", delivery="routed")
+
+
+def routed_days(model, seeds, share=0.6):
+    action = [2.0, 1.0, share, 1.0, 0.0, 0.0, 0.0, 0.97, 60.0]
+    return list(play(model, lambda o, s, seed: (np.tile(action, (len(o), 1)), s), model.scenarios(seeds)))
+
+
+@pytest.mark.parametrize("capacity", [3.0, 8.0, 500.0])
+def test_every_routed_parcel_is_delivered_once(capacity):
+    pytest.importorskip("numba")
+    model = Marketplace(MarketplaceParams(**SMALL | {"fleet_capacity": capacity}, **ROUTED))
+    days, again, alone = (routed_days(model, seeds) for seeds in ([3, 4], [3, 4], [4]))
+    shipped = delivered = np.zeros((2, 5))
+    for (state, flow, _), (_, same, _), (_, own, _) in zip(days, again, alone, strict=True):
+        shipped, delivered = shipped + flow.sales, delivered + flow.delivered
+        under_way = sum(state.parcels).reshape(2, -1, 5).sum(axis=1)
+        assert (shipped == delivered + under_way).all()
+        assert all((units >= 0).all() and (units == np.round(units)).all() for units in state.parcels)
+        assert ((flow.driving > 0) == (flow.delivered.sum(axis=1, keepdims=True) > 0)).all()
+        assert all((getattr(flow, f.name) == getattr(same, f.name)).all() for f in fields(flow))
+        assert (flow.driving[1] == own.driving[0]).all()
+        assert (flow.delivered.sum(axis=1) <= capacity + 0.5).all()
+    late = sum(flow.late.sum() for _, flow, _ in days)
+    assert late == 0 if capacity > 3 else late > 0
+
+
+def test_routed_days_agree_with_the_formula():
+    """Means per day: delivered and late parcels, money per parcel. `bench/fidelity.py` has them over more seasons."""
+    pytest.importorskip("numba")
+    for capacity in (40.0, 25.0):
+        means, errors = {}, {}
+        for delivery in ("formula", "routed"):
+            changes = dict(horizon=28, fidelity="reference", delivery=delivery, fleet_capacity=capacity)
+            flows = [flow for _, flow, _ in routed_days(Marketplace(MarketplaceParams(**changes)), range(10))]
+            delivered, late, driving = (
+                np.sum([getattr(flow, name).sum(axis=1) for flow in flows], axis=0) / 28
+                for name in ("delivered", "late", "driving")
+            )
+            rows = np.stack([delivered, late, driving / delivered], axis=1)
+            means[delivery], errors[delivery] = rows.mean(axis=0), rows.std(axis=0) / 10**0.5
+        bound = 4 * np.hypot(errors["formula"], errors["routed"]) + means["formula"] * [0.01, 0.05, 0.03]
+        assert (abs(means["routed"] - means["formula"]) < bound + [0, 0.1, 0]).all()
+        assert (bound[[0, 2]] < 0.1 * means["formula"][[0, 2]]).all()  # the test can fail
