@@ -33,8 +33,9 @@ class Routes:
         self.city = synthetic_city(p.catalogue_seed, ZONES * CUSTOMERS, 8, 10**9)
         from_centre = self.city.coords[1:] - self.city.coords[0]
         angle = np.arctan2(from_centre[:, 1], from_centre[:, 0])
-        self.zones = 1 + angle.argsort(kind="stable").reshape(ZONES, CUSTOMERS)  # rows of the city
         rng = np.random.default_rng(p.catalogue_seed)
+        sectors = 1 + angle.argsort(kind="stable").reshape(ZONES, CUSTOMERS)
+        self.zones = rng.permuted(sectors, axis=1)  # rows of the city, in no order within a zone
         stops = [rng.choice(np.arange(1, ZONES * CUSTOMERS + 1), USUAL, replace=False) for _ in range(SAMPLES)]
         self.second = p.tour_cost * np.sqrt(USUAL) / np.mean([self.tour(place) for place in stops])  # money
 

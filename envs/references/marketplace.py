@@ -30,7 +30,7 @@ The store is relaxed until days and visitors come apart; every step only adds to
    Else z <= 1.
 6. **Visits.** The value of the rest of the season is then a constant plus so much per customer (never less than 0),
    by recursion from the end. Marketing is at its best each day; it is convex in the number of people reached, and
-   the line from none to all of them takes its place.
+   the line from none to all of them takes its place. A second bound has all people be customers all the time.
 
 What is known beforehand is the scenario's factor of the visits and its traffic; all other chance is averaged over. So
 the bound is on the mean over many seasons, not on a single one. Two exceptions: a policy that overruns the fleet until
@@ -71,7 +71,21 @@ def _bound(model, factor: np.ndarray, traffic: np.ndarray, goods: np.ndarray) ->
         most *= 4
     start = model.initial(1)
     stock = (start.on_hand + sum(start.pipeline))[0].astype(float)
-    return value + customer.sum(axis=1) * float(start.customers[0, 0]) + (goods * stock).sum()
+    value = value + customer.sum(axis=1) * float(start.customers[0, 0])
+    return np.minimum(value, _everybody(model, factor, worth[:, :, 0])) + (goods * stock).sum()
+
+
+def _everybody(model, factor, worth: np.ndarray) -> np.ndarray:
+    """Return what comes (n,) if all people are always customers, or strangers under the most marketing, for nothing.
+
+    Args:
+        model: a `Marketplace`.
+        factor: of the visits (n, T).
+        worth: the most that a visitor brings (T, S) if new customers are worth nothing: there are none.
+    """
+    p = model.params
+    most = max(p.customer_visits, p.other_visits * _lift(p, p.max_marketing))
+    return factor @ worth.sum(axis=1) * most * p.population / p.segments + p.customer_value * p.population
 
 
 def _season(model, factor, traffic, credits, worth) -> tuple[np.ndarray, np.ndarray]:
