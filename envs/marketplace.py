@@ -100,7 +100,8 @@ class Marketplace(Layout):
     **Dispatch.** Parcels must go when they would be late tomorrow. With N parcels waiting, u of which must go, and the
     share x of zones visited besides, a day's tour costs `tour_cost` (x sqrt(N) + (1 - x) sqrt(u)): a zone that is
     visited is visited for all its parcels (Beardwood, Halton and Hammersley 1959; Daganzo 1984). The fleet takes
-    `fleet_capacity` parcels at most, less traffic.
+    `fleet_capacity` parcels at most, less traffic. With `delivery=routed` (fidelity `reference`) parcels have places in
+    a city, and the router of `Dispatch` drives the day's tour; see `marketplace_routes`.
 
     **After the sale.** Stars follow a proportional-odds model of the item's quality, less `late_penalty` where it came
     late. Some buyers write reviews (the more, the further their stars from the middle), which the sentiment model
