@@ -1,4 +1,4 @@
-"""Both fidelities of the whole store on the same number of seasons: means, and by how much they differ.
+"""Both fidelities of the whole store, and both ways to deliver: means of seasons, and by how much they differ.
 
 python -P bench/fidelity.py [SEASONS]
 """
@@ -10,13 +10,16 @@ import pandas as pd
 from storelab.agents import marketplace
 from storelab.envs import TASKS, rollout
 
-NAMES = ("visits", "demand", "sales", "revenue", "delivered", "late", "rating", "customers", "returns", "reward")
+NAMES = (
+    *("visits", "demand", "sales", "revenue", "delivered", "delivery_cost"),
+    *("late", "rating", "customers", "returns", "reward"),
+)
 ROWS = 100  # seasons in a batch
 
 
-def seasons(fidelity: str, count: int, **changes) -> dict[str, np.ndarray]:
+def seasons(count: int, **changes) -> dict[str, np.ndarray]:
     """Return each season's mean per day (count,) of `NAMES`, under the textbook's rules."""
-    model = TASKS["Marketplace"](fidelity=fidelity, **changes).model()
+    model = TASKS["Marketplace"](**changes).model()
     rule, parts = marketplace.Heuristic("textbook", marketplace.textbook(model), model), []
     for first in range(0, count, ROWS):
         run = rollout(model, rule, model.scenarios(np.arange(first, min(first + ROWS, count))))
@@ -25,18 +28,23 @@ def seasons(fidelity: str, count: int, **changes) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    """Print the table, for the default store and for one whose fleet is short."""
+    """Print the tables, for the default store and for one whose fleet is short."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    kinds = {"fast": {}, "reference": {"fidelity": "reference"}}
+    kinds["routed"] = kinds["reference"] | {"delivery": "routed"}
     for title, changes in {"default": {}, "a fleet of 25": {"fleet_capacity": 25.0}}.items():
-        fast, reference = (seasons(fidelity, count, **changes) for fidelity in ("fast", "reference"))
-        rows = {}
-        for name in NAMES:
-            a, b = fast[name].astype(float), reference[name].astype(float)
-            error = np.hypot(a.std(), b.std()) / np.sqrt(count)
-            percent = [100 * x / max(abs(b.mean()), 1e-9) for x in (a.mean() - b.mean(), 1.96 * error)]
-            rows[name] = {"fast": a.mean(), "reference": b.mean(), "difference, %": percent[0], "+-": percent[1]}
-        print(f"{title}: means per day over {count} seasons")
-        print(pd.DataFrame.from_dict(rows, orient="index").to_string(float_format=lambda x: f"{x:,.3f}"), flush=True)
+        found = {kind: seasons(count, **changes, **more) for kind, more in kinds.items()}
+        for first, second in (("fast", "reference"), ("routed", "reference")):
+            rows = {}
+            for name in NAMES:
+                a, b = (found[kind][name].astype(float) for kind in (first, second))
+                error = np.hypot(a.std(), b.std()) / np.sqrt(count)
+                percent = [100 * x / max(abs(b.mean()), 1e-9) for x in (a.mean() - b.mean(), 1.96 * error)]
+                rows[name] = {first: a.mean(), second: b.mean(), "difference, %": percent[0], "+-": percent[1]}
+            print(f"{title}: means per day over {count} seasons")
+            print(
+                pd.DataFrame.from_dict(rows, orient="index").to_string(float_format=lambda x: f"{x:,.3f}"), flush=True
+            )
 
 
 if __name__ == "__main__":

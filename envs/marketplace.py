@@ -91,7 +91,8 @@ class Marketplace(Layout):
 
     **Choice.** Utility of an item: taste - b price + `rating_effect` (rating - 3) - `position_effect` log(rank)
     - `delay_effect` (days of delivery, and the lead time where it is out of stock) + Gumbel noise; buying nothing: 0 +
-    noise. Who chooses what is out of stock waits for it (backorder); orders that waited are served first.
+    noise. Who chooses what is out of stock waits for it (backorder); orders that waited are served first, and pay the
+    price of the day they were placed on.
 
     **Fraud.** A share of orders, in proportion to the price, is fraudulent. Screening refuses those whose score is at
     least the threshold. What is shipped to the others is lost: chargeback and fee.
@@ -99,13 +100,14 @@ class Marketplace(Layout):
     **Dispatch.** Parcels must go when they would be late tomorrow. With N parcels waiting, u of which must go, and the
     share x of zones visited besides, a day's tour costs `tour_cost` (x sqrt(N) + (1 - x) sqrt(u)): a zone that is
     visited is visited for all its parcels (Beardwood, Halton and Hammersley 1959; Daganzo 1984). The fleet takes
-    `fleet_capacity` parcels at most, less traffic.
+    `fleet_capacity` parcels at most, less traffic. With `delivery=routed` (fidelity `reference`) parcels have places in
+    a city, and the router of `Dispatch` drives the day's tour; see `marketplace_routes`.
 
     **After the sale.** Stars follow a proportional-odds model of the item's quality, less `late_penalty` where it came
     late. Some buyers write reviews (the more, the further their stars from the middle), which the sentiment model
     reads; what it reads makes the rating. Unhappy buyers (1 or 2 stars) write tickets, of which the service model
     answers some; those whom nobody helped leave, satisfied ones (4 or 5) become customers. Unhappy buyers send units
-    back: money is paid back, the unit is in stock the day after.
+    back: what was paid is paid back (on average over the item's units under way), the unit is in stock the day after.
 
     Fidelity `reference` lets visitors come one by one and counts parcels, stars, reviews and returns in whole numbers;
     `fast` draws orders as counts and takes the means of what follows (units are divisible).
@@ -167,6 +169,11 @@ class Marketplace(Layout):
         busiest = self._most * float(MOST_FACTOR)
         self._candidates = math.ceil(busiest + 6 * math.sqrt(busiest)) + 1  # visitors of a day, at most
         self._normal = [NormalDist().inv_cdf(q) for q in params.quantiles]
+        self.routes = None
+        if params.delivery == "routed":
+            from .marketplace_routes import Routes
+
+            self.routes = Routes(params)
         self._spaces()
         self.expected = self._expected_demand()  # (I,) units on a mean day
 
@@ -269,6 +276,7 @@ class Marketplace(Layout):
         uniform = rng.random((2, periods, many), dtype=np.float32)
         noise = rng.gumbel(size=(periods, many * (p.page_size + 1))).astype(np.float32)
         thin = rng.random((periods, (p.promise + STREAMS) * p.items), dtype=np.float32)
+        drawn |= {} if self.routes is None else self.routes.draw(rng, periods)
         return drawn | {
             "most": most, "candidates": candidates, "who": uniform[0], "lets": uniform[1], "noise": noise, "thin": thin
         }  # fmt: skip
@@ -288,7 +296,12 @@ class Marketplace(Layout):
             on_hand=batch(np.ceil(self.expected * (p.lead_time + 2))),
             pipeline=tuple(batch(expected) for _ in range(p.lead_time)),
             backlog=nothing,
-            parcels=tuple(nothing.copy() for _ in range(p.promise + 1)),
+            owed=nothing.copy(),
+            doubtful=nothing.copy(),
+            parcels=tuple(
+                batch(np.zeros(p.items * (self.routes.count if self.routes else 1))) for _ in range(p.promise + 1)
+            ),
+            paid=nothing.copy(),
             returning=nothing.copy(),
             demand=batch(self.expected),
             popularity=batch(1 + HISTORY * self.expected),
@@ -402,9 +415,21 @@ class Marketplace(Layout):
         shipped = served + orders.sold
         on_hand = stock - shipped
         backlog = state.backlog - served + orders.waiting
+        part = served / np.maximum(state.backlog, 1e-9)  # who waited pays the price of the day of the order
+        revenue = part * state.owed + price * orders.sold
+        owed = (1 - part) * state.owed + price * orders.waiting
+        lost = fraudulent * (price + p.chargeback_fee)  # of an order
+        chargebacks = part * state.doubtful + lost * orders.sold
+        doubtful = (1 - part) * state.doubtful + lost * orders.waiting
         thin, capacity = Thin(shock.get("thin"), p.items), p.fleet_capacity * (1 - shock["traffic"])
-        sent, parcels, driving = deliver(p, (shipped, *state.parcels), given["dispatch"], capacity, thin)
+        if self.routes is None:
+            sent, parcels, driving = deliver(p, (shipped, *state.parcels), given["dispatch"], capacity, thin)
+        else:
+            sent, parcels, driving = self.routes.deliver(shipped, state.parcels, given["dispatch"], capacity, shock)
         after = after_sale(p, self.models, self.odds, sent, 1 - fraudulent, thin)
+        paid = state.paid + revenue
+        under_way = shipped + sum(state.parcels).reshape(len(shipped), -1, p.items).sum(axis=1)
+        each = paid / np.maximum(under_way, 1e-9)  # the mean price
         buyers = state.buyers + SMOOTHING * (orders.buyers - state.buyers)
         customers = loyalty(p, state.customers, buyers, after)
         days = np.arange(len(sent))
@@ -413,21 +438,20 @@ class Marketplace(Layout):
         delivery = state.delivery[:, 0] + SMOOTHING * np.where(total > 0, 1 + took - state.delivery[:, 0], 0)
         flow = Flow(
             price=price, rating=self.ratings(state), visits=orders.visits, demand=orders.demand, sales=shipped,
-            unmet=orders.waiting, refused=orders.refused, fraud=shipped * fraudulent, ordered=ordered,
-            arrived=state.pipeline[0],
-            on_hand=on_hand, delivered=sum(sent), late=after.late, driving=driving, reviews=after.reviews,
-            tickets=after.tickets, to_person=after.to_person, returns=after.returns, customers=customers,
-            marketing=given["marketing"],
+            revenue=revenue, unmet=orders.waiting, refused=orders.refused, chargebacks=chargebacks, ordered=ordered,
+            arrived=state.pipeline[0], on_hand=on_hand, delivered=sum(sent), late=after.late, driving=driving,
+            reviews=after.reviews, tickets=after.tickets, to_person=after.to_person, returns=after.returns,
+            refunds=each * after.returns, customers=customers, marketing=given["marketing"],
         )  # fmt: skip
         today = orders.sold + orders.waiting
         if "forecast" in self.layout:  # the forecast is of the factor: demand is that of a mean day then
             today = today / np.maximum(shock["factor"], LEAST_FACTOR)
         smooth = state.demand + SMOOTHING * (today - state.demand)
         following = State(
-            on_hand=on_hand, pipeline=(*state.pipeline[1:], ordered), backlog=backlog, parcels=parcels,
-            returning=after.returns, demand=smooth, popularity=state.popularity + shipped, price=price,
-            stars=state.stars + after.stars, reviews=state.reviews + after.reviews, customers=customers,
-            buyers=buyers, delivery=delivery[:, None],
+            on_hand=on_hand, pipeline=(*state.pipeline[1:], ordered), backlog=backlog, owed=owed, doubtful=doubtful,
+            parcels=parcels, paid=np.maximum(paid - each * sum(sent), 0), returning=after.returns, demand=smooth,
+            popularity=state.popularity + shipped, price=price, stars=state.stars + after.stars,
+            reviews=state.reviews + after.reviews, customers=customers, buyers=buyers, delivery=delivery[:, None],
         )  # fmt: skip
         return float32(following), float32(flow)
 
@@ -437,12 +461,12 @@ class Marketplace(Layout):
         """Return the name and the money of each term, (num_envs, I or 1); costs are positive."""
         p = self.params
         return [
-            ("revenue", flow.price * flow.sales),
+            ("revenue", flow.revenue),
             ("purchase_cost", self.cost * flow.ordered),
             ("holding_cost", np.float32(p.holding_cost) * flow.on_hand),
             ("delivery_cost", flow.driving),
-            ("refund_cost", flow.price * flow.returns),
-            ("chargeback_cost", (flow.price + np.float32(p.chargeback_fee)) * flow.fraud),
+            ("refund_cost", flow.refunds),
+            ("chargeback_cost", flow.chargebacks),
             ("screening_cost", np.float32(p.refusal_cost) * flow.refused),
             ("service_cost", np.float32(p.service_cost) * flow.to_person),
             ("marketing_cost", flow.marketing),

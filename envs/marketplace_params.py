@@ -68,6 +68,9 @@ class MarketplaceParams:
     max_price: float = 60.0  # money
     max_marketing: float = 200.0  # money per day
     # Delivery.
+    delivery: str = (
+        "formula"  # formula: tours of `tour_cost` | routed: by the router, in a city; with fidelity reference
+    )
     promise: int = 3  # days from order to delivery; later is late
     fleet_capacity: float = 40.0  # parcels per day; traffic takes up to 30 % of it
     stop_cost: float = 0.8  # money per parcel
@@ -92,6 +95,7 @@ class MarketplaceParams:
         check_choice("resolution", self.resolution, ("store", "item"))
         check_choice("ranking", self.ranking, ("learned", "popularity", "random"))
         check_choice("forecast", self.forecast, ("none", "model", "oracle"))
+        check_choice("delivery", self.delivery, ("formula", "routed") if self.fidelity == "reference" else ("formula",))
         for name in ("continuing", "sentiment", "screening"):
             check_flag(name, getattr(self, name))
         if not self.decides or list(self.decides) != [name for name in DECISIONS if name in self.decides]:

@@ -12,7 +12,10 @@ class State:
     on_hand: np.ndarray  # units
     pipeline: tuple  # of lead_time arrays: units ordered, arriving tomorrow, the day after, ...
     backlog: np.ndarray  # units ordered by customers who wait for stock
-    parcels: tuple  # of promise + 1 arrays: units under way for 0, 1, ... days; the last ones are late
+    owed: np.ndarray  # money that they pay once they are served
+    doubtful: np.ndarray  # money that fraud among them will cost then: chargebacks and fees
+    parcels: tuple  # of promise + 1 arrays: units under way for 0, 1, ... days; the last ones are late; routed (, Z I)
+    paid: np.ndarray  # money paid for the units under way
     returning: np.ndarray  # units that come back tomorrow
     demand: np.ndarray  # units per day (with forecasts, per mean day), smoothed
     popularity: np.ndarray  # units sold so far, and in the `HISTORY` days before
@@ -33,9 +36,10 @@ class Flow:
     visits: np.ndarray  # (num_envs, 1)
     demand: np.ndarray  # orders placed
     sales: np.ndarray  # shipped: from stock, and to those who waited
+    revenue: np.ndarray  # money paid for them
     unmet: np.ndarray  # orders that have to wait
     refused: np.ndarray  # orders that screening refused
-    fraud: np.ndarray  # shipped to fraudulent orders
+    chargebacks: np.ndarray  # money, fees included, for what was shipped to fraudulent orders
     ordered: np.ndarray  # from suppliers
     arrived: np.ndarray  # from suppliers
     on_hand: np.ndarray  # at the end of the day
@@ -46,6 +50,7 @@ class Flow:
     tickets: np.ndarray
     to_person: np.ndarray  # tickets
     returns: np.ndarray
+    refunds: np.ndarray  # money
     customers: np.ndarray  # (num_envs, S)
     marketing: np.ndarray  # (num_envs, 1) money
 

@@ -13,7 +13,7 @@ from .inventory import InventoryParams
 from .marketplace import Marketplace
 from .marketplace_params import MarketplaceParams
 from .params import CLASSICAL
-from .references import fixed_cost, lost_sales, newsvendor, perishable
+from .references import fixed_cost, lost_sales, marketplace, newsvendor, perishable
 from .references.base import Reference
 from .task import Task, override
 
@@ -135,8 +135,9 @@ def dispatch_task(**changes) -> Task:
 
 
 def marketplace_task(**changes) -> Task:
-    """The whole store, on generated visits; no reference."""
-    return Task("Marketplace", override(MarketplaceParams(), changes), environment=Marketplace)
+    """The whole store, on generated visits; a bound on its profit, given the visits."""
+    params = override(MarketplaceParams(), changes)
+    return Task("Marketplace", params, hindsight=marketplace.bounds, environment=Marketplace)
 
 
 TASKS: dict[str, Callable[..., Task]] = {

@@ -7,6 +7,7 @@ seasons; a row's difference to the first one is paired over them.
 """
 
 import argparse
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ def measure(changes: dict, seasons: int, tuning: int, **common) -> np.ndarray:
     """Return the profit (seasons,) of the composite, tuned on `tuning` training seasons, on held-out ones."""
     task = TASKS["Marketplace"](**common, **changes)
     rule = marketplace.tune("composite", task, TUNING + np.arange(tuning))
-    return evaluate({"composite": rule}, task, np.arange(seasons))["value"].to_numpy()
+    return evaluate({"composite": rule}, replace(task, hindsight=None), np.arange(seasons))["value"].to_numpy()
 
 
 def table(values: dict[str, np.ndarray]) -> pd.DataFrame:

@@ -91,8 +91,8 @@ def findings(table: pd.DataFrame, experiment, episodes: int) -> list[str]:
         )
     elif BOUND in table.index:
         said.append(
-            "Reference: a bound in hindsight, per scenario: what could have been earned by one who knew the whole "
-            "scenario beforehand. No policy can reach it without that knowledge; the gap is not what is left to gain."
+            "Reference: a bound in hindsight, per scenario: what could have been earned at most by one who knew the "
+            "scenario's demand beforehand. No policy need be able to reach it; the gap is not what is left to gain."
         )
     else:
         said.append("No reference is known for these parameters.")

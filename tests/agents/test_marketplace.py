@@ -74,7 +74,7 @@ def test_the_page_runs(capsys):
     pytest.importorskip("cma")
     page = (Path(storelab.__file__).parent / "docs" / "marketplace.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, re.S)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for code in blocks:
         exec(code, {})
     told = capsys.readouterr().out

@@ -23,6 +23,7 @@ def test_every_channel_is_measured(tmp_path, monkeypatch):
     monkeypatch.setattr("storelab.agents.marketplace.GENERATIONS", 2)
     found = ablation.variants(folder(tmp_path / "models"), folder(tmp_path / "rules"))
     values = {name: ablation.measure(changes, 4, 2, **SMALL) for name, changes in list(found.items())[:3]}
+    assert all(len(profit) == 4 for profit in values.values())
     table = ablation.table(values)
     assert table.loc["all learned", "difference"] == 0
     assert (table["low"] <= table["difference"]).all()
