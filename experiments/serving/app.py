@@ -66,6 +66,8 @@ class Slot:
         if not self.loading.acquire(blocking=False):
             raise HTTPException(409, "name: another one is being loaded")
         try:
+            if not (self.root / name).is_dir():
+                raise HTTPException(404, f"name: {name!r} is not allowed, expected a folder beside the present one")
             fresh = self.load(self.root / name)
             with self.lock:
                 if fresh.route != self.served.route:
@@ -117,9 +119,10 @@ def create_app(slots: list[Slot], keys: Keys) -> FastAPI:
 
     names = Annotated[str, Field(pattern=NAME, description="of a folder beside the present one")]
     swap_body = create_model("SwapBody", __base__=Body, route=(Literal[tuple(by_route)], ...), name=(names, ...))
-    busy = {409: {"model": Problem, "description": "another one is being loaded"}}
+    other = {404: {"model": Problem, "description": "no such folder"}}
+    other |= {409: {"model": Problem, "description": "another one is being loaded"}}
 
-    @app.post("/swap", **with_key | {"responses": REFUSALS | busy})
+    @app.post("/swap", **with_key | {"responses": REFUSALS | other})
     def swap(body: swap_body) -> Answer:
         """Put another run or model behind a route; a run has to be finished, and to observe and act as the present."""
         by_route[body.route].swap(body.name)

@@ -58,9 +58,20 @@ class Policy(Served):
         low, high = self.model.action_low.tolist(), self.model.action_high.tolist()
         action = {"space": type(space).__name__, "low": low, "high": high}
         self.about = {"policy": self.name, "task": task.name, "observation": self.layout, "action": action}
-        row = Annotated[list[float], Field(min_length=len(self.columns), max_length=len(self.columns))]
+        size, columns = len(self.columns), {"prefixItems": self._schemas()}
+        row = Annotated[list[float], Field(min_length=size, max_length=size, json_schema_extra=columns)]
         rows = Annotated[list[row], Field(min_length=1, max_length=MOST_ROWS, description=str(self.layout))]
         self.Body = create_model(f"{self.route.title()}Body", __base__=Body, observations=(rows, ...))
+
+    def _schemas(self) -> list[dict]:
+        """The JSON schema of each column, by name, with the bounds that `read` keeps."""
+        most = np.finfo(np.float32).max
+        space = self.model.observation_space
+        ends = np.clip(space.low, -most, most).tolist(), np.clip(space.high, -most, most).tolist()
+        return [
+            {"title": name, "type": "number", "minimum": low, "maximum": high}
+            for name, low, high in zip(self.columns, *ends, strict=True)
+        ]
 
     def _now(self, task) -> dict:
         """The first period of one scenario."""
