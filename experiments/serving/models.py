@@ -17,7 +17,7 @@ from ...recommendation.base import Histories
 from ...risk import Scorer, Trees
 from ...risk.features import check_order
 from ...risk.transactions import columns
-from .served import MOST_ROWS, Answer, Body, Id, Served, Text, Time
+from .served import MOST_ROWS, Answer, Body, Id, Served, Text, Time, Whole
 
 AHEAD = timedelta(minutes=1)  # that a transaction's clock may be ahead of ours
 
@@ -34,7 +34,7 @@ class RecommendBody(Body):
         min_length=1, max_length=MOST_ROWS, description="purchases of each; items unknown to the model are left out"
     )
     now: Time = Field(description="the day that is recommended for; no purchase is later")
-    k: int = Field(10, ge=1, le=1000, description="items per list, at most")
+    k: Whole = Field(10, ge=1, le=1000, description="items per list, at most")
     in_stock: list[Id] | None = Field(None, max_length=100_000, description="the items to choose from; null: all")
     repeats: bool = Field(False, description="also what was bought before")
 
@@ -100,7 +100,7 @@ class DialogueBody(Body):
 
     intent: Literal[("", *read_answers().intents)] = ""
     slots: dict[Literal[SLOTS], Annotated[str, Field(max_length=500)]] = Field(default_factory=dict)
-    asked: int = Field(0, ge=0, le=1000)
+    asked: Whole = Field(0, ge=0, le=1000)
     language: Literal["en", "zh"] = "en"
     closed: bool = False
 

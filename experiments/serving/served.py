@@ -20,6 +20,11 @@ def _iso(value):
     return value
 
 
+def _whole(value):
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]  # JSON has one kind of number: 2.0 is whole
 Time = Annotated[datetime, Field(strict=False), BeforeValidator(_iso)]  # else numbers were taken for seconds
 
 

@@ -67,6 +67,13 @@ def test_a_dialogue_over_two_requests(models):
     assert post(models, "answer", {"messages": [general]})["turns"][0]["action"] == "answer"
 
 
+def test_a_dialogue_that_waits_for_nothing(models):
+    """None of ours does, but anybody may send one; and JSON knows no whole numbers."""
+    for dialogue in ({"intent": "invoice", "slots": {"order": "12345"}, "asked": 1.0}, {"intent": "delivery_options"}):
+        (turn,) = post(models, "answer", {"messages": [{"text": "hm tja", "dialogue": dialogue}]})["turns"]
+        assert (turn["action"], turn["reason"]) == ("person", "unsure")
+
+
 def test_another_customers_order_is_not_answered_about(models):
     own = {"text": "where is my order 12345", "orders": {"12345": ORDER}}
     other = {"text": "where is my order 12345", "orders": {"67890": ORDER}}

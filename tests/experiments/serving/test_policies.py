@@ -111,6 +111,8 @@ def test_the_schema_tells_all(restock):
     ]
     assert {(column["type"], column["minimum"]) for column in columns} == {("number", 0)}
     ask(restock, [[column[end] for column in columns] for end in ("minimum", "maximum")])  # these are let in
+    above = [np.nextafter(column["maximum"], np.inf) for column in columns]
+    assert restock.post("/restock", json={"observations": [above]}).status_code == 422
 
 
 def test_one_swap_at_a_time_and_each_route_its_method(serve, runs, load):
