@@ -78,7 +78,8 @@ def _composed(line: str, words: list[str]) -> DictConfig:
 def _command(name: str) -> str:
     """What makes the table: with the overrides, which change it, but for the places of the files."""
     given = [word for word in HydraConfig.get().overrides.task if word.partition("=")[0] not in ("suite", *PLACES)]
-    return shlex.join(["storelab", "benchmark", name, *given])
+    quoted = [f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word) for word in given]
+    return " ".join(["storelab", "benchmark", name, *quoted])
 
 
 def table(name: str, command: str, entries: list[Entry], seeds: int) -> str:
