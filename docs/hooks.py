@@ -39,7 +39,7 @@ def on_files(files, config):
 def on_page_markdown(markdown, **_):
     """Links to the code become its name: the site has no copy of it."""
     markdown = markdown.replace("](../README.md", "](index.md")
-    return re.sub(r"\[([^\]]+)\]\((?:\.\./)*(?:\w+/)*[\w-]+\.(?:py|toml|txt)\)", r"`\1`", markdown)
+    return re.sub(r"\[([^\]]+)\]\((?:\.\./)*(?:\w+/)*[\w-]+\.(?:py|toml|txt|yaml)\)", r"`\1`", markdown)
 
 
 def picture(task: str) -> bytes:

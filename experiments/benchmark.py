@@ -10,15 +10,18 @@ from pathlib import Path
 
 import numpy as np
 from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from ..evaluation import bootstrap_interval
 from ..learning.base import write_atomic
-from .config import ConfigError, read, read_benchmark
+from .config import ConfigError, explain, read, read_benchmark
 from .report import BOUND
 from .runs import Run, RunBusy
 from .work import data_hash, train
 
+PLACES = ("runs", "output")
 HEADS = "better than the best heuristic by | gap, % | fill rate | runs |\n|---|---|---|---|---|---|"
 
 
@@ -40,7 +43,7 @@ def benchmark(config: DictConfig) -> None:
         words = [*shlex.split(line), *top.overrides, f"runs={top.runs}"]
         entries.append(Entry(line, "", "", []))
         for seed in range(suite.seeds):
-            config = compose("train", overrides=[*words, f"seed={seed}"])
+            config = _composed(line, [*words, f"seed={seed}"])
             settings = read(config)
             learner = getattr(settings.agent, "name", "")
             if seed and not learner:
@@ -58,15 +61,30 @@ def benchmark(config: DictConfig) -> None:
     if busy:
         print(f"{busy} of {len(plan)} runs are other processes': the same command gives the table when they are done")
         return
-    text = table(name, entries, suite.seeds)
+    text = table(name, _command(name), entries, suite.seeds)
     path = Path(top.output or Path(top.runs) / f"{name}.md")
     write_atomic(path, text.encode())
     print(f"{text}\ntable: {path}")
 
 
-def table(name: str, entries: list[Entry], seeds: int) -> str:
+def _composed(line: str, words: list[str]) -> DictConfig:
+    """The config of a run, whose errors name the suite's line."""
+    try:
+        return compose("train", overrides=words)
+    except HydraException as error:
+        raise ConfigError(f"{line}: {explain(error, 'train', words)}") from error
+
+
+def _command(name: str) -> str:
+    """What makes the table: with the overrides, which change it, but for the places of the files."""
+    given = [word for word in HydraConfig.get().overrides.task if word.partition("=")[0] not in ("suite", *PLACES)]
+    quoted = [f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word) for word in given]
+    return " ".join(["storelab", "benchmark", name, *quoted])
+
+
+def table(name: str, command: str, entries: list[Entry], seeds: int) -> str:
     """A suite's table in Markdown: of each task the reference, the learners and the heuristics, best first."""
-    lines = [f"# Benchmark: {name}", "", f"    $ storelab benchmark {name}", ""]
+    lines = [f"# Benchmark: {name}", "", f"    $ {command}", ""]
     for task in dict.fromkeys(entry.task for entry in entries):
         of = [entry for entry in entries if entry.task == task]
         found = {}  # policy -> value, interval, better, gap, fill rate, runs

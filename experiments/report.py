@@ -14,12 +14,14 @@ from . import plots
 from .replay import replay
 
 BOUND = "hindsight bound"
+LONG = 40  # characters: a cell of more is broken into lines
 CSS = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid #ddd; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } tr.agent { font-weight: 600; background: #eef4fb; }
+th:first-child, td:first-child { text-align: left; } td.text { white-space: normal; min-width: 14rem; }
+tr.agent { font-weight: 600; background: #eef4fb; }
 th { border-bottom: 2px solid #888; vertical-align: bottom; white-space: normal; }
 pre { background: #f6f6f6; padding: .8rem; overflow-x: auto; font-size: 13px; } .scroll { overflow-x: auto; }
 p.note, figcaption { color: #555; font-size: 14px; } figure { margin: 1rem 0; } svg { max-width: 100%; height: auto; }
@@ -192,10 +194,14 @@ def html_table(shown: list[tuple[str, list[str]]], agent: str | None = None) -> 
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name, _ in shown)
     rows = []
     for k, name in enumerate(shown[0][1]):
-        cells = "".join(f"<td>{escape(values[k])}</td>" for _, values in shown)
+        cells = "".join(_cell(values[k]) for _, values in shown)
         rows.append(f"<tr{' class=' + chr(34) + 'agent' + chr(34) if name == agent else ''}>{cells}</tr>")
     body = "\n".join(rows)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+
+
+def _cell(text: str) -> str:
+    return f"<td{' class=text' if len(text) > LONG else ''}>{escape(text)}</td>"
 
 
 def figure(drawn, caption: str) -> str:

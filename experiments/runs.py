@@ -6,12 +6,13 @@
 The hash covers the resolved config, the code and the data; `DONE` is written last.
 """
 
-import fcntl
+import errno
 import io
 import json
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,7 @@ import yaml
 
 from ..learning.base import write_atomic
 from .config import BacktestSettings, ConfigError, FitSettings, Settings, one_line
+from .lease import Lease, Taken, holder, leased
 from .provenance import code_hash, digest, provenance
 from .schemas import BacktestParams, ExplainParams, FitParams, TaskParams, TrainParams, options
 
@@ -49,6 +51,7 @@ class Run:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         self.checkpoints = self.folder / "checkpoints"
+        self.lease: Lease | None = None  # while this process works on it
 
     @classmethod
     def of(cls, settings: AnySettings, data: str) -> "Run":
@@ -65,30 +68,30 @@ class Run:
 
     @property
     def busy(self) -> bool:
-        """Return whether a process works on the run now."""
-        try:
-            with (self.folder / ".lock").open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass  # no lock: nobody ever worked on it
+        """Return whether a process works on the run now, here or on a machine that shares the folder."""
+        with suppress(OSError):  # no folder: nobody ever worked on it
+            return holder(self.folder) is not None
         return False
 
     @contextmanager
     def alone(self):
-        """Hold the run's lock; raises ConfigError where another process does, or the folder cannot be written."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.folder / ".lock").open("w")
-        except OSError as error:
-            raise ConfigError(f"runs: {self.folder} cannot be written: {error.strerror}") from error
-        with lock:
+        """Hold the run's lease; raises ConfigError where another process does, or the folder cannot be written."""
+        with ExitStack() as held:
+            held.callback(setattr, self, "lease", None)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system drops it with the process
-            except BlockingIOError:
-                raise RunBusy(f"{self.folder}: another process works on this run") from None
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self.lease = held.enter_context(leased(self.folder))
+            except Taken as error:
+                raise RunBusy(f"{self.folder}: another process works on this run ({error})") from None
+            except OSError as error:
+                raise ConfigError(f"runs: {self.folder} cannot be written: {error.strerror}") from error
             yield
+
+    def move_aside(self) -> Path:
+        """Rename the folder to HASH-sSEED.N with the first N that is free, and return it; raises as `alone` does."""
+        with self.alone():
+            number = next(n for n in count(1) if not self.folder.with_name(f"{self.folder.name}.{n}").exists())
+            return self.folder.rename(self.folder.with_name(f"{self.folder.name}.{number}"))
 
     @contextmanager
     def open(self, settings: AnySettings, data: str, command: str | None = None):
@@ -104,7 +107,7 @@ class Run:
             try:
                 yield self
             except BaseException as error:
-                self.status(getattr(error, "state", "failed"), error=f"{type(error).__name__}: {error}")
+                self.status(_state(error), error=f"{type(error).__name__}: {error}")
                 raise
             self.status("finished")
             write_atomic(self.folder / "DONE", b"")
@@ -128,7 +131,9 @@ class Run:
             return dict(yaml.safe_load(path.read_text()))
 
     def status(self, state: str, **more) -> None:
-        """Tell `status.json` what the run is at."""
+        """Tell `status.json` what the run is at; raises RunBusy where another process took the run over."""
+        if self.lease and self.lease.lost:
+            raise RunBusy(f"{self.folder}: another process took the run over, as this one stood still")
         self.write("status.json", {"state": state, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **more})
 
     def write(self, name: str, value) -> None:
@@ -163,6 +168,21 @@ class Run:
         buffer = io.BytesIO()
         episodes.to_parquet(buffer, index=False)
         write_atomic(self.folder / name, buffer.getvalue())
+
+
+def full_disk(error: BaseException | None) -> bool:
+    """Whether an error, or what it came from, is a full disk, whichever library met it."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _state(error: BaseException) -> str:
+    """What a run is that an error ended: failed where the same would happen again."""
+    failed = isinstance(error, Exception) and not full_disk(error)
+    return getattr(error, "state", "failed" if failed else Stopped.state)
 
 
 @contextmanager

@@ -1,11 +1,15 @@
 """The figures of a sweep's report."""
 
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from .plots import REFERENCE, STYLE
+
+WIDTH = 48  # characters of a legend's line: a learner's name has all keys that tell it from the others
 
 
 def profiles(thresholds: np.ndarray, shares: dict[str, np.ndarray], score: str) -> Figure:
@@ -14,7 +18,7 @@ def profiles(thresholds: np.ndarray, shares: dict[str, np.ndarray], score: str) 
         figure = Figure(figsize=(8, 3.4))
         axis = figure.subplots()
         for place, (learner, (share, low, high)) in enumerate(shares.items()):
-            axis.step(thresholds, share, where="post", color=f"C{place % 10}", label=learner)
+            axis.step(thresholds, share, where="post", color=f"C{place % 10}", label=fill(learner, WIDTH))
             axis.fill_between(thresholds, low, high, step="post", color=f"C{place % 10}", alpha=0.15, lw=0)
         axis.set_xlabel(score)
         axis.set_ylabel("share of runs")
@@ -31,7 +35,7 @@ def curves(tasks: dict[str, dict[str, np.ndarray]], learners: list[str], units: 
             shown = []
             for learner, (steps, mean, low, high) in found.items():
                 colour = f"C{learners.index(learner) % 10}"
-                axis.plot(steps, mean, "o-", ms=3, color=colour, label=learner)
+                axis.plot(steps, mean, "o-", ms=3, color=colour, label=fill(learner, WIDTH))
                 axis.fill_between(steps, low, high, color=colour, alpha=0.15, lw=0)
                 late = slice(len(steps) // 10, None)  # early values can be thousands of times worse
                 shown += [*low[late], *high[late]]
@@ -55,7 +59,8 @@ def pareto(tasks: dict[str, pd.DataFrame], learners: list[str], units: dict[str,
             axis.plot(front["fill_rate"], front["value"], color=REFERENCE, lw=1, ls="--")
             for rule, policy, fill_rate, value in table[["rule", "policy", "fill_rate", "value"]].to_numpy():
                 colour = REFERENCE if rule else f"C{learners.index(policy) % 10}"
-                axis.plot(fill_rate, value, "s" if rule else "o", ms=5, color=colour, label=None if rule else policy)
+                label = None if rule else fill(policy, WIDTH)
+                axis.plot(fill_rate, value, "s" if rule else "o", ms=5, color=colour, label=label)
                 if rule:
                     axis.annotate(policy, (fill_rate, value), (4, 3), textcoords="offset points", fontsize=7)
             axis.set_title(task, fontsize=10, loc="left")
@@ -75,7 +80,9 @@ def sensitivity(keys: dict[str, pd.DataFrame]) -> Figure:
             places = {value: place for place, value in enumerate(dict.fromkeys(table["value"]))}
             for agent, of in table.groupby("agent"):
                 error = np.abs(of[["low", "high"]].to_numpy().T - of["iqm"].to_numpy())
-                axis.errorbar(of["value"].map(places), of["iqm"], error, fmt="o-", ms=4, capsize=3, label=agent)
+                axis.errorbar(
+                    of["value"].map(places), of["iqm"], error, fmt="o-", ms=4, capsize=3, label=fill(agent, WIDTH)
+                )
             axis.set_xticks(list(places.values()), list(places))
             axis.set_xlabel(key)
             axis.set_ylabel("score, %")

@@ -102,10 +102,10 @@ class Service:
         intent, sure = self.classifier.labels[code], float(probabilities[code])
         confident = sure >= self.params.confidence
         waits = [slot for slot in self._needs(dialogue.intent) if slot in found]
+        missing = [slot for slot in self._needs(dialogue.intent) if slot not in dialogue.slots]
         if waits:  # what was asked for is there: the intent stays, whatever else a number looks like
             intent, sure = dialogue.intent, 1.0
-        elif dialogue.intent and not confident:
-            missing = [slot for slot in self._needs(dialogue.intent) if slot not in dialogue.slots]
+        elif missing and not confident:
             return self._ask(dialogue, missing[0], dialogue.intent, sure)
         elif intent == PERSON and confident:
             return self._person(dialogue, "asked for", intent, sure)

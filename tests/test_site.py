@@ -48,5 +48,5 @@ def test_the_site_builds_and_its_links_lead_somewhere(tmp_path):
             checked += 1
     assert checked > 500
     environments = [page for path, page in pages.items() if path.parent.name == "environments"]
-    assert len(environments) == 5
+    assert len(environments) == 6
     assert all(page.pictures for page in environments)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import FastAPI, HTTPException, Response, Security
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
@@ -66,6 +67,8 @@ class Slot:
         if not self.loading.acquire(blocking=False):
             raise HTTPException(409, "name: another one is being loaded")
         try:
+            if not (self.root / name).is_dir():
+                raise HTTPException(404, f"name: {name!r} is not allowed, expected a folder beside the present one")
             fresh = self.load(self.root / name)
             with self.lock:
                 if fresh.route != self.served.route:
@@ -117,9 +120,10 @@ def create_app(slots: list[Slot], keys: Keys) -> FastAPI:
 
     names = Annotated[str, Field(pattern=NAME, description="of a folder beside the present one")]
     swap_body = create_model("SwapBody", __base__=Body, route=(Literal[tuple(by_route)], ...), name=(names, ...))
-    busy = {409: {"model": Problem, "description": "another one is being loaded"}}
+    other = {404: {"model": Problem, "description": "no such folder"}}
+    other |= {409: {"model": Problem, "description": "another one is being loaded"}}
 
-    @app.post("/swap", **with_key | {"responses": REFUSALS | busy})
+    @app.post("/swap", **with_key | {"responses": REFUSALS | other})
     def swap(body: swap_body) -> Answer:
         """Put another run or model behind a route; a run has to be finished, and to observe and act as the present."""
         by_route[body.route].swap(body.name)
@@ -133,8 +137,8 @@ def _add(app: FastAPI, route: str, slot: Slot, metrics: Metrics, with_key: dict)
     body_type, answer_type = first.Body, first.Answer
 
     @app.post(f"/{route}", name=route, description=first.__doc__, response_model=answer_type, **with_key)
-    def endpoint(body: body_type):
-        result = slot.answer(body)
+    async def endpoint(body: body_type):  # else FastAPI takes a thread for each step of its own too
+        result = await run_in_threadpool(slot.answer, body)
         metrics.rows.labels(route).inc(len(next(getattr(body, name) for name in type(body).model_fields)))
         return result
 

@@ -17,7 +17,7 @@ from ...recommendation.base import Histories
 from ...risk import Scorer, Trees
 from ...risk.features import check_order
 from ...risk.transactions import columns
-from .served import MOST_ROWS, Answer, Body, Id, Served, Text
+from .served import MOST_ROWS, Answer, Body, Id, Served, Text, Time, Whole
 
 AHEAD = timedelta(minutes=1)  # that a transaction's clock may be ahead of ours
 
@@ -26,15 +26,15 @@ Facts = Annotated[dict[Id, Annotated[str, Field(max_length=500)]], Field(max_len
 
 class Purchase(Body):
     item: Id
-    time: datetime
+    time: Time
 
 
 class RecommendBody(Body):
     customers: list[Annotated[list[Purchase], Field(max_length=1000)]] = Field(
         min_length=1, max_length=MOST_ROWS, description="purchases of each; items unknown to the model are left out"
     )
-    now: datetime = Field(description="the day that is recommended for; no purchase is later")
-    k: int = Field(10, ge=1, le=1000, description="items per list, at most")
+    now: Time = Field(description="the day that is recommended for; no purchase is later")
+    k: Whole = Field(10, ge=1, le=1000, description="items per list, at most")
     in_stock: list[Id] | None = Field(None, max_length=100_000, description="the items to choose from; null: all")
     repeats: bool = Field(False, description="also what was bought before")
 
@@ -98,9 +98,9 @@ class Sentiment(Served):
 class DialogueBody(Body):
     """A dialogue as the answer before gave it back; empty at first."""
 
-    intent: Annotated[str, Field(max_length=200)] = ""
+    intent: Literal[("", *read_answers().intents)] = ""
     slots: dict[Literal[SLOTS], Annotated[str, Field(max_length=500)]] = Field(default_factory=dict)
-    asked: int = Field(0, ge=0, le=1000)
+    asked: Whole = Field(0, ge=0, le=1000)
     language: Literal["en", "zh"] = "en"
     closed: bool = False
 
@@ -145,11 +145,6 @@ class CustomerService(Served):
         self.about = {"kind": self.model.name, "intents": self.model.labels}
 
     def read(self, body) -> list[tuple[Dialogue, Message]]:
-        for place, message in enumerate(body.messages):
-            intent, known = message.dialogue.intent, self.answers.intents
-            if intent and intent not in known:
-                allowed = f"expected one of {', '.join(known)}, or none"
-                raise ValueError(f"messages[{place}].dialogue.intent: {intent!r} is not allowed, {allowed}")
         return [(Dialogue(**message.dialogue.model_dump()), message) for message in body.messages]
 
     def answer(self, inputs) -> dict:
@@ -173,7 +168,7 @@ class CustomerService(Served):
 
 
 class Transaction(Body):
-    timestamp: datetime = Field(description="not before the last transaction's")
+    timestamp: Time = Field(description="not before the last transaction's")
     customer: Id
     device: Id
     address: Id

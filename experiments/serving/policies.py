@@ -58,9 +58,22 @@ class Policy(Served):
         low, high = self.model.action_low.tolist(), self.model.action_high.tolist()
         action = {"space": type(space).__name__, "low": low, "high": high}
         self.about = {"policy": self.name, "task": task.name, "observation": self.layout, "action": action}
-        row = Annotated[list[float], Field(min_length=len(self.columns), max_length=len(self.columns))]
+        most = np.finfo(np.float32).max
+        self.low, self.high = (
+            np.clip(end.astype(float), -most, most)
+            for end in (self.model.observation_space.low, self.model.observation_space.high)
+        )
+        size, columns = len(self.columns), {"prefixItems": self._schemas()}
+        row = Annotated[list[float], Field(min_length=size, max_length=size, json_schema_extra=columns)]
         rows = Annotated[list[row], Field(min_length=1, max_length=MOST_ROWS, description=str(self.layout))]
         self.Body = create_model(f"{self.route.title()}Body", __base__=Body, observations=(rows, ...))
+
+    def _schemas(self) -> list[dict]:
+        """The JSON schema of each column, by name, with the bounds that `read` keeps."""
+        return [
+            {"title": name, "type": "number", "minimum": low, "maximum": high}
+            for name, low, high in zip(self.columns, self.low.tolist(), self.high.tolist(), strict=True)
+        ]
 
     def _now(self, task) -> dict:
         """The first period of one scenario."""
@@ -68,18 +81,16 @@ class Policy(Served):
 
     def read(self, body) -> np.ndarray:
         """Return observations (n, F) float32, inside the observation space."""
-        with np.errstate(over="ignore"):
-            rows = np.array(body.observations, np.float32)
-        space = self.model.observation_space
-        bad = ~((rows >= space.low) & (rows <= space.high) & np.isfinite(rows))
+        rows = np.array(body.observations, float)
+        bad = ~((rows >= self.low) & (rows <= self.high))
         if bad.any():
             row, column = np.argwhere(bad)[0].tolist()
             value = f"{body.observations[row][column]} is not allowed"
-            bounds = f"a number from {space.low[column]:g} to {space.high[column]:g} in 32 bits"
+            bounds = f"a number from {self.low[column]:g} to {self.high[column]:g}"
             raise ValueError(
                 f"observations[{row}][{column}], which is {self.columns[column]}: {value}, expected {bounds}"
             )
-        return rows
+        return rows.astype(np.float32)
 
     def answer(self, inputs) -> dict:
         try:

@@ -1,10 +1,12 @@
 """What a route needs of the model behind it, and the bodies that all of them share the limits of."""
 
+import re
 from abc import ABC, abstractmethod
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 MOST_ROWS = 1024  # of a request
 
@@ -12,10 +14,25 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Text = Annotated[str, StringConstraints(max_length=10_000)]
 
 
-class Body(BaseModel):
-    """A request's body, its rows first: what is not known is refused, and so is a number that is not finite."""
+def _iso(value):
+    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d", value):
+        raise ValueError("expected ISO 8601, such as 2024-02-01T12:00:00Z")
+    return value
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+def _whole(value):
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]  # JSON has one kind of number: 2.0 is whole
+Time = Annotated[datetime, Field(strict=False), BeforeValidator(_iso)]  # else numbers were taken for seconds
+
+
+class Body(BaseModel):
+    """A request's body, its rows first: what is not known is refused, and so is a number that is not finite, or a
+    value of another type (`false` is no number, 0 no `false`)."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class Answer(BaseModel):

@@ -38,7 +38,7 @@ def forecasts(command) -> dict:
 def test_the_run_folder(done):
     names = {path.relative_to(done.run).as_posix() for path in done.run.rglob("*") if path.is_file()}
     kept = {f"forecasts/{name}.parquet" for name in NAMES}
-    files = {"config.yaml", "provenance.json", "status.json", "metrics.parquet", "report.html", "DONE", ".lock"}
+    files = {"config.yaml", "provenance.json", "status.json", "metrics.parquet", "report.html", "DONE", ".lease-1"}
     assert names == files | kept
 
 

@@ -34,6 +34,15 @@ def test_the_table_has_learner_and_heuristics(suite):
     assert low <= mean <= high
     assert re.search(r"\| base_stock \| [\d.,]+ \[", text)
     assert "| policy | cost, money per period [95 % CI] |" in text
+    assert text.splitlines()[2].startswith(
+        "    $ storelab benchmark mine \"overrides=['env.horizon=60'"
+    )  # they change the table
+
+
+def test_an_override_that_a_line_does_not_know_names_the_line(suite, storelab):
+    bad = storelab(suite.folder, *suite.args[:-1], "overrides=['agent.gamma=0.5']")
+    assert bad.status == 2
+    assert bad.err.startswith("task=LostSales agent=heuristics: agent.gamma: no such key")
 
 
 def test_a_second_time_nothing_is_done(suite, storelab):

@@ -1,12 +1,14 @@
 """The run folder: what its name depends on, who may work in it, and what a failure leaves."""
 
+import errno
 import json
+import re
 from functools import cache
 
 import pytest
 from hydra import compose, initialize_config_module
 from storelab.experiments.config import ConfigError, read
-from storelab.experiments.runs import Run
+from storelab.experiments.runs import Pruned, Run, RunBusy
 from storelab.experiments.schemas import register
 
 
@@ -65,12 +67,19 @@ def test_a_run_is_finished_when_all_went_well(run):
     assert run.settings() == settings
 
 
-@pytest.mark.parametrize("error", [RuntimeError("broke"), KeyboardInterrupt("stop")])
-def test_a_failure_is_told_and_not_finished(run, error):
-    with pytest.raises(type(error), match=str(error)), run.open(composed(*SETTINGS), "data"):
+ENDS = {
+    "failed": RuntimeError("broke"),  # the rest may go well when tried again
+    "stopped": KeyboardInterrupt("stop"),
+    "pruned": Pruned("enough"),
+}
+
+
+@pytest.mark.parametrize(("state", "error"), [*ENDS.items(), ("stopped", OSError(errno.ENOSPC, "full"))])
+def test_a_failure_is_told_and_not_finished(run, state, error):
+    with pytest.raises(type(error), match=re.escape(str(error))), run.open(composed(*SETTINGS), "data"):
         raise error
     status = run.read("status.json")
-    assert (status["state"], status["error"]) == ("failed", f"{type(error).__name__}: {error}")
+    assert (status["state"], status["error"]) == (state, f"{type(error).__name__}: {error}")
     assert not run.done
     with pytest.raises(ConfigError, match="expected the folder of a finished run"):
         run.settings()
@@ -89,6 +98,16 @@ def test_two_at_once_are_refused(run):
             pass
         assert run.read("provenance.json")["data"] == "data"
         assert not run.done
+
+
+def test_a_process_that_lost_its_run_ends(run):
+    """Another machine took the run over: nothing more is told of the first one's work."""
+    run.folder.mkdir(parents=True)
+    run.status("running", stage="agent")
+    with pytest.raises(RunBusy, match="took the run over"), run.open(composed(*SETTINGS), "data"):
+        (run.folder / ".lease-2").touch()
+    assert run.read("status.json")["stage"] == "agent"
+    assert not run.done
 
 
 def test_metrics_up_to_a_step(run):

@@ -7,8 +7,10 @@ import shutil
 import numpy as np
 import pytest
 from storelab.experiments.config import ConfigError
+from storelab.experiments.report import html_table
 from storelab.experiments.runs import Run
 from storelab.experiments.sweep import curves, leaderboard, scores_of, sensitivity, sweep_report, sweep_runs, trade_offs
+from storelab.experiments.sweep_plots import WIDTH, profiles
 
 COSTS = {("0.9", 1): (8.4, 9.1), ("0.9", 2): (7.7, 7.0), ("0.99", 1): (6.3, 6.3), ("0.99", 2): (7.0, 10.5)}
 
@@ -116,6 +118,13 @@ def test_one_page_that_needs_no_other(folder, capsys):
     assert "RuntimeError: broke" in page
     assert "cost, money per period" in page
     assert not re.search(r"<(script|link|img|iframe)|(src|href)=[\"'](?!#)|@import", page)
+
+
+def test_long_names_are_broken_into_lines():
+    name = "PPO " + " ".join(f"hyper.key_{number}=0.001" for number in range(8))
+    assert html_table([("learner", ["PPO", name])]).count("<td class=text>") == 1
+    figure = profiles(np.zeros(2), {name: np.zeros((3, 2))}, "score")
+    assert max(map(len, figure.axes[0].get_legend().get_texts()[0].get_text().split("\n"))) <= WIDTH
 
 
 def test_what_is_no_sweep_is_refused(folder, tmp_path, capsys):

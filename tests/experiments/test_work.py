@@ -109,7 +109,7 @@ def check_table(command, page: Page, unit: str) -> None:
 def test_train_leaves_a_whole_run(finished):
     run = finished.run
     assert finished.status == 0
-    assert {path.name for path in run.iterdir() if path.name != ".lock"} == FILES | LEARNT
+    assert {path.name for path in run.iterdir() if path.name != ".lease-1"} == FILES | LEARNT
     assert re.fullmatch(r"[0-9a-f]{12}-s0", run.name)
     assert run.parent == finished.folder / "runs" / "LostSales"
     assert json.loads((run / "status.json").read_text())["state"] == "finished"
@@ -163,7 +163,7 @@ def test_report_of_a_learner(finished):
 
 def test_report_of_a_store(store):
     assert store.status == 0
-    assert {path.name for path in store.run.iterdir() if path.name != ".lock"} == FILES
+    assert {path.name for path in store.run.iterdir() if path.name != ".lease-1"} == FILES
     page = Page(store.run / "report.html")
     check_self_contained(page)
     check_table(store, page, "money per episode")
@@ -319,7 +319,7 @@ def test_killed_at_another_stage(stage, start, storelab, tmp_path):
     assert not {"DONE", "eval.parquet", "report.html"} & {path.name for path in killed.run.iterdir()}
     again = storelab(tmp_path, *args)
     assert again.status == 0
-    assert {path.name for path in again.run.iterdir() if path.name != ".lock"} == FILES
+    assert {path.name for path in again.run.iterdir() if path.name != ".lease-1"} == FILES
     assert pd.read_parquet(again.run / "eval.parquet")["seed"].nunique() == 500
 
 
@@ -327,12 +327,13 @@ def test_a_second_process_on_a_run_is_refused(start, storelab, tmp_path):
     first = start(tmp_path, *HEURISTICS, "evaluation.episodes=100")
     first.until(lambda: list(tmp_path.glob("runs/*/*/status.json")))
     os.kill(first.pid, signal.SIGSTOP)  # so that it cannot end before the second one comes
-    before = content(first.run) | {".lock": None}
+    before = content(first.run)
     second = storelab(tmp_path, *first.args)
     assert second.status == 2
     refusal = f"runs/LostSales/{first.run.name}: another process works on this run"
-    assert second.err.splitlines() == [refusal]
-    assert content(first.run) | {".lock": None} == before
+    (line,) = second.err.splitlines()
+    assert line.startswith(f"{refusal} (process {first.pid} on ")
+    assert content(first.run) == before
     os.kill(first.pid, signal.SIGCONT)
     assert first.wait().status == 0
 
@@ -377,12 +378,35 @@ def test_a_sweep_lists_what_broke_and_a_dry_run_what_is_left(storelab, tmp_path)
     assert re.search(r"seed=0 evaluation.episodes=8: IsADirectoryError: ", last[1])
     assert (tmp_path / runs[1] / "DONE").is_file()
     again = storelab(tmp_path, *HEURISTICS, *plan, "--dry-run").out
-    assert f"{runs[0]} would go on (failed before)\n" in again
+    said = f"{runs[0]} failed before (IsADirectoryError: "
+    assert re.search(f"^{re.escape(said)}.*: skipped, --retry-failed tries it again$", again, re.M)
     assert f"{runs[1]} is finished: skipped\n" in again
+    left = storelab(tmp_path, *HEURISTICS, *plan)
+    assert (left.status, "Traceback" in left.err) == (1, False)
+    assert said in left.err.splitlines()[-1]
     refused = storelab(tmp_path, "report", f"run={runs[1]}", "--dry-run")
     assert refused.err == "--dry-run: not known to report, expected one of train, demo, backtest, explain, fit\n"
     listed = storelab(tmp_path, "runs", "state=failed").out.splitlines()
     assert re.fullmatch(r"  LostSales/[0-9a-f]{12}-s0: IsADirectoryError: .*", listed[-1])
+    (tmp_path / runs[0] / "heuristics.json").rmdir()
+    assert storelab(tmp_path, *HEURISTICS, *plan, "--retry-failed").status == 0
+    assert (tmp_path / runs[0] / "DONE").is_file()
+
+
+def test_a_finished_run_is_done_anew_and_the_old_one_kept(storelab, tmp_path):
+    job = (*HEURISTICS, "evaluation.episodes=8")
+    first = storelab(tmp_path, *job).run
+    kept = content(first)
+    dry = storelab(tmp_path, *job, "--rerun", "--dry-run").out
+    assert dry == f"{first.relative_to(tmp_path)} is finished: would be moved aside and done anew\n"
+    for number in (1, 2):
+        assert storelab(tmp_path, *job, "--rerun").status == 0
+        aside = first.with_name(f"{first.name}.{number}")
+        assert (aside / "DONE").is_file()
+        assert (first / "eval.parquet").read_bytes() == (aside / "eval.parquet").read_bytes()
+    before = content(first.with_name(f"{first.name}.1"))
+    assert all(before[name] == kept[name] for name in FILES)
+    assert "1 runs: 1 finished" in storelab(tmp_path, "runs").out
 
 
 def test_a_sweep_over_seeds_makes_a_run_of_each(storelab, finished, tmp_path):

@@ -42,6 +42,9 @@ def test_recommendations_are_the_models(models, saved):
 def test_a_purchase_after_now_is_refused(models):
     body = {"customers": [[], [{"item": "tea", "time": "2024-03-01"}]], "now": "2024-02-01"}
     assert post(models, "recommend", body, 422).startswith("histories[1] holds a purchase after now")
+    for time in (5, "5", False):  # else taken for seconds
+        assert "expected ISO 8601" in post(models, "recommend", body | {"now": time}, 422)
+    assert post(models, "recommend", body | {"repeats": 1}, 422).startswith("repeats: 1 is not allowed: ")
     for end in ("9999-12-31T00:00:00", "0001-01-01T00:00:00+14:00"):
         assert post(models, "recommend", body | {"now": end}, 422)
 
@@ -64,6 +67,13 @@ def test_a_dialogue_over_two_requests(models):
     assert post(models, "answer", {"messages": [general]})["turns"][0]["action"] == "answer"
 
 
+def test_a_dialogue_that_waits_for_nothing(models):
+    """None of ours does, but anybody may send one; and JSON knows no whole numbers."""
+    for dialogue in ({"intent": "invoice", "slots": {"order": "12345"}, "asked": 1.0}, {"intent": "delivery_options"}):
+        (turn,) = post(models, "answer", {"messages": [{"text": "hm tja", "dialogue": dialogue}]})["turns"]
+        assert (turn["action"], turn["reason"]) == ("person", "unsure")
+
+
 def test_another_customers_order_is_not_answered_about(models):
     own = {"text": "where is my order 12345", "orders": {"12345": ORDER}}
     other = {"text": "where is my order 12345", "orders": {"67890": ORDER}}
@@ -75,7 +85,11 @@ def test_another_customers_order_is_not_answered_about(models):
 @pytest.mark.parametrize(
     ("dialogue", "field"),
     [
-        ({"intent": "sing"}, "messages[0].dialogue.intent: 'sing' is not allowed, expected one of order_status, "),
+        (
+            {"intent": "sing"},
+            "messages[0].dialogue.intent: 'sing' is not allowed: Input should be '', 'order_status', ",
+        ),
+        ({"closed": 0}, "messages[0].dialogue.closed: 0 is not allowed: "),
         ({"language": "xx"}, "messages[0].dialogue.language: 'xx' is not allowed: "),
         ({"slots": {"password": "x"}}, "messages[0].dialogue.slots.password"),
         ({"asked": -1}, "messages[0].dialogue.asked: -1 is not allowed: "),
@@ -107,6 +121,7 @@ def test_a_refused_request_leaves_no_trace(serve, saved, transactions):
         ([*rows[10:12], rows[0]], "time"),
         ([rows[0], rows[1] | {"timestamp": future}], "transactions[1].timestamp: "),
         ([rows[0], rows[1] | {"amount": -1}], "transactions[1].amount: -1 is not allowed: "),
+        ([rows[0] | {"declined": 0}], "transactions[0].declined: 0 is not allowed: "),
         ([rows[0] | {"kind": "gift"}], "transactions[0].kind: 'gift' is not allowed: "),
     ):
         assert words in post(client, "fraud", {"transactions": bad}, 422)
@@ -119,7 +134,6 @@ def test_a_refused_request_leaves_no_trace(serve, saved, transactions):
     [
         ("sentiment", "intents", "name: 'intents' is for answer, expected one for sentiment"),
         ("fraud", "sentiment", "holds a"),
-        ("recommend", "nothing", "holds no usable model"),
         ("price", "trees", "route: 'price' is not allowed: "),
     ],
 )

@@ -54,6 +54,8 @@ def test_without_a_learner_the_best_heuristic_answers(serve, runs, load):
             "observations[0]: [3, 1, 0] is not allowed: List should have at least 4",
         ),
         ('{"observations": [[3, 1, 0, "x"]]}', 422, "observations[0][3]: 'x' is not allowed: "),
+        ('{"observations": [[3, 1, 0, true]]}', 422, "observations[0][3]: True is not allowed: "),
+        ('{"observations": [[3, 1, 0, "2"]]}', 422, "observations[0][3]: '2' is not allowed: "),
         ('{"observations": [[3, 1, 0, NaN]]}', 422, "observations[0][3]: nan is not allowed: Input should be a finite"),
         (
             '{"observations": [[3, 1, 0, 1e999]]}',
@@ -100,6 +102,31 @@ def test_the_schema_tells_all(restock):
     assert post["security"] == [{"HTTPBearer": []}]
     rows = schema["components"]["schemas"]["RestockBody"]["properties"]["observations"]
     assert (rows["maxItems"], rows["items"]["minItems"], rows["items"]["maxItems"]) == (1024, 4, 4)
+    columns = rows["items"]["prefixItems"]
+    assert [column["title"] for column in columns] == [
+        "on_hand[0]",
+        "pipeline[0, 0]",
+        "pipeline[1, 0]",
+        "pipeline[2, 0]",
+    ]
+    assert {(column["type"], column["minimum"]) for column in columns} == {("number", 0)}
+    ask(restock, [[column[end] for column in columns] for end in ("minimum", "maximum")])  # these are let in
+    above = [np.nextafter(column["maximum"], np.inf) for column in columns]
+    assert restock.post("/restock", json={"observations": [above]}).status_code == 422
+
+
+def test_one_swap_at_a_time_and_each_route_its_method(serve, runs, load):
+    slot = Slot(runs / "ppo", load)
+    client, body = serve(slot), {"route": "restock", "name": "ppo"}
+    with slot.loading:
+        assert client.post("/swap", json=body).status_code == 409
+    assert client.post("/swap", json=body).status_code == 200
+    wrong = [client.get("/restock"), client.delete("/swap"), client.post("/models")]
+    assert [(answer.status_code, answer.headers["Allow"]) for answer in wrong] == [
+        (405, "POST"),
+        (405, "POST"),
+        (405, "GET"),
+    ]
 
 
 def test_a_swap_drops_no_request(restock):
@@ -135,7 +162,6 @@ def test_a_swap_drops_no_request(restock):
     ("name", "words"),
     [
         ("unfinished", "expected the folder of a finished run"),
-        ("nowhere", "expected the folder of a finished run"),
         ("price", "name: 'price' is for price, expected one for restock"),
         ("other", "name: 'other' is not allowed, expected a run with {'task': 'LostSales', 'observation': "),
         ("../ppo", "name: '../ppo' is not allowed: String should match pattern"),
@@ -143,6 +169,10 @@ def test_a_swap_drops_no_request(restock):
     ],
 )
 def test_what_does_not_fit_is_not_put_in(name, words, restock):
+    """A schema cannot tell which folders there are: 404."""
+    nowhere = restock.post("/swap", json={"route": "restock", "name": "nowhere"})
+    told = "name: 'nowhere' is not allowed, expected a folder beside the present one"
+    assert (nowhere.status_code, nowhere.json()["detail"]) == (404, told)
     answer = restock.post("/swap", json={"route": "restock", "name": name})
     assert answer.status_code == 422
     assert words in answer.json()["detail"]
