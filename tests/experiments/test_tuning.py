@@ -19,6 +19,7 @@ TRIALS = 8
 def search(finished):
     """The command of a small search."""
     plain = [arg for arg in finished.args if not arg.startswith(("train", "agent.total_steps", "agent.hyper.n_epochs"))]
+    plain.append("env.action=continuous")  # whose best order moves at once: pruning needs curves that differ
     return "tune", *plain, "agent.total_steps=1024", f"tune.trials={TRIALS}", SPACE
 
 
