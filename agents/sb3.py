@@ -27,7 +27,7 @@ from .views import ItemView, MarketView, PriceView, RawView, StoreView
 ALGORITHMS = {"PPO": PPO, "A2C": A2C, "SAC": SAC, "TD3": TD3, "DQN": DQN}
 MASKABLE = "MaskablePPO"  # of sb3-contrib: PPO that never takes an action which the model masks
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
-FIRST = 50.0  # times
+FIRST = 50.0  # times: the first orders are likelier to be none than the largest one
 OURS = {"policy", "env", "learning_rate", "gamma", "seed", "device", "verbose", "policy_kwargs", "_init_setup_model"}
 
 

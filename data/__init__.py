@@ -1,7 +1,8 @@
 """What happened: tables in, tables out. Nothing here imports another part of storelab."""
 
 from . import complete_journey, online_retail
-from .panel import PANEL, TRANSACTIONS, Column, Panel, Schema, read
+from .contract import PANEL, TRANSACTIONS, Column, Schema, read
+from .panel import Panel
 from .privacy import pseudonymise
 from .synthetic import SyntheticStore, SyntheticStoreParams, generate
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .panel import Column, Panel, Schema, read
+from .contract import Column, Schema, read
+from .panel import Panel
 
 TRANSACTIONS_FILES = ("complete_journey_transactions.parquet", "complete_journey_transactions_sample.parquet")
 PRODUCTS_FILE = "complete_journey_products.parquet"

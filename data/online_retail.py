@@ -9,8 +9,9 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
+from .contract import TRANSACTIONS, Column, Schema, parquet_columns, read, read_csv_text
 from .holidays import bank_holidays
-from .panel import TRANSACTIONS, Column, Panel, Schema, parquet_columns, read, read_csv_text
+from .panel import Panel
 
 # The columns as UCI names them; Description is dropped, as nothing here needs it.
 RAW: Schema = (

@@ -68,9 +68,7 @@ class MarketplaceParams:
     max_price: float = 60.0  # money
     max_marketing: float = 200.0  # money per day
     # Delivery.
-    delivery: str = (
-        "formula"  # formula: tours of `tour_cost` | routed: by the router, in a city; with fidelity reference
-    )
+    delivery: str = "formula"  # formula: tours of `tour_cost` | routed: by the router (fidelity reference)
     promise: int = 3  # days from order to delivery; later is late
     fleet_capacity: float = 40.0  # parcels per day; traffic takes up to 30 % of it
     stop_cost: float = 0.8  # money per parcel
