@@ -15,14 +15,14 @@ import torch
 from gymnasium import spaces
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.vec_env import VecNormalize
 
-from ..envs import Inventory, Marketplace, Pricing
+from ..envs import Inventory, Marketplace
 from ..envs.checks import check_choice, check_flag, check_number
 from . import sb3_state
 from .vec_env import StoreVecEnv
-from .views import ItemView, MarketView, PriceView, RawView, StoreView
+from .views import ItemView, MarketView, RawView, StoreView
 
 ALGORITHMS = {"PPO": PPO, "A2C": A2C, "SAC": SAC, "TD3": TD3, "DQN": DQN}
 MASKABLE = "MaskablePPO"  # of sb3-contrib: PPO that never takes an action which the model masks
@@ -95,7 +95,7 @@ def view_of(model, params: SB3Params) -> RawView:
         ValueError: an algorithm that does not fit the action space.
     """
     by_item = params.per_item and model.params.items > 1 and isinstance(model, Inventory)
-    other = {Pricing: PriceView, Marketplace: MarketView}.get(type(model), StoreView)
+    other = MarketView if isinstance(model, Marketplace) else StoreView
     view = ItemView(model) if by_item else other(model)
     masks = hasattr(model, "action_masks") and not isinstance(model.action_space, spaces.Box)
     if params.algorithm == MASKABLE and not masks:
@@ -186,7 +186,8 @@ class SB3Learner:
             _small_first_orders(self.model.policy.action_net, self.view.action_space)
         # SB3 seeds the environments with `seed`; runs with other seeds must not share their rows' scenarios.
         self.envs.seed(1_000_000 * seed)
-        self.model.set_logger(configure(str(log_folder) if log_folder else None, ["tensorboard"] if log_folder else []))
+        # Without a folder `configure` would leave an empty one among the temporary files.
+        self.model.set_logger(configure(str(log_folder), ["tensorboard"]) if log_folder else Logger(None, []))
 
     @property
     def steps(self) -> int:

@@ -52,19 +52,26 @@ class RawView:
 
 
 class StoreView(RawView):
-    """The whole store as one row; continuous actions are scaled to [-1, 1], as Stable-Baselines3 asks for."""
+    """The whole store as one row; continuous actions are scaled to [-S, S], S = `SPAN`.
+
+    A Gaussian policy's first actions then lie within an eighth of the range or so of its middle, not all over it.
+    Order-up-to levels drawn all over it let PPO settle on all or nothing: 41 % above the optimum of LostSales.
+    """
 
     def __init__(self, model):
         super().__init__(model)
         self._box = isinstance(model.action_space, spaces.Box)
         if self._box:
-            self.action_space = spaces.Box(-1, 1, model.action_space.shape, np.float32)
+            self.action_space = spaces.Box(-SPAN, SPAN, model.action_space.shape, np.float32)
 
     def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
-        """Return the model's actions; those outside [-1, 1] are clipped first."""
+        """Return the model's actions; those outside [-S, S] are clipped first."""
         actions = super().act(actions, observation)
+        if not self._box:
+            return actions
         low, high = self.model.action_low, self.model.action_high
-        return low + (np.clip(actions.astype(np.float64), -1, 1) + 1) / 2 * (high - low) if self._box else actions
+        share = (np.clip(actions.astype(np.float64), -SPAN, SPAN) + SPAN) / (2 * SPAN)
+        return low + share * (high - low)
 
 
 class MarketView(StoreView):
@@ -84,7 +91,6 @@ class MarketView(StoreView):
                 own = model.cost + p.price * model.markup
             centre.append(np.clip(np.broadcast_to(own, size), low, high))
         self._centre = np.concatenate(centre)
-        self.action_space = spaces.Box(-SPAN, SPAN, model.action_space.shape, np.float32)
 
     def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
         """Return the model's actions; those outside [-S, S] are clipped first."""
@@ -92,20 +98,6 @@ class MarketView(StoreView):
         low, high = self.model.action_low, self.model.action_high
         room = np.where(share < 0, self._centre - low, high - self._centre)
         return np.clip(self._centre + share * room, low, high)
-
-
-class PriceView(StoreView):
-    """As `StoreView`, but continuous prices are scaled to [-S, S], S = `SPAN`: a policy's first prices then lie within
-    an eighth of the range or so of its middle, not all over it."""
-
-    def __init__(self, model):
-        super().__init__(model)
-        if self._box:
-            self.action_space = spaces.Box(-SPAN, SPAN, model.action_space.shape, np.float32)
-
-    def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
-        """Return the model's actions; those outside [-S, S] are clipped first."""
-        return super().act(np.asarray(actions) / SPAN if self._box else actions, observation)
 
 
 class ItemView(RawView):

@@ -58,13 +58,23 @@ class RankingNetwork(BasketEncoder):
         with torch.no_grad():
             self.weights.bias.copy_(torch.tensor([10.0, 0.0, 0.5]))
 
-    def logits(self, known: torch.Tensor, items: torch.Tensor, simple: list[torch.Tensor]) -> torch.Tensor:
-        """(P, I) from what is known of the users (P, width) and scores (P or 1, I) of simple models, if any."""
-        found = known @ items.T + self.bias
-        weights = self.weights(known)
-        for k, scores in enumerate(simple):
-            weight = weights[:, k : k + 1]  # an outer product is four times as fast as a broadcast one
-            found = found.addmm(weight, scores) if len(scores) == 1 else torch.addcmul(found, weight, scores)
+    def logits(
+        self, known: torch.Tensor, items: torch.Tensor, simple: list[torch.Tensor], bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(P, I) from what is known of the users (P, width) and scores (P or 1, I) of simple models, if any.
+
+        `bias` (I,) takes the place of the network's own.
+        """
+        bias = self.bias if bias is None else bias
+        pairs = list(zip(self.weights(known).split(1, dim=1), simple, strict=False))  # none without `residual`
+        alike = [(weight, scores) for weight, scores in pairs if len(scores) == 1]
+        # One product for all that is alike for every user: each further pass over (P, I) costs as much as a product.
+        users = torch.cat([known, torch.ones_like(known[:, :1]), *(weight for weight, _ in alike)], dim=1)
+        columns = torch.cat([items, bias[:, None], *(scores.T for _, scores in alike)], dim=1)
+        found = users @ columns.T
+        for weight, scores in pairs:
+            if len(scores) > 1:
+                found = found.addcmul_(weight, scores)
         return found
 
 
@@ -155,14 +165,14 @@ class Transformer(Recommender):
         self.network.eval()
         items = self.network.embeddings(self.unsold)
         batch = Baskets.of(histories, self.params.length, 0.0).tensors(self.device)
-        known = self.network(batch, items)[batch.start[1:] - 1] if len(histories) else items[:0]
+        known = self.network(batch, items, last=True) if len(histories) else items[:0]
         simple = []
         if self.params.residual:
             simple = [_running(batch, self.table, last=True), *self.trend[:, None]]
-        found = self.network.logits(known, items, simple)
-        if self.unsold.any():  # nothing was learned of these but through their text
-            found = found - torch.where(self.unsold, self.network.bias - self.network.bias[~self.unsold].mean(), 0.0)
-        return found.cpu()
+        # Nothing was learned of what was never sold but through its text.
+        bias = self.network.bias
+        bias = torch.where(self.unsold, bias[~self.unsold].mean(), bias)
+        return self.network.logits(known, items, simple, bias).cpu()
 
     def _arrays(self):
         state = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}

@@ -9,7 +9,7 @@ pytest.importorskip("stable_baselines3")
 import torch
 from storelab.agents.sb3 import SB3Learner, SB3Params, load_policy
 from storelab.agents.vec_env import StoreVecEnv
-from storelab.agents.views import SPAN, ItemView, PriceView
+from storelab.agents.views import SPAN, ItemView, StoreView
 from storelab.evaluation import evaluate
 
 STORE = {"lead_time": [1, 3, 2], "purchase_cost": [1.0, 2.0, 3.0], "price": [2.0, 3.0, 9.0], "max_order": [9, 20, 30]}
@@ -141,8 +141,8 @@ def test_it_learns_a_store():
 
 def test_prices_are_scaled_to_their_range():
     model = TASKS["PricingMNL"]().model()
-    view = PriceView(model)
+    view = StoreView(model)
     actions = view.act(np.array([[-SPAN, 0.0], [SPAN, 99.0]]), np.zeros((2, 3), np.float32))
     assert actions.tolist() == [[1.0, 3.5], [6.0, 6.0]]
-    grid = PriceView(TASKS["Pricing"]().model())
+    grid = StoreView(TASKS["Pricing"]().model())
     assert grid.act(np.array([3, 0]), np.zeros((2, 2), np.float32)).tolist() == [[3], [0]]
