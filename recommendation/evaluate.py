@@ -86,7 +86,7 @@ def speed(
             model.recommend(log.histories, 10, stock)
             taken.append(time.perf_counter() - began)
             cpu.append(time.process_time() - began_cpu)
-        found = {"best ms": min(taken), "median ms": np.median(taken), "best CPU ms": min(cpu)}
+        found = {"best ms": min(taken), "median ms": float(np.median(taken)), "best CPU ms": min(cpu)}
         yield {"model": name, **{key: 1000 * value for key, value in found.items()}}
 
 
