@@ -34,7 +34,7 @@ def test_the_site_builds_and_its_links_lead_somewhere(tmp_path):
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"})
     assert built.returncode == 0, built.stderr
     pages = {path: Page(path) for path in tmp_path.rglob("*.html")}
-    assert len(pages) >= 20
+    assert len(pages) >= 26
     checked = 0
     for path, page in pages.items():
         for target in page.targets:
