@@ -28,6 +28,7 @@ ALGORITHMS = {"PPO": PPO, "A2C": A2C, "SAC": SAC, "TD3": TD3, "DQN": DQN}
 MASKABLE = "MaskablePPO"  # of sb3-contrib: PPO that never takes an action which the model masks
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
 FIRST = 50.0  # times: the first orders are likelier to be none than the largest one
+GAUSSIAN = ("PPO", "A2C")  # on policy; their deviation is learnt, but slowly
 OURS = {"policy", "env", "learning_rate", "gamma", "seed", "device", "verbose", "policy_kwargs", "_init_setup_model"}
 
 
@@ -44,6 +45,7 @@ class SB3Params:
     gamma: float = 0.95  # discount per period: a lower one than the long run's, which learns what an order does faster
     net_arch: list[int] = field(default_factory=lambda: [64, 64])  # units of the hidden layers
     activation: str = "tanh"  # tanh | relu | elu
+    log_std_init: float = 0.0  # log of a Gaussian policy's first deviation, where continuous actions span -4 .. 4
     normalize_observation: bool = True  # by running mean and variance, saved with the policy
     normalize_reward: bool = True  # by the running standard deviation of the return
     device: str = "auto"  # auto | cpu | cuda
@@ -59,6 +61,10 @@ class SB3Params:
         check_number("gamma", self.gamma, 0, 1)
         check_number("net_arch", self.net_arch, 1, 1e5, integer=True, items=max(1, np.size(self.net_arch)))
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
+        check_number("log_std_init", self.log_std_init, -10, 2)
+        if self.log_std_init and self.algorithm not in GAUSSIAN:
+            where = f"with {self.algorithm}, expected 0: only {' and '.join(GAUSSIAN)} have it"
+            raise ValueError(f"log_std_init: {self.log_std_init} is not allowed {where}")
         check_flag("per_item", self.per_item)
         check_flag("normalize_observation", self.normalize_observation)
         check_flag("normalize_reward", self.normalize_reward)
@@ -172,6 +178,9 @@ class SB3Learner:
                 env, norm_obs=params.normalize_observation, norm_reward=params.normalize_reward, gamma=params.gamma
             )
         rate = params.learning_rate
+        policy = {"net_arch": list(params.net_arch), "activation_fn": ACTIVATIONS[params.activation]}
+        if params.algorithm in GAUSSIAN:
+            policy["log_std_init"] = params.log_std_init
         self.model = algorithm_class(params.algorithm)(
             "MlpPolicy",
             env,
@@ -179,7 +188,7 @@ class SB3Learner:
             gamma=params.gamma,
             seed=seed,
             device=params.device,
-            policy_kwargs={"net_arch": list(params.net_arch), "activation_fn": ACTIVATIONS[params.activation]},
+            policy_kwargs=policy,
             **params.hyper,
         )
         if isinstance(self.store, Inventory) and hasattr(self.model.policy, "action_net"):

@@ -145,6 +145,8 @@ def test_it_learns(algorithm):
         (lambda: SB3Params(net_arch=[]), "net_arch"),
         (lambda: SB3Params(hyper={"n_step": 5}), "hyper.n_step: not allowed for PPO"),
         (lambda: SB3Params(device="tpu"), "device: 'tpu'"),
+        (lambda: SB3Params(log_std_init=3.0), "log_std_init: 3.0"),
+        (lambda: SB3Params("SAC", log_std_init=-2.0), "log_std_init: -2.0 is not allowed with SAC"),
         (lambda: SB3Learner(TASKS["LostSales"](), SB3Params(algorithm="SAC")), "algorithm: SAC.*action=continuous"),
         (
             lambda: SB3Learner(TASKS["LostSales"](), SB3Params("MaskablePPO")),
@@ -177,3 +179,16 @@ def test_the_first_orders_are_small(items):
     for distribution in chances:
         orders = torch.arange(distribution.probs.shape[-1], dtype=torch.float32)
         assert (distribution.probs @ orders < 4.9).all()
+
+
+def test_the_first_levels_lie_near_the_middle():
+    """With a small first deviation PPO learns order-up-to levels; drawn all over the range it orders all or nothing."""
+    task = TASKS["LostSales"](action="base_stock")
+    params = SB3Params(log_std_init=-2.0, net_arch=[8], device="cpu", threads=1)
+    learner = SB3Learner(task, params)
+    rows = learner.model.env.reset()
+    torch.manual_seed(0)
+    drawn = [learner.model.policy(torch.tensor(rows))[0].numpy() for _ in range(20)]
+    levels = learner.view.act(np.concatenate(drawn), rows)  # of 0 .. 60
+    assert 0.5 < levels.std() < 2
+    assert abs(levels.mean() - 30) < 2
