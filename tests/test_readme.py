@@ -44,7 +44,7 @@ def test_examples_run(page, tmp_path):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.stem)
 def test_commands_are_understood(page):
-    """Each command exists, and its config composes: all groups, options and keys are there. Of a sweep: the first job."""
+    """Each command exists and its config composes: groups, options and keys are there. Of a sweep: the first job."""
     for command, *words in commands(page):
         assert command in COMMANDS or command.startswith("-"), command
         overrides = [word for word in words if "=" in word and not word.startswith(("-", "hydra"))]

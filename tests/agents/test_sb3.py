@@ -188,7 +188,7 @@ def test_the_first_levels_lie_near_the_middle():
     learner = SB3Learner(task, params)
     rows = learner.model.env.reset()
     torch.manual_seed(0)
-    drawn = [learner.model.policy(torch.tensor(rows))[0].numpy() for _ in range(20)]
+    drawn = [learner.model.policy(torch.tensor(rows))[0].detach().numpy() for _ in range(20)]
     levels = learner.view.act(np.concatenate(drawn), rows)  # of 0 .. 60
     assert 0.5 < levels.std() < 2
     assert abs(levels.mean() - 30) < 2
