@@ -10,7 +10,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock  # n
 from storelab.experiments.tuning import Search  # noqa: E402
 
 SPACE = (
-    "tune.space={agent.learning_rate: {low: 1e-5, high: 3e-2, log: true}, agent.hyper: {n_epochs: {choices: [1, 2]}}}"
+    "tune.space={agent.learning_rate: {low: 1e-2, high: 3e-1, log: true}, agent.hyper: {n_epochs: {choices: [1, 2]}}}"
 )
 TRIALS = 8
 
