@@ -15,7 +15,8 @@ from storelab.experiments.schemas import register
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = {page: re.findall(r"```python\n(.*?)```", page.read_text(), re.S) for page in PAGES}
-LONG = {"forecasting", "marketplace", "pathwise", "risk", "supply_chain"}  # shorter in their folders' tests, if at all
+LONG = {"forecasting", "pathwise", "risk", "supply_chain"}
+ELSEWHERE = {"dispatch", "language", "marketplace", "marketplace_models", "pricing", "recommendation"}  # by folder
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -29,7 +30,7 @@ def commands(page: Path) -> list[list[str]]:
     [
         pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.stem in LONG else [])
         for page in PAGES
-        if EXAMPLES[page]
+        if EXAMPLES[page] and page.stem not in ELSEWHERE
     ],
 )
 def test_examples_run(page, tmp_path):

@@ -3,10 +3,12 @@
 import json
 import math
 import re
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 import pytest
+import storelab
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from storelab.envs import TASKS, rollout
@@ -301,3 +303,10 @@ def test_pictures_show_the_map():
         assert f"{info['dispatched']} sent" in lines.render()
         assert f"{info['lost']} lost" in lines.render()
     assert lost
+
+
+def test_the_example_of_the_page_runs(capsys):
+    text = (Path(storelab.__file__).parent / "docs" / "dispatch.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    exec(code, {})
+    assert "fixed_prize" in capsys.readouterr().out
