@@ -79,7 +79,7 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
     if not names:
         return Heuristic(kind, {}, model)
     scenario = model.scenarios(np.asarray(seeds))
-    demand = _Demand(model, scenario)
+    demand = DemandStatistics(model, scenario)
     if kind == "myopic":
         return Heuristic(kind, {"level": demand.fractile_level().tolist()}, model, _exact_myopic(task, model))
     known = {"mean": demand.mean.tolist()} if kind in ("ewa", "bsp_low_ew") else {}
@@ -94,7 +94,7 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
             step = np.maximum(step / 2, demand.smallest(kind))
 
 
-class _Demand:
+class DemandStatistics:
     """What training scenarios tell of the items' demand, and the grids that follow from it."""
 
     def __init__(self, model: Inventory, scenario: dict):

@@ -6,8 +6,12 @@ A view turns observations of a model (num_envs, F) into a learner's rows, and a 
 import numpy as np
 from gymnasium import spaces
 
+from ..envs import Inventory
+from .heuristics import DemandStatistics
+
 TINY = 1e-9  # where a parameter is 0
 SPAN = 4.0  # an item's actions: a Gaussian policy starts with a deviation of 1, which is an eighth of the range then
+SEEDS = np.arange(1_200_000_000, 1_200_000_064)  # of the training scenarios that tell a view of the demand
 
 
 class RawView:
@@ -51,27 +55,72 @@ class RawView:
         return rewards
 
 
+class Levels:
+    """Order-up-to levels of a learner's actions a in [-S, S], S = `SPAN`, around what a heuristic would order up to.
+
+    a = 0 is the base-stock level: the critical fractile of the demand over the protection interval (lead time + 1
+    periods), as training scenarios have it; a = 1 is a standard deviation of that demand more. Where forecasts are
+    seen, levels are a place between their quantiles instead: from half of the lowest one, over all of them, to the
+    highest and a quarter of the largest order more. There a = 0 is the quantile at the critical ratio (newsvendor), and
+    S is all of the way.
+
+    Residual policies (Silver et al. 2018, arXiv:1812.06298) begin where the heuristic ends. Drawn all over their range
+    instead, levels let PPO settle on all or nothing: 41 % above the optimum of LostSales.
+    """
+
+    def __init__(self, model: Inventory):
+        p, demand = model.params, DemandStatistics(model, model.scenarios(SEEDS))
+        self.model, self._by_forecast = model, p.forecast in ("model", "oracle")
+        self._level, self._spread, self._most = demand.fractile_level(), demand.std, p.per_item("max_order")
+        places = np.arange(1, len(p.quantiles) + 1) / (len(p.quantiles) + 1)
+        self._share = np.interp(demand.ratio, p.quantiles, places)
+
+    def __call__(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        """Return the levels (n, items) of actions (n, items) at a model's observations, units."""
+        if self._by_forecast:
+            share = np.clip(self._share + actions / SPAN, 0, 1)
+            levels = self._between(share, self.model.features(observation)["forecast"])
+        else:
+            levels = self._level + actions * self._spread
+        return np.clip(levels, 0, self.model.action_high)
+
+    def _between(self, share: np.ndarray, forecast: np.ndarray) -> np.ndarray:
+        """Return the levels (n, items) at shares of the way over the forecast quantiles (n, items, Q)."""
+        ends = forecast[..., :1] / 2, forecast[..., -1:] + self._most[:, None] / 4
+        knots = np.concatenate([ends[0], forecast, ends[1]], axis=-1)
+        place = share * (knots.shape[-1] - 1)
+        low = np.minimum(place.astype(int), knots.shape[-1] - 2)
+        below, above = (np.take_along_axis(knots, k[..., None], axis=-1)[..., 0] for k in (low, low + 1))
+        return below + (place - low) * (above - below)
+
+
 class StoreView(RawView):
     """The whole store as one row; continuous actions are scaled to [-S, S], S = `SPAN`.
 
-    A Gaussian policy's first actions then lie within an eighth of the range or so of its middle, not all over it.
-    Order-up-to levels drawn all over it let PPO settle on all or nothing: 41 % above the optimum of LostSales.
+    Order-up-to levels are `Levels`. Of other actions -S and S are the ends of the range: a Gaussian policy's first ones
+    then lie within an eighth of it or so of its middle, not all over it.
     """
+
+    power = 1  # of the share of the range that a continuous action is
 
     def __init__(self, model):
         super().__init__(model)
         self._box = isinstance(model.action_space, spaces.Box)
         if self._box:
             self.action_space = spaces.Box(-SPAN, SPAN, model.action_space.shape, np.float32)
+        by_level = isinstance(model, Inventory) and model.params.action == "base_stock"
+        self._levels = Levels(model) if by_level else None
 
     def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
-        """Return the model's actions; those outside [-S, S] are clipped first."""
+        """Return the model's actions; those outside the learner's space are clipped first."""
         actions = super().act(actions, observation)
         if not self._box:
-            return actions
+            return np.minimum(actions, self.model.action_high)
+        actions = np.clip(actions.astype(np.float64), -SPAN, SPAN)
+        if self._levels:
+            return self._levels(actions, observation)
         low, high = self.model.action_low, self.model.action_high
-        share = (np.clip(actions.astype(np.float64), -SPAN, SPAN) + SPAN) / (2 * SPAN)
-        return low + share * (high - low)
+        return low + ((actions + SPAN) / (2 * SPAN)) ** self.power * (high - low)
 
 
 class MarketView(StoreView):
@@ -100,7 +149,7 @@ class MarketView(StoreView):
         return np.clip(self._centre + share * room, low, high)
 
 
-class ItemView(RawView):
+class ItemView(StoreView):
     """One policy for all items: a row per item with the item's own state, profit and action.
 
     Independent learners that share their parameters (Gupta et al. 2017, AAMAS workshops; for inventory Ding et al.
@@ -109,11 +158,12 @@ class ItemView(RawView):
     item that sells little is learned as well as one that sells much. Limits that items share stay in the dynamics; a
     row sees how much of the capacity is taken.
 
-    A continuous action a in [-S, S], S = `SPAN`, is ((a + S) / 2S)^2 of the largest one: the levels of interest lie far
-    below it. Where order-up-to levels are chosen and forecasts are seen, it is a place between them instead: from half
-    of the lowest quantile, over all of them, to the highest and a quarter of the largest order more.
-    A discrete one is in lots; more than an item's largest order counts as that.
+    Order-up-to levels are `Levels`. Of other continuous actions a in [-S, S], S = `SPAN`, is ((a + S) / 2S)^2 of the
+    largest one: the orders of interest lie far below it. A discrete one is in lots; more than an item's largest order
+    counts as that.
     """
+
+    power = 2
 
     def __init__(self, model):
         super().__init__(model)
@@ -131,8 +181,6 @@ class ItemView(RawView):
         self._constants = np.concatenate([np.stack([*told, model.lead / 10], axis=1), np.eye(p.items)], axis=1)
         size = self.observe(np.zeros((1, *model.observation_space.shape), np.float32)).shape[1]
         self.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float32)
-        self._box = isinstance(model.action_space, spaces.Box)
-        self._by_forecast = p.action == "base_stock" and p.forecast in ("model", "oracle")
         most = int(model.action_high.max())
         self.action_space = spaces.Box(-SPAN, SPAN, (1,), np.float32) if self._box else spaces.Discrete(most + 1)
 
@@ -166,25 +214,6 @@ class ItemView(RawView):
         parts.append(xp.broadcast_to(self._constants, (n, *self._constants.shape)))
         rows = xp.concatenate(parts, axis=-1).reshape(n * items, -1)
         return rows.astype(np.float32) if xp is np else rows
-
-    def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
-        """Return the model's actions; those outside the learner's space are clipped first."""
-        actions = super().act(actions, observation)
-        if not self._box:
-            return np.minimum(actions, self.model.action_high)
-        share = (np.clip(actions.astype(np.float64), -SPAN, SPAN) + SPAN) / (2 * SPAN)
-        if self._by_forecast:
-            return np.minimum(self._level(share, self.model.features(observation)["forecast"]), self.model.action_high)
-        return share**2 * self.model.action_high
-
-    def _level(self, share: np.ndarray, forecast: np.ndarray) -> np.ndarray:
-        """Return the order-up-to levels (n, items) at shares of the way over the forecast quantiles (n, items, Q)."""
-        ends = forecast[..., :1] / 2, forecast[..., -1:] + self._units[:, None] / 4
-        knots = np.concatenate([ends[0], forecast, ends[1]], axis=-1)
-        place = share * (knots.shape[-1] - 1)
-        low = np.minimum(place.astype(int), knots.shape[-1] - 2)
-        below, above = (np.take_along_axis(knots, k[..., None], axis=-1)[..., 0] for k in (low, low + 1))
-        return below + (place - low) * (above - below)
 
     def rewards(self, rewards: np.ndarray, flow, state, ended) -> np.ndarray:
         """Return each item's profit (num_envs x items,), with the salvage of a season that ended, in shares."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from storelab.envs import TASKS
 from storelab.experiments.tasks import synthetic_store_task
 
@@ -72,16 +73,36 @@ def test_the_items_are_the_stores(changes):
 
 
 def test_levels_lie_between_the_forecasts():
-    model, view, _, _, whole, _ = batches({"items": 3, "action": "base_stock", "forecast": "oracle", **STORE})
+    """0 is the newsvendor's quantile at the critical ratio; from it, the learner reaches all places between them."""
+    changes = {"items": 3, "action": "base_stock", "forecast": "oracle", "quantiles": [0.1, 0.5, 0.7, 0.9], **STORE}
+    model, view, _, _, whole, _ = batches(changes)
     forecast = model.features(whole)["forecast"]
-    knots = 2 + forecast.shape[-1]
-    for place in range(forecast.shape[-1]):
-        share = (place + 1) / (knots - 1)
-        levels = view.act(np.full((12, 1), (2 * share - 1) * SPAN), whole)
-        np.testing.assert_allclose(levels, np.minimum(forecast[..., place], model.action_high), rtol=1e-6)
+    margin = np.asarray(STORE["price"]) - STORE["purchase_cost"]
+    ratio = (margin + model.params.lost_sale_cost) / (margin + model.params.lost_sale_cost + model.params.holding_cost)
+    places = np.interp(ratio, model.params.quantiles, np.arange(1, 5) / 5)
+    np.testing.assert_allclose(ratio, [0.5, 0.5, 6 / 7])
+    for place in range(4):
+        actions = np.tile(((place + 1) / 5 - places) * SPAN, 4)[:, None]
+        expected = np.minimum(forecast[..., place], model.action_high)
+        np.testing.assert_allclose(view.act(actions, whole), expected, rtol=1e-6)
+    newsvendor = [[np.interp(r, model.params.quantiles, row[k]) for k, r in enumerate(ratio)] for row in forecast]
+    np.testing.assert_allclose(view.act(np.zeros((12, 1)), whole), np.minimum(newsvendor, model.action_high), rtol=1e-6)
     np.testing.assert_allclose(view.act(np.full((12, 1), -SPAN), whole), forecast[..., 0] / 2)
     top = forecast[..., -1] + np.array([9, 20, 30]) / 4
     np.testing.assert_allclose(view.act(np.full((12, 1), SPAN), whole), np.minimum(top, model.action_high))
+
+
+@pytest.mark.parametrize("view_of", [ItemView, StoreView])
+def test_levels_lie_around_the_base_stock_level(view_of):
+    """0 is the critical fractile of Poisson demand over the lead time and a period more, 1 is its deviation more."""
+    p = {"items": 2, "action": "base_stock", "lead_time": [0, 3], "lost_sale_cost": [1.0, 19.0], "holding_cost": 1.0}
+    model = TASKS["Inventory"](**p, demand={"mean": [25.0, 4.0]}, max_order=100, horizon=400).model()
+    view = view_of(model)
+    levels = [view.act(np.full((2, 1), a), None)[0] for a in (0.0, 1.0, -SPAN, 40 * SPAN)]
+    assert np.array_equal(levels[0], [stats.poisson.ppf(0.5, 25), stats.poisson.ppf(0.95, 16)])
+    np.testing.assert_allclose(levels[1] - levels[0], [5, 4], rtol=0.03)
+    assert (levels[2] >= 0).all()
+    np.testing.assert_allclose(levels[3] - levels[0], [20, 16], rtol=0.03)
 
 
 def test_actions_cover_the_space():
