@@ -64,8 +64,8 @@ class Levels:
     highest and a quarter of the largest order more. There a = 0 is the quantile at the critical ratio (newsvendor), and
     S is all of the way.
 
-    Residual policies (Silver et al. 2018, arXiv:1812.06298) begin where the heuristic ends. Drawn all over their range
-    instead, levels let PPO settle on all or nothing: 41 % above the optimum of LostSales.
+    Residual policies (Silver et al. 2018, arXiv:1812.06298) begin where the heuristic ends. `StoreView` goes without:
+    on LostSales such levels were learnt no better than those of the whole range.
     """
 
     def __init__(self, model: Inventory):
@@ -97,8 +97,8 @@ class Levels:
 class StoreView(RawView):
     """The whole store as one row; continuous actions are scaled to [-S, S], S = `SPAN`.
 
-    Order-up-to levels are `Levels`. Of other actions -S and S are the ends of the range: a Gaussian policy's first ones
-    then lie within an eighth of it or so of its middle, not all over it.
+    A Gaussian policy's first actions then lie within an eighth of the range or so of its middle, not all over it.
+    Order-up-to levels drawn all over it let PPO settle on all or nothing: 41 % above the optimum of LostSales.
     """
 
     power = 1  # of the share of the range that a continuous action is
@@ -108,19 +108,15 @@ class StoreView(RawView):
         self._box = isinstance(model.action_space, spaces.Box)
         if self._box:
             self.action_space = spaces.Box(-SPAN, SPAN, model.action_space.shape, np.float32)
-        by_level = isinstance(model, Inventory) and model.params.action == "base_stock"
-        self._levels = Levels(model) if by_level else None
 
     def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
         """Return the model's actions; those outside the learner's space are clipped first."""
         actions = super().act(actions, observation)
-        if not self._box:
-            return np.minimum(actions, self.model.action_high)
-        actions = np.clip(actions.astype(np.float64), -SPAN, SPAN)
-        if self._levels:
-            return self._levels(actions, observation)
         low, high = self.model.action_low, self.model.action_high
-        return low + ((actions + SPAN) / (2 * SPAN)) ** self.power * (high - low)
+        if not self._box:
+            return np.minimum(actions, high)
+        share = (np.clip(actions.astype(np.float64), -SPAN, SPAN) + SPAN) / (2 * SPAN)
+        return low + share**self.power * (high - low)
 
 
 class MarketView(StoreView):
@@ -183,6 +179,7 @@ class ItemView(StoreView):
         self.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float32)
         most = int(model.action_high.max())
         self.action_space = spaces.Box(-SPAN, SPAN, (1,), np.float32) if self._box else spaces.Discrete(most + 1)
+        self._levels = Levels(model) if p.action == "base_stock" else None
 
     def observe(self, observation: np.ndarray) -> np.ndarray:
         """Return an item's features per row (num_envs x items, f), float32."""
@@ -214,6 +211,13 @@ class ItemView(StoreView):
         parts.append(xp.broadcast_to(self._constants, (n, *self._constants.shape)))
         rows = xp.concatenate(parts, axis=-1).reshape(n * items, -1)
         return rows.astype(np.float32) if xp is np else rows
+
+    def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        """Return the model's actions; those outside the learner's space are clipped first."""
+        if not self._levels:
+            return super().act(actions, observation)
+        around = np.clip(RawView.act(self, actions, observation).astype(np.float64), -SPAN, SPAN)
+        return self._levels(around, observation)
 
     def rewards(self, rewards: np.ndarray, flow, state, ended) -> np.ndarray:
         """Return each item's profit (num_envs x items,), with the salvage of a season that ended, in shares."""

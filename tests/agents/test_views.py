@@ -92,12 +92,11 @@ def test_levels_lie_between_the_forecasts():
     np.testing.assert_allclose(view.act(np.full((12, 1), SPAN), whole), np.minimum(top, model.action_high))
 
 
-@pytest.mark.parametrize("view_of", [ItemView, StoreView])
-def test_levels_lie_around_the_base_stock_level(view_of):
+def test_levels_lie_around_the_base_stock_level():
     """0 is the critical fractile of Poisson demand over the lead time and a period more, 1 is its deviation more."""
     p = {"items": 2, "action": "base_stock", "lead_time": [0, 3], "lost_sale_cost": [1.0, 19.0], "holding_cost": 1.0}
     model = TASKS["Inventory"](**p, demand={"mean": [25.0, 4.0]}, max_order=100, horizon=400).model()
-    view = view_of(model)
+    view = ItemView(model)
     levels = [view.act(np.full((2, 1), a), None)[0] for a in (0.0, 1.0, -SPAN, 40 * SPAN)]
     assert np.array_equal(levels[0], [stats.poisson.ppf(0.5, 25), stats.poisson.ppf(0.95, 16)])
     np.testing.assert_allclose(levels[1] - levels[0], [5, 4], rtol=0.03)
