@@ -59,7 +59,7 @@ class HubParams:
     fine_tune_learning_rate: float = 1e-5  # of method full; lora takes ten times it
     fine_tune_steps: int = 300  # at most; 0: the pre-trained weights as they are (zero-shot)
     batch_size: int = 32  # windows
-    validation: int = 28  # last days of the panel, kept for early stopping
+    validation: int = 28  # last days, kept for early stopping; 0: all steps, at most ten passes over the windows
     patience: int = 5  # evaluations without gain before training stops
     precision: str = "float32"  # of training: float32, bfloat16 (mixed); forecasts are float32
     seed: int = 0

@@ -35,7 +35,7 @@ class TransformerParams:
     schedule: str = "cosine"  # after a warm-up of a tenth: cosine (half a wave down to 0), constant
     weight_decay: float = 0.01
     batch_size: int = 128  # windows
-    validation: int = 28  # last days of the panel, kept for early stopping
+    validation: int = 28  # last days, kept for early stopping; 0: all steps, at most ten passes over the windows
     patience: int = 5  # evaluations without gain before training stops
     precision: str = "float32"  # of training: float32, bfloat16 (mixed); forecasts are float32
     seed: int = 0
@@ -56,7 +56,7 @@ class TransformerParams:
 
 def check_fields(params) -> None:
     """Raise ValueError naming the first field of `params` whose type or value is not allowed."""
-    check_training(params, least={"fine_tune_steps": 0})
+    check_training(params, least={"fine_tune_steps": 0, "validation": 0})
     for name in ("context", "horizon", "validation"):
         if getattr(params, name) % PATCH:
             raise ValueError(f"{name} is {getattr(params, name)}: allowed are multiples of {PATCH}")

@@ -32,6 +32,7 @@ from .windows import LEAST_OBSERVED, PATCH, Windows
 ARCHITECTURE = ("d_model", "layers", "heads", "d_ff", "context", "horizon")
 _KNOWN_RATE = 1e-2  # highest learning rate of network.KnownEffect, which starts from nothing
 _BESIDE_KNOWN = 1 / 3  # of their rate, for the weights beside it: on a short panel they learn the single weeks by heart
+_PASSES = 10  # over the panel's windows, at most, where no validation says when to stop
 _BATCH = 2048  # windows per forward pass when predicting
 _CALIBRATION_ORIGINS, _CALIBRATION_WINDOWS = 6, 600
 
@@ -147,13 +148,21 @@ class Transformer(QuantileForecaster):
         return Windows(panel, self.params.context, self.params.horizon, self.params.planned)
 
     def _train(self, panel: Panel, windows: Windows, plan: Plan) -> "Transformer":
-        """The validation days decide how many steps are best; that many are made anew, from the start, on all days."""
+        """The validation days decide how many steps are best; that many are made anew, from the start, on all days.
+
+        Without such days all steps are made, but at most `_PASSES` over the windows.
+        """
         start = copy.deepcopy(self.network.to(self.device))
+        if not plan.validation:
+            windows_there = len(windows.origins(0, windows.days - PATCH + 1)[0])
+            most = max(1, _PASSES * windows_there // self.params.batch_size)
+            plan = replace(plan, steps=min(plan.steps, most))
         self.history, self.trained_weights, *files = train(self.network, [windows], self.params, plan)
-        best = min(self.history, key=lambda row: row["validation_loss"])["step"]
-        self.network = start
-        if best:
-            files += train(start, [windows], self.params, replace(plan, validation=0, stop=best))[2:]
+        if plan.validation:
+            best = min(self.history, key=lambda row: row["validation_loss"])["step"]
+            self.network = start
+            if best:
+                files += train(start, [windows], self.params, replace(plan, validation=0, stop=best))[2:]
         self._calibrate([windows])
         self.trained_until = str(panel.dates[-1].date())
         for file in filter(None, files):

@@ -37,6 +37,18 @@ def test_stops_early_without_gain(panel):
     assert model.history[-1]["step"] < 200
 
 
+def test_without_validation_all_steps_are_made_in_ten_passes_at_most(panel):
+    short = panel.until(60)
+    settings = {**TINY, "validation": 0, "batch_size": 100}
+    few, many = (create("transformer", **{**settings, "steps": steps}).fit(short) for steps in (3, 10_000))
+    assert few.history[-1]["step"] == 3
+    item, origin = many._training_windows(short).origins(0, 60 - 7 + 1)
+    assert origin.max() == 60 - 7  # the last days are targets
+    assert many.history[-1]["step"] == 10 * len(item) // 100
+    assert all(np.isnan(row["validation_loss"]) for row in many.history)
+    create("transformer", **{**settings, "steps": 1}).fit(short.until(35))  # too short with 28 days of validation
+
+
 def test_beats_the_baselines_on_the_synthetic_store(panel, tiny):
     """`tiny` was trained before the first origin; with fine_tune_steps 0 the backtest takes it as it is."""
     tiny.params.fine_tune_steps = 0
