@@ -20,7 +20,7 @@ def key_figures(episodes: pd.DataFrame) -> pd.DataFrame:
     `fill_rate`: share of the demand served from stock when it came (type 2, Snyder and Shen 2019, section 4.3.4);
     `stockout_rate`: share of items and periods with unmet demand; `turns`: a year's sales over the mean stock (units).
     """
-    if "stockout_rate" not in episodes:
+    if not {"stockout_rate", "on_hand"} <= set(episodes):
         return pd.DataFrame(index=episodes["policy"].unique())
     mean = episodes.groupby("policy")[["demand", "unmet", "sales", "on_hand", "stockout_rate"]].mean()
     return pd.DataFrame(

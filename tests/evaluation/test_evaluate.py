@@ -34,6 +34,17 @@ def test_summary_pairs_on_scenarios():
     assert 0 < table["fill_rate"].iloc[-1] < table["fill_rate"].iloc[0] < 1
 
 
+@pytest.mark.parametrize("name", sorted(set(TASKS) - {"ManyItems"}))  # 2,000 items: the same model as SupplyChain
+def test_every_task_is_summed_up(name):
+    """Also those without stock, whose episodes have no fill rate."""
+    task = TASKS[name]()
+    low = task.model().action_low
+    policies = {"lowest": lambda observation, state, seed: (np.tile(low, (len(observation), 1)), state)}
+    table = summarise(evaluate(policies, task, np.arange(2)), task.objective, None)
+    assert np.isfinite(table["value"]).all()
+    assert ("fill_rate" in table) == (name not in ("Dispatch", "PricingReference", "PricingDuopoly"))
+
+
 def test_bootstrap_interval_covers():
     rng = np.random.default_rng(0)
     covered = 0
