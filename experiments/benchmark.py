@@ -5,6 +5,7 @@ that a benchmark that was killed goes on, and runs that are there already count.
 """
 
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,14 +52,11 @@ def benchmark(config: DictConfig) -> None:
             entries[-1].task, entries[-1].agent = settings.task.name, learner
             entries[-1].runs.append(Run.of(settings, data_hash(settings)))
             plan.append((entries[-1].runs[-1], config, shlex.join(["storelab", "train", *words, f"seed={seed}"])))
-    busy = 0
     for place, (_, config, command) in enumerate(plan, 1):
         print(f"{place} of {len(plan)}: {command}")
-        try:
+        with suppress(RunBusy):
             train(config, command)
-        except RunBusy:
-            busy += 1
-    if busy:
+    if busy := sum(not run.done for run, *_ in plan):  # what was busy when its turn came may be done by now
         print(f"{busy} of {len(plan)} runs are other processes': the same command gives the table when they are done")
         return
     text = table(name, _command(name), entries, suite.seeds)
