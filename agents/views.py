@@ -3,6 +3,8 @@
 A view turns observations of a model (num_envs, F) into a learner's rows, and a learner's actions into the model's.
 """
 
+from functools import cached_property
+
 import numpy as np
 from gymnasium import spaces
 
@@ -101,8 +103,6 @@ class StoreView(RawView):
     Order-up-to levels drawn all over it let PPO settle on all or nothing: 41 % above the optimum of LostSales.
     """
 
-    power = 1  # of the share of the range that a continuous action is
-
     def __init__(self, model):
         super().__init__(model)
         self._box = isinstance(model.action_space, spaces.Box)
@@ -112,11 +112,14 @@ class StoreView(RawView):
     def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
         """Return the model's actions; those outside the learner's space are clipped first."""
         actions = super().act(actions, observation)
-        low, high = self.model.action_low, self.model.action_high
         if not self._box:
-            return np.minimum(actions, high)
-        share = (np.clip(actions.astype(np.float64), -SPAN, SPAN) + SPAN) / (2 * SPAN)
-        return low + share**self.power * (high - low)
+            return np.minimum(actions, self.model.action_high)
+        return self._scale(np.clip(actions.astype(np.float64), -SPAN, SPAN), observation)
+
+    def _scale(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        """Return the model's actions (num_envs, A) of continuous ones in [-S, S]."""
+        low, high = self.model.action_low, self.model.action_high
+        return low + (actions + SPAN) / (2 * SPAN) * (high - low)
 
 
 class MarketView(StoreView):
@@ -137,9 +140,8 @@ class MarketView(StoreView):
             centre.append(np.clip(np.broadcast_to(own, size), low, high))
         self._centre = np.concatenate(centre)
 
-    def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
-        """Return the model's actions; those outside [-S, S] are clipped first."""
-        share = np.clip(RawView.act(self, actions, observation).astype(np.float64), -SPAN, SPAN) / SPAN
+    def _scale(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        share = actions / SPAN
         low, high = self.model.action_low, self.model.action_high
         room = np.where(share < 0, self._centre - low, high - self._centre)
         return np.clip(self._centre + share * room, low, high)
@@ -159,8 +161,6 @@ class ItemView(StoreView):
     counts as that.
     """
 
-    power = 2
-
     def __init__(self, model):
         super().__init__(model)
         p = model.params
@@ -179,7 +179,11 @@ class ItemView(StoreView):
         self.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float32)
         most = int(model.action_high.max())
         self.action_space = spaces.Box(-SPAN, SPAN, (1,), np.float32) if self._box else spaces.Discrete(most + 1)
-        self._levels = Levels(model) if p.action == "base_stock" else None
+
+    @cached_property
+    def _levels(self) -> Levels:
+        """Made when the first action is taken: who only looks needs no scenarios."""
+        return Levels(self.model)
 
     def observe(self, observation: np.ndarray) -> np.ndarray:
         """Return an item's features per row (num_envs x items, f), float32."""
@@ -212,12 +216,10 @@ class ItemView(StoreView):
         rows = xp.concatenate(parts, axis=-1).reshape(n * items, -1)
         return rows.astype(np.float32) if xp is np else rows
 
-    def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
-        """Return the model's actions; those outside the learner's space are clipped first."""
-        if not self._levels:
-            return super().act(actions, observation)
-        around = np.clip(RawView.act(self, actions, observation).astype(np.float64), -SPAN, SPAN)
-        return self._levels(around, observation)
+    def _scale(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        if self.model.params.action == "base_stock":
+            return self._levels(actions, observation)
+        return ((actions + SPAN) / (2 * SPAN)) ** 2 * self.model.action_high
 
     def rewards(self, rewards: np.ndarray, flow, state, ended) -> np.ndarray:
         """Return each item's profit (num_envs x items,), with the salvage of a season that ended, in shares."""
