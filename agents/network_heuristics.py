@@ -230,7 +230,8 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
         return Heuristic(kind, {"level": _shang_song(model).tolist()}, model)
     covered, spread = _to_cover(model, scenario, echelon=kind == "echelon_base_stock")
     if kind == "newsvendor":
-        return Heuristic(kind, {"level": (covered + _deviations(model) * spread).ravel().tolist()}, model)
+        level, _ = fractile_levels(model, scenario, echelon=False)
+        return Heuristic(kind, {"level": level.ravel().tolist()}, model)
     mean = np.maximum(covered / (model.lead + model.delay[:, None] + 1), 1e-3)
     start = {"level": covered + spread, "s": covered + spread, "Q": mean, "quantity": 0.8 * mean}
     values = np.stack([start[name] for name in names])
@@ -248,15 +249,28 @@ def _to_cover(model: SupplyChain, scenario: dict, echelon: bool) -> tuple[np.nda
     demand = scenario["demand"].reshape(shape).astype(float)
     seen = np.einsum("ns,rtsi->rtni", model.echelon[:, -len(model.shops) :], demand)
     mean, var = seen.mean(axis=(0, 1)), seen.var(axis=(0, 1))
-    periods = np.array(model.lead + model.delay[:, None] + 1, dtype=float)
-    below = np.zeros_like(mean)
+    way = model.lead + model.delay[:, None]
+    below = np.zeros_like(mean)  # periods between what a node has and the sales it leads to
     if echelon:
+        inner = np.flatnonzero(model.target_of < len(below) - len(model.shops))
+        # What arrives there is sent on in the same period at the soonest; without a lead time, in the next.
+        way[inner] = np.maximum(way, 1)[inner] + (not model.params.ships_arrivals) * (model.lead > 0)[inner]
         for _ in model.nodes:
             for arc, (source, target) in enumerate(zip(model.source_of, model.target_of, strict=True)):
                 if source < len(below):
-                    below[source] = np.maximum(below[source], periods[arc] + below[target])
-    periods = periods + below[model.target_of]
+                    below[source] = np.maximum(below[source], way[arc] + below[target])
+    periods = way + 1.0 + below[model.target_of]
     return periods * mean[model.target_of], np.sqrt(periods * var[model.target_of])
+
+
+def fractile_levels(model: SupplyChain, scenario: dict, echelon: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Return levels (A, I) to order up to and the standard deviation (A, I) of the demand they are to cover, units.
+
+    The levels are that demand's critical fractiles, as if it were normal and its shortages cost what the shops' dearest
+    do: of each echelon's inventory position, or of each node's own.
+    """
+    covered, spread = _to_cover(model, scenario, echelon)
+    return covered + _deviations(model) * spread, spread
 
 
 def _deviations(model: SupplyChain) -> np.ndarray:

@@ -25,7 +25,7 @@ from ..envs import Inventory, rollout
 from ..envs.checks import check_choice, check_flag, check_number
 from ..envs.supply_chain import SupplyChain
 from . import pathwise_state
-from .views import ItemView, StoreView
+from .views import ItemView, NetworkView, view_of
 
 HELD_OUT = 1_200_000_000  # first seed of the training scenarios that the learner is stopped by
 AVERAGE = 0.99  # per gradient step, of the exponential moving average of the weights that is judged and kept
@@ -95,23 +95,23 @@ def check(model, params: PathwiseParams) -> None:
 
 
 class Network(nn.Module):
-    """Shares (n, A) in (0, 1) from features (n, F), which are normalised by their mean and standard deviation."""
+    """Numbers (n, A) from features (n, F), which are normalised by their mean and standard deviation."""
 
-    def __init__(self, inputs: int, outputs: int, net_arch: list[int]):
+    def __init__(self, inputs: int, outputs: int, net_arch: list[int], start: float):
         super().__init__()
         sizes = [inputs, *net_arch]
         hidden = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ELU())]
         last = nn.Linear(sizes[-1], outputs)
-        with torch.no_grad():  # starts near one action for all, below the middle of the range
+        with torch.no_grad():  # near one number for all
             last.weight.mul_(0.1)
-            last.bias.fill_(-0.5)
+            last.bias.fill_(start)
         self.layers = nn.Sequential(*hidden, last)
         self.register_buffer("mean", torch.zeros(inputs))
         self.register_buffer("std", torch.ones(inputs))
 
     def forward(self, features):
         """See the class."""
-        return torch.sigmoid(self.layers((features - self.mean) / self.std))
+        return self.layers((features - self.mean) / self.std)
 
 
 class _Actor:
@@ -122,23 +122,27 @@ class _Actor:
         check(model, params)
         auto = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(auto if params.device == "auto" else params.device)
-        shared = params.per_item and isinstance(model, Inventory) and model.params.items > 1
-        self.view = ItemView(model) if shared else StoreView(model)
+        self.view = view_of(model, params.per_item)
+        self.residual = isinstance(self.view, NetworkView)
         # As in `ItemView`: the levels of interest lie far below the largest.
-        self.power = 2 if shared else 1
+        self.power = 2 if isinstance(self.view, ItemView) else 1
         self.sizes = {
             "observation": int(model.observation_space.shape[0]),
             "action": len(model.action_low),
         }
         inputs, outputs = self.view.observation_space.shape[0], self.sizes["action"] // self.view.rows
-        self.network = Network(inputs, outputs, list(params.net_arch)).to(self.device)
+        start = 0.0 if self.residual else -0.5  # at the heuristic's levels, or below the middle of the range
+        self.network = Network(inputs, outputs, list(params.net_arch), start).to(self.device)
         self.view.to_torch(self.device)
         low, high = (torch.as_tensor(b, dtype=torch.float32) for b in (model.action_low, model.action_high))
         self.low, self.range = low.to(self.device), (high - low).to(self.device)
 
     def act(self, network: Network, features, num_envs: int):
         """Return actions (num_envs, A) at a learner's features (num_envs x rows, f)."""
-        share = network(features).reshape(num_envs, -1)
+        found = network(features).reshape(num_envs, -1)
+        if self.residual:
+            return self.view.levels(found)
+        share = torch.sigmoid(found)
         return self.low + self.range * (share if self.power == 1 else share**self.power)
 
     def policy(self, network: Network) -> Callable:

@@ -18,11 +18,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.vec_env import VecNormalize
 
-from ..envs import Inventory, Marketplace
+from ..envs import Inventory
 from ..envs.checks import check_choice, check_flag, check_number
-from . import sb3_state
+from . import sb3_state, views
 from .vec_env import StoreVecEnv
-from .views import ItemView, MarketView, RawView, StoreView
+from .views import RawView
 
 ALGORITHMS = {"PPO": PPO, "A2C": A2C, "SAC": SAC, "TD3": TD3, "DQN": DQN}
 MASKABLE = "MaskablePPO"  # of sb3-contrib: PPO that never takes an action which the model masks
@@ -100,9 +100,7 @@ def view_of(model, params: SB3Params) -> RawView:
     Raises:
         ValueError: an algorithm that does not fit the action space.
     """
-    by_item = params.per_item and model.params.items > 1 and isinstance(model, Inventory)
-    other = MarketView if isinstance(model, Marketplace) else StoreView
-    view = ItemView(model) if by_item else other(model)
+    view = views.view_of(model, params.per_item)
     masks = hasattr(model, "action_masks") and not isinstance(model.action_space, spaces.Box)
     if params.algorithm == MASKABLE and not masks:
         where = f"with {type(model).__name__}, action={model.params.action}"

@@ -8,8 +8,9 @@ from functools import cached_property
 import numpy as np
 from gymnasium import spaces
 
-from ..envs import Inventory
+from ..envs import Inventory, Marketplace, SupplyChain
 from .heuristics import DemandStatistics
+from .network_heuristics import fractile_levels
 
 TINY = 1e-9  # where a parameter is 0
 SPAN = 4.0  # an item's actions: a Gaussian policy starts with a deviation of 1, which is an eighth of the range then
@@ -147,6 +148,33 @@ class MarketView(StoreView):
         return np.clip(self._centre + share * room, low, high)
 
 
+class NetworkView(StoreView):
+    """The whole supply chain as one row; its order-up-to levels are a residual around those of a heuristic.
+
+    Of an arc's action a in [-S, S], S = `SPAN`, 0 is the critical fractile of the demand that the echelon of its target
+    has to cover (`network_heuristics.fractile_levels`), 1 is a standard deviation of that demand more (or a twentieth
+    of the level where that is more), and -S is no order at all, as at the end of a season: a square leads there.
+    Weights of a learned allocation are scaled to their range.
+    """
+
+    def __init__(self, model: SupplyChain):
+        super().__init__(model)
+        level, spread = (x.ravel() for x in fractile_levels(model, model.scenarios(SEEDS)))
+        weights = np.full(len(model.action_low) - len(level), 0.5)
+        self._low, self._high = np.array(model.action_low), np.array(model.action_high)
+        self._centre = np.concatenate([level, weights])
+        self._spread = np.concatenate([np.maximum(spread, level / 20), weights / SPAN])
+        self._rest = np.maximum(self._centre / self._spread - SPAN, 0) / SPAN**2
+
+    def levels(self, actions):
+        """Return the model's actions (num_envs, A) of a learner's that are not bound to [-S, S], arrays or tensors."""
+        xp = self.xp
+        return xp.minimum(xp.maximum(self._centre + actions * self._spread, self._low), self._high)
+
+    def _scale(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        return self.levels(actions - np.minimum(actions, 0) ** 2 * self._rest)
+
+
 class ItemView(StoreView):
     """One policy for all items: a row per item with the item's own state, profit and action.
 
@@ -228,3 +256,13 @@ class ItemView(StoreView):
             left = state.on_hand + sum(state.pipeline)
             profit = profit + np.reshape(ended, (-1, 1)) * self._salvage * left
         return (profit / self._money).astype(np.float32).reshape(-1)
+
+
+def view_of(model, per_item: bool) -> StoreView:
+    """Return how a learner sees a model: item by item if asked for and there are several, otherwise as one row."""
+    if per_item and isinstance(model, Inventory) and model.params.items > 1:
+        return ItemView(model)
+    if isinstance(model, Marketplace):
+        return MarketView(model)
+    levels = isinstance(model, SupplyChain) and model.params.action == "base_stock"
+    return NetworkView(model) if levels else StoreView(model)

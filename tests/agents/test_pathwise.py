@@ -189,6 +189,18 @@ def test_a_network_is_learnt():
     assert torch.equal(orders_only, learner.actor.range > 1)
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_a_networks_levels_are_learnt_from_the_heuristics_on(seed):
+    """With units as actions two of five seeds bought no raw material any more, and stayed at 755."""
+    task = TASKS["NetworkManagement"](action="base_stock")
+    learner = make(task=task, seed=seed, total_steps=30, num_envs=32, check_every=10, net_arch=[32, 32])
+    before = learner.policy()
+    learner.learn(progress=False)
+    values = evaluate({"before": before, "after": learner.policy()}, replace(task, hindsight=None), np.arange(16))
+    means = values.groupby("policy")["value"].mean()
+    assert means["after"] > means["before"] + 5 > 740
+
+
 def test_weights_that_were_lucky_once_give_way_to_later_ones(monkeypatch):
     """A rule that keeps the best ever on few scenarios would stay at the second check."""
     learner, kept = make(held_out=100), []

@@ -10,7 +10,7 @@ pytest.importorskip("stable_baselines3")
 import torch
 from storelab.agents.sb3 import SB3Learner, SB3Params, load_policy
 from storelab.agents.vec_env import StoreVecEnv
-from storelab.agents.views import SPAN, ItemView, StoreView
+from storelab.agents.views import SPAN, ItemView, NetworkView, StoreView, view_of
 from storelab.evaluation import evaluate
 
 STORE = {"lead_time": [1, 3, 2], "purchase_cost": [1.0, 2.0, 3.0], "price": [2.0, 3.0, 9.0], "max_order": [9, 20, 30]}
@@ -166,3 +166,33 @@ def test_prices_are_scaled_to_their_range():
     assert actions.tolist() == [[1.0, 3.5], [6.0, 6.0]]
     grid = StoreView(TASKS["Pricing"]().model())
     assert grid.act(np.array([3, 0]), np.zeros((2, 2), np.float32)).tolist() == [[3], [0]]
+
+
+def test_a_networks_levels_are_around_the_fractile_of_what_its_echelon_has_to_cover():
+    """Serial (Snyder and Shen 2019, example 6.1): demand of mean 5 and deviation 1 over 1, 2 and 4 periods."""
+    model = TASKS["Serial"](action="base_stock").model()
+    view = view_of(model, per_item=True)
+    assert isinstance(view, NetworkView)
+    seen = np.zeros((3, *model.observation_space.shape), np.float32)
+    low, middle, up = view.act(np.array([[-SPAN] * 3, [0.0] * 3, [1.0] * 3]), seen)
+    periods = np.array([4, 2, 1])  # lead times of 2, 1 and 0, and the period of review
+    assert model.lead[:, 0].tolist() == [2, 1, 0]
+    z = stats.norm.ppf(37.12 / (37.12 + model.per_node("holding_cost")[model.target_of][:, 0]))
+    assert np.allclose(middle, 5 * periods + z * np.sqrt(periods), atol=0.3)
+    assert np.allclose(up - middle, np.maximum(np.sqrt(periods), middle / 20), atol=0.05)
+    assert np.allclose(low, 0)
+    assert not isinstance(view_of(TASKS["Serial"]().model(), per_item=True), NetworkView)
+
+
+def test_a_networks_levels_on_tensors_and_the_weights_of_its_allocation():
+    model = TASKS["InvManagement"](action="base_stock", allocation="learned").model()
+    view, tensors = NetworkView(model), NetworkView(model)
+    tensors.to_torch("cpu")
+    actions = np.random.default_rng(0).uniform(-SPAN, SPAN, (5, len(model.action_low)))
+    scaled = view.act(actions, np.zeros((5, *model.observation_space.shape), np.float32))
+    assert all(model.action_space.contains(row) for row in scaled.astype(np.float32))
+    assert np.allclose(tensors.levels(torch.tensor(actions, dtype=torch.float32)), view.levels(actions), rtol=1e-5)
+    assert np.allclose(scaled, np.where(actions < 0, scaled, view.levels(actions)))
+    assert (scaled <= view.levels(actions) + 1e-9).all()
+    shares = slice(-len(model.arcs), None)
+    assert np.allclose(scaled[:, shares], 0.5 + actions[:, shares] / (2 * SPAN))
