@@ -228,10 +228,10 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
     scenario = model.scenarios(np.asarray(seeds))
     if kind == "shang_song":
         return Heuristic(kind, {"level": _shang_song(model).tolist()}, model)
-    covered, spread = _to_cover(model, scenario, echelon=kind == "echelon_base_stock")
     if kind == "newsvendor":
         level, _ = fractile_levels(model, scenario, echelon=False)
         return Heuristic(kind, {"level": level.ravel().tolist()}, model)
+    covered, spread = _to_cover(model, scenario, echelon=kind == "echelon_base_stock")
     mean = np.maximum(covered / (model.lead + model.delay[:, None] + 1), 1e-3)
     start = {"level": covered + spread, "s": covered + spread, "Q": mean, "quantity": 0.8 * mean}
     values = np.stack([start[name] for name in names])
