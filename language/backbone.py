@@ -38,13 +38,21 @@ class TextEncoder(TextNetwork):
         mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         return nn.functional.normalize(mean, dim=1) * self.width**0.5
 
+    def keep(self, lowest: int) -> None:
+        """Only the `lowest` layers are left."""
+        del self._layers("layers", lowest)[lowest:]
+        self.encoder.config.num_hidden_layers = lowest
+
     def freeze(self, lowest: int) -> None:
         """Embeddings and the `lowest` layers get no gradients."""
-        layers = next(module for module in self.encoder.modules() if isinstance(module, nn.ModuleList))
-        if lowest > len(layers):
-            raise ValueError(f"frozen_layers is {lowest}: allowed are 0 to {len(layers)}, the encoder's layers")
-        for part in (self.encoder.embeddings, *layers[:lowest]):
+        for part in (self.encoder.embeddings, *self._layers("frozen_layers", lowest)[:lowest]):
             part.requires_grad_(False)
+
+    def _layers(self, field: str, count: int) -> nn.ModuleList:
+        layers = next(module for module in self.encoder.modules() if isinstance(module, nn.ModuleList))
+        if count > len(layers):
+            raise ValueError(f"{field} is {count}: allowed are 0 to {len(layers)}, the encoder's layers")
+        return layers
 
     def description(self) -> tuple[dict, np.ndarray]:
         """What `rebuild` needs beside the weights: the architecture, and the tokeniser's JSON as bytes."""

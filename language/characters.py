@@ -37,10 +37,11 @@ class CharactersParams(FineTunedParams):
     batch_size: int = 64
 
     def __post_init__(self):
+        absent = {"layers": 0, "frozen_layers": 0}  # it has no layers to choose from
         check_fields(
             self,
-            least={"most_texts": 0, "longest": 2, "tokens": 8, "frozen_layers": 0},
-            most={"longest": 8, "tokens": 10_000, "frozen_layers": 0, "validation": 0.5, "head_strength": 1e6},
+            least={"most_texts": 0, "longest": 2, "tokens": 8, **absent},
+            most={"longest": 8, "tokens": 10_000, "validation": 0.5, "head_strength": 1e6, **absent},
             choices={"loss": ("cross_entropy",), "method": ("full",)},
         )
 

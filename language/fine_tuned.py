@@ -25,6 +25,7 @@ class FineTunedParams(TrainingParams):
     backbone: str = OFFLINE  # hub name, or folder, of an encoder with safetensors; or the offline package
     most_texts: int = 0  # training texts, drawn at random, where computing time is short; 0: all
     tokens: int = 96  # of a text that are read, special ones included
+    layers: int = 0  # so many of the encoder's lowest layers are kept, the others dropped: less time; 0: all
     frozen_layers: int = 0  # method full: so many of the encoder's lowest layers, and its embeddings, stay as they are
     loss: str = "cross_entropy"  # cross_entropy, contrastive (for few texts per label)
     dropout: float = 0.1  # before the head, in training
@@ -38,7 +39,7 @@ class FineTunedParams(TrainingParams):
     def __post_init__(self):
         check_fields(
             self,
-            least={"most_texts": 0, "tokens": 8, "frozen_layers": 0, "epochs": 0},
+            least={"most_texts": 0, "tokens": 8, "layers": 0, "frozen_layers": 0, "epochs": 0},
             most={"tokens": 512, "head_strength": 1e6, "validation": 0.5},
             choices={"loss": ("cross_entropy", "contrastive")},
         )
@@ -99,6 +100,8 @@ class FineTuned(TextClassifier):
         """The network that training begins with."""
         self.network = load_backbone(self.params.backbone, len(self.labels), self.params.dropout)
         self.network.to(device_of(self.params.device))
+        if self.params.layers:
+            self.network.keep(self.params.layers)
         if self.params.loss == "cross_entropy":
             self._probe(texts, codes)
         if self.params.frozen_layers:

@@ -18,7 +18,7 @@ from . import RECOMMENDERS, create
 from .base import Histories, Log, top
 from .longtail import rerank
 from .metrics import ranking_metrics
-from .neighbours import row_sums
+from .neighbours import RowSums
 from .protocol import Split, online_retail_frame, split_by_time
 from .text import text_features
 
@@ -54,7 +54,7 @@ def cold_items(split: Split, seeds: int, settings: dict) -> Iterator[dict]:
         bought, shown, histories = [bought[k] for k in keep], shown.take(keep), histories.take(keep)
         features = torch.from_numpy(text_features(log.text, 0))
         found = {"random": torch.rand(len(keep), len(hidden), generator=torch.Generator().manual_seed(seed))}
-        found["nearest text"] = row_sums(features, shown) @ features.T
+        found["nearest text"] = RowSums(features).of(shown) @ features.T
         found["transformer"] = create("transformer", **{**settings, "seed": seed}).fit(warm).scores(shown)
         for name, scores in found.items():
             scores[:, torch.from_numpy(~hidden)] = -torch.inf

@@ -1,5 +1,6 @@
 """Baselines: popularity, a customer's own purchases, and linear item-to-item models (cosine neighbours, EASE)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy import linalg, sparse
 from .base import Histories, Log, Recommender, check
 
 WINDOWS = (7, 30)  # days whose sales are the trend
+_COLUMNS = 128  # of a slice
 
 
 @dataclass
@@ -53,23 +55,42 @@ class OwnFrequency(Popularity):
 class ItemToItem(Recommender):
     """Scores are the sum of the rows of a table (I, I) that a user's items pick."""
 
-    table: torch.Tensor
+    rows: "RowSums"
 
     def scores(self, histories: Histories) -> torch.Tensor:
-        return row_sums(self.table, histories)
+        return self.rows.of(histories)
 
     def _arrays(self):
-        return {"table": self.table.numpy()}
+        return {"table": self.rows.table.numpy()}
 
     def _restore(self, arrays):
-        self.table = torch.from_numpy(arrays["table"])
+        self.rows = RowSums(torch.from_numpy(arrays["table"]))
 
 
-def row_sums(table: torch.Tensor, histories: Histories) -> torch.Tensor:
-    """(U, columns) sums of the table's rows (I, columns) over each user's items, each counted once."""
-    bought = histories.bought(len(table))
-    item, start = torch.from_numpy(bought.indices.astype(np.int64)), torch.from_numpy(bought.indptr.astype(np.int64))
-    return torch.nn.functional.embedding_bag(item, table, start[:-1], mode="sum")
+class RowSums:
+    """Sums of rows of a table (I, columns), which lies in slices of a few columns: all rows of one fit the cache."""
+
+    def __init__(self, table: torch.Tensor):
+        self.slices = [part.contiguous() for part in table.split(_COLUMNS, dim=1)]
+
+    @property
+    def table(self) -> torch.Tensor:
+        return torch.cat(self.slices, dim=1)
+
+    def of(self, histories: Histories) -> torch.Tensor:
+        """(U, columns) over each user's items, each counted once."""
+        bought = histories.bought(len(self.slices[0]))
+        item, start = (torch.from_numpy(array.astype(np.int64)) for array in (bought.indices, bought.indptr))
+        return torch.cat(list(self._sums(item, start[:-1])), dim=1)
+
+    def add_to(self, scores: torch.Tensor, weight: torch.Tensor, item: torch.Tensor, starts: torch.Tensor) -> None:
+        """Adds to `scores` (U, columns) `weight` (U, 1) x the sums over `item` (N,), from each of `starts` (U,) on."""
+        for part, found in zip(scores.split(_COLUMNS, dim=1), self._sums(item, starts), strict=True):
+            part.addcmul_(weight, found)
+
+    def _sums(self, item: torch.Tensor, starts: torch.Tensor) -> Iterator[torch.Tensor]:
+        for part in self.slices:
+            yield torch.nn.functional.embedding_bag(item, part, starts, mode="sum")
 
 
 @dataclass
@@ -96,7 +117,7 @@ class ItemKNN(ItemToItem):
         if dropped > 0:  # of what a history item speaks for, by column: the neighbours of the item that is scored
             far = np.argpartition(cosine, dropped, axis=0)[:dropped]
             np.put_along_axis(cosine, far, 0.0, axis=0)
-        self.table = torch.from_numpy(cosine.astype(np.float32))
+        self.rows = RowSums(torch.from_numpy(cosine.astype(np.float32)))
 
 
 @dataclass
@@ -122,7 +143,7 @@ class EASE(ItemToItem):
         inverse = inverse_gram(log, self.params.penalty)
         table = -inverse / np.diag(inverse)
         np.fill_diagonal(table, 0.0)
-        self.table = torch.from_numpy(table.astype(np.float32))
+        self.rows = RowSums(torch.from_numpy(table.astype(np.float32)))
         buyers = torch.from_numpy(np.asarray(log.histories.bought(len(self.items)).sum(axis=0))).float()
         sold = torch.stack(Trend(log).at(torch.tensor([log.end])))[:, 0]
         self.growth = self.params.trend * (sold.sum(dim=0) - buyers.log1p())

@@ -15,7 +15,7 @@ from ..learning.params import TrainingParams, check_fields
 from ..learning.training import Objective, Plan, device_of, shuffled, train
 from .base import Histories, Log, Recommender
 from .baskets import Baskets
-from .neighbours import WINDOWS, Trend, inverse_gram
+from .neighbours import WINDOWS, RowSums, Trend, inverse_gram
 from .network import BasketEncoder
 from .text import text_features
 
@@ -59,14 +59,15 @@ class RankingNetwork(BasketEncoder):
             self.weights.bias.copy_(torch.tensor([10.0, 0.0, 0.5]))
 
     def logits(
-        self, known: torch.Tensor, items: torch.Tensor, simple: list[torch.Tensor], bias: torch.Tensor | None = None
+        self, known: torch.Tensor, items: torch.Tensor, simple: list, bias: torch.Tensor | None = None
     ) -> torch.Tensor:
         """(P, I) from what is known of the users (P, width) and scores (P or 1, I) of simple models, if any.
 
-        `bias` (I,) takes the place of the network's own.
+        None among them is left out. `bias` (I,) takes the place of the network's own.
         """
         bias = self.bias if bias is None else bias
-        pairs = list(zip(self.weights(known).split(1, dim=1), simple, strict=False))  # none without `residual`
+        pairs = zip(self.weights(known).split(1, dim=1), simple, strict=False)  # none without `residual`
+        pairs = [(weight, scores) for weight, scores in pairs if scores is not None]
         alike = [(weight, scores) for weight, scores in pairs if len(scores) == 1]
         # One product for all that is alike for every user: each further pass over (P, I) costs as much as a product.
         users = torch.cat([known, torch.ones_like(known[:, :1]), *(weight for weight, _ in alike)], dim=1)
@@ -103,7 +104,7 @@ class Transformer(Recommender):
         history = log.histories
         if p.residual:
             inverse = torch.from_numpy(inverse_gram(log, p.penalty).astype(np.float32)).to(self.device)
-            self.table = _ease(inverse)
+            self.ease = RowSums(_ease(inverse))
         users = np.flatnonzero(np.diff(history.start))
         baskets = Baskets.of(history, p.length, p.horizon)
         pick = shuffled(len(users), p.batch_size, p.seed)
@@ -139,7 +140,7 @@ class Transformer(Recommender):
     def _prepare(self, log: Log) -> None:
         p = self.params
         self.features = text_features(log.text, p.seed) if p.text and log.text else None
-        self.table, self.trend = None, torch.stack(Trend(log).at(torch.tensor([log.end])))[:, 0].to(self.device)
+        self.ease, self.trend = None, torch.stack(Trend(log).at(torch.tensor([log.end])))[:, 0].to(self.device)
         self.unsold = torch.from_numpy(_buyers(log) == 0).to(self.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(p.seed)
@@ -166,24 +167,27 @@ class Transformer(Recommender):
         items = self.network.embeddings(self.unsold)
         batch = Baskets.of(histories, self.params.length, 0.0).tensors(self.device)
         known = self.network(batch, items, last=True) if len(histories) else items[:0]
-        simple = []
-        if self.params.residual:
-            simple = [_running(batch, self.table, last=True), *self.trend[:, None]]
         # Nothing was learned of what was never sold but through its text.
         bias = self.network.bias
         bias = torch.where(self.unsold, bias[~self.unsold].mean(), bias)
-        return self.network.logits(known, items, simple, bias).cpu()
+        simple = [None, *self.trend[:, None]] if self.params.residual else []
+        found = self.network.logits(known, items, simple, bias)
+        if self.params.residual:
+            position, item = batch.first
+            weight = self.network.weights(known)[:, :1]
+            self.ease.add_to(found, weight, item, torch.searchsorted(position, batch.start[:-1]))
+        return found.cpu()
 
     def _arrays(self):
         state = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
         own = {"trend": self.trend.cpu().numpy(), "unsold": self.unsold.cpu().numpy()}
-        own |= {} if self.table is None else {"table": self.table.cpu().numpy()}
+        own |= {} if self.ease is None else {"table": self.ease.table.cpu().numpy()}
         return state | own | ({} if self.features is None else {"features": self.features})
 
     def _restore(self, arrays):
         self.features = arrays.get("features")
         self.trend, self.unsold = (torch.from_numpy(arrays[name]).to(self.device) for name in ("trend", "unsold"))
-        self.table = torch.from_numpy(arrays["table"]).to(self.device) if "table" in arrays else None
+        self.ease = RowSums(torch.from_numpy(arrays["table"]).to(self.device)) if "table" in arrays else None
         self.network = self._new_network()
         state = {k.removeprefix("network."): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("network.")}
         if has_adapters(state):
@@ -192,13 +196,10 @@ class Transformer(Recommender):
         self.network.to(self.device)
 
 
-def _running(batch: Baskets, table: torch.Tensor, last: bool = False) -> torch.Tensor:
-    """(P, columns) sums of the table's rows over the items bought up to each position; with `last` (U, columns)."""
+def _running(batch: Baskets, table: torch.Tensor) -> torch.Tensor:
+    """(P, columns) sums of the table's rows over the items bought up to each position."""
     position, item = batch.first
     starts, counts = batch.start[:-1], batch.start.diff()
-    if last:
-        offsets = torch.searchsorted(position, starts)
-        return torch.nn.functional.embedding_bag(item, table, offsets, mode="sum")
     offsets = torch.searchsorted(position, torch.arange(len(batch.day), device=item.device))
     sums = torch.nn.functional.embedding_bag(item, table, offsets, mode="sum").cumsum(dim=0)
     before = torch.cat([torch.zeros_like(sums[:1]), sums])[starts]

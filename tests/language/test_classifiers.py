@@ -121,6 +121,23 @@ def test_frozen_layers_stay(backbone, english):
         made("fine_tuned", backbone, frozen_layers=3).fit(texts, labels)
 
 
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_fewer_layers_are_kept_and_saved(method, backbone, english, tmp_path):
+    """The lowest layer's states are those of the whole encoder, and the folder needs no more."""
+    texts, labels = english[0]["text"][:80].tolist(), english[0]["positive"][:80].tolist()
+    whole = made("fine_tuned", backbone, epochs=0).fit(texts, labels).network.eval()
+    short = made("fine_tuned", backbone, epochs=0, layers=1).fit(texts, labels).network.eval()
+    numbers, mask = whole.pad(whole.tokens(texts[:5], 32))
+    expected = whole.encoder(numbers, mask, output_hidden_states=True).hidden_states[1]
+    assert bool((short.encoder(numbers, mask).last_hidden_state == expected).all())
+    model = made("fine_tuned", backbone, layers=1, method=method, epochs=1).fit(texts, labels)
+    assert not any("layer.1." in name for name in model.network.state_dict())
+    model.save(tmp_path, CARD)
+    np.testing.assert_allclose(load(tmp_path).predict_proba(texts), model.predict_proba(texts), atol=1e-5)
+    with pytest.raises(ValueError, match="layers is 3: allowed are 0 to 2, the encoder's layers"):
+        made("fine_tuned", backbone, layers=3).fit(texts, labels)
+
+
 def test_integrated_gradients_sum_to_the_difference_of_log_odds(models):
     """Completeness (Sundararajan et al. 2017, proposition 1); 32 steps leave a few per cent."""
     model, text = models["fine_tuned"], "fits well, too expensive"

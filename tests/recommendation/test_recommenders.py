@@ -89,7 +89,7 @@ def test_explanations_are_falls_of_the_score(name, log, ready):
 def test_ease_is_the_ridge_regression_of_each_item_on_the_others(log):
     """Steck 2019, eq. 3: zero diagonal, otherwise the normal equations of every column."""
     penalty, x = 5.0, log.histories.bought(len(log.items)).toarray()
-    table = create("ease", penalty=penalty).fit(log).table.numpy()
+    table = create("ease", penalty=penalty).fit(log).rows.table.numpy()
     for item in (0, 11, 39):
         rest = np.delete(np.arange(len(log.items)), item)
         gram = x[:, rest].T @ x[:, rest] + penalty * np.eye(len(rest))
@@ -121,12 +121,12 @@ def test_cosine_of_a_table_made_by_hand():
     log = Log.from_frame(
         frame(("a", "x", 0), ("a", "y", 0), ("b", "x", 0), ("b", "y", 1), ("c", "z", 0), ("c", "x", 1))
     )
-    table = create("item_knn", shrinkage=0).fit(log).table.numpy()
+    table = create("item_knn", shrinkage=0).fit(log).rows.table.numpy()
     x, y, z = (log.items.index(name) for name in "xyz")
     assert table[x, y] == pytest.approx(2 / np.sqrt(6))
     assert table[x, z] == pytest.approx(1 / np.sqrt(3))
     assert table[y, z] == 0
-    kept = create("item_knn", shrinkage=0, neighbours=1).fit(log).table.numpy()
+    kept = create("item_knn", shrinkage=0, neighbours=1).fit(log).rows.table.numpy()
     assert (kept > 0).sum(axis=0).tolist() == [1, 1, 1]
 
 

@@ -57,7 +57,7 @@ def test_ease_is_the_one_fitted_without_the_user(log):
     found, seen = _leave_out(batch, inverse), _bought(batch, len(log.items))
     for place, user in enumerate(users):
         others = log.histories.where(log.histories.user != user)
-        table = create("ease", penalty=20.0).fit(Log(log.users, log.items, others)).table
+        table = create("ease", penalty=20.0).fit(Log(log.users, log.items, others)).rows.table
         for position in range(int(batch.start[place]), int(batch.start[place + 1])):
             expected = seen[position].float() @ table
             new = ~seen[position]
