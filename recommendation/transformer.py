@@ -27,7 +27,7 @@ class TransformerParams(TrainingParams):
     """The size of the network, what it starts from, and how it is trained."""
 
     d_model: int = 64  # width of a token, a multiple of heads
-    layers: int = 2
+    layers: int = 1
     heads: int = 2
     dropout: float = 0.2
     length: int = 32  # last days with a purchase that are read
