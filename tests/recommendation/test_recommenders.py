@@ -9,6 +9,7 @@ from scipy import sparse
 from storelab.learning.base import Card
 from storelab.recommendation import RECOMMENDERS, create, load
 from storelab.recommendation.base import Histories, Log, top
+from storelab.recommendation.neighbours import RowSums
 
 from .conftest import SETTINGS, frame
 
@@ -95,6 +96,17 @@ def test_ease_is_the_ridge_regression_of_each_item_on_the_others(log):
         gram = x[:, rest].T @ x[:, rest] + penalty * np.eye(len(rest))
         np.testing.assert_allclose(table[rest, item], np.linalg.solve(gram, x[:, rest].T @ x[:, item]), atol=1e-5)
         assert table[item, item] == 0
+
+
+def test_sums_of_rows_over_several_slices():
+    table = torch.randn(4, 300, generator=torch.Generator().manual_seed(0))
+    histories = Histories.sorted(np.array([0, 0, 0, 2]), np.array([1, 3, 1, 2]), np.zeros(4), 3, 1.0)
+    rows, expected = RowSums(table), torch.stack([table[1] + table[3], torch.zeros(300), table[2]])
+    torch.testing.assert_close(rows.table, table, rtol=0, atol=0)
+    torch.testing.assert_close(rows.of(histories), expected)
+    scores, weight = torch.ones(3, 300), torch.tensor([[2.0], [3.0], [-1.0]])
+    rows.add_to(scores, weight, torch.tensor([1, 3, 2]), torch.tensor([0, 2, 2]))
+    torch.testing.assert_close(scores, 1 + weight * expected)
 
 
 def test_frobenius_optimum_has_no_gradient_and_its_users_are_ridge_regressions(log):

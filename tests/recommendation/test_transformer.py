@@ -12,7 +12,7 @@ from storelab.recommendation.baskets import Baskets
 from storelab.recommendation.longtail import rerank
 from storelab.recommendation.neighbours import Trend, inverse_gram
 from storelab.recommendation.protocol import leave_last_out, rank, split_by_time
-from storelab.recommendation.transformer import _bought, _leave_out
+from storelab.recommendation.transformer import _bought, _leave_out, _running
 
 from .conftest import TINY, frame
 
@@ -82,6 +82,20 @@ def test_the_order_inside_a_basket_is_of_no_account(log, ready):
     own = Histories.of([[(items[k], f"2024-02-01 1{h}:00") for h, k in enumerate(o)] for o in orders], items, now)
     found = ready["transformer"].scores(own)
     torch.testing.assert_close(found[0], found[1])
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_scores_are_those_of_the_last_position_in_training(layers, log):
+    """By the whole network at all positions, and EASE's sums over the whole table: what training computes."""
+    model = create("transformer", **{**TINY, "layers": layers, "text": False}).fit(log)
+    batch = Baskets.of(log.histories, model.params.length, 0.0).tensors(torch.device("cpu"))
+    network, last = model.network.eval(), batch.start[1:] - 1
+    with torch.no_grad():
+        items = network.embeddings(model.unsold)
+        simple = [_running(batch, model.ease.table)[last], *model.trend[:, None]]
+        expected = network.logits(network(batch, items)[last], items, simple)
+    sold = ~model.unsold
+    np.testing.assert_allclose(model.scores(log.histories)[:, sold], expected[:, sold], rtol=1e-4, atol=1e-4)
 
 
 def test_trend_counts_the_days_before():
