@@ -7,7 +7,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-_BATCH_TOKENS = 4096  # of a forward pass without gradients, padding included
+_BATCH_TOKENS = 2048  # of a forward pass without gradients, padding included
 
 
 class TextNetwork(nn.Module, ABC):
