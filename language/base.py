@@ -86,6 +86,18 @@ class TextClassifier(ABC):
         """The most probable label of each text (N,)."""
         return [self.labels[code] for code in self.predict_proba(texts).argmax(1)]
 
+    def familiarity(self, texts: Sequence[str]) -> np.ndarray:
+        """How like the training texts each text is (N,), from 0 to 1 (as like as they are to each other).
+
+        Probabilities say which of the labels it is, if it is one of them; this says whether it is. Models that cannot
+        tell, and texts without words, have 1.
+        """
+        texts, result = clean(texts), np.ones(len(texts))
+        worded = [row for row, text in enumerate(texts) if has_words(text)]
+        if worded:
+            result[worded] = self._familiarity([texts[row] for row in worded])
+        return result
+
     def attribute(self, text: str, label) -> list[Attribution]:
         """What each piece of the text adds to the log-odds of `label`, by order of the text; none without words."""
         if label not in self.labels:
@@ -131,6 +143,10 @@ class TextClassifier(ABC):
     @abstractmethod
     def _logits(self, texts: list[str]) -> np.ndarray:
         """Log-probabilities up to a constant per row (N, C), not yet calibrated."""
+
+    def _familiarity(self, texts: list[str]) -> np.ndarray:
+        """`familiarity` (N,) of cleaned texts with words."""
+        return np.ones(len(texts))
 
     def _attribute(self, text: str, code: int) -> list[Attribution]:
         """`attribute` for a cleaned text with words: by how much the log-odds fall without the piece (occlusion)."""

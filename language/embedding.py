@@ -11,6 +11,8 @@ from .base import TextClassifier, logistic
 
 _SHARPNESS = 20.0  # of a cosine among the logits, before calibration
 _KEPT = 50_000  # texts, of which the vectors are kept
+_COMPARED, _MEASURED = 10_000, 1000  # training texts that a text is compared with; that are compared with each other
+_STEEPNESS = 5  # of the familiarity's fall with the cosine
 _VECTORS: dict[tuple[str, str, int], dict[str, np.ndarray]] = {}  # by backbone, device, tokens; then by text
 _ENCODERS: dict[tuple[str, str], TextEncoder] = {}  # by backbone and device: they are never trained, so one is enough
 
@@ -45,7 +47,8 @@ class EmbeddingParams:
 class Embedding(TextClassifier):
     """Logistic regression on the vectors, or each label's highest cosine similarity with one of its examples.
 
-    A saved folder names its backbone and holds the vectors, not the encoder.
+    Its familiarity is the highest cosine similarity with a training text, by the median of those among themselves, at
+    most 1, to the fifth power. A saved folder names its backbone and holds the vectors, not the encoder.
     """
 
     name = "embedding"
@@ -77,7 +80,13 @@ class Embedding(TextClassifier):
             self.arrays = {"vectors": vectors[order], "codes": codes[order]}
         else:
             coefficients, intercepts = logistic(vectors, codes, self.params.strength, self.params.seed)
-            self.arrays = {"coefficients": coefficients, "intercepts": intercepts}
+            compared = np.random.default_rng(self.params.seed).permutation(len(vectors))[:_COMPARED]
+            self.arrays = {"coefficients": coefficients, "intercepts": intercepts, "vectors": vectors[compared]}
+        known = self.arrays["vectors"]
+        measured = np.random.default_rng(self.params.seed).permutation(len(known))[:_MEASURED]
+        cosine = known[measured] @ known.T
+        cosine[np.arange(len(measured)), measured] = -1.0  # with itself
+        self.arrays["usual"] = np.maximum(np.median(cosine.max(1)), 1e-3)
 
     def _logits(self, texts):
         vectors = self._vectors(texts)
@@ -85,6 +94,10 @@ class Embedding(TextClassifier):
             return vectors @ self.arrays["coefficients"].T + self.arrays["intercepts"]
         first = np.searchsorted(self.arrays["codes"], np.arange(len(self.labels)))
         return _SHARPNESS * np.maximum.reduceat(vectors @ self.arrays["vectors"].T, first, axis=1)
+
+    def _familiarity(self, texts):
+        cosine = (self._vectors(texts) @ self.arrays["vectors"].T).max(1)
+        return np.clip(cosine / self.arrays["usual"], 0.0, 1.0) ** _STEEPNESS
 
     def _state(self):
         return {}, self.arrays

@@ -120,7 +120,7 @@ def out_of_scope(table: Table, train, test, target: str, args) -> None:
             model, _ = fitted(spec, inside["text"].tolist(), inside[target].tolist(), seed)
             found = model.predict_proba(test["text"])
             known = ~test[target].isin(outside).to_numpy()
-            confidence = found.max(1)
+            confidence = found.max(1) * model.familiarity(test["text"])
             right = np.array([model.labels[code] for code in found.argmax(1)]) == test[target].to_numpy()
             half = np.random.default_rng(seed).random(len(test)) < 0.5
             threshold = threshold_for(confidence[half], right[half], 0.9)

@@ -39,7 +39,7 @@ class Reply:
 class ServiceParams:
     """When a machine answers."""
 
-    confidence: float = 0.5  # of the intent, below which its template is not used
+    confidence: float = 0.5  # of the intent (probability x familiarity), below which its template is not used
     passage_confidence: float = 0.45  # of a passage, below which a person takes over
     questions: int = 2  # in a row, after which a person takes over
 
@@ -79,13 +79,16 @@ class Service:
             raise ValueError(
                 f"dialogues has {len(dialogues)} entries: allowed are as many as messages, {len(messages)}"
             )
-        probabilities = self.classifier.predict_proba(messages)
+        probabilities, familiar = self.classifier.predict_proba(messages), self.classifier.familiarity(messages)
         order, confidence = self.retrieval.rank(messages) if messages else ([], [])
-        rows = zip(dialogues, messages, probabilities, order, confidence, strict=True)
-        turns = [self._turn(dialogue, text, p, (int(o[0]), float(c))) for dialogue, text, p, o, c in rows]
+        # How likely the best label is, if any: of what is like nothing that was asked before, none may be.
+        best, sure = probabilities.argmax(1), probabilities.max(1, initial=0.0) * familiar
+        passages = [(int(places[0]), float(own)) for places, own in zip(order, confidence, strict=True)]
+        rows = zip(dialogues, messages, best.tolist(), sure.tolist(), passages, strict=True)
+        turns = [self._turn(*row) for row in rows]
         return [reply for reply, _ in turns], [dialogue for _, dialogue in turns]
 
-    def _turn(self, dialogue: Dialogue, text: str, probabilities: np.ndarray, passage: tuple[int, float]):
+    def _turn(self, dialogue: Dialogue, text: str, code: int, sure: float, passage: tuple[int, float]):
         if dialogue.closed:
             return self._person(dialogue, "closed")
         if not has_words(text):
@@ -98,8 +101,7 @@ class Service:
             slots={**dialogue.slots, **found},
             language=spoken if spoken in self.answers.phrases else dialogue.language,
         )
-        code = int(probabilities.argmax())
-        intent, sure = self.classifier.labels[code], float(probabilities[code])
+        intent = self.classifier.labels[code]
         confident = sure >= self.params.confidence
         waits = [slot for slot in self._needs(dialogue.intent) if slot in found]
         missing = [slot for slot in self._needs(dialogue.intent) if slot not in dialogue.slots]

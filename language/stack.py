@@ -83,6 +83,9 @@ class Stack(TextClassifier):
     def _joined(self, parts: np.ndarray) -> np.ndarray:
         return np.tensordot(self.weights, parts, 1)
 
+    def _familiarity(self, texts):
+        return np.min([member._familiarity(texts) for member in self.members], axis=0)
+
     def _state(self):
         config, arrays = {"weights": self.weights.tolist(), "members": []}, {}
         for place, member in enumerate(self.members):

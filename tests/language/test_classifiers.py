@@ -47,6 +47,7 @@ def test_saved_and_loaded(name, models, english, tmp_path):
     texts = [*english[1]["text"][:20], ""]
     again = load(tmp_path)
     np.testing.assert_allclose(again.predict_proba(texts), models[name].predict_proba(texts), atol=1e-6)
+    np.testing.assert_allclose(again.familiarity(texts), models[name].familiarity(texts), atol=1e-6)
     assert again.labels == [0, 1]
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors", "README.md"}
 
@@ -56,6 +57,17 @@ def test_a_row_of_a_batch_is_a_batch_of_one(name, models, english):
     texts = english[1]["text"][:8].tolist()
     alone = np.concatenate([models[name].predict_proba([text]) for text in texts])
     np.testing.assert_allclose(models[name].predict_proba(texts), alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["embedding", "nearest", "stack"])
+def test_what_is_like_no_training_text_is_less_familiar(name, models, english):
+    seen, strange = english[0]["text"][:20].tolist(), ["zqxj 4711 vwkp", "9 9 9 9 9 9 9 9 9 9"]
+    found = models[name].familiarity([*seen, *strange, "", "!!"])
+    np.testing.assert_allclose(found[:20], 1.0)
+    np.testing.assert_array_equal(found[22:], 1.0)  # without words: the labels' shares answer, whatever it was
+    assert ((found >= 0) & (found < 0.99))[20:22].all()
+    assert models[name].familiarity([]).shape == (0,)
+    np.testing.assert_array_equal(models["tfidf"].familiarity(strange), 1.0)  # it cannot tell
 
 
 @pytest.mark.parametrize("name", ["tfidf", "fine_tuned", "characters"])

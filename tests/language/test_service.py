@@ -55,6 +55,18 @@ def test_two_slots_one_after_the_other(service):
     assert replies[2].text == "Order 12345 now goes to 12 Long Acre Road, Leeds."
 
 
+def test_what_is_like_nothing_known_is_not_answered_by_a_template(answers, backbone):
+    texts, intents = answers.examples()
+    classifier = create("embedding", backbone=backbone, validation=0.0, strength=100.0).fit(texts, intents)
+    service = Service(classifier, answers, Retrieval(["Opening hours: nine to five"]), lookup, ServiceParams(0.3))
+    (known,) = talk(service, texts[0])
+    assert known.action in ("answer", "ask")
+    assert known.confidence == pytest.approx(classifier.predict_proba(texts[:1]).max())
+    classifier.arrays["vectors"] = -classifier.arrays["vectors"]  # now no text is like one that was seen
+    (strange,) = talk(service, texts[0])
+    assert (strange.action, strange.reason) == ("person", "unsure")
+
+
 def test_another_wish_while_a_slot_is_missing(service):
     replies = talk(service, "where is my order", "I forgot my password")
     assert (replies[1].action, replies[1].intent) == ("answer", "password")
