@@ -25,6 +25,11 @@ def encoder_of(backbone: str, device: str = "auto") -> TextEncoder:
     return _ENCODERS[key]
 
 
+def forget() -> None:
+    """Vectors that are kept are dropped: they are computed anew."""
+    _VECTORS.clear()
+
+
 @dataclass
 class EmbeddingParams:
     """Which encoder, and what is done with its vectors."""
