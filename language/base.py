@@ -73,11 +73,8 @@ class TextClassifier(ABC):
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         """Probabilities (N, C) in the order of `labels`; each row sums to 1."""
-        if not self.labels:
-            raise ValueError(f"{self.name} is not fitted: call fit or load one")
-        texts = clean(texts)
+        texts, worded = self._worded(texts)
         result = np.tile(self.prior, (len(texts), 1))
-        worded = [row for row, text in enumerate(texts) if has_words(text)]
         if worded:
             result[worded] = softmax(self._logits([texts[row] for row in worded]) / self.temperature)
         return result
@@ -92,8 +89,8 @@ class TextClassifier(ABC):
         Probabilities say which of the labels it is, if it is one of them; this says whether it is. Models that cannot
         tell, and texts without words, have 1.
         """
-        texts, result = clean(texts), np.ones(len(texts))
-        worded = [row for row, text in enumerate(texts) if has_words(text)]
+        texts, worded = self._worded(texts)
+        result = np.ones(len(texts))
         if worded:
             result[worded] = self._familiarity([texts[row] for row in worded])
         return result
@@ -121,6 +118,13 @@ class TextClassifier(ABC):
         except (KeyError, TypeError) as error:
             raise ValueError(f"{cls.name}: its config does not fit: {error}") from None
         return model
+
+    def _worded(self, texts: Sequence[str]) -> tuple[list[str], list[int]]:
+        """The texts, cleaned, and the rows that have words."""
+        if not self.labels:
+            raise ValueError(f"{self.name} is not fitted: call fit or load one")
+        texts = clean(texts)
+        return texts, [row for row, text in enumerate(texts) if has_words(text)]
 
     def _codes(self, labels: Sequence) -> np.ndarray:
         values = [label.item() if isinstance(label, np.generic) else label for label in labels]

@@ -70,6 +70,12 @@ def test_what_is_like_no_training_text_is_less_familiar(name, models, english):
     np.testing.assert_array_equal(models["tfidf"].familiarity(strange), 1.0)  # it cannot tell
 
 
+@pytest.mark.parametrize("call", ["predict_proba", "familiarity", "predict"])
+def test_one_that_is_not_fitted_says_so(call):
+    with pytest.raises(ValueError, match="tfidf is not fitted: call fit or load one"):
+        getattr(create("tfidf"), call)(["fits well"])
+
+
 @pytest.mark.parametrize("name", ["tfidf", "fine_tuned", "characters"])
 def test_one_seed_one_result(name, models, backbone, english):
     again = made(name, backbone).fit(english[0]["text"].tolist(), english[0]["positive"].tolist())
