@@ -125,28 +125,29 @@ def cold_starts(seeds: int) -> Iterator[dict]:
                 yield {"days seen": 0, "how": "median scale", "seed": seed, "wQL": _weighted_loss(actual, units)}
 
 
-def covariates(panel: Panel, count: int) -> Iterator[dict]:
+def covariates(panel: Panel, count: int, seeds: int) -> Iterator[dict]:
     """Pooled errors over the last `count` x 8 weeks of a weekly panel.
 
     With price, promotion and covariates of the horizon known, and not known; all models trained before every origin.
     """
     origins = [len(panel.dates) - WEEKS * k for k in range(count, 0, -1)]
     panel = select_items(panel, origins[0], 1000, least_days=30, least_sales=10)
-    trees, network = {"horizon": WEEKS}, {"validation": 0}
-    quiet = {"progress": False}
-    for planned in (True, False):
-        members = {"lightgbm": trees | quiet, "transformer": network | quiet}
-        models = {
-            "lightgbm": create("lightgbm", planned=planned, **trees, **quiet),
-            "zero-shot": create("transformer", planned=planned, fine_tune_steps=0, **network, **quiet),
-            "fine-tuned": create("transformer", planned=planned, **network, **quiet),
-            "ensemble": create("ensemble", planned=planned, params=members),
-        }
-        for name, model in models.items():
-            table = backtest({name: model}, panel, origins, WEEKS, refit=True, progress=False)
-            pooled = table[table["origin"] == "pooled"].iloc[0]
-            row = {"model": name, "covariates": "known" if planned else "not known", "series": len(panel.items)}
-            yield row | {key: pooled[key] for key in ("wQL", "MASE", "seconds")}
+    for seed in range(seeds):
+        trees = {"horizon": WEEKS, "progress": False}
+        network = {"validation": 0, "progress": False}
+        for planned in (True, False):
+            shared = {"planned": planned, "seed": seed}
+            models = {
+                "lightgbm": create("lightgbm", **shared, **trees),
+                "zero-shot": create("transformer", **shared, fine_tune_steps=0, **network),
+                "fine-tuned": create("transformer", **shared, **network),
+                "ensemble": create("ensemble", **shared, params={"lightgbm": trees, "transformer": network}),
+            }
+            row = {"covariates": "known" if planned else "not known", "series": len(panel.items), "seed": seed}
+            for name, model in models.items():
+                table = backtest({name: model}, panel, origins, WEEKS, refit=True, progress=False)
+                pooled = table[table["origin"] == "pooled"].iloc[0]
+                yield {"model": name} | row | {key: pooled[key] for key in ("wQL", "MASE", "seconds")}
 
 
 def _loss(model: Transformer, past: Panel, known: Known, columns: np.ndarray, actual: np.ndarray) -> float:
@@ -198,9 +199,9 @@ def main() -> None:
             rows = tasks(panel, orders, origins, args.seeds)
     elif args.study == "covariates":
         if args.data == "synthetic":
-            rows = covariates(generate(SyntheticStoreParams(items=900, days=7 * 156)).panel.by_week(), 3)
+            rows = covariates(generate(SyntheticStoreParams(items=900, days=7 * 156)).panel.by_week(), 3, args.seeds)
         else:
-            rows = covariates(complete_journey.load_panel(args.data), 2)
+            rows = covariates(complete_journey.load_panel(args.data), 2, args.seeds)
     else:
         rows = updates(args.seeds) if args.study == "update" else cold_starts(args.seeds)
     found = []

@@ -18,7 +18,7 @@ from .cold_start import new_items
 from .distribution import at_levels, mean
 from .gradient_boosting import GradientBoosting, feature_names
 from .transformer import Transformer
-from .windows import CHANNELS, NAMES, PATCH, Windows
+from .windows import CHANNELS, COVARIATES, NAMES, PATCH, Windows
 
 _LEVELS = ("units", "store")  # channels that are asinh(1) on a day like the days before
 _AS_THEY_ARE = ("observed", "price known", "days ahead")  # channels that the baseline shares
@@ -101,9 +101,9 @@ def _network(model: Transformer, history: Panel, known: Known, column: int, days
     own = windows.batch(torch.tensor([column]), torch.tensor([windows.days])).to(model.device)
     scale = own.scale[:, None] * ~own.closed
 
-    def forecast(before: torch.Tensor, ahead: torch.Tensor, summary: torch.Tensor) -> torch.Tensor:
+    def forecast(before: torch.Tensor, ahead: torch.Tensor, summary: torch.Tensor, told=own.told) -> torch.Tensor:
         seen = own.seen.expand(len(before), -1)
-        batch = replace(own, past=before, future=ahead, seen=seen, summary=summary)
+        batch = replace(own, past=before, future=ahead, seen=seen, summary=summary, told=told)
         z = model.network(batch).sort(dim=-1).values.clamp(min=0)
         scales = scale.expand(len(before), -1)
         return _read(model, z.sinh() * scales[..., None], scales, level)[:, days].sum(dim=1)
@@ -111,6 +111,9 @@ def _network(model: Transformer, history: Panel, known: Known, column: int, days
     inputs = own.past, own.future, own.summary
     plain = _plain(own.past, past=True), _plain(own.future, past=False), own.summary.clone()
     plain[2][:, -7:] = 1 / 7
+    if model.network.known:
+        usual = own.told[..., :COVARIATES] - own.told[..., COVARIATES:]
+        inputs, plain = (*inputs, own.told), (*plain, torch.cat([usual, torch.zeros_like(usual)], dim=-1))
     found = IntegratedGradients(forecast).attribute(
         inputs, plain, n_steps=_STEPS, internal_batch_size=_STEPS_AT_ONCE, method="gausslegendre"
     )
@@ -118,6 +121,9 @@ def _network(model: Transformer, history: Panel, known: Known, column: int, days
         whole, baseline = float(forecast(*inputs)), float(forecast(*plain))
     parts = torch.cat(found[:2], dim=1).unflatten(2, (PATCH, CHANNELS)).flatten(1, 2)[0].cpu().numpy()  # (T, C)
     rows = [("baseline", None, np.nan, baseline), ("weekday", known.dates[0], known.dates[0].dayofweek, found[2].sum())]
+    first, past_days = NAMES.index("covariate"), PATCH * own.past.shape[1]
+    for told in found[3:]:
+        parts[past_days:, first : first + COVARIATES] += told[0].unflatten(1, (2, COVARIATES)).sum(dim=1).cpu().numpy()
     wave = [channel for channel, name in enumerate(NAMES) if name == "wave"]
     rows.append(("season", None, np.nan, parts[:, wave].sum()))
     rows += _rows_of_days(model, parts, windows, past, known, column)

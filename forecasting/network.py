@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from .distribution import LEVELS
-from .windows import CHANNELS, NAMES, PATCH, SUMMARY, Batch
+from .windows import CHANNELS, COVARIATES, NAMES, PATCH, SUMMARY, Batch
 
 
 class _Residual(nn.Module):
@@ -23,24 +23,29 @@ class KnownEffect(nn.Module):
     """What is known of a day in advance adds to its quantiles, alike on every day of a patch; the item sets how much.
 
     The encoder has weights for each day of a patch: what it would learn of a discount seven times over is learnt here
-    once, from as few weeks as a panel has. It starts as nothing, and is nothing on a day of which nothing is known.
+    once, from as few weeks as a panel has. A panel's covariates come in by one unit for all items as well, as they are
+    and less the item's usual value: standardised by the item alone, a discount of a tenth looks like one of a half
+    where discounts are small. It starts as nothing, and is nothing on a day of which nothing is known.
     """
 
     kinds = ("price", "promotion", "holiday", "covariate")
     width = 64
 
-    def __init__(self, d_model: int):
+    def __init__(self, d_model: int, units: torch.Tensor):
+        """`units` (COVARIATES,) are those of the panel that it is first trained on; saved with the weights."""
         super().__init__()
         self.channels = [channel for channel, name in enumerate(NAMES) if name in self.kinds]
-        self.day = nn.Linear(len(self.channels), self.width, bias=False)
+        self.day = nn.Linear(len(self.channels) + 2 * COVARIATES, self.width, bias=False)
         self.item = nn.Linear(d_model, self.width)
         self.quantiles = nn.Linear(self.width, len(LEVELS), bias=False)
+        self.register_buffer("units", units)
         nn.init.zeros_(self.quantiles.weight)
 
-    def forward(self, future: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """(B, 7 * F, Q), from the future patches (B, F, 7 * CHANNELS) and what the encoder makes of them (B, F, D)."""
+    def forward(self, future: torch.Tensor, told: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """(B, 7 * F, Q), from future patches (B, F, 7 * CHANNELS), covariates told and the encoder's (B, F, D)."""
         days = future.unflatten(2, (PATCH, CHANNELS))[..., self.channels]
-        effect = nn.functional.silu(self.day(days)) * (1 + self.item(hidden))[:, :, None]
+        told = (told / self.units.repeat(2)).clamp(-5, 5).unflatten(1, (-1, PATCH))
+        effect = nn.functional.silu(self.day(torch.cat([days, told], dim=-1))) * (1 + self.item(hidden))[:, :, None]
         return self.quantiles(effect).flatten(1, 2)
 
 
@@ -85,11 +90,11 @@ class PatchEncoder(nn.Module):
         mask = torch.cat([ones, batch.seen, ones.expand(-1, future)], dim=1)
         hidden = self.encoder(inputs_embeds=tokens, attention_mask=mask.long()).last_hidden_state[:, -future:]
         quantiles = self.head(hidden).unflatten(2, (PATCH, len(LEVELS))).flatten(1, 2)
-        return quantiles if self.known is None else quantiles + self.known(batch.future, hidden)
+        return quantiles if self.known is None else quantiles + self.known(batch.future, batch.told, hidden)
 
-    def add_known(self) -> None:
+    def add_known(self, units: torch.Tensor) -> None:
         """Draws its weights from torch's global generator; what is there already stays."""
-        self.known = self.known or KnownEffect(self.width)
+        self.known = self.known or KnownEffect(self.width, units)
 
 
 def pinball(quantiles: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -33,6 +33,7 @@ ARCHITECTURE = ("d_model", "layers", "heads", "d_ff", "context", "horizon")
 _KNOWN_RATE = 1e-2  # highest learning rate of network.KnownEffect, which starts from nothing
 _BESIDE_KNOWN = 1 / 3  # of their rate, for the weights beside it: on a short panel they learn the single weeks by heart
 _PASSES = 10  # over the panel's windows, at most, where no validation says when to stop
+_PASSES_KNOWN = 25  # where KnownEffect is to be learnt
 _BATCH = 2048  # windows per forward pass when predicting
 _CALIBRATION_ORIGINS, _CALIBRATION_WINDOWS = 6, 600
 
@@ -104,7 +105,7 @@ class Transformer(QuantileForecaster):
         if self.params.planned and self.params.fine_tune_steps and isinstance(self.network, PatchEncoder):
             with torch.random.fork_rng():
                 torch.manual_seed(self.params.seed)
-                self.network.add_known()
+                self.network.add_known(windows.units_told())
         return self._train(panel, windows, self._fine_tuning())
 
     def update(self, panel: Panel, replay: float = 0.5) -> "Transformer":
@@ -150,12 +151,13 @@ class Transformer(QuantileForecaster):
     def _train(self, panel: Panel, windows: Windows, plan: Plan) -> "Transformer":
         """The validation days decide how many steps are best; that many are made anew, from the start, on all days.
 
-        Without such days all steps are made, but at most `_PASSES` over the windows.
+        Without such days all steps are made, but at most so many passes over the windows.
         """
         start = copy.deepcopy(self.network.to(self.device))
         if not plan.validation:
             windows_there = len(windows.origins(0, windows.days - PATCH + 1)[0])
-            most = max(1, _PASSES * windows_there // self.params.batch_size)
+            passes = _PASSES_KNOWN if getattr(self.network, "known", None) else _PASSES
+            most = max(1, passes * windows_there // self.params.batch_size)
             plan = replace(plan, steps=min(plan.steps, most))
         self.history, self.trained_weights, *files = train(self.network, [windows], self.params, plan)
         if plan.validation:
@@ -270,8 +272,8 @@ class Transformer(QuantileForecaster):
             model.dependence = Dependence(**config["dependence"])
             model.trained_until = config.get("trained_until", "")
             model.network, state = model._new_network(), load_tensors(weights)
-            if any(name.startswith("known.") for name in state):
-                model.network.add_known()
+            if "known.units" in state:
+                model.network.add_known(state["known.units"])
             if has_adapters(state):
                 add_adapters(model.network, model.params.rank, model.params.adapter_dropout)
             model.network.load_state_dict(state)

@@ -35,6 +35,9 @@ class Batch:
     target: torch.Tensor  # (B, 7 * F) asinh(units / scale), NaN = not observed, closed or not there
     closed: torch.Tensor  # (B, 7 * F) bool
     filled: torch.Tensor  # (B, COVARIATES + PAST_COVARIATES) bool, slots that the panel has a covariate for
+    told: (
+        torch.Tensor
+    )  # (B, 7 * F, 2 * COVARIATES) covariates as they are, and less their mean of the past; 0 = not known
 
     @classmethod
     def concatenate(cls, batches: "list[Batch]") -> "Batch":
@@ -160,6 +163,23 @@ class Windows:
             target=target,
             closed=closed[:, past_days:] > 0,
             filled=self.filled.expand(len(origin), -1),
+            told=self._told(day, column, past_days),
+        )
+
+    def _told(self, day: torch.Tensor, column: torch.Tensor, past_days: int) -> torch.Tensor:
+        told = torch.zeros(len(day), day.shape[1] - past_days, 2 * COVARIATES)
+        for slot, table in enumerate(self.covariates if self.planned else []):
+            values = table[day, column]
+            usual = values[:, :past_days].nanmean(dim=1, keepdim=True)
+            told[..., slot] = values[:, past_days:]
+            told[..., COVARIATES + slot] = values[:, past_days:] - usual
+        return told.nan_to_num()
+
+    def units_told(self) -> torch.Tensor:
+        """(COVARIATES,): of each covariate the standard deviation within an item, over the items; 1 where it is 0."""
+        spreads = [(table - table.nanmean(dim=0)).square().nanmean().sqrt() for table in self.covariates]
+        return torch.tensor(
+            [float(spread) if spread > 1e-6 else 1.0 for spread in spreads] + [1.0] * (COVARIATES - len(spreads))
         )
 
     def _store_channel(self, day: torch.Tensor, origin: torch.Tensor, past_days: int) -> torch.Tensor:

@@ -40,7 +40,7 @@ def test_methods(panel):
 
 def test_covariates():
     panel = generate(SyntheticStoreParams(items=8, days=7 * 60, new_share=0.0)).panel.by_week()
-    rows = list(compare.covariates(panel, 1))
+    rows = list(compare.covariates(panel, 1, 1))
     names = ["lightgbm", "zero-shot", "fine-tuned", "ensemble"]
     assert [(row["model"], row["covariates"]) for row in rows] == [
         (name, known) for known in ("known", "not known") for name in names

@@ -6,7 +6,7 @@ from storelab.forecasting import create, known_future, load, pretrain
 from storelab.forecasting.backtest import backtest
 from storelab.forecasting.network import KnownEffect
 from storelab.forecasting.transformer import CHECKPOINTS, TransformerParams
-from storelab.forecasting.windows import NAMES, PATCH
+from storelab.forecasting.windows import COVARIATES, NAMES, PATCH
 
 from .conftest import TINY
 
@@ -209,16 +209,35 @@ def test_checkpoint_of_another_size():
 def test_what_is_known_adds_the_same_on_each_day_of_a_patch():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        effect = KnownEffect(8)
+        effect = KnownEffect(8, torch.ones(COVARIATES))
         effect.quantiles.weight.data.normal_()
         day, hidden = torch.randn(len(NAMES)), torch.randn(2, 1, 8)
     future = torch.zeros(2, 1, PATCH, len(NAMES))
     future[0, 0, 2], future[1, 0, 5] = day, day
-    added = effect(future.flatten(2), hidden[:1].expand(2, -1, -1))
+    told = torch.zeros(2, PATCH, 2 * COVARIATES)
+    added = effect(future.flatten(2), told, hidden[:1].expand(2, -1, -1))
     torch.testing.assert_close(added[0, 2], added[1, 5])
     assert (added[0, 2] != 0).all()
     assert (added[0, [0, 1, 3, 4, 5, 6]] == 0).all()  # nothing is known there
-    assert not torch.allclose(effect(future.flatten(2), hidden)[1, 5], added[1, 5])  # another item
+    assert not torch.allclose(effect(future.flatten(2), told, hidden)[1, 5], added[1, 5])  # another item
+    told[0, 3] = 2.0
+    moved = effect(future.flatten(2), told, hidden[:1].expand(2, -1, -1))
+    assert (moved[0, 3] != 0).all()
+    effect.units *= 2  # a covariate twice as spread
+    torch.testing.assert_close(effect(future.flatten(2), 2 * told, hidden[:1].expand(2, -1, -1)), moved)
+
+
+def test_the_units_of_covariates_are_those_of_the_first_training(panel, tmp_path):
+    """Kept with the weights: a panel of other days is told in the same units."""
+    past = panel.until(340)
+    past.covariates = {"depth": 0.1 * np.random.default_rng(0).random(past.units.shape)}
+    model = create("transformer", fine_tune_steps=1, validation=0, progress=False).fine_tune(past)
+    units = model.network.known.units.clone()
+    assert units.tolist() == pytest.approx([past.covariates["depth"].std(), 1, 1, 1], rel=0.01)
+    past.covariates["depth"] *= 3
+    assert torch.equal(model.fine_tune(past).network.known.units, units)
+    model.save(tmp_path)
+    assert torch.equal(load(tmp_path).network.known.units, units)
 
 
 def test_what_is_known_is_learnt_where_it_is_used(panel):
