@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from ..data import Panel
 from ..forecasting import Forecaster, create
-from ..forecasting.backtest import levels_of, rolling_forecasts, select_items, table, table_by
+from ..forecasting.backtest import differences, levels_of, rolling_forecasts, select_items, table, table_by
 from ..learning.base import write_atomic
 from . import plots
 from .config import BacktestSettings, ConfigError, one_line, read_backtest, within
@@ -40,7 +40,6 @@ NOTE = (
     "classes (Syntetos, Boylan and Croston) and ages are those of the history before each origin."
 )
 SHOWN_DAYS = 56  # of history, before a fan
-RESAMPLES = 2000
 
 
 def backtest(config: DictConfig) -> None:
@@ -178,26 +177,14 @@ def comparison(forecasts: list[pd.DataFrame], pooled: pd.DataFrame) -> str:
     wql = pooled.set_index("forecaster")["wQL"]
     name, rest = wql.index[0], wql.iloc[1:]
     best = rest.idxmin()
-    losses = [_losses(frame) for frame in (forecasts[0], next(f for f in forecasts if f["forecaster"].iloc[0] == best))]
-    units = forecasts[0].groupby("item")["actual"].sum().to_numpy()
-    weights = np.random.default_rng(0).multinomial(len(units), np.full(len(units), 1 / len(units)), RESAMPLES)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        drawn = weights @ (losses[0] - losses[1]) / (weights @ units)
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    other = next(frame for frame in forecasts if frame["forecaster"].iloc[0] == best)
+    low, high = differences(forecasts[0], other)["wQL"]
     verdict = "is better than" if high < 0 else "is worse than" if low > 0 else "cannot be told from"
     return (
         f"{name} {verdict} {best}, the best of the others on these days: wQL {wql[name]:.4f} against {rest[best]:.4f}, "
         f"difference {wql[name] - rest[best]:+.4f}, 95 % CI [{low:+.4f}, {high:+.4f}] (bootstrap over "
-        f"{len(units):,} items)."
+        f"{forecasts[0]['item'].nunique():,} items)."
     )
-
-
-def _losses(forecasts: pd.DataFrame) -> np.ndarray:
-    """Twice the mean pinball loss of each item (I,), summed over its days, in units."""
-    levels = np.array(levels_of(forecasts))
-    error = forecasts[["actual"]].to_numpy() - forecasts[[f"q{level:g}" for level in levels]].to_numpy()
-    loss = 2 * np.nanmean(np.maximum(levels * error, (levels - 1) * error), axis=1)
-    return pd.Series(loss).groupby(forecasts["item"].to_numpy()).sum().to_numpy()
 
 
 def _note(settings: BacktestSettings, panel: Panel) -> str:

@@ -18,6 +18,7 @@ from .base import DECILES, Forecaster, known_future
 SEASON = 7  # days
 SUM_DAYS = 7  # days whose total is measured, as a lead time's demand
 _PATHS = 200
+_RESAMPLES = 2000
 CLASSES = ("smooth", "erratic", "intermittent", "lumpy")
 AGES = ("under 28 days", "28 to 89 days", "90 to 179 days", "180 to 364 days", "365 days and more")
 _AGE_EDGES = (28, 90, 180, 365)  # days
@@ -149,6 +150,30 @@ def table_by(forecasts: pd.DataFrame, column: str) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(
         column, key=lambda groups: groups.map(order), kind="stable", ignore_index=True
     )
+
+
+def differences(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """95 % intervals of wQL and MASE of one forecaster's rows less another's, by a bootstrap over items."""
+    ours, theirs = _by_item(first), _by_item(second)
+    count = len(ours)
+    weights = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _RESAMPLES)
+    found = {}
+    for name, loss, per in (("wQL", "loss", "units"), ("MASE", "error", "series")):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            drawn = weights @ (ours[loss] - theirs[loss]).to_numpy() / (weights @ ours[per].to_numpy())
+        found[name] = tuple(np.nanquantile(drawn, [0.025, 0.975]).tolist())
+    return found
+
+
+def _by_item(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """Per item: units, twice the mean pinball loss in units, the scaled errors of its series, and their number."""
+    levels, actual = np.array(levels_of(forecasts)), forecasts[["actual"]].to_numpy()
+    deviation = actual - np.sort(forecasts[[f"q{level:g}" for level in levels]].to_numpy(), axis=1)
+    rows = forecasts[["item", "origin"]].assign(units=actual)
+    rows["loss"] = 2 * np.maximum(levels * deviation, (levels - 1) * deviation).mean(axis=1)
+    rows["error"] = (forecasts["actual"] - forecasts["q0.5"]).abs() / forecasts["absolute_scale"]
+    series = rows.groupby(["item", "origin"]).agg({"units": "sum", "loss": "sum", "error": "mean"})
+    return series.assign(series=series["error"].notna()).groupby("item").sum()
 
 
 def demand_classes(history: Panel) -> np.ndarray:

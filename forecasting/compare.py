@@ -18,7 +18,7 @@ import torch
 from ..data import Panel, SyntheticStoreParams, complete_journey, generate, online_retail
 from ..learning.params import CHOICES
 from . import create
-from .backtest import backtest, select_items
+from .backtest import backtest, differences, measure, rolling_forecasts, select_items
 from .base import DECILES, Known, known_future
 from .distribution import at_levels
 from .transformer import Transformer, TransformerParams
@@ -129,6 +129,7 @@ def covariates(panel: Panel, count: int, seeds: int) -> Iterator[dict]:
     """Pooled errors over the last `count` x 8 weeks of a weekly panel.
 
     With price, promotion and covariates of the horizon known, and not known; all models trained before every origin.
+    With 95 % intervals of the difference to LightGBM.
     """
     origins = [len(panel.dates) - WEEKS * k for k in range(count, 0, -1)]
     panel = select_items(panel, origins[0], 1000, least_days=30, least_sales=10)
@@ -144,10 +145,18 @@ def covariates(panel: Panel, count: int, seeds: int) -> Iterator[dict]:
                 "ensemble": create("ensemble", **shared, params={"lightgbm": trees, "transformer": network}),
             }
             row = {"covariates": "known" if planned else "not known", "series": len(panel.items), "seed": seed}
+            base = None
             for name, model in models.items():
-                table = backtest({name: model}, panel, origins, WEEKS, refit=True, progress=False)
-                pooled = table[table["origin"] == "pooled"].iloc[0]
-                yield {"model": name} | row | {key: pooled[key] for key in ("wQL", "MASE", "seconds")}
+                frame = rolling_forecasts(name, model, panel, origins, WEEKS, refit=True, progress=False)
+                base = frame if base is None else base
+                found = measure(frame)
+                less = {
+                    f"{metric} less lightgbm's, {end}": value
+                    for metric, interval in differences(frame, base).items()
+                    for end, value in zip(("from", "to"), interval, strict=True)
+                }
+                seconds = float(frame.groupby("origin")["seconds"].first().sum())
+                yield {"model": name} | row | {key: found[key] for key in ("wQL", "MASE")} | {"seconds": seconds} | less
 
 
 def _loss(model: Transformer, past: Panel, known: Known, columns: np.ndarray, actual: np.ndarray) -> float:

@@ -9,6 +9,7 @@ from storelab.forecasting.backtest import (
     ages,
     backtest,
     demand_classes,
+    differences,
     error_scales,
     measure,
     metrics,
@@ -175,3 +176,19 @@ def test_reference_figures_of_online_retail():
     rounded = [pooled.loc[name, columns].astype(float).to_numpy() for name in ("naive", "average")]
     np.testing.assert_allclose(rounded[0], [1.302, 1.1087, 1.217, -0.075, 0.789], atol=6e-4)
     np.testing.assert_allclose(rounded[1], [0.938, 0.7872, 0.919, -0.128, 0.868], atol=6e-4)
+
+
+def test_differences_hold_the_difference_of_the_pooled_figures(panel):
+    """Of one forecaster and itself they are 0, and the other way round they have the other sign."""
+    frames = [
+        rolling_forecasts(name, create(name), panel, [300, 328], 14, progress=False)
+        for name in ("moving_average", "seasonal_naive")
+    ]
+    pooled, found = [measure(frame) for frame in frames], differences(*frames)
+    assert differences(frames[0], frames[0]) == {"wQL": (0.0, 0.0), "MASE": (0.0, 0.0)}
+    for metric, (low, high) in found.items():
+        assert low < pooled[0][metric] - pooled[1][metric] < high < 0
+        assert differences(*frames[::-1])[metric][0] == pytest.approx(-high, rel=0.2)
+    one = [frame[frame["item"] == panel.items[0]] for frame in frames]  # all samples of one item are that item
+    for metric, interval in differences(*one).items():
+        assert interval == pytest.approx([measure(one[0])[metric] - measure(one[1])[metric]] * 2)
