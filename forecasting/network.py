@@ -35,9 +35,10 @@ class KnownEffect(nn.Module):
         """`units` (COVARIATES,) are those of the panel that it is first trained on; saved with the weights."""
         super().__init__()
         self.channels = [channel for channel, name in enumerate(NAMES) if name in self.kinds]
-        self.day = nn.Linear(len(self.channels) + 2 * COVARIATES, self.width, bias=False)
+        self.day = nn.Linear(len(self.channels), self.width, bias=False)
         self.item = nn.Linear(d_model, self.width)
         self.quantiles = nn.Linear(self.width, len(LEVELS), bias=False)
+        self.told = nn.Linear(2 * COVARIATES, self.width, bias=False)
         self.register_buffer("units", units)
         nn.init.zeros_(self.quantiles.weight)
 
@@ -45,7 +46,7 @@ class KnownEffect(nn.Module):
         """(B, 7 * F, Q), from future patches (B, F, 7 * CHANNELS), covariates told and the encoder's (B, F, D)."""
         days = future.unflatten(2, (PATCH, CHANNELS))[..., self.channels]
         told = (told / self.units.repeat(2)).clamp(-5, 5).unflatten(1, (-1, PATCH))
-        effect = nn.functional.silu(self.day(torch.cat([days, told], dim=-1))) * (1 + self.item(hidden))[:, :, None]
+        effect = nn.functional.silu(self.day(days) + self.told(told)) * (1 + self.item(hidden))[:, :, None]
         return self.quantiles(effect).flatten(1, 2)
 
 
