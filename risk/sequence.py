@@ -5,7 +5,8 @@ says how a transaction was and how it relates to the present one (time between t
 address, card and category are the same). It also carries the trees' margin, so that a transaction that follows
 suspicious ones is seen as such. What the network says is added to the trees' margin of the present one: it starts as
 the trees and learns what they miss. On the rows that it is trained on, the margins are of trees grown on other
-stretches of time.
+stretches of time. Several networks side by side, which differ in their first weights and in dropout, are averaged
+(Lakshminarayanan et al. 2017, arXiv:1612.01474): attacks are few, and what one network learns of them is noisy.
 """
 
 from collections import deque
@@ -23,7 +24,7 @@ from ..learning.training import Objective, Plan, device_of, train
 from .features import FEATURES, Groups, codes_of
 from .metrics import average_precision
 from .synthetic import DAY
-from .tabular import Calibration, Scaling, Trees, TreesParams
+from .tabular import Calibration, Trees, TreesParams
 from .transactions import ENTITIES, columns
 
 LISTS = {"customer": 16, "device": 8, "address": 8}  # how many of each are read; those by others alone, but the first
@@ -41,6 +42,7 @@ _AT_ONCE = 1024  # rows
 class SequenceParams(TrainingParams):
     """The network and its training; `trees` are grown first."""
 
+    members: int = 4  # networks side by side
     width: int = 32  # of tokens
     heads: int = 4
     dropout: float = 0.1
@@ -59,28 +61,53 @@ class SequenceParams(TrainingParams):
             raise ValueError(f"method is {self.method!r}: allowed is full, there are no weights to go on from")
 
 
+class _Linear(nn.Module):
+    """Linear layers side by side, (1 or K, N, inputs) -> (K, N, outputs), drawn as torch draws one."""
+
+    def __init__(self, members: int, inputs: int, outputs: int):
+        super().__init__()
+        bound = inputs**-0.5
+        self.weight = nn.Parameter(torch.empty(members, inputs, outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(members, 1, outputs).uniform_(-bound, bound))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.weight + self.bias
+
+
 class _Network(nn.Module):
+    """K networks that share no weight."""
+
     def __init__(self, params: SequenceParams, categories: int):
         super().__init__()
-        width, drop = params.width, params.dropout
-        self.token, self.category = nn.Linear(CHANNELS, width), nn.Embedding(categories + 1, width)
-        self.mix = nn.Sequential(nn.GELU(), nn.Linear(width, width), nn.LayerNorm(width))
-        self.attention = nn.MultiheadAttention(width, params.heads, drop, batch_first=True)
-        self.after = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(drop))
-        self.after.append(nn.Linear(2 * width, width))
-        self.features = nn.Sequential(nn.Linear(len(FEATURES), 2 * width), nn.GELU(), nn.Dropout(2 * drop))
-        self.head = nn.Sequential(nn.LayerNorm(3 * width), nn.Linear(3 * width, 2 * width), nn.GELU())
-        self.head.extend([nn.Dropout(2 * drop), nn.Linear(2 * width, 1)])
-        nn.init.zeros_(self.head[-1].weight)
-        nn.init.zeros_(self.head[-1].bias)
+        members, width = params.members, params.width
+        self.heads, self.drop = params.heads, params.dropout
+        self.token = _Linear(members, CHANNELS, width)
+        self.category = nn.Parameter(torch.randn(members, categories + 1, width))
+        self.mix, self.query = _Linear(members, width, width), _Linear(members, width, width)
+        self.key, self.value = _Linear(members, width, width), _Linear(members, width, width)
+        self.read = _Linear(members, width, width)
+        self.wide, self.narrow = _Linear(members, width, 2 * width), _Linear(members, 2 * width, width)
+        self.head, self.last = _Linear(members, width, 2 * width), _Linear(members, 2 * width, 1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
 
-    def forward(self, tokens, category, absent, features, margin) -> torch.Tensor:
-        """Margins (B,): of tokens (B, T, C), categories, absence (B, T), features (B, F), the trees' margins (B,)."""
-        known = self.mix(self.token(tokens) + self.category(category))
-        now = known[:, :1]  # the present one asks; what the others would ask is nowhere needed
-        now = now + self.attention(now, known, known, key_padding_mask=absent, need_weights=False)[0]
-        now = (now + self.after(now))[:, 0]
-        return margin + self.head(torch.cat([now, self.features(features)], dim=1))[:, 0]
+    def forward(self, tokens, category, absent, margin) -> torch.Tensor:
+        """Margins (K, B): of tokens (B, T, C), categories and absence (B, T), and the trees' margins (B,)."""
+        norm = lambda x: nn.functional.layer_norm(x, x.shape[-1:])  # scale and shift are in the layer after it
+        drop = lambda x, share=1: nn.functional.dropout(x, share * self.drop, self.training)
+        gelu, rows = nn.functional.gelu, absent.shape
+        known = self.token(tokens.flatten(0, 1)[None]) + self.category[:, category.flatten()]
+        known = norm(self.mix(gelu(known)))
+        now = known.unflatten(1, rows)[:, :, 0]  # the present one asks; what the others would ask is nowhere needed
+        split = lambda x, *size: x.unflatten(1, size).unflatten(-1, (self.heads, -1)).transpose(2, 3)  # (K, B, H, ., D)
+        asked, keys, values = split(self.query(now), len(now[0]), 1), self.key(known), self.value(known)
+        share = self.drop if self.training else 0.0
+        found = nn.functional.scaled_dot_product_attention(
+            asked, split(keys, *rows), split(values, *rows), ~absent[:, None, None], share
+        )
+        now = now + self.read(found.flatten(2))
+        now = now + self.narrow(drop(gelu(self.wide(norm(now)))))
+        return margin + self.last(drop(gelu(self.head(norm(now))), 2))[..., 0]
 
 
 def _tokens(rows: dict[str, np.ndarray], index: np.ndarray) -> list[torch.Tensor]:
@@ -111,7 +138,6 @@ class SequenceModel:
         self.trees = Trees(trees or TreesParams(seed=self.params.seed))
         self.calibration = Calibration()
         self.categories: list[str] = []  # those of the rows trained on; any other counts as unknown, 0
-        self.scaling: Scaling | None = None
         self.network: _Network | None = None
         self.history: list[dict] = []
 
@@ -138,9 +164,7 @@ class SequenceModel:
             others = np.setdiff1d(inside, part)
             margin[part] = Trees(self.trees.params).fit(table[others], fraud[others]).margins(table[part])
         self.categories = sorted(set(transactions["category"].iloc[training]))
-        self.scaling = Scaling.fit(table[training])
         rows, index = self._rows(columns(transactions), margin)
-        scaled = self.scaling(table)
         bad, good = inside[fraud[inside]], inside[~fraud[inside]]
         late = np.arange(validation.start, validation.stop)
         late = late[fraud[late] | (np.arange(len(late)) % _HELD_OUT == 0)]
@@ -155,15 +179,16 @@ class SequenceModel:
 
         def loss(network: nn.Module, step: int, generator: torch.Generator) -> torch.Tensor:
             chosen = np.r_[draw(bad, frauds, generator), draw(good, frauds * p.negatives, generator)]
-            batch = [part.to(device) for part in self._batch(rows, index, scaled, chosen)]
+            batch = [part.to(device) for part in self._batch(rows, index, chosen)]
             target = torch.from_numpy(fraud[chosen].astype(np.float32)).to(device)
-            return nn.functional.binary_cross_entropy_with_logits(network(*batch), target)
+            margins = network(*batch)
+            return nn.functional.binary_cross_entropy_with_logits(margins, target.expand_as(margins))
 
         def validate(network: nn.Module) -> float:
-            return -average_precision(fraud[late], self._margins(rows, index, scaled, late))
+            return -average_precision(fraud[late], self._margins(rows, index, late))
 
         def content():
-            return [index, margin, scaled, *(fraud[part] for part in (training, validation))]
+            return [index, margin, *(fraud[part] for part in (training, validation))]
 
         self.network.to(device)
         plan = Plan(p.learning_rate, -(-p.epochs * len(bad) // frauds), dropout=True, evaluations=p.epochs)
@@ -171,7 +196,7 @@ class SequenceModel:
         if file:
             file.unlink()
         known = np.arange(validation.start, validation.stop)
-        self.calibration = Calibration.fit(self._margins(rows, index, scaled, known), fraud[known])
+        self.calibration = Calibration.fit(self._margins(rows, index, known), fraud[known])
         return self
 
     def _rows(self, table: dict, margin: np.ndarray) -> tuple[dict, np.ndarray]:
@@ -189,18 +214,17 @@ class SequenceModel:
         same = {name: table[name] for name in ("time", "refund", "promotion", "declined", *_SAME)}
         return same | {"log": np.log1p(table["amount"]), "margin": margin, "code": code}
 
-    def _batch(self, rows: dict, index: np.ndarray, scaled: np.ndarray, chosen: np.ndarray) -> list[torch.Tensor]:
-        parts = torch.from_numpy(scaled[chosen]), torch.from_numpy(rows["margin"][chosen].astype(np.float32))
-        return [*_tokens(rows, index[chosen]), *parts]
+    def _batch(self, rows: dict, index: np.ndarray, chosen: np.ndarray) -> list[torch.Tensor]:
+        return [*_tokens(rows, index[chosen]), torch.from_numpy(rows["margin"][chosen].astype(np.float32))]
 
     @torch.inference_mode()
-    def _margins(self, rows: dict, index: np.ndarray, scaled: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    def _margins(self, rows: dict, index: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         device = next(self.network.parameters()).device
         self.network.eval()
         found = [np.empty(0)]
         for start in range(0, len(chosen), _AT_ONCE):
-            batch = self._batch(rows, index, scaled, chosen[start : start + _AT_ONCE])
-            found.append(self.network(*(part.to(device) for part in batch)).double().cpu().numpy())
+            batch = self._batch(rows, index, chosen[start : start + _AT_ONCE])
+            found.append(self.network(*(part.to(device) for part in batch)).mean(dim=0).double().cpu().numpy())
         return np.concatenate(found)
 
     def _check_trained(self) -> None:
@@ -211,7 +235,7 @@ class SequenceModel:
         """Margins of the rows `chosen`; those before them are their history. `table` (n, F): all rows' features."""
         self._check_trained()
         rows, index = self._rows(columns(transactions), self.trees.margins(table))
-        return self._margins(rows, index, self.scaling(table), np.arange(len(table))[chosen])
+        return self._margins(rows, index, np.arange(len(table))[chosen])
 
     def probabilities(self, transactions: pd.DataFrame, table: np.ndarray, chosen: slice = slice(None)) -> np.ndarray:
         """Calibrated probabilities of fraud, as `margins`."""
@@ -234,7 +258,7 @@ class SequenceModel:
                     items += [item] if other else []
                 index += [-1] * (LISTS[name] - len(known))
             rows = {name: np.array([item[name] for item in items]) for name in own}
-            margin = self._margins(rows, np.array([index]), self.scaling(features), np.array([0]))
+            margin = self._margins(rows, np.array([index]), np.array([0]))
             probability = float(self.calibration(margin)[0])
         for known in lists.values():
             known.append(own)
@@ -244,11 +268,10 @@ class SequenceModel:
         """Write weights and trees as safetensors, `config.json` with their checksum, and the model card."""
         self._check_trained()
         weights = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
-        scaling = {f"scaling.{name}": value for name, value in asdict(self.scaling).items()}
         trees = {"params": asdict(self.trees.params), "calibration": asdict(self.trees.calibration)}
         config = {"params": asdict(self.params), "calibration": asdict(self.calibration), "categories": self.categories}
         config["trees"] = trees | {"features": FEATURES}
-        save_folder(folder, self.name, config, weights | scaling | {"trees": self.trees.text()}, card)
+        save_folder(folder, self.name, config, weights | {"trees": self.trees.text()}, card)
 
     @classmethod
     def load(cls, folder: str | Path) -> "SequenceModel":
@@ -258,7 +281,6 @@ class SequenceModel:
             model = cls(SequenceParams(**config["params"]))
             model.trees = Trees.restore(config["trees"], arrays)
             model.calibration, model.categories = Calibration(**config["calibration"]), list(config["categories"])
-            model.scaling = Scaling(arrays["scaling.mean"], arrays["scaling.spread"])
             model.network = _Network(model.params, len(model.categories))
             weights = {name: value for name, value in arrays.items() if name.startswith("network.")}
             model.network.load_state_dict(
