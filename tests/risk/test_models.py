@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from storelab.learning.base import Card
 from storelab.risk import FEATURES, Scorer, TreesParams, features, split_by_time
 from storelab.risk.metrics import average_precision
-from storelab.risk.sequence import SequenceModel, SequenceParams
+from storelab.risk.sequence import CHANNELS, LIST_OF, SequenceModel, SequenceParams, _Network
 from storelab.risk.tabular import Calibration, Scaling, Trees, baselines
 from storelab.risk.transactions import columns
 
@@ -42,6 +43,56 @@ def test_the_learned_find_fraud_better_than_chance_and_than_one_feature(models, 
     single = max(average_precision(target, sign * column) for column in alone.T for sign in (1, -1))
     assert average_precision(target, models["trees"].margins(table[test])) > single + 0.1
     assert average_precision(target, models["sequence"].margins(data.transactions, table, test)) > single + 0.1
+
+
+def tokens_of(rows: int, generator: torch.Generator) -> list[torch.Tensor]:
+    """Random tokens, categories, absence and margins, as the network takes them; the present token is there."""
+    shape = (rows, len(LIST_OF))
+    absent = torch.rand(shape, generator=generator) < 0.5
+    absent[:, 0] = False
+    category = torch.randint(4, shape, generator=generator)
+    return [
+        torch.randn(*shape, CHANNELS, generator=generator),
+        category,
+        absent,
+        torch.randn(rows, generator=generator),
+    ]
+
+
+def test_networks_side_by_side_are_networks_alone():
+    """Each gives what one of its weights alone gives; attention is torch's; what is absent is not read."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        together = _Network(SequenceParams(members=3, width=16), 3).eval()
+        alone = _Network(SequenceParams(members=1, width=16), 3).eval()
+        attention = torch.nn.MultiheadAttention(16, 4, batch_first=True)
+    batch = tokens_of(5, generator)
+    assert torch.equal(together(*batch), batch[3].expand(3, -1))  # untrained, it says what the trees say
+    for weight in together.parameters():
+        weight.data.normal_(generator=generator)
+    margins = together(*batch)
+    for member in range(3):
+        alone.load_state_dict({name: value[member : member + 1] for name, value in together.state_dict().items()})
+        torch.testing.assert_close(alone(*batch)[0], margins[member])
+    tokens, category, absent, margin = batch
+    torch.testing.assert_close(
+        alone(torch.where(absent[..., None], 9.0, tokens), category, absent, margin), margins[2:]
+    )
+
+    parts = (alone.query, alone.key, alone.value)
+    attention.in_proj_weight.data = torch.cat([part.weight[0].T for part in parts])
+    attention.in_proj_bias.data = torch.cat([part.bias[0, 0] for part in parts])
+    attention.out_proj.weight.data, attention.out_proj.bias.data = alone.read.weight[0].T, alone.read.bias[0, 0]
+    norm = lambda x: torch.nn.functional.layer_norm(x, (16,))
+    gelu = torch.nn.functional.gelu
+    known = norm(alone.mix(gelu(alone.token(tokens.flatten(0, 1)[None]) + alone.category[0, category.flatten()])))
+    known = known[0].unflatten(0, absent.shape)
+    now = known[:, :1] + attention(known[:, :1], known, known, key_padding_mask=absent)[0]
+    now = now[:, 0][None]
+    now = now + alone.narrow(gelu(alone.wide(norm(now))))
+    expected = margin + alone.last(gelu(alone.head(norm(now))))[0, :, 0]
+    torch.testing.assert_close(margins[2], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_what_is_not_known_on_the_day_of_service_changes_nothing(models, data, table, fraud, parts):
