@@ -97,7 +97,7 @@ def _network(model: Transformer, history: Panel, known: Known, column: int, days
     model._forecast(history, known)  # its checks; the network is on its device, without dropout
     if any(column in new for new, _ in new_items(past)):
         raise ValueError(f"item {history.items[column]!r} has no observed day: its forecast is a mixture of others'")
-    windows = Windows(past, model.params.context, model.params.horizon, model.params.planned, known)
+    windows = Windows(past, model.params.context, model.params.horizon, model.params.planned, known, model.year)
     own = windows.batch(torch.tensor([column]), torch.tensor([windows.days])).to(model.device)
     scale = own.scale[:, None] * ~own.closed
 

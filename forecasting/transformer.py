@@ -27,7 +27,7 @@ from .network import PatchEncoder
 from .params import CHECKPOINTS, TransformerParams
 from .quantile import QuantileForecaster
 from .training import Plan, train
-from .windows import LEAST_OBSERVED, PATCH, Windows
+from .windows import LEAST_OBSERVED, PATCH, Windows, year_of
 
 ARCHITECTURE = ("d_model", "layers", "heads", "d_ff", "context", "horizon")
 _KNOWN_RATE = 1e-2  # highest learning rate of network.KnownEffect, which starts from nothing
@@ -50,6 +50,7 @@ class Transformer(QuantileForecaster):
         self.history: list[dict] = []  # a row per evaluation of the last training: step, train and validation loss
         self.trained_weights = 0  # numbers that the last training could change
         self.trained_until = ""  # last day of the panel trained on, YYYY-MM-DD; "" = none
+        self.year = True  # whether the last training told of the year
         self._start()
 
     def _start(self) -> None:
@@ -146,7 +147,8 @@ class Transformer(QuantileForecaster):
             )
         if not np.nansum(panel.units) > 0:
             raise ValueError("the panel holds no sale: there is nothing to learn from")
-        return Windows(panel, self.params.context, self.params.horizon, self.params.planned)
+        self.year = year_of(panel)
+        return Windows(panel, self.params.context, self.params.horizon, self.params.planned, year=self.year)
 
     def _train(self, panel: Panel, windows: Windows, plan: Plan) -> "Transformer":
         """The validation days decide how many steps are best; that many are made anew, from the start, on all days.
@@ -221,7 +223,7 @@ class Transformer(QuantileForecaster):
         if known.horizon > self.params.horizon:
             raise ValueError(f"the horizon is {known.horizon} days: the model was trained for {self.params.horizon}")
         past = self._past(history)
-        windows = Windows(past, self.params.context, self._days_ahead(known), self.params.planned, known)
+        windows = Windows(past, self.params.context, self._days_ahead(known), self.params.planned, known, self.year)
         item = torch.arange(windows.items)
         quantiles, scale = self._quantiles(windows, item, torch.full_like(item, windows.days))
         return quantiles[:, : known.horizon], scale[:, : known.horizon]
@@ -236,6 +238,7 @@ class Transformer(QuantileForecaster):
             "params": asdict(self.params),
             "dependence": asdict(self.dependence),
             "trained_until": self.trained_until,
+            "year": self.year,
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
         }
         return weights, config
@@ -270,7 +273,7 @@ class Transformer(QuantileForecaster):
                 raise ValueError("model.safetensors does not have the checksum in config.json")
             model = cls._empty(config)
             model.dependence = Dependence(**config["dependence"])
-            model.trained_until = config.get("trained_until", "")
+            model.trained_until, model.year = config.get("trained_until", ""), config.get("year", True)
             model.network, state = model._new_network(), load_tensors(weights)
             if "known.units" in state:
                 model.network.add_known(state["known.units"])

@@ -50,8 +50,13 @@ class Batch:
 class Windows:
     """The arrays of a panel, padded by a context of missing days in front and a horizon behind."""
 
-    def __init__(self, panel: Panel, context: int, horizon: int, planned: bool, known: Known | None = None):
-        """`planned`: price and promotion of the horizon are known in advance; else the last price is held."""
+    def __init__(
+        self, panel: Panel, context: int, horizon: int, planned: bool, known: Known | None = None, year: bool = True
+    ):
+        """`planned`: price and promotion of the horizon are known in advance; else the last price is held.
+
+        Without `year` the waves of the year are left out: see `year_of`.
+        """
         # Patches before a short panel would be missing throughout: they are left out.
         self.past_patches, self.future_patches = -(-min(context, len(panel.dates)) // PATCH), -(-horizon // PATCH)
         self.planned = planned
@@ -68,7 +73,7 @@ class Windows:
 
         self.before, self.days, self.items = before, days, len(panel.items)
         self.first_weekday = None if panel.weekly else int(panel.dates[0].dayofweek)
-        self.year = _waves(panel, before, behind)
+        self.year = _waves(panel, before, behind) if year else torch.zeros(before + days + behind, 4)
         units = np.where(panel.closed[:, None], np.nan, panel.units)
         self.units = pad(units, None, np.nan)
         price = pad(panel.price, known and known.price, np.nan)
@@ -205,6 +210,15 @@ class Windows:
                 values[:, past_days:] = 0.0
             channels.append(values.nan_to_num().clamp(-5, 5))
         return channels + [torch.zeros(day.shape)] * (most - len(channels))
+
+
+def year_of(panel: Panel) -> bool:
+    """Whether a model trained on the panel is told of the year: in a weekly one, if each week of it was a target.
+
+    A season that was not there yet would be read off from what the waves did by chance in those that were. Of a daily
+    panel's year the pre-trained weights know; weeks pass seven times as fast.
+    """
+    return not panel.weekly or len(panel.dates) >= LEAST_OBSERVED + 52
 
 
 def _waves(panel: Panel, before: int, behind: int) -> torch.Tensor:

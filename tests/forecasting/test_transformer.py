@@ -1,7 +1,10 @@
+import dataclasses
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from storelab.data import Panel
+from storelab.data import Panel, SyntheticStoreParams, generate
 from storelab.forecasting import create, known_future, load, pretrain
 from storelab.forecasting.backtest import backtest
 from storelab.forecasting.network import KnownEffect
@@ -245,3 +248,19 @@ def test_what_is_known_is_learnt_where_it_is_used(panel):
     for params, there in (({}, True), ({"planned": False}, False), ({"fine_tune_steps": 0}, False)):
         model = create("transformer", **{"fine_tune_steps": 1, "progress": False, **params}).fine_tune(panel.until(340))
         assert (model.network.known is not None) == there
+
+
+@pytest.mark.parametrize(("weeks", "told"), [(60, False), (70, True)])
+def test_a_weekly_panel_of_about_a_year_is_not_told_of_the_year(weeks, told, tmp_path):
+    """The same weeks half a year later give the same forecasts, also of the model that was saved, where it is not."""
+    panel = generate(SyntheticStoreParams(items=8, days=7 * (weeks + 4), new_share=0.0)).panel.by_week()
+    later = dataclasses.replace(panel, dates=panel.dates + pd.Timedelta(weeks=26))
+    model = create("transformer", fine_tune_steps=2, validation=0, progress=False).fine_tune(panel.until(weeks))
+    model.save(tmp_path)
+    found = [
+        forecaster.predict_mean(days.until(weeks), known_future(days, weeks, 4))
+        for forecaster in (model, load(tmp_path))
+        for days in (panel, later)
+    ]
+    assert np.array_equal(found[0], found[2])
+    assert np.array_equal(found[0], found[1]) == np.array_equal(found[2], found[3]) == (not told)
