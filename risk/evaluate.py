@@ -6,7 +6,7 @@
 import argparse
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +75,11 @@ def run(params: TransactionParams, sequence: SequenceParams) -> tuple[list, list
     trees = Trees(learned.trees.params)
     trees.booster = learned.trees.booster  # grown on the same rows with the same parameters
     trees.calibrate(table[split.validation], fraud[split.validation])
-    plain = {PLAIN: trees.margins} | baselines(table[train], fraud[train], params.seed)
+    more = [replace(trees.params, seed=trees.params.seed + k) for k in range(1, sequence.members)]
+    several = [trees, *(Trees(one).fit(table[train], fraud[train]) for one in more)]
+    mean = lambda rows: np.mean([one.margins(rows) for one in several], axis=0)  # as the networks' is one
+    plain = {PLAIN: trees.margins, f"{PLAIN}, mean of {len(several)}": mean}
+    plain |= baselines(table[train], fraud[train], params.seed)
     margins = {LEARNED: tuple(learned.margins(data.transactions, table, part) for part in parts)}
     margins |= {name: tuple(margin(table[part]) for part in parts) for name, margin in plain.items()}
     found, groups = figures(data, table, split, margins, Costs())
