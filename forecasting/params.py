@@ -35,7 +35,7 @@ class TransformerParams:
     schedule: str = "cosine"  # after a warm-up of a tenth: cosine (half a wave down to 0), constant
     weight_decay: float = 0.01
     batch_size: int = 128  # windows
-    validation: int = 28  # last days, kept for early stopping; 0: all steps, at most 10 passes over the windows, 25 if planned
+    validation: int = 28  # last days, kept for early stopping; 0: all steps, at most 10 passes, 25 if planned
     patience: int = 5  # evaluations without gain before training stops
     precision: str = "float32"  # of training: float32, bfloat16 (mixed); forecasts are float32
     seed: int = 0
