@@ -35,9 +35,7 @@ class Batch:
     target: torch.Tensor  # (B, 7 * F) asinh(units / scale), NaN = not observed, closed or not there
     closed: torch.Tensor  # (B, 7 * F) bool
     filled: torch.Tensor  # (B, COVARIATES + PAST_COVARIATES) bool, slots that the panel has a covariate for
-    told: (
-        torch.Tensor
-    )  # (B, 7 * F, 2 * COVARIATES) covariates as they are, and less their mean of the past; 0 = not known
+    told: torch.Tensor  # (B, 7 * F, 2 * COVARIATES) covariates as they are, and less their usual value; 0 = not known
 
     @classmethod
     def concatenate(cls, batches: "list[Batch]") -> "Batch":
@@ -172,6 +170,7 @@ class Windows:
         )
 
     def _told(self, day: torch.Tensor, column: torch.Tensor, past_days: int) -> torch.Tensor:
+        """(B, 7 * F, 2 * COVARIATES), in the panel's units; usual is the mean of the context."""
         told = torch.zeros(len(day), day.shape[1] - past_days, 2 * COVARIATES)
         for slot, table in enumerate(self.covariates if self.planned else []):
             values = table[day, column]
