@@ -133,9 +133,8 @@ def covariates(panel: Panel, count: int, seeds: int) -> Iterator[dict]:
     """
     origins = [len(panel.dates) - WEEKS * k for k in range(count, 0, -1)]
     panel = select_items(panel, origins[0], 1000, least_days=30, least_sales=10)
+    trees, network = {"horizon": WEEKS, "progress": False}, {"validation": 0, "progress": False}
     for seed in range(seeds):
-        trees = {"horizon": WEEKS, "progress": False}
-        network = {"validation": 0, "progress": False}
         for planned in (True, False):
             shared = {"planned": planned, "seed": seed}
             models = {
