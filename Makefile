@@ -20,6 +20,7 @@ test: $(VENV)/installed lint
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python  # pyright in one wheel: its own package downloads it at the first run
 
 slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow

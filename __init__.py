@@ -1,11 +1,42 @@
 """storelab: an e-commerce store to experiment on.
 
-`import storelab` registers the environments with Gymnasium and loads no learning library.
+`import storelab` registers the environments with Gymnasium and loads no learning library. A subpackage loads when it is
+named: `storelab.envs.Inventory` needs no further import.
 """
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from gymnasium import register
 
+if TYPE_CHECKING:  # what `__getattr__` gives, for editors
+    from . import agents, data, envs, evaluation, experiments, forecasting, language, learning, recommendation, risk
+
+__all__ = [
+    "agents",
+    "data",
+    "envs",
+    "evaluation",
+    "experiments",
+    "forecasting",
+    "language",
+    "learning",
+    "recommendation",
+    "risk",
+]
 __version__ = "0.1.0"
+__path__[:] = map(os.path.realpath, __path__)  # a checkout's modules have their own paths, not those of src/storelab
+
+
+def __getattr__(name: str):
+    if name in __all__:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def _register() -> None:
