@@ -53,7 +53,7 @@ def stratified_bootstrap(
         statistic(*([task[rng.integers(len(task), size=len(task))] for task in each] for each in checked))
         for _ in range(samples)
     ]
-    return np.quantile(drawn, [0.025, 0.975], axis=0)
+    return np.quantile(np.asarray(drawn), [0.025, 0.975], axis=0)
 
 
 def _checked(scores: Scores, name: str = "scores") -> list[np.ndarray]:
