@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..errors import FieldError
 from .contract import Column, Schema, read
 from .panel import Panel
 
@@ -39,7 +40,7 @@ def load_panel(folder: str | Path, sold_weeks: float = 0.7) -> Panel:
     Raises ValueError when a file is missing or not as published, or `sold_weeks` is not in 0 .. 1.
     """
     if not 0 <= sold_weeks <= 1:
-        raise ValueError(f"sold_weeks is {sold_weeks}: allowed are numbers from 0 to 1")
+        raise FieldError("sold_weeks", sold_weeks, "a number from 0 to 1")
     lines = read(_find(Path(folder), TRANSACTIONS_FILES), LINES)
     products = read(_find(Path(folder), (PRODUCTS_FILE,)), PRODUCTS).dropna(subset="product_type")
     products = products[~products["department"].isin(NOT_GOODS)]

@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
+from ..errors import FieldError
 from .contract import TRANSACTIONS, Column, Schema, parquet_columns, read, read_csv_text
 from .holidays import bank_holidays
 from .panel import Panel
@@ -73,7 +74,7 @@ def hold_out(data: str | Path | Panel, days: int) -> tuple[Panel, int]:
     """
     if not isinstance(data, Panel):
         if not isinstance(data, str | Path) or not str(data):
-            raise ValueError(f"data: {data!r} is not allowed, expected the path of the Online Retail file or a Panel")
+            raise FieldError("data", data, "the path of the Online Retail file or a Panel")
         data = load_panel(data)
     first = len(data.dates) - days
     if first <= days:
@@ -254,7 +255,7 @@ def daily_panel(transactions: pd.DataFrame, min_sale_days: int = 20) -> Panel:
     cells = amounts.groupby(["item", "day"])[["units", "revenue"]].sum().reset_index()
     cells = cells[cells.groupby("item")["day"].transform("size") >= min_sale_days]
     if cells.empty:
-        raise ValueError(f"min_sale_days: {min_sale_days}; no item was sold on that many days")
+        raise FieldError("min_sale_days", min_sale_days, "so few that some item was sold on as many days")
     column, items = pd.factorize(cells["item"], sort=True)
     units, price = np.zeros((len(dates), len(items))), np.full((len(dates), len(items)), np.nan)
     units[cells["day"], column] = cells["units"]

@@ -7,6 +7,7 @@ from dataclasses import Field, dataclass, fields
 import numpy as np
 import pandas as pd
 
+from ..errors import FieldError
 from .holidays import bank_holidays
 from .panel import Panel
 
@@ -52,13 +53,17 @@ class SyntheticStoreParams:
             if field.name != "start":
                 setattr(self, field.name, _checked(field, getattr(self, field.name)))
         if not isinstance(self.start, str) or not re.fullmatch(r"(19|20|21)\d\d-\d\d-\d\d", self.start):
-            raise ValueError(f"start: {self.start!r}; expected a day YYYY-MM-DD between 1900 and 2199")
+            raise FieldError("start", self.start, "a day YYYY-MM-DD between 1900 and 2199")
         try:
             pd.Timestamp(self.start)
         except ValueError:
-            raise ValueError(f"start: {self.start!r}; expected a day that exists") from None
+            raise FieldError("start", self.start, "a day that exists") from None
         if self.items * self.days > MAX_CELLS:
-            raise ValueError(f"items x days: {self.items} x {self.days}; expected at most {MAX_CELLS} cells")
+            raise FieldError("days", self.days, f"at most {MAX_CELLS} items x days", f"for {self.items} items")
+
+    def panel(self) -> Panel:
+        """Return the days of the store that these parameters make."""
+        return generate(self).panel
 
 
 _BOUNDS = {  # lowest and highest value allowed; of both values where a field is a pair
@@ -106,7 +111,7 @@ def _checked(field: Field, value: object) -> object:
     if not good or values[0] > values[-1]:
         noun = "whole number" if kind is int else "number"
         what = f"a pair (lowest, highest) of {noun}s" if pair else f"a {noun}"
-        raise ValueError(f"{field.name}: {value!r}; expected {what} from {low} to {high}")
+        raise FieldError(field.name, value, f"{what} from {low} to {high}")
     values = tuple(kind(v) for v in values)
     return values if pair else values[0]
 
@@ -153,10 +158,9 @@ def generate(params: SyntheticStoreParams) -> SyntheticStore:
     size = catalogue.pop("dispersion").to_numpy()
     catalogue["demand_class"] = demand_class(catalogue.pop("base_rate").to_numpy(), size)
     if rate.sum() > MAX_UNITS:
-        raise ValueError(
-            f"top_rate, zipf_exponent, items, days: these make {rate.sum():.3g} units; "
-            f"expected at most {MAX_UNITS} (discount x elasticity multiplies them, too)"
-        )
+        sold = f"for zipf_exponent, items and days: {rate.sum():.3g} units are sold"
+        expected = f"at most {MAX_UNITS} units (discount x elasticity multiplies them, too)"
+        raise FieldError("top_rate", params.top_rate, expected, sold)
     units = streams[3].negative_binomial(size, size / (size + rate)).astype(float)
     panel = Panel(
         items=catalogue["item"].tolist(),

@@ -13,6 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..data import Panel, SyntheticStoreParams, generate, online_retail
+from ..errors import FieldError
 from .base import DECILES, Forecaster, known_future
 
 SEASON = 7  # days
@@ -65,16 +66,16 @@ def rolling_forecasts(
     """
     origins = sorted(origins)
     if not origins or origins[-1] + horizon > len(panel.dates):
-        raise ValueError(f"origins are {origins}: allowed are 1 .. {len(panel.dates) - horizon}, one or more")
+        raise FieldError("origins", origins, f"one or more day numbers in 1 .. {len(panel.dates) - horizon}")
     if not {0.1, 0.5, 0.9} <= set(levels):
-        raise ValueError(f"levels is {list(levels)}: the metrics need .1, .5 and .9 among them")
+        raise FieldError("levels", list(levels), "levels with .1, .5 and .9, which the metrics need")
     levels, frames, trained = sorted(levels), [], None
     for origin in tqdm(origins, desc=name, unit="origin", disable=not progress):
         started = time.perf_counter()
         history, known = panel.until(origin), known_future(panel, origin, horizon)
         if trained is None or refit:
             trained = copy.deepcopy(forecaster).fine_tune(history)
-        quantiles = trained.predict_quantiles(history, known, levels)
+        quantiles = trained.predict(history, known, levels)
         mean = trained.predict_mean(history, known)
         seconds = time.perf_counter() - started
         drawn = trained.sample_paths(history, known, _PATHS, seed=origin)

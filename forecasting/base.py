@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import Panel
+from ..errors import FieldError
 from ..learning.base import write_atomic
 
 DECILES = tuple(round(0.1 * k, 1) for k in range(1, 10))
@@ -66,9 +67,9 @@ def known_future(panel: Panel, origin: int, horizon: int) -> Known:
     """
     days = len(panel.dates)
     if not 1 <= origin <= days:
-        raise ValueError(f"origin is {origin}: allowed are the panel's day numbers 1 .. {days}")
+        raise FieldError("origin", origin, f"a day number of the panel, 1 .. {days}")
     if horizon < 1:
-        raise ValueError(f"horizon is {horizon}: at least 1 day is needed")
+        raise FieldError("horizon", horizon, "at least 1 day")
     inside = slice(origin, min(origin + horizon, days))
     beyond = horizon - (inside.stop - origin)
     dates = panel.dates[inside].append(panel.next_dates(beyond))
@@ -106,7 +107,7 @@ def check_inputs(history: Panel, known: Known, levels=DECILES) -> np.ndarray:
         raise ValueError(f"known.dates must be consecutive days from {expected[0]:%Y-%m-%d}, the day after the history")
     levels = np.asarray(levels, float)
     if levels.ndim != 1 or not levels.size or not ((levels > 0) & (levels < 1)).all():
-        raise ValueError(f"levels is {levels.tolist()}: allowed are numbers between 0 and 1, both excluded")
+        raise FieldError("levels", levels.tolist(), "numbers between 0 and 1, both excluded")
     return levels
 
 
@@ -131,7 +132,7 @@ class Forecaster(ABC):
         return self.fit(panel)
 
     @abstractmethod
-    def predict_quantiles(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
+    def predict(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
         """Quantiles of each day's demand in units, (I, H, Q), non-negative and rising with the level."""
 
     @abstractmethod

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data import Panel
+from ..errors import FieldError
 from .base import DECILES, MIN_HISTORY, Forecaster, Known, check_inputs
 
 
 def positive(name: str, value: int) -> None:
     if type(value) is not int or not 1 <= value <= 100_000:
-        raise ValueError(f"{name} is {value!r}: allowed are whole numbers from 1 to 100000")
+        raise FieldError(name, value, "a whole number from 1 to 100000")
 
 
 def _nanquantile(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
@@ -83,7 +84,7 @@ class SeasonalNaive(Baseline):
             latest = np.where(np.isnan(week), latest, week)
         return latest[np.arange(horizon) % season]
 
-    def predict_quantiles(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
+    def predict(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
         levels = check_inputs(history, known, levels)
         units, season = history.units, self.params.season
         point = self._point(units, known.horizon).T
@@ -135,7 +136,7 @@ class LevelBaseline(Baseline):
         factor = np.where(level > 0, mean / np.where(level > 0, level, 1.0), 0.0)
         return recent, factor, mean
 
-    def predict_quantiles(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
+    def predict(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
         levels = check_inputs(history, known, levels)
         recent, factor, _ = self._recent(history.units)
         quantiles = _nanquantile(recent, levels) * factor[:, None]

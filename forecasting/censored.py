@@ -14,6 +14,7 @@ import numpy as np
 from scipy import special
 
 from ..data import Panel
+from ..errors import FieldError
 
 TREATMENTS = ("sales", "missing", "expected")
 _PRIOR = 10.0  # units: shape of the gamma priors
@@ -34,7 +35,7 @@ def treated(panel: Panel, treatment: str) -> Panel:
         ValueError: an unknown treatment.
     """
     if treatment not in TREATMENTS:
-        raise ValueError(f"treatment is {treatment!r}: allowed are {', '.join(TREATMENTS)}")
+        raise FieldError("treatment", treatment, f"one of {', '.join(TREATMENTS)}")
     censored = _censored(panel)
     if treatment == "sales" or not censored.any():
         return panel

@@ -159,7 +159,7 @@ def covariates(panel: Panel, count: int, seeds: int) -> Iterator[dict]:
 
 
 def _loss(model: Transformer, past: Panel, known: Known, columns: np.ndarray, actual: np.ndarray) -> float:
-    return _weighted_loss(actual, model.predict_quantiles(past, known)[columns])
+    return _weighted_loss(actual, model.predict(past, known)[columns])
 
 
 def _weighted_loss(actual: np.ndarray, quantiles: np.ndarray) -> float:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..data import Panel
+from ..errors import FieldError
 from ..learning.base import write_atomic
 from . import FORECASTERS, create, load
 from .backtest import CLASSES, demand_classes
@@ -45,14 +46,17 @@ class ConformalParams:
     def __post_init__(self):
         if self.base not in FORECASTERS or self.base == Conformal.name:
             allowed = ", ".join(name for name in FORECASTERS if name != Conformal.name)
-            raise ValueError(f"base is {self.base!r}: allowed are {allowed}")
+            raise FieldError("base", self.base, f"one of {allowed}")
         if not isinstance(self.params, dict):
-            raise ValueError(f"params is {self.params!r}: allowed is a mapping")
+            raise FieldError("params", self.params, "a mapping")
         positive("horizon", self.horizon)
         positive("windows", self.windows)
         if type(self.seed) is not int or not 0 <= self.seed < 2**31:
-            raise ValueError(f"seed is {self.seed!r}: allowed are whole numbers >= 0")
-        self._new_base()
+            raise FieldError("seed", self.seed, "a whole number >= 0")
+        try:
+            self._new_base()
+        except FieldError as error:
+            raise error.inside("params") from None
 
     @property
     def planned(self) -> bool:
@@ -112,7 +116,7 @@ class Conformal(Forecaster):
         rng = np.random.default_rng(self.params.seed)
         for origin in range(first, len(panel.dates), self.params.horizon):
             history, known = panel.until(origin), known_future(panel, origin, self.params.horizon)
-            quantiles = scored.predict_quantiles(history, known, GRID)
+            quantiles = scored.predict(history, known, GRID)
             units = np.where(known.closed[:, None], np.nan, panel.units[origin : origin + known.horizon]).T
             seen = ~np.isnan(units)
             below = (quantiles < units[..., None]).sum(axis=-1)
@@ -133,11 +137,11 @@ class Conformal(Forecaster):
         self._check(history, known, levels)
         names, member = np.unique(demand_classes(history), return_inverse=True)
         moved = [np.interp(levels, [0, *GRID, 1], [0, *self.levels[name], 1]) for name in names]
-        quantiles = self.base.predict_quantiles(history, known, np.concatenate(moved))
+        quantiles = self.base.predict(history, known, np.concatenate(moved))
         column = member[:, None] * len(levels) + np.arange(len(levels))
         return np.take_along_axis(quantiles, column[:, None, :], axis=-1) * ~known.closed[:, None]
 
-    def predict_quantiles(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
+    def predict(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
         return self._quantiles(history, known, np.asarray(levels, float))
 
     def predict_mean(self, history: Panel, known: Known) -> np.ndarray:

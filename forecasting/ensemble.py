@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ..data import Panel
+from ..errors import FieldError
 from ..learning.base import write_atomic
 from . import create, load
 from .base import Known, read_config
@@ -34,18 +35,18 @@ class EnsembleParams:
     def __post_init__(self):
         wrong = [name for name in self.members if name not in MEMBERS] if isinstance(self.members, list) else [""]
         if wrong or not self.members:
-            raise ValueError(f"members is {self.members!r}: allowed are lists of {', '.join(MEMBERS)}, one or more")
+            raise FieldError("members", self.members, f"a list of {', '.join(MEMBERS)}, one or more")
         if not isinstance(self.params, dict) or not all(isinstance(value, dict) for value in self.params.values()):
-            raise ValueError(f"params is {self.params!r}: allowed is a mapping of members to mappings")
+            raise FieldError("params", self.params, "a mapping of members to mappings")
         if unknown := [name for name in self.params if name not in self.members]:
-            raise ValueError(f"params is {self.params!r}: {unknown[0]!r} is no member ({', '.join(self.members)})")
+            raise FieldError("params", self.params, f"keys of {', '.join(self.members)}", f"with {unknown[0]!r}")
         if type(self.planned) is not bool:
-            raise ValueError(f"planned is {self.planned!r}: allowed is a bool")
+            raise FieldError("planned", self.planned, "a bool")
         if type(self.seed) is not int or not 0 <= self.seed < 2**31:
-            raise ValueError(f"seed is {self.seed!r}: allowed are whole numbers >= 0")
+            raise FieldError("seed", self.seed, "a whole number >= 0")
         for name, values in self.params.items():
-            if taken := {"planned", "seed"} & values.keys():
-                raise ValueError(f"params is {self.params!r}: {taken.pop()} of {name} is that of the ensemble")
+            if {"planned", "seed"} & values.keys():
+                raise FieldError(f"params.{name}", values, "no planned and no seed, which the ensemble sets")
 
 
 class Ensemble(QuantileForecaster):
@@ -56,11 +57,15 @@ class Ensemble(QuantileForecaster):
 
     def __init__(self, params: EnsembleParams | None = None):
         super().__init__(params)
-        p = self.params
-        self.members: list[QuantileForecaster] = [
-            create(name, planned=p.planned, seed=p.seed + p.members[:place].count(name), **p.params.get(name, {}))
-            for place, name in enumerate(p.members)
-        ]
+        self.members: list[QuantileForecaster] = [self._new_member(place) for place in range(len(self.params.members))]
+
+    def _new_member(self, place: int) -> QuantileForecaster:
+        p, name = self.params, self.params.members[place]
+        seed = p.seed + p.members[:place].count(name)
+        try:
+            return create(name, planned=p.planned, seed=seed, **p.params.get(name, {}))
+        except FieldError as error:
+            raise error.inside(f"params.{name}") from None
 
     def fit(self, panel: Panel) -> "Ensemble":
         self.members = [member.fit(panel) for member in self.members]

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from ..data import Panel
+from ..errors import FieldError
 from ..learning.base import needs
 from .base import Forecaster, Known, check_inputs
 from .cold_start import new_items
@@ -46,11 +47,11 @@ def explain(
     check_inputs(history, known, (0.5 if level is None else level,))
     last = last or known.horizon
     if item not in history.items:
-        raise ValueError(f"item is {item!r}: allowed are the panel's, such as {', '.join(history.items[:3])}")
+        raise FieldError("item", item, f"an item of the panel, such as {', '.join(history.items[:3])}")
     if not 1 <= first <= last <= known.horizon:
-        raise ValueError(f"first and last are {first} and {last}: allowed are days 1 .. {known.horizon}, in order")
+        raise FieldError("first, last", (first, last), f"days in 1 .. {known.horizon}, in order")
     if forecaster.name not in EXPLAINED:
-        raise ValueError(f"forecaster is {forecaster.name!r}: explained are {', '.join(EXPLAINED)}")
+        raise FieldError("forecaster", forecaster.name, f"one of {', '.join(EXPLAINED)}")
     column, days = history.items.index(item), slice(first - 1, last)
     rows = EXPLAINED[forecaster.name](forecaster, history, known, column, days, level)
     return pd.DataFrame(rows, columns=["feature", "date", "value", "attribution"]).astype({"date": "datetime64[ns]"})

@@ -19,6 +19,7 @@ import torch
 from tqdm import tqdm
 
 from ..data import Panel
+from ..errors import FieldError
 from ..learning.base import needs, write_atomic
 from .base import Known, check_inputs, read_config
 from .baselines import mean_of_observed
@@ -55,13 +56,13 @@ class GradientBoostingParams:
             value = getattr(self, field.name)
             if field.type is float:
                 if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-                    raise ValueError(f"{field.name} is {value!r}: allowed are numbers above 0, up to 1")
+                    raise FieldError(field.name, value, "a number above 0, up to 1")
                 setattr(self, field.name, float(value))
             elif type(value) is not field.type:
-                raise ValueError(f"{field.name} is {value!r}: allowed is a {field.type.__name__}")
+                raise FieldError(field.name, value, f"type {field.type.__name__}")
             least = {"seed": 0, "leaves": 2}.get(field.name, 1)
             if field.type is int and not least <= value < 2**31:
-                raise ValueError(f"{field.name} is {value}: allowed are whole numbers >= {least}")
+                raise FieldError(field.name, value, f"a whole number >= {least}")
 
 
 def feature_names(history: Panel, planned: bool) -> list[str]:

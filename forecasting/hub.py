@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from ..data import Panel
+from ..errors import FieldError
 from ..learning.base import needs
 from .base import Known
 from .distribution import LEVELS, Dependence
@@ -80,9 +81,9 @@ class HubParams:
     def __post_init__(self):
         check_fields(self)
         if not self.checkpoint.strip() or "\0" in self.checkpoint:
-            raise ValueError(f"checkpoint is {self.checkpoint!r}: allowed are a hub name and the path of a folder")
+            raise FieldError("checkpoint", self.checkpoint, "a hub name or the path of a folder")
         if self.method not in ("full", "lora"):
-            raise ValueError(f"method is {self.method!r}: allowed are full, lora")
+            raise FieldError("method", self.method, "full or lora")
 
 
 class HubNetwork(nn.Module):
@@ -300,7 +301,7 @@ class Hub(Transformer):
         except _NOT_READABLE as error:
             reason = str(error).strip().partition("\n")[0]
             allowed = f"the hub name and the folder of a {', '.join(FAMILIES)}"
-            raise ValueError(f"checkpoint is {name!r}: allowed are {allowed}; {reason}") from None
+            raise FieldError("checkpoint", name, f"{allowed}; {reason}") from None
         return network(model, self.params.planned)
 
     def _classes(self) -> tuple[type, type[HubNetwork]]:
@@ -349,5 +350,5 @@ class Hub(Transformer):
     def _empty(cls, config: dict) -> "Hub":
         architecture = config["architecture"]
         if not isinstance(architecture, dict):
-            raise ValueError(f"architecture is {architecture!r}: allowed is the config of a network")
+            raise FieldError("architecture", architecture, "the config of a network")
         return cls(HubParams(**config["params"]), architecture)

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..data import Panel
+from ..errors import FieldError
 from ..learning.base import write_atomic
 from .base import Forecaster, known_future
 
@@ -41,13 +42,13 @@ def rolling_lead_time_quantiles(
         or days.min() < 1
         or days.max() > len(panel.dates)
     ):
-        raise ValueError(f"days must be day numbers from 1 to {len(panel.dates)}, one or more")
+        raise FieldError("days", days.tolist(), f"one or more day numbers from 1 to {len(panel.dates)}")
     if lead_time.shape != (len(panel.items),) or lead_time.dtype.kind not in "iu" or lead_time.min() < 0:
-        raise ValueError(f"lead_time must be {len(panel.items)} whole numbers >= 0, one per item")
+        raise FieldError("lead_time", lead_time.tolist(), f"{len(panel.items)} whole numbers >= 0, one per item")
     if levels.ndim != 1 or not levels.size or not ((levels > 0) & (levels < 1)).all():
-        raise ValueError(f"levels is {levels.tolist()}: allowed are numbers between 0 and 1, both excluded")
+        raise FieldError("levels", levels.tolist(), "numbers between 0 and 1, both excluded")
     if paths < 1:
-        raise ValueError(f"paths is {paths}: at least 1 is needed")
+        raise FieldError("paths", paths, "at least 1")
     file = cache and Path(cache) / f"{_key(forecaster, panel, days, lead_time, levels, paths, seed)}.npz"
     if file and (kept := _read(file)) is not None:
         return kept

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from ..errors import FieldError
 from ..learning.params import check_fields as check_training
 from .windows import PATCH
 
@@ -49,9 +50,9 @@ class TransformerParams:
         check_fields(self)
         shipped = ["", *sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json"))]
         if self.pretrained not in shipped:
-            raise ValueError(f"pretrained is {self.pretrained!r}: allowed are {', '.join(map(repr, shipped))}")
+            raise FieldError("pretrained", self.pretrained, f"one of {', '.join(map(repr, shipped))}")
         if self.d_model % self.heads:
-            raise ValueError(f"d_model is {self.d_model}: allowed are multiples of heads ({self.heads})")
+            raise FieldError("d_model", self.d_model, f"a multiple of heads ({self.heads})")
 
 
 def check_fields(params) -> None:
@@ -59,4 +60,4 @@ def check_fields(params) -> None:
     check_training(params, least={"fine_tune_steps": 0, "validation": 0})
     for name in ("context", "horizon", "validation"):
         if getattr(params, name) % PATCH:
-            raise ValueError(f"{name} is {getattr(params, name)}: allowed are multiples of {PATCH}")
+            raise FieldError(name, getattr(params, name), f"a multiple of {PATCH}")

@@ -32,7 +32,7 @@ class QuantileForecaster(Forecaster):
         """The days that the forecasts are made from: an item without an observed one is new."""
         return history
 
-    def predict_quantiles(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
+    def predict(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
         levels = torch.from_numpy(check_inputs(history, known, levels)).float()
         quantiles, scale = self._forecast(history, known)
         level = levels.expand(*quantiles.shape[:2], -1)

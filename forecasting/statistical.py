@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data import Panel
+from ..errors import FieldError
 from ..learning.base import needs
 from .base import DECILES, MIN_HISTORY, Known, check_inputs
 from .baselines import Baseline, LevelBaseline, MovingAverage, mean_of_observed, positive, whole_units
@@ -59,7 +60,7 @@ class TSB(LevelBaseline):
             for name in ("alpha_size", "alpha_probability"):
                 value = getattr(self, name)
                 if not isinstance(value, int | float) or not 0 <= value <= 1:
-                    raise ValueError(f"{name} is {value!r}: allowed are numbers from 0 to 1")
+                    raise FieldError(name, value, "a number from 0 to 1")
 
     def _mean(self, units: np.ndarray) -> np.ndarray:
         model = needs("statsforecast.models", "baselines").TSB(self.params.alpha_size, self.params.alpha_probability)
@@ -103,9 +104,9 @@ class AutoETS(Baseline):
         self._fitted = fitted
         return models
 
-    def predict_quantiles(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
+    def predict(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
         levels = check_inputs(history, known, levels)
-        quantiles = _FALLBACK.predict_quantiles(history, known, levels)
+        quantiles = _FALLBACK.predict(history, known, levels)
         widths = [round(abs(1 - 2 * level) * 100, 6) for level in levels]  # of central intervals, per cent
         for item, model in self._models(history.units).items():
             found = model.predict(known.horizon, level=sorted({width for width in widths if width}))

@@ -17,6 +17,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from ..data import Panel
+from ..errors import FieldError
 from ..learning.adaptation import RATES, add_adapters, has_adapters
 from ..learning.base import write_atomic
 from ..learning.params import NOT_THE_RESULT
@@ -62,7 +63,7 @@ class Transformer(QuantileForecaster):
         for field in ARCHITECTURE:
             mine, theirs = getattr(self.params, field), getattr(source.params, field)
             if mine != theirs:
-                raise ValueError(f"{field} is {mine}, but checkpoint {name!r} has {theirs}: pretrained '' trains anew")
+                raise FieldError(field, mine, f"{theirs}, as checkpoint {name!r} has, or pretrained='' to train anew")
         self.network, self.dependence = source.network, source.dependence
 
     def _new_network(self) -> PatchEncoder:
@@ -118,7 +119,7 @@ class Transformer(QuantileForecaster):
         new.
         """
         if type(replay) not in (int, float) or not 0 <= replay < 1:
-            raise ValueError(f"replay is {replay!r}: allowed are numbers from 0 to below 1")
+            raise FieldError("replay", replay, "a number from 0 to below 1")
         if not self.trained_until:
             raise ValueError("the model was not trained on a panel: call fine_tune or fit before update")
         known = int((panel.dates <= self.trained_until).sum())

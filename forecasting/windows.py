@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..data import Panel
+from ..errors import FieldError
 from .base import Known
 
 PATCH = 7  # days: a weekday keeps its place in all patches of a window; which one it is, the summary says
@@ -80,9 +81,9 @@ class Windows:
         self.promo = pad(panel.promo, known and known.promo, 0.0)
         self.closed = pad(panel.closed, known and known.closed, 0.0)
         self.holiday = pad(panel.holiday, known and known.holiday, 0.0)
-        for kind, most in (("covariates", COVARIATES), ("past_covariates", PAST_COVARIATES)):
-            if len(getattr(panel, kind)) > most:
-                raise ValueError(f"{kind} are {list(getattr(panel, kind))}: allowed are at most {most}")
+        for kind, largest in (("covariates", COVARIATES), ("past_covariates", PAST_COVARIATES)):
+            if len(getattr(panel, kind)) > largest:
+                raise FieldError(kind, list(getattr(panel, kind)), f"at most {largest}")
         self.covariates = [
             pad(values, known and known.covariates[name], np.nan) for name, values in panel.covariates.items()
         ]

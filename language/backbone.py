@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+from ..errors import FieldError
 from .network import TextNetwork
 
 OFFLINE = (
@@ -51,7 +52,7 @@ class TextEncoder(TextNetwork):
     def _layers(self, field: str, count: int) -> nn.ModuleList:
         layers = next(module for module in self.encoder.modules() if isinstance(module, nn.ModuleList))
         if count > len(layers):
-            raise ValueError(f"{field} is {count}: allowed are 0 to {len(layers)}, the encoder's layers")
+            raise FieldError(field, count, f"0 to {len(layers)}, the encoder's layers")
         return layers
 
     def description(self) -> tuple[dict, np.ndarray]:
@@ -77,7 +78,7 @@ def load_backbone(name: str, labels: int, dropout: float = 0.0) -> TextEncoder:
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False).backend_tokenizer
     except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise ValueError(f"backbone is {name!r}: allowed are a hub name and a folder of an encoder; {reason}") from None
+        raise FieldError("backbone", name, f"a hub name or a folder of an encoder; {reason}") from None
     return TextEncoder(encoder, Tokenizer.from_str(tokenizer.to_str()), labels, dropout)
 
 

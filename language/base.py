@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..learning.base import Card, save_folder
+from ..errors import FieldError
+from ..learning.base import Card, load_folder, save_folder
 from .text import clean, has_words
 
 _PIECES = 128  # that a text is cut into to be explained
@@ -62,7 +63,7 @@ class TextClassifier(ABC):
         held = order[: round(self.params.validation * len(order))]
         rest = np.sort(order[len(held) :])
         if len(np.unique(codes[rest])) < len(self.labels):
-            raise ValueError(f"validation is {self.params.validation}: it leaves no training text to some label")
+            raise FieldError("validation", self.params.validation, "a share that leaves each label a training text")
         pick = lambda rows: ([texts[row] for row in rows], codes[rows])
         self._fit(*pick(rest), *pick(held))
         self.temperature = 1.0
@@ -98,7 +99,7 @@ class TextClassifier(ABC):
     def attribute(self, text: str, label) -> list[Attribution]:
         """What each piece of the text adds to the log-odds of `label`, by order of the text; none without words."""
         if label not in self.labels:
-            raise ValueError(f"label is {label!r}: allowed are {', '.join(map(repr, self.labels))}")
+            raise FieldError("label", label, f"one of {', '.join(map(repr, self.labels))}")
         (text,) = clean([text])
         return self._attribute(text, self.labels.index(label)) if has_words(text) else []
 
@@ -109,14 +110,16 @@ class TextClassifier(ABC):
         save_folder(folder, self.name, {**own, "temperature": self.temperature, **config}, arrays, card)
 
     @classmethod
-    def _from_state(cls, config: dict, arrays: dict[str, np.ndarray]) -> "TextClassifier":
+    def load(cls, folder: str | Path) -> "TextClassifier":
+        """The classifier saved in `folder`. Runs no code from it; raises ValueError when it is damaged."""
+        _, config, arrays, _ = load_folder(folder, cls.name)
         try:
             model = cls(cls.Params(**config["params"]))
             model.labels, model.prior = config["labels"], np.array(config["prior"])
             model.temperature = float(config["temperature"])
             model._set_state(config, arrays)
         except (KeyError, TypeError) as error:
-            raise ValueError(f"{cls.name}: its config does not fit: {error}") from None
+            raise ValueError(f"{folder} holds no usable {cls.name}: {error}") from None
         return model
 
     def _worded(self, texts: Sequence[str]) -> tuple[list[str], list[int]]:

@@ -11,6 +11,7 @@ in all other texts that it never saw, as it would in a store.
 import numpy as np
 import pandas as pd
 
+from ..errors import FieldError
 from .noise import with_typos
 from .phrases import EMOJI, OTHER, REVIEWS, SLOTS, TICKETS
 
@@ -28,9 +29,9 @@ def experiences(count: int, chinese: float = 0.4, seed: int = 0) -> pd.DataFrame
     `chinese` is the share who write Chinese. Raises ValueError for a count below 1 or a share outside 0 to 1.
     """
     if count < 1:
-        raise ValueError(f"count is {count}: allowed are whole numbers from 1")
+        raise FieldError("count", count, "a whole number from 1")
     if not 0 <= chinese <= 1:
-        raise ValueError(f"chinese is {chinese}: allowed are numbers from 0 to 1")
+        raise FieldError("chinese", chinese, "a number from 0 to 1")
     generator = np.random.default_rng([seed, 0])
     normal, uniform = (draw((count, 3)) for draw in (generator.spawn(1)[0].standard_normal, generator.random))
     quality, price = (np.clip(np.rint(3.4 + normal[:, k]), 1, 5).astype(int) for k in (0, 1))

@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from ..learning.base import write_atomic
+from . import create
 from .base import TextClassifier, expected_calibration_error, log_loss, softmax
 from .noise import paraphrased, with_typos
-from .stack import Stack, create
+from .stack import Stack
 from .tables import read, split
 from .text import clean, language
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
+from ..errors import FieldError
 from ..learning.adaptation import add_adapters, has_adapters
 from ..learning.params import TrainingParams, check_fields
 from ..learning.training import Objective, Plan, device_of, train
@@ -44,7 +45,7 @@ class FineTunedParams(TrainingParams):
             choices={"loss": ("cross_entropy", "contrastive")},
         )
         if self.frozen_layers and self.method != "full":
-            raise ValueError(f"frozen_layers is {self.frozen_layers}: allowed is 0 with method {self.method}")
+            raise FieldError("frozen_layers", self.frozen_layers, f"0 with method {self.method}")
 
 
 class FineTuned(TextClassifier):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..errors import FieldError
 from .text import is_han
 
 _KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
@@ -70,7 +71,7 @@ def with_typos(texts: Sequence[str], rate: float, seed: int = 0) -> list[str]:
     Han characters are left out, or replaced by one of the same sound where a short list has one.
     """
     if not 0 <= rate <= 1:
-        raise ValueError(f"rate is {rate}: allowed are numbers from 0 to 1")
+        raise FieldError("rate", rate, "a number from 0 to 1")
     return [_typos(text, rate, np.random.default_rng([seed, row])) for row, text in enumerate(texts)]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..errors import FieldError
 from .answers import PERSON, Answers, find_slots
 from .base import TextClassifier
 from .retrieval import Retrieval
@@ -46,9 +47,9 @@ class ServiceParams:
     def __post_init__(self):
         for name in ("confidence", "passage_confidence"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: allowed are numbers from 0 to 1")
+                raise FieldError(name, getattr(self, name), "a number from 0 to 1")
         if self.questions < 0:
-            raise ValueError(f"questions is {self.questions}: allowed are whole numbers from 0")
+            raise FieldError("questions", self.questions, "a whole number from 0")
 
 
 class Service:
@@ -152,7 +153,7 @@ def threshold_for(confidence: np.ndarray, right: np.ndarray, precision: float) -
     `confidence` (N,), `right` (N,) bool, of validation questions; out-of-scope ones are never right.
     """
     if not 0 < precision <= 1:
-        raise ValueError(f"precision is {precision}: allowed are numbers above 0, to 1")
+        raise FieldError("precision", precision, "a number above 0, to 1")
     order = np.argsort(-confidence, kind="stable")
     share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     last = np.append(np.diff(confidence[order]) != 0, True)  # equal confidences are answered together

@@ -1,36 +1,12 @@
 """Several classifiers as one: their log-probabilities are added with weights (a logarithmic opinion pool)."""
 
 from dataclasses import asdict, dataclass, field
-from importlib import import_module
 
 import numpy as np
 
+from ..errors import FieldError
+from . import create
 from .base import TextClassifier, log_loss, softmax
-
-# Name -> (module, class): a module is imported when it is used, so that TF-IDF comes without torch.
-CLASSIFIERS = {
-    "tfidf": ("tfidf", "Tfidf"),
-    "embedding": ("embedding", "Embedding"),
-    "fine_tuned": ("fine_tuned", "FineTuned"),
-    "characters": ("characters", "Characters"),
-    "stack": ("stack", "Stack"),
-}
-
-
-def classifier_class(name: str) -> type[TextClassifier]:
-    if name not in CLASSIFIERS:
-        raise ValueError(f"classifier is {name!r}: allowed are {', '.join(CLASSIFIERS)}")
-    module, attribute = CLASSIFIERS[name]
-    return getattr(import_module(f".{module}", __package__), attribute)
-
-
-def create(name: str, **params) -> TextClassifier:
-    """A classifier by its name, with the fields of its Params. Raises ValueError for an unknown name or field."""
-    cls = classifier_class(name)
-    try:
-        return cls(cls.Params(**params))
-    except TypeError as error:
-        raise ValueError(f"classifier {name}: {error}") from None
 
 
 @dataclass
@@ -43,9 +19,9 @@ class StackParams:
 
     def __post_init__(self):
         if len(self.members) < 2 or any(name == "stack" for name, _ in self.members):
-            raise ValueError(f"members is {self.members}: allowed are two or more [name, parameters], no stack")
+            raise FieldError("members", self.members, "two or more [name, parameters], no stack")
         if not 0 < self.validation <= 0.5:
-            raise ValueError(f"validation is {self.validation}: allowed are numbers above 0, to 0.5")
+            raise FieldError("validation", self.validation, "a number above 0, to 0.5")
 
 
 class Stack(TextClassifier):

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from ..errors import FieldError
+
 # Aspect -> what is said of it, from bad to good (1 to 5 stars), as English; then as Chinese.
 _ENGLISH = {
     "size": ("does not fit at all", "runs too small", "fit is so so", "fits well", "fits perfectly"),
@@ -37,10 +39,10 @@ def synthetic_reviews(count: int, language: str = "en", items: int = 5, seed: in
     a count or language that is not allowed.
     """
     if language not in _PHRASES:
-        raise ValueError(f"language is {language!r}: allowed are {', '.join(_PHRASES)}")
+        raise FieldError("language", language, f"one of {', '.join(_PHRASES)}")
     if count < 1 or items < 1:
         name, value = ("count", count) if count < 1 else ("items", items)
-        raise ValueError(f"{name} is {value}: allowed are whole numbers from 1")
+        raise FieldError(name, value, "a whole number from 1")
     said, openings, comma = _PHRASES[language]
     generator = np.random.default_rng(seed)
     rows = []

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..errors import FieldError
+
 REVIEW_COLUMNS = ("text", "positive", "stars", "item", "date")  # the first two always, the others where there are any
 QUESTION_COLUMNS = ("text", "intent", "split")
 
@@ -19,9 +21,9 @@ def reviews(table: pd.DataFrame) -> pd.DataFrame:
     if "positive" not in table and "stars" in table:
         table["positive"] = (table["stars"] >= 4).astype(int)
     table = _checked(table, REVIEW_COLUMNS, ("text", "positive"))
-    _rows(table, "positive", table["positive"].isin((0, 1)), "0 and 1")
+    _rows(table, "positive", table["positive"].isin((0, 1)), "0 or 1")
     if "stars" in table:
-        _rows(table, "stars", table["stars"].isin(range(1, 6)), "whole numbers from 1 to 5")
+        _rows(table, "stars", table["stars"].isin(range(1, 6)), "a whole number from 1 to 5")
     if "item" in table:
         table["item"] = table["item"].astype(str)
     if "date" in table:
@@ -71,4 +73,4 @@ def _checked(table: pd.DataFrame, known: tuple[str, ...], needed: tuple[str, ...
 def _rows(table: pd.DataFrame, column: str, good: pd.Series, allowed: str) -> None:
     if not good.all():
         row = int(np.flatnonzero(~good)[0])
-        raise ValueError(f"{column} of row {row} is {table[column].iloc[row]!r}: allowed are {allowed}")
+        raise FieldError(f"{column}[{row}]", table[column].tolist()[row], allowed)

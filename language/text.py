@@ -3,6 +3,8 @@
 import unicodedata
 from collections.abc import Iterable
 
+from ..errors import FieldError
+
 MOST_CHARACTERS = 10_000  # of one text; what lies beyond is not read
 _HAN = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2FA1F))  # CJK unified ideographs and extensions
 
@@ -19,7 +21,7 @@ def clean(texts: Iterable[str]) -> list[str]:
 
 def _clean(place: int, text: str) -> str:
     if not isinstance(text, str):
-        raise ValueError(f"texts[{place}] is {text!r}: allowed is a str")
+        raise FieldError(f"texts[{place}]", text, "a str")
     text = text[:MOST_CHARACTERS].encode(errors="replace").decode()  # a lone surrogate has no UTF-8
     return " ".join(unicodedata.normalize("NFKC", text).split())[:MOST_CHARACTERS]
 

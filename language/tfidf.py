@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import FieldError
 from ..learning.base import needs
 from .base import TextClassifier, logistic
 
@@ -23,15 +24,17 @@ class TfidfParams:
 
     def __post_init__(self):
         if self.unit not in _UNITS:
-            raise ValueError(f"unit is {self.unit!r}: allowed are {', '.join(_UNITS)}")
-        if not 1 <= self.shortest <= self.longest <= 8:
-            raise ValueError(f"longest is {self.longest}: allowed are {self.shortest} (shortest, 1 or more) to 8")
+            raise FieldError("unit", self.unit, f"one of {', '.join(_UNITS)}")
+        if self.shortest < 1:
+            raise FieldError("shortest", self.shortest, "a whole number from 1")
+        if not self.shortest <= self.longest <= 8:
+            raise FieldError("longest", self.longest, f"a whole number from {self.shortest} (shortest) to 8")
         if self.least_texts < 1:
-            raise ValueError(f"least_texts is {self.least_texts}: allowed are whole numbers from 1")
+            raise FieldError("least_texts", self.least_texts, "a whole number from 1")
         if not self.strength > 0:
-            raise ValueError(f"strength is {self.strength}: allowed are numbers above 0")
+            raise FieldError("strength", self.strength, "a number above 0")
         if not 0 <= self.validation <= 0.5:
-            raise ValueError(f"validation is {self.validation}: allowed are numbers from 0 to 0.5")
+            raise FieldError("validation", self.validation, "a number from 0 to 0.5")
 
 
 _UNITS = {"word": "word", "character": "char", "character_in_word": "char_wb"}
@@ -60,7 +63,7 @@ class Tfidf(TextClassifier):
         try:
             features = self.vectorizer.fit_transform(texts)
         except ValueError:  # scikit-learn's own message names its parameters, not ours
-            raise ValueError(f"least_texts is {self.params.least_texts}: no n-gram is in so many texts") from None
+            raise FieldError("least_texts", self.params.least_texts, "at most the texts that an n-gram is in") from None
         self.coefficients, self.intercepts = logistic(features, codes, self.params.strength, self.params.seed)
 
     def _refit(self, texts, codes):

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import FieldError
+
 
 def needs(module: str, extra: str):
     """Import a library that only some models need; a ModuleNotFoundError says which extra brings it."""
@@ -46,7 +48,7 @@ class Card:
     def __post_init__(self):
         for name, value in asdict(self).items():
             if name != "figures" and not (isinstance(value, str) and value.strip()):
-                raise ValueError(f"card.{name} is {value!r}: allowed is text")
+                raise FieldError(f"card.{name}", value, "text")
 
     def markdown(self, title: str, config: dict) -> str:
         """The card as a page."""

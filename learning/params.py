@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, fields
 
+from ..errors import FieldError
+
 CHOICES = {
     "method": ("full", "head", "adapter", "lora", "adalora"),
     "optimizer": ("adamw", "adam", "sgd"),
@@ -49,7 +51,7 @@ def check_fields(params, least: dict | None = None, most: dict | None = None, ch
     for field in fields(params):
         _check(params, field.name, field.type, least, most, CHOICES | (choices or {}))
     if getattr(params, "alpha", None) == 0:
-        raise ValueError("alpha is 0.0: allowed are numbers above 0")
+        raise FieldError("alpha", params.alpha, "a number above 0")
     _check_device(params.device)
 
 
@@ -59,17 +61,17 @@ def _check(params, name: str, kind: type, least: dict, most: dict, choices: dict
         value = float(value)
         setattr(params, name, value)
     if type(value) is not kind:
-        raise ValueError(f"{name} is {value!r}: allowed is a {kind.__name__}")
+        raise FieldError(name, value, f"type {kind.__name__}")
     low, high = least.get(name, 1), most.get(name, MOST_WHOLE)
     if kind is int and not low <= value <= high:
-        raise ValueError(f"{name} is {value}: allowed are whole numbers from {low} to {high}")
+        raise FieldError(name, value, f"a whole number from {low} to {high}")
     low, high = least.get(name, 0), most.get(name, 1)
     if kind is float and not low <= value <= high:
-        raise ValueError(f"{name} is {value}: allowed are numbers from {low} to {high:g}")
+        raise FieldError(name, value, f"a number from {low} to {high:g}")
     if kind is float and name in _BELOW_ONE and value == 1:
-        raise ValueError(f"{name} is 1.0: allowed are numbers below 1")
+        raise FieldError(name, value, "a number below 1")
     if name in choices and value not in choices[name]:
-        raise ValueError(f"{name} is {value!r}: allowed are {', '.join(choices[name])}")
+        raise FieldError(name, value, f"one of {', '.join(choices[name])}")
 
 
 def _check_device(name: str) -> None:
@@ -78,4 +80,4 @@ def _check_device(name: str) -> None:
     try:
         torch.device("cpu" if name == "auto" else name)
     except RuntimeError:
-        raise ValueError(f"device is {name!r}: allowed are auto, cpu, cuda, cuda:0, ...") from None
+        raise FieldError("device", name, "auto, cpu, cuda, cuda:0, ...") from None

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from scipy import sparse
 
+from ..errors import FieldError
 from ..learning.base import Card, load_folder, save_folder
 
 _DAY = np.timedelta64(1, "D")
@@ -141,7 +142,7 @@ class Recommender(ABC):
     A user without a history is scored as one who has bought nothing: by what the model knows of the items alone.
     """
 
-    name: str  # the key in `recommendation.RECOMMENDERS`
+    name: str  # the key in `recommendation.RANKERS`
     Params: type  # a dataclass of plain types
 
     def __init__(self, params=None):
@@ -160,6 +161,10 @@ class Recommender(ABC):
     def scores(self, histories: Histories) -> torch.Tensor:
         """(U, I) float32, the higher the better."""
 
+    def predict(self, histories: Histories, user: np.ndarray, item: np.ndarray) -> np.ndarray:
+        """(N,) scores of pairs of a user's number in `histories` and an item's, as the rating models predict stars."""
+        return self.scores(histories).numpy()[user, item]
+
     def recommend(
         self, histories: Histories, k: int, in_stock: np.ndarray | None = None, repeats: bool = False
     ) -> np.ndarray:
@@ -170,7 +175,7 @@ class Recommender(ABC):
         """
         self._check(histories)
         if k < 1:
-            raise ValueError(f"k is {k}: allowed are whole numbers from 1")
+            raise FieldError("k", k, "a whole number from 1")
         return top(self.scores(histories), histories, k, in_stock, repeats)
 
     def explain(self, histories: Histories, user: int, item: int, most: int = 3) -> list[tuple[int, float]]:
@@ -201,7 +206,7 @@ class Recommender(ABC):
             raise ValueError("the model has no catalogue: call fit first")
         wrong = histories.item[(histories.item < 0) | (histories.item >= len(self.items))]
         if len(wrong):
-            raise ValueError(f"item {wrong[0]} is not in the catalogue: allowed are 0 .. {len(self.items) - 1}")
+            raise FieldError("item", int(wrong[0]), f"a number in the catalogue, 0 .. {len(self.items) - 1}")
 
     @abstractmethod
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -234,7 +239,7 @@ def top(scores: torch.Tensor, histories: Histories, k: int, in_stock=None, repea
         in_stock = np.asarray(in_stock)
         if in_stock.dtype != bool or in_stock.shape not in ((items,), (users, items)):
             shown = f"{in_stock.dtype} of shape {in_stock.shape}"
-            raise ValueError(f"in_stock is {shown}: allowed is bool of shape {(items,)} or {(users, items)}")
+            raise ValueError(f"in_stock: {shown} is not allowed, expected bool of shape {(items,)} or {(users, items)}")
         closed = np.where(in_stock, np.float32(0), np.float32(-np.inf))
         scores.add_(torch.from_numpy(closed))  # four times as fast as a masked fill
     if not repeats:
@@ -250,5 +255,5 @@ def check(params, bounds: dict[str, tuple[float, float]]) -> None:
         value, (low, high) = getattr(params, field.name), bounds[field.name]
         kinds = (int,) if field.type is int else (int, float)
         if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-            what = "whole numbers" if field.type is int else "numbers"
-            raise ValueError(f"{field.name} is {value!r}: allowed are {what} from {low:g} to {high:g}")
+            what = "a whole number" if field.type is int else "a number"
+            raise FieldError(field.name, value, f"{what} from {low:g} to {high:g}")

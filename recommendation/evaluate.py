@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from ..learning.intervals import intervals
-from . import RECOMMENDERS, create
+from . import RANKERS, create
 from .base import Histories, Log, top
 from .longtail import rerank
 from .metrics import ranking_metrics
@@ -68,7 +68,7 @@ def speed(
     items: int = 5000,
     bought: int = 30,
     threads: int = 2,
-    models: Sequence[str] = tuple(RECOMMENDERS),
+    models: Sequence[str] = tuple(RANKERS),
 ) -> Iterator[dict]:
     """A row per model: milliseconds of `recommend` for all users, best and median of 10 calls."""
     torch.set_num_threads(threads)
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--month", choices=tuple(MONTHS), default="test")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2, help="of speed")
-    parser.add_argument("--models", nargs="+", default=[*RECOMMENDERS], choices=RECOMMENDERS, help="of speed")
+    parser.add_argument("--models", nargs="+", default=[*RANKERS], choices=RANKERS, help="of speed")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="the Transformer's parameters")
     args = parser.parse_args()
     settings = {"progress": False}

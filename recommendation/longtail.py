@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from ..errors import FieldError
 from .base import Histories, top
 
 
@@ -20,7 +21,7 @@ def rerank(
     The scores (U, I) are overwritten. Raises ValueError for a negative weight.
     """
     if not weight >= 0:
-        raise ValueError(f"weight is {weight}: allowed are numbers from 0")
+        raise FieldError("weight", weight, "a number from 0")
     scores -= scores.mean(dim=1, keepdim=True)
     scores /= scores.std(dim=1, keepdim=True).clamp(min=1e-9)
     shown = torch.zeros(scores.shape[1])

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..errors import FieldError
 from ..learning.adaptation import RATES, add_adapters, has_adapters
 from ..learning.base import Card, load_folder, save_folder
 from ..learning.params import TrainingParams, check_fields
@@ -24,8 +25,8 @@ class RatingModel(ABC):
     `fit` raises ValueError when the log has no rating.
     """
 
-    name: str
-    Params: type
+    name: str  # the key in `recommendation.RATING_MODELS`
+    Params: type  # a dataclass of plain types
 
     def __init__(self, params=None):
         self.params = params or self.Params()
@@ -147,7 +148,7 @@ class NeuralRatingParams(TrainingParams):
     def __post_init__(self):
         check_fields(self, most={"length": 1000})
         if self.d_model % self.heads:
-            raise ValueError(f"d_model is {self.d_model}: allowed are multiples of heads ({self.heads})")
+            raise FieldError("d_model", self.d_model, f"a multiple of heads ({self.heads})")
 
 
 class TransformerNetwork(BasketEncoder):

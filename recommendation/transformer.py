@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from ..errors import FieldError
 from ..learning.adaptation import RATES, add_adapters, has_adapters
 from ..learning.params import TrainingParams, check_fields
 from ..learning.training import Objective, Plan, device_of, shuffled, train
@@ -45,7 +46,7 @@ class TransformerParams(TrainingParams):
     def __post_init__(self):
         check_fields(self, least={"validation": 0}, most={"penalty": 1e9, "length": 1000, "horizon": 10_000})
         if self.d_model % self.heads:
-            raise ValueError(f"d_model is {self.d_model}: allowed are multiples of heads ({self.heads})")
+            raise FieldError("d_model", self.d_model, f"a multiple of heads ({self.heads})")
 
 
 class RankingNetwork(BasketEncoder):

@@ -1,14 +1,24 @@
 """Transactions in, the probability of fraud out."""
 
+from ..learning.registry import Registry
 from .features import FEATURES, Stream, features
 from .scoring import Scorer
 from .synthetic import FraudData, TransactionParams, generate
 from .tabular import Calibration, Trees, TreesParams
 from .transactions import TRANSACTIONS, Split, read_transactions, split_by_time
 
+FRAUD_MODELS = Registry(
+    __name__,
+    "fraud model",
+    {"fraud_trees": ".tabular:Trees", "fraud_sequence": ".sequence:SequenceModel"},
+    saved={"risk-trees": "fraud_trees", "risk-sequence": "fraud_sequence"},
+)
+create, load = FRAUD_MODELS.create, FRAUD_MODELS.load
+
 __all__ = [
     "Calibration",
     "FEATURES",
+    "FRAUD_MODELS",
     "FraudData",
     "Scorer",
     "Split",
@@ -17,8 +27,10 @@ __all__ = [
     "TransactionParams",
     "Trees",
     "TreesParams",
+    "create",
     "features",
     "generate",
+    "load",
     "read_transactions",
     "split_by_time",
 ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ..errors import FieldError
 from ..learning.base import needs
 from .synthetic import DAY
 
@@ -53,7 +54,7 @@ def within_budget(score: np.ndarray, time: np.ndarray, budget: float) -> np.ndar
     Ties go to the earlier one. Raises ValueError unless 0 < budget <= 1.
     """
     if not 0 < budget <= 1:
-        raise ValueError(f"budget: {budget!r}; expected a share above 0, up to 1")
+        raise FieldError("budget", budget, "a share above 0, up to 1")
     day = np.asarray(time) // DAY
     order = np.lexsort((np.arange(len(day)), -np.asarray(score), day))
     begins = np.searchsorted(day[order], day[order], side="left")

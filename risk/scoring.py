@@ -36,5 +36,5 @@ class Scorer:
         features, table = self.stream.step(transaction)
         features = features[None]
         if isinstance(self.model, Trees):
-            return float(self.model.probabilities(features)[0]) if scored else np.nan
+            return float(self.model.predict(features)[0]) if scored else np.nan
         return self.model.next(table, features, self.tail, scored)

@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from ..errors import FieldError
 from ..learning.base import Card, load_folder, save_folder
 from ..learning.params import TrainingParams, check_fields
 from ..learning.training import Objective, Plan, device_of, train
@@ -56,9 +57,9 @@ class SequenceParams(TrainingParams):
     def __post_init__(self):
         check_fields(self)
         if self.width % self.heads:
-            raise ValueError(f"width is {self.width}: allowed are multiples of heads, {self.heads}")
+            raise FieldError("width", self.width, f"a multiple of heads, {self.heads}")
         if self.method != "full":
-            raise ValueError(f"method is {self.method!r}: allowed is full, there are no weights to go on from")
+            raise FieldError("method", self.method, "full, there are no weights to go on from")
 
 
 class _Linear(nn.Module):
@@ -237,7 +238,7 @@ class SequenceModel:
         rows, index = self._rows(columns(transactions), self.trees.margins(table))
         return self._margins(rows, index, np.arange(len(table))[chosen])
 
-    def probabilities(self, transactions: pd.DataFrame, table: np.ndarray, chosen: slice = slice(None)) -> np.ndarray:
+    def predict(self, transactions: pd.DataFrame, table: np.ndarray, chosen: slice = slice(None)) -> np.ndarray:
         """Calibrated probabilities of fraud, as `margins`."""
         return self.calibration(self.margins(transactions, table, chosen))
 

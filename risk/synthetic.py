@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 
+from ..errors import FieldError
+
 PATTERNS = ("", "takeover", "promotion ring", "refund ring", "card testing")
 KINDS = ("purchase", "refund")
 HOUSEHOLDS = ("single", "family", "shared house", "")  # "": accounts that fraudsters opened
@@ -42,13 +44,13 @@ class TransactionParams:
             kind = (int, np.integer) if field.type is int else (int, float, np.integer, np.floating)
             if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
                 noun = "whole number" if field.type is int else "number"
-                raise ValueError(f"{field.name}: {value!r}; expected a {noun} from {low} to {high}")
+                raise FieldError(field.name, value, f"a {noun} from {low} to {high}")
         try:
             start = pd.Timestamp(self.start)
         except (TypeError, ValueError):
             start = pd.NaT
         if not isinstance(self.start, str) or start is pd.NaT or start != start.normalize() or start.tz:
-            raise ValueError(f"start: {self.start!r}; expected a day YYYY-MM-DD")
+            raise FieldError("start", self.start, "a day YYYY-MM-DD")
 
 
 @dataclass(eq=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..errors import FieldError
 from ..learning.base import Card, load_folder, needs, save_folder
 from .features import FEATURES
 
@@ -70,10 +71,10 @@ class TreesParams:
         for name, least in (("rounds", 1), ("leaves", 2), ("leaf_rows", 1), ("seed", 0)):
             value = getattr(self, name)
             if type(value) is not int or not least <= value < 2**31:
-                raise ValueError(f"{name} is {value!r}: allowed are whole numbers >= {least}")
+                raise FieldError(name, value, f"a whole number >= {least}")
         rate = self.learning_rate
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= 1:
-            raise ValueError(f"learning_rate is {rate!r}: allowed are numbers above 0, up to 1")
+            raise FieldError("learning_rate", rate, "a number above 0, up to 1")
 
 
 class Trees:
@@ -112,7 +113,7 @@ class Trees:
             return np.empty(0)
         return self.booster.predict(table, raw_score=True, num_threads=threads)
 
-    def probabilities(self, table: np.ndarray, threads: int = 1) -> np.ndarray:
+    def predict(self, table: np.ndarray, threads: int = 1) -> np.ndarray:
         """Calibrated probabilities (n,) of fraud from features (n, F)."""
         return self.calibration(self.margins(table, threads))
 

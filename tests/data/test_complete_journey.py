@@ -46,7 +46,7 @@ def test_errors(tmp_path):
         complete_journey.load_panel(tmp_path)
     with pytest.raises(ValueError, match="column 'quantity', row 1"):
         complete_journey.load_panel(made(tmp_path, quantity=-1.0))
-    with pytest.raises(ValueError, match="sold_weeks is 2"):
+    with pytest.raises(ValueError, match="sold_weeks: 2 is not allowed"):
         complete_journey.load_panel(tmp_path, sold_weeks=2)
 
 

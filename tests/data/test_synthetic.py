@@ -208,6 +208,6 @@ def test_bad_parameters_are_named(name, value):
 def test_too_large_a_store_is_refused_not_tried():
     with pytest.raises(ValueError, match="items x days"):
         SyntheticStoreParams(items=100_000, days=20_000)
-    with pytest.raises(ValueError, match=r"top_rate, .*expected at most"):
+    with pytest.raises(ValueError, match=r"top_rate: .*units are sold, expected at most"):
         generate(SyntheticStoreParams(top_rate=1e6))
     assert SyntheticStoreParams(discount=[0.1, 0.2]).discount == (0.1, 0.2)  # as YAML gives it

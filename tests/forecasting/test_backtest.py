@@ -119,8 +119,8 @@ def test_forecasts_do_not_depend_on_what_they_are_measured_against(panel, name, 
     given = []
 
     class Spy(type(create(forecaster, **params))):
-        def predict_quantiles(self, history, known, levels=DECILES):
-            given.append(super().predict_quantiles(history, known, levels))
+        def predict(self, history, known, levels=DECILES):
+            given.append(super().predict(history, known, levels))
             return given[-1]
 
         def sample_paths(self, history, known, paths, seed):

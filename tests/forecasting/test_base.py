@@ -27,7 +27,7 @@ def changed(panel: Panel, **arrays) -> Panel:
 def everything(forecaster, panel, origin=ORIGIN, horizon=HORIZON):
     history, known = panel.until(origin), known_future(panel, origin, horizon)
     return (
-        forecaster.predict_quantiles(history, known, (0.05, 0.5, 0.99)),
+        forecaster.predict(history, known, (0.05, 0.5, 0.99)),
         forecaster.predict_mean(history, known),
         forecaster.sample_paths(history, known, 20, seed=3),
     )
@@ -71,11 +71,11 @@ def test_weekly_panels(forecaster, panel):
         model.fine_tune(weeks.until(50))
     history, known = weeks.until(50), known_future(weeks, 50, 8)
     assert (known.dates[0] - history.dates[-1]).days == 7
-    quantiles = model.predict_quantiles(history, known)
+    quantiles = model.predict(history, known)
     assert quantiles.shape == (30, 8, 9)
     assert np.isfinite(quantiles).all()
     with pytest.raises(ValueError, match=r"known.covariates are \[\]: the history has \['promo_days'\]"):
-        model.predict_quantiles(history, dataclasses.replace(known, covariates={}))
+        model.predict(history, dataclasses.replace(known, covariates={}))
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -145,7 +145,7 @@ def test_price_missing_in_the_horizon(forecaster, panel):
     """NaN is allowed and means not known; any other hole in `Known` is an error when it is made."""
     history, known = panel.until(ORIGIN), known_future(panel, ORIGIN, HORIZON)
     known.price[:, 0] = np.nan
-    assert np.isfinite(forecaster.predict_quantiles(history, known)).all()
+    assert np.isfinite(forecaster.predict(history, known)).all()
 
 
 def test_gaps_and_duplicate_dates_are_named(panel):
@@ -173,7 +173,7 @@ def test_training_on_nothing_is_an_error(panel, name, quick):
 @pytest.mark.parametrize("days", [1, 13])
 def test_history_too_short(forecaster, panel, days):
     with pytest.raises(ValueError, match=f"{days} days"):
-        forecaster.predict_quantiles(panel.until(days), known_future(panel, days, 5))
+        forecaster.predict(panel.until(days), known_future(panel, days, 5))
     with pytest.raises(ValueError, match=f"{days} days"):
         forecaster.fit(panel.until(days))
 
@@ -181,12 +181,12 @@ def test_history_too_short(forecaster, panel, days):
 def test_mismatched_inputs(forecaster, panel):
     history, known = panel.until(ORIGIN), known_future(panel, ORIGIN, HORIZON)
     with pytest.raises(ValueError, match="items"):
-        forecaster.predict_quantiles(history.select(history.items[::-1]), known)
+        forecaster.predict(history.select(history.items[::-1]), known)
     with pytest.raises(ValueError, match="dates"):
-        forecaster.predict_quantiles(panel.until(ORIGIN - 1), known)
+        forecaster.predict(panel.until(ORIGIN - 1), known)
     for levels in ((0.0, 0.5), (0.5, 1.0), (), (np.nan,)):
         with pytest.raises(ValueError, match="levels"):
-            forecaster.predict_quantiles(history, known, levels)
+            forecaster.predict(history, known, levels)
 
 
 def test_covariate_missing_in_the_horizon(panel):
@@ -227,9 +227,9 @@ def test_known_future_out_of_range(panel, origin, horizon):
 def test_create_names_what_is_wrong():
     with pytest.raises(ValueError, match=r"'arima'.*seasonal_naive"):
         create("arima")
-    with pytest.raises(ValueError, match=r"moving_average.*widow"):
+    with pytest.raises(ValueError, match=r"widow: 3 is not allowed for moving_average, expected .*window"):
         create("moving_average", widow=3)
-    with pytest.raises(ValueError, match=r"window is 0"):
+    with pytest.raises(ValueError, match="window: 0 is not allowed"):
         create("moving_average", window=0)
 
 

@@ -25,7 +25,7 @@ def panel_of(units) -> Panel:
 
 def ask(forecaster, panel, horizon, levels=DECILES):
     days = len(panel.dates)
-    return forecaster.predict_quantiles(panel, known_future(panel, days, horizon), levels)
+    return forecaster.predict(panel, known_future(panel, days, horizon), levels)
 
 
 @settings(max_examples=50, deadline=None)

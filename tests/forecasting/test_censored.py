@@ -121,5 +121,5 @@ def test_days_after_the_range_and_other_items_change_nothing():
 
 
 def test_an_unknown_treatment_is_refused():
-    with pytest.raises(ValueError, match="treatment is 'guess': allowed are sales, missing, expected"):
+    with pytest.raises(ValueError, match="treatment: 'guess' is not allowed, expected one of sales, missing, expected"):
         treated(panel_of(np.ones((20, 1)), None), "guess")

@@ -47,7 +47,7 @@ def test_beats_the_median_scale_of_the_store(store, monkeypatch):
     model = create("transformer")
 
     def loss():
-        error = actual[..., None] - model.predict_quantiles(past, known)[columns]
+        error = actual[..., None] - model.predict(past, known)[columns]
         return np.maximum(np.array(DECILES) * error, (np.array(DECILES) - 1) * error).mean()
 
     from_category = loss()
@@ -58,7 +58,7 @@ def test_beats_the_median_scale_of_the_store(store, monkeypatch):
 def test_paths_quantiles_and_mean_agree(store):
     past, known = hidden(store, [40]), known_future(store, 340, 7)
     model = create("transformer")
-    quantiles = model.predict_quantiles(past, known, (0.25, 0.5, 0.75))[40]
+    quantiles = model.predict(past, known, (0.25, 0.5, 0.75))[40]
     paths = model.sample_paths(past, known, 4000, 0)[40]
     np.testing.assert_allclose(np.quantile(paths, (0.25, 0.5, 0.75), axis=0).T, quantiles, atol=1.0)
     np.testing.assert_allclose(paths.mean(axis=0), model.predict_mean(past, known)[40], rtol=0.15)
@@ -68,8 +68,8 @@ def test_paths_quantiles_and_mean_agree(store):
 
 def test_other_items_are_not_touched(store):
     past, known = store.until(340), known_future(store, 340, 7)
-    whole = create("transformer").predict_quantiles(past, known)
-    part = create("transformer").predict_quantiles(hidden(store, [40]), known)
+    whole = create("transformer").predict(past, known)
+    part = create("transformer").predict(hidden(store, [40]), known)
     others = np.arange(90) != 40
     np.testing.assert_allclose(part[others], whole[others], atol=1.0)
     assert np.isfinite(part).all()
@@ -82,7 +82,7 @@ def test_update_needs_a_training_and_new_days(panel, tmp_path):
     model.fine_tune(panel.until(340))
     with pytest.raises(ValueError, match="days after"):
         model.update(panel.until(340))
-    with pytest.raises(ValueError, match=r"replay is 1\.0: allowed"):
+    with pytest.raises(ValueError, match=r"replay: 1\.0 is not allowed"):
         model.update(panel.until(360), replay=1.0)
     model.save(tmp_path)
     model = load(tmp_path)

@@ -33,13 +33,13 @@ class Said(Forecaster):
         self.trained.append(len(panel.dates))
         return self
 
-    def predict_quantiles(self, history, known, levels=DECILES):
+    def predict(self, history, known, levels=DECILES):
         self.asked.append(len(history.dates))
         quantiles = self.ppf(np.asarray(levels), MEANS[:, None])
         return np.repeat(quantiles[:, None, :], known.horizon, axis=1)
 
     def predict_mean(self, history, known):
-        return self.predict_quantiles(history, known, conformal.GRID).mean(axis=-1)
+        return self.predict(history, known, conformal.GRID).mean(axis=-1)
 
     def sample_paths(self, history, known, paths, seed):
         level = np.random.default_rng(seed).random((1, paths, known.horizon))
@@ -81,7 +81,7 @@ def shares(model, panel) -> tuple[np.ndarray, np.ndarray]:
     """Of the two horizons after the training: days below, and below or at, each decile."""
     found = []
     for origin in (204, 232):
-        quantiles = model.predict_quantiles(panel.until(origin), known_future(panel, origin, HORIZON))
+        quantiles = model.predict(panel.until(origin), known_future(panel, origin, HORIZON))
         came = panel.units[origin : origin + HORIZON].T[..., None]
         found.append(((came < quantiles).mean(axis=(0, 1)), (came <= quantiles).mean(axis=(0, 1))))
     return np.mean(found, axis=0)
@@ -94,7 +94,7 @@ def test_a_wrong_scale_is_put_right(calibrated, factor):
     levels = np.array(DECILES)
     moved = np.interp(levels, conformal.GRID, model.levels["smooth"])
     np.testing.assert_allclose(moved, 1 - (1 - levels) ** (1 / factor), atol=0.025)
-    said = model.predict_quantiles(CONTINUOUS.until(204), known_future(CONTINUOUS, 204, 1))[:, 0]
+    said = model.predict(CONTINUOUS.until(204), known_future(CONTINUOUS, 204, 1))[:, 0]
     np.testing.assert_allclose(said, exponential(1.0)(levels, MEANS[:, None]), rtol=0.12)
     below, up_to = shares(model, CONTINUOUS)
     np.testing.assert_array_equal(below, up_to)
@@ -130,7 +130,7 @@ def test_paths_have_the_corrected_quantiles_in_the_base_s_order(calibrated):
     history, known = CONTINUOUS.until(204), known_future(CONTINUOUS, 204, 5)
     paths = model.sample_paths(history, known, 999, seed=4)
     found = np.quantile(paths, DECILES, axis=1).transpose(1, 2, 0)
-    np.testing.assert_allclose(found, model.predict_quantiles(history, known), rtol=0.02)
+    np.testing.assert_allclose(found, model.predict(history, known), rtol=0.02)
     drawn = model.base.sample_paths(history, known, 999, seed=4)
     assert (np.diff(np.take_along_axis(drawn, paths.argsort(axis=1), axis=1), axis=1) >= 0).all()
 
@@ -140,8 +140,8 @@ def test_closed_days_have_no_demand(panel):
     model = create("conformal", base="moving_average").fit(panel.until(340))
     history, known = panel.until(340), known_future(panel, 340, 14)
     known.closed[3] = True
-    assert model.base.predict_quantiles(history, known, (0.999,))[:, 3].max() > 0
-    assert model.predict_quantiles(history, known, (0.1, 0.999))[:, 3].max() == 0
+    assert model.base.predict(history, known, (0.999,))[:, 3].max() > 0
+    assert model.predict(history, known, (0.1, 0.999))[:, 3].max() == 0
     assert model.sample_paths(history, known, 50, 0)[:, :, 3].max() == 0
 
 
@@ -155,12 +155,12 @@ def test_a_base_of_another_model_is_refused(ready, tmp_path):
 @pytest.mark.parametrize(
     ("params", "match"),
     [
-        ({"base": "arima"}, r"base is 'arima': allowed are seasonal_naive, "),
-        ({"base": "conformal"}, r"base is 'conformal'"),
-        ({"params": 3}, r"params is 3: allowed is a mapping"),
-        ({"params": {"round": 3}}, r"lightgbm.*round"),
-        ({"windows": 0}, r"windows is 0"),
-        ({"seed": -1}, r"seed is -1"),
+        ({"base": "arima"}, r"base: 'arima' is not allowed, expected one of seasonal_naive, "),
+        ({"base": "conformal"}, "base: 'conformal' is not allowed"),
+        ({"params": 3}, r"params: 3 is not allowed, expected a mapping"),
+        ({"params": {"round": 3}}, r"params\.round: 3 is not allowed for lightgbm"),
+        ({"windows": 0}, "windows: 0 is not allowed"),
+        ({"seed": -1}, "seed: -1 is not allowed"),
     ],
 )
 def test_bad_parameters(params, match):
@@ -170,6 +170,6 @@ def test_bad_parameters(params, match):
 
 def test_not_fitted_and_too_far_ahead(panel, ready):
     with pytest.raises(ValueError, match="call fit"):
-        create("conformal").predict_quantiles(panel.until(340), known_future(panel, 340, 5))
+        create("conformal").predict(panel.until(340), known_future(panel, 340, 5))
     with pytest.raises(ValueError, match=r"the horizon is 30 days: it was calibrated for 28"):
-        ready["conformal"].predict_quantiles(panel.until(340), known_future(panel, 340, 30))
+        ready["conformal"].predict(panel.until(340), known_future(panel, 340, 30))

@@ -14,8 +14,8 @@ def test_quantiles_are_the_members_mean(panel, ready):
     halves = Panel(**vars(panel) | {"units": panel.units + 0.5})  # none is rounded
     history, known = halves.until(ORIGIN), known_future(halves, ORIGIN, 14)
     ensemble = ready["ensemble"]
-    own = [member.predict_quantiles(history, known) for member in ensemble.members]
-    np.testing.assert_allclose(ensemble.predict_quantiles(history, known), np.mean(own, axis=0), rtol=1e-4, atol=1e-4)
+    own = [member.predict(history, known) for member in ensemble.members]
+    np.testing.assert_allclose(ensemble.predict(history, known), np.mean(own, axis=0), rtol=1e-4, atol=1e-4)
     assert (own[0] != own[1]).any()
 
 
@@ -36,11 +36,11 @@ def test_a_changed_member_is_noticed(ready, tmp_path):
 @pytest.mark.parametrize(
     ("params", "match"),
     [
-        ({"members": []}, r"members is \[\]: allowed are lists of transformer, lightgbm, hub"),
-        ({"members": ["tsb"]}, r"members is \['tsb'\]"),
-        ({"params": {"hub": {}}}, "'hub' is no member"),
-        ({"params": {"lightgbm": {"seed": 1}}}, "seed of lightgbm is that of the ensemble"),
-        ({"planned": 1}, "planned is 1: allowed is a bool"),
+        ({"members": []}, r"members: \[\] is not allowed, expected a list of transformer, lightgbm, hub"),
+        ({"members": ["tsb"]}, r"members: \['tsb'\] is not allowed"),
+        ({"params": {"hub": {}}}, "params: .* is not allowed with 'hub', expected keys of transformer"),
+        ({"params": {"lightgbm": {"seed": 1}}}, "params\\.lightgbm: {'seed': 1} is not allowed"),
+        ({"planned": 1}, "planned: 1 is not allowed, expected a bool"),
     ],
 )
 def test_bad_parameters(params, match):

@@ -34,7 +34,7 @@ def test_parts_add_up_to_the_forecast(panel, models, name, level):
         if level is None:
             said = models[name].predict_mean(history, known)
         else:
-            said = models[name].predict_quantiles(history, known, (level,))[..., 0]
+            said = models[name].predict(history, known, (level,))[..., 0]
         expected = said[panel.items.index(item), 2:9].sum()
         assert table["attribution"].sum() == pytest.approx(expected, rel=1e-4, abs=1e-3)
         rest = table.set_index("feature")["attribution"]["not attributed"]
@@ -121,11 +121,11 @@ def test_a_planted_promotion_is_found(name, params, told_as):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"item": "nothing"}, "item is 'nothing': allowed are the panel's"),
-        ({"first": 5, "last": 4}, r"first and last are 5 and 4: allowed are days 1 \.\. 14"),
-        ({"last": 15}, "first and last are 1 and 15"),
-        ({"level": 1.0}, r"levels is \[1.0\]"),
-        ({"forecaster": create("tsb")}, "forecaster is 'tsb': explained are lightgbm, transformer"),
+        ({"item": "nothing"}, "item: 'nothing' is not allowed, expected an item of the panel"),
+        ({"first": 5, "last": 4}, r"first, last: \(5, 4\) is not allowed, expected days in 1 \.\. 14"),
+        ({"last": 15}, r"first, last: \(1, 15\)"),
+        ({"level": 1.0}, r"levels: \[1.0\]"),
+        ({"forecaster": create("tsb")}, "forecaster: 'tsb' is not allowed, expected one of lightgbm, transformer"),
     ],
 )
 def test_bad_arguments(panel, models, change, match):

@@ -88,10 +88,7 @@ def test_sums_are_calibrated_where_days_hang_together():
 
     correlated = rolling_lead_time_quantiles(forecaster, panel, days, lead, levels, progress=False)
     summed = np.stack(
-        [
-            forecaster.predict_quantiles(panel.until(day), known_future(panel, day, 14), levels).sum(axis=1)
-            for day in days
-        ]
+        [forecaster.predict(panel.until(day), known_future(panel, day, 14), levels).sum(axis=1) for day in days]
     )
     forecaster.dependence.share = forecaster.dependence.memory = 0.0
     independent = rolling_lead_time_quantiles(forecaster, panel, days, lead, levels, progress=False)

@@ -154,5 +154,5 @@ def test_covariates_are_standardised_by_the_context(store):
     assert (batch.told[..., 2:COVARIATES] == 0).all()
     assert (at(store, 150, planned=False).told == 0).all()
     store.covariates |= {str(k): grid for k in range(COVARIATES)}
-    with pytest.raises(ValueError, match=r"covariates are .*: allowed are at most 4"):
+    with pytest.raises(ValueError, match=r"covariates: .* is not allowed, expected at most 4"):
         at(store, 150)

@@ -135,7 +135,7 @@ def test_frozen_layers_stay(backbone, english):
     assert not any("embeddings" in name or "layer.0." in name for name in changed)
     if any(row["validation_loss"] < model.history[0]["validation_loss"] for row in model.history[1:]):
         assert any("layer.1." in name for name in changed)
-    with pytest.raises(ValueError, match="frozen_layers is 3: allowed are 0 to 2"):
+    with pytest.raises(ValueError, match="frozen_layers: 3 is not allowed, expected 0 to 2"):
         made("fine_tuned", backbone, frozen_layers=3).fit(texts, labels)
 
 
@@ -152,7 +152,7 @@ def test_fewer_layers_are_kept_and_saved(method, backbone, english, tmp_path):
     assert not any("layer.1." in name for name in model.network.state_dict())
     model.save(tmp_path, CARD)
     np.testing.assert_allclose(load(tmp_path).predict_proba(texts), model.predict_proba(texts), atol=1e-5)
-    with pytest.raises(ValueError, match="layers is 3: allowed are 0 to 2, the encoder's layers"):
+    with pytest.raises(ValueError, match="layers: 3 is not allowed, expected 0 to 2, the encoder's layers"):
         made("fine_tuned", backbone, layers=3).fit(texts, labels)
 
 
@@ -181,7 +181,7 @@ def test_occlusion_finds_the_word(sentiment):
     found = {a.piece: a.value for a in sentiment.attribute("gorgeous design, too expensive", 1)}
     assert found["gorgeous"] > 0 > found["expensive"]
     assert [a.piece for a in sentiment.attribute("质量 ok", 1)] == ["质", "量", "ok"]
-    with pytest.raises(ValueError, match="label is 7: allowed are 0, 1"):
+    with pytest.raises(ValueError, match="label: 7 is not allowed, expected one of 0, 1"):
         sentiment.attribute("fine", 7)
 
 
@@ -225,13 +225,13 @@ def test_a_stack_is_no_worse_than_its_members_where_it_is_weighed(backbone, engl
 @pytest.mark.parametrize(
     ("name", "params", "message"),
     [
-        ("tfidf", {"unit": "byte"}, "unit is 'byte': allowed are word"),
-        ("tfidf", {"colour": 1}, "classifier tfidf: .*colour"),
-        ("tfidf", {"longest": 0}, "longest is 0"),
-        ("fine_tuned", {"tokens": 4}, "tokens is 4: allowed are whole numbers from 8 to 512"),
-        ("fine_tuned", {"method": "lora", "frozen_layers": 1}, "frozen_layers is 1: allowed is 0 with method lora"),
-        ("stack", {"members": [["tfidf", {}]]}, "members is .*: allowed are two or more"),
-        ("oracle", {}, "classifier is 'oracle': allowed are tfidf, embedding"),
+        ("tfidf", {"unit": "byte"}, "unit: 'byte' is not allowed, expected one of word"),
+        ("tfidf", {"colour": 1}, "colour: 1 is not allowed for tfidf, expected one of the parameters unit, shortest"),
+        ("tfidf", {"longest": 0}, "longest: 0 is not allowed, expected a whole number from 1"),
+        ("fine_tuned", {"tokens": 4}, "tokens: 4 is not allowed, expected a whole number from 8 to 512"),
+        ("fine_tuned", {"method": "lora", "frozen_layers": 1}, "frozen_layers: 1 is not allowed, expected 0 with"),
+        ("stack", {"members": [["tfidf", {}]]}, "members: .* is not allowed, expected two or more"),
+        ("oracle", {}, "classifier: 'oracle' is not allowed, expected one of tfidf, embedding"),
     ],
 )
 def test_bad_parameters(name, params, message):
@@ -255,7 +255,7 @@ def test_bad_training_rows(texts, labels, message):
 
 def test_a_backbone_that_is_none(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"backbone is .*: allowed are a hub name and a folder"):
+    with pytest.raises(ValueError, match=r"backbone: .* is not allowed, expected a hub name or a folder"):
         create("fine_tuned", backbone=str(tmp_path), progress=False).fit(["a b", "c d"] * 10, [0, 1] * 10)
 
 
@@ -268,5 +268,5 @@ def test_weights_that_are_pickled_are_refused(backbone, tmp_path):
     shutil.copytree(backbone, tmp_path, dirs_exist_ok=True)
     torch.save(load_file(tmp_path / "model.safetensors"), tmp_path / "pytorch_model.bin")
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(ValueError, match=r"backbone is .*: allowed are"):
+    with pytest.raises(ValueError, match=r"backbone: .* is not allowed, expected"):
         create("fine_tuned", backbone=str(tmp_path), progress=False).fit(["a b", "c d"] * 10, [0, 1] * 10)

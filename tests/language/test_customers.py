@@ -79,9 +79,9 @@ def test_tickets_have_reasons_orders_and_passages():
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(ValueError, match="count is 0"):
+    with pytest.raises(ValueError, match="count: 0 is not allowed"):
         reviews(0)
-    with pytest.raises(ValueError, match=r"chinese is 1\.5"):
+    with pytest.raises(ValueError, match=r"chinese: 1\.5 is not allowed"):
         tickets(5, chinese=1.5)
 
 

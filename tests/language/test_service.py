@@ -174,7 +174,7 @@ def test_threshold():
     assert threshold_for(confidence, right, 1.0) == 0.9
     assert threshold_for(confidence, right, 0.6) == 0.5
     assert threshold_for(confidence, ~right, 0.9) == 1.0
-    with pytest.raises(ValueError, match="precision is 0"):
+    with pytest.raises(ValueError, match="precision: 0 is not allowed"):
         threshold_for(confidence, right, 0)
 
 
@@ -189,7 +189,7 @@ def test_answers_are_checked(answers, tmp_path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(ValueError, match="holds no answers"):
         read_answers(tmp_path / "a.json")
-    with pytest.raises(ValueError, match="confidence is 2"):
+    with pytest.raises(ValueError, match="confidence: 2 is not allowed"):
         ServiceParams(confidence=2)
 
 

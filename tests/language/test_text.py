@@ -17,7 +17,7 @@ def test_cleaning_is_idempotent(text):
 
 
 def test_what_is_no_text_is_refused():
-    with pytest.raises(ValueError, match=r"texts\[1\] is None: allowed is a str"):
+    with pytest.raises(ValueError, match=r"texts\[1\]: None is not allowed, expected a str"):
         clean(["fine", None])
     with pytest.raises(ValueError, match="texts is the str 'one text'"):
         clean("one text")
@@ -58,7 +58,7 @@ def test_the_rate_of_typos_is_what_is_asked_for():
     dropped_and_doubled = abs(len(found) - len(text)) / len(text)
     assert dropped_and_doubled < 0.01  # as many of one as of the other
     assert 0.01 < sum(a != b for a, b in zip(text[:40], found[:40], strict=True)) / 40 <= 1 or found[:40] == text[:40]
-    with pytest.raises(ValueError, match="rate is 2"):
+    with pytest.raises(ValueError, match="rate: 2 is not allowed"):
         with_typos(["a"], 2)
 
 

@@ -58,7 +58,7 @@ def test_another_model_is_refused(tmp_path):
 
 
 def test_a_card_says_everything():
-    with pytest.raises(ValueError, match=r"card\.limits is '': allowed is text"):
+    with pytest.raises(ValueError, match=r"card\.limits: '' is not allowed, expected text"):
         Card("data", "split", {}, "use", "")
     assert "None measured" in Card("data", "split", {}, "use", "limits").markdown("x", {})
 

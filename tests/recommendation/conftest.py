@@ -2,13 +2,13 @@ import pandas as pd
 import pytest
 import torch
 from storelab.data import SyntheticStoreParams, generate
-from storelab.recommendation import RECOMMENDERS
+from storelab.recommendation import RANKERS
 from storelab.recommendation.base import Log
 
 torch.set_num_threads(1)
 
 TINY = {"d_model": 16, "layers": 1, "heads": 2, "epochs": 2, "batch_size": 32, "progress": False, "device": "cpu"}
-SETTINGS = {name: {} for name in RECOMMENDERS} | {"transformer": TINY}
+SETTINGS = {name: {} for name in RANKERS} | {"transformer": TINY}
 SETTINGS |= {name: {"factors": 8} for name in ("frobenius_mf", "ials")}
 
 
@@ -29,7 +29,7 @@ def ready(log):
     """Name -> fitted recommender."""
     from storelab.recommendation import create
 
-    return {name: create(name, **SETTINGS[name]).fit(log) for name in RECOMMENDERS}
+    return {name: create(name, **SETTINGS[name]).fit(log) for name in RANKERS}
 
 
 def frame(*rows) -> pd.DataFrame:

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from storelab.learning.base import Card
-from storelab.recommendation import RECOMMENDERS, create, load
+from storelab.recommendation import RANKERS, create, load
 from storelab.recommendation.base import Histories, Log, top
 from storelab.recommendation.neighbours import RowSums
 
 from .conftest import SETTINGS, frame
 
-ALL = list(RECOMMENDERS)
+ALL = list(RANKERS)
 CARD = Card("made", "none", {}, "tests", "all")
 
 
@@ -164,26 +164,26 @@ def test_top_sorts_as_numpy_does(rows):
 
 def test_bad_input_is_named(log, ready):
     ease, own = ready["ease"], histories(log, [1])
-    with pytest.raises(ValueError, match="k is 0: allowed are whole numbers from 1"):
+    with pytest.raises(ValueError, match="k: 0 is not allowed, expected a whole number from 1"):
         ease.recommend(own, 0)
-    with pytest.raises(ValueError, match=r"in_stock is float64 of shape \(40,\): allowed is bool"):
+    with pytest.raises(ValueError, match=r"in_stock: float64 of shape \(40,\) is not allowed, expected bool"):
         ease.recommend(own, 1, np.ones(len(log.items)))
-    with pytest.raises(ValueError, match=r"in_stock is bool of shape \(3,\): allowed is bool of shape \(40,\)"):
+    with pytest.raises(ValueError, match=r"in_stock: bool of shape \(3,\) is not allowed, expected .* \(40,\)"):
         ease.recommend(own, 1, np.ones(3, bool))
     with pytest.raises(ValueError, match="the model has no catalogue: call fit first"):
         create("ease").recommend(own, 1)
     own.item[0] = 99
-    with pytest.raises(ValueError, match=r"item 99 is not in the catalogue: allowed are 0 \.\. 39"):
+    with pytest.raises(ValueError, match=r"item: 99 is not allowed, expected a number in the catalogue, 0 \.\. 39"):
         ease.recommend(own, 1)
     with pytest.raises(ValueError, match=r"histories\[1\] is no list"):
         Histories.of([[], [3]], log.items, "2024-01-01")
     with pytest.raises(ValueError, match=r"histories\[0\] holds a purchase after now"):
         Histories.of([[(log.items[0], "2025-01-01")]], log.items, "2024-01-01")
-    with pytest.raises(ValueError, match="recommender is 'magic': allowed are popularity"):
+    with pytest.raises(ValueError, match=r"recommender: 'magic' is not allowed, expected one of .*popularity"):
         create("magic")
-    with pytest.raises(ValueError, match=r"recommender ease: .*lambda"):
+    with pytest.raises(ValueError, match=r"lambda.* is not allowed for ease"):
         create("ease", **{"lambda": 3})
-    with pytest.raises(ValueError, match=r"penalty is -1: allowed are numbers from 0\.001"):
+    with pytest.raises(ValueError, match=r"penalty: -1 is not allowed, expected a number from 0\.001"):
         create("ease", penalty=-1)
 
 

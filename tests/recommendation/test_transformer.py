@@ -159,7 +159,7 @@ def test_reranking_evens_out_what_is_shown(ready, log):
     spread = rerank(scores(), log.histories, 5, 1.0)
     most = [np.bincount(lists[lists >= 0]).max() for lists in (plain, spread)]
     assert most[1] < most[0]
-    with pytest.raises(ValueError, match=r"weight is -1\.0"):
+    with pytest.raises(ValueError, match=r"weight: -1\.0 is not allowed"):
         rerank(scores(), log.histories, 5, -1.0)
 
 
@@ -186,5 +186,5 @@ def test_a_split_by_time_holds_no_later_day(store):
 
 @pytest.mark.parametrize(("field", "value"), [("d_model", 15), ("horizon", 0), ("debias", 2.0), ("length", 10_000)])
 def test_bad_parameters_are_named(field, value):
-    with pytest.raises(ValueError, match=rf"{field} is {value}: allowed are"):
+    with pytest.raises(ValueError, match=rf"{field}: {value} is not allowed, expected"):
         create("transformer", **{field: value})

@@ -110,15 +110,15 @@ def test_what_is_not_known_on_the_day_of_service_changes_nothing(models, data, t
     for first, second in zip(again.network.parameters(), changed.network.parameters(), strict=True):
         np.testing.assert_array_equal(first.detach(), second.detach())
     before = slice(parts.validation.start, parts.test.start)
-    expected = again.probabilities(data.transactions, table, before)
-    np.testing.assert_array_equal(changed.probabilities(other, features(other), before), expected)
+    expected = again.predict(data.transactions, table, before)
+    np.testing.assert_array_equal(changed.predict(other, features(other), before), expected)
 
 
 @pytest.mark.parametrize("name", ["trees", "sequence"])
 def test_one_by_one_equals_a_batch(models, data, name):
     model, rows = models[name], data.transactions.iloc[4000:4600].reset_index(drop=True)
     table = features(rows)
-    batch = model.probabilities(table) if name == "trees" else model.probabilities(rows, table)
+    batch = model.predict(table) if name == "trees" else model.predict(rows, table)
     scorer = Scorer(model, rows.head(300))
     found = [scorer.score(row) for row in rows.iloc[300:].to_dict("records")]
     np.testing.assert_allclose(found, batch[300:], rtol=1e-4)
@@ -141,12 +141,12 @@ def test_a_refused_transaction_leaves_the_scorer_as_it_was(models, data, name):
 def test_empty_batch_and_saving(models, data, table, name, tmp_path):
     model, few = models[name], slice(0, 40)
     given = (table,) if name == "trees" else (data.transactions, table)
-    assert model.probabilities(*(part[:0] for part in given)).shape == (0,)
+    assert model.predict(*(part[:0] for part in given)).shape == (0,)
     model.save(tmp_path, CARD)
     assert "synthetic" in (tmp_path / "README.md").read_text()
     again = type(model).load(tmp_path)
     np.testing.assert_array_equal(
-        again.probabilities(*(part[few] for part in given)), model.probabilities(*(part[few] for part in given))
+        again.predict(*(part[few] for part in given)), model.predict(*(part[few] for part in given))
     )
     weights = bytearray((tmp_path / "model.safetensors").read_bytes())
     weights[-5] ^= 1
@@ -202,5 +202,5 @@ def test_bad_input(table, fraud):
     for bad in ({"rounds": 0}, {"learning_rate": 2.0}, {"leaves": 1.5}):
         with pytest.raises(ValueError, match=f"^{next(iter(bad))}"):
             TreesParams(**bad)
-    with pytest.raises(ValueError, match="width is"):
+    with pytest.raises(ValueError, match="width: 30 is not allowed"):
         SequenceParams(width=30)

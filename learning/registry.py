@@ -1,0 +1,81 @@
+"""Models by name: one way to create, load and add them, for every package of models. Loads no model's module itself."""
+
+import json
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+
+from ..errors import FieldError
+
+
+class Registry(Mapping):
+    """Name -> `module:Class`; a module is imported when its class is used, and one with a leading dot is the package's.
+
+    A class has `name`, `Params` (a dataclass), `fit`, `predict`, `save(folder, ...)` and the class method
+    `load(folder)`; its constructor takes an instance of `Params`.
+    """
+
+    def __init__(
+        self,
+        package: str,
+        kind: str,
+        places: MutableMapping[str, str],
+        key: str = "model",
+        saved: Mapping[str, str] | None = None,
+    ):
+        """`kind` names a model in errors; `config.json` of a saved model holds its name under `key`; `saved` is saved
+        name -> name, where the two differ."""
+        self.package, self.kind, self.places, self.key, self.saved = package, kind, places, key, saved or {}
+
+    def __getitem__(self, name: str) -> str:
+        return self.places[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def register(self, name: str, place: str) -> None:
+        """Add a model of another package's, `package.module:Class`. Raises FieldError when the name is taken."""
+        if name in self:
+            raise FieldError(self.kind, name, f"a name other than {', '.join(self)}", "twice")
+        if not all(place.partition(":")):
+            raise FieldError(f"{self.kind} {name}", place, "package.module:Class")
+        self.places[name] = place
+
+    def model_class(self, name: str) -> type:
+        """Return the class of a model. Raises FieldError for an unknown name."""
+        if name not in self:
+            raise FieldError(self.kind, name, f"one of {', '.join(self)}")
+        module, _, attribute = self.places[name].partition(":")
+        return getattr(import_module(module, self.package), attribute)
+
+    def create(self, name: str, **params):
+        """Return an untrained model with the fields of its Params.
+
+        Raises FieldError for an unknown name, an unknown field and a value that is not allowed.
+        """
+        cls = self.model_class(name)
+        known = [field.name for field in fields(cls.Params)]
+        for field, value in params.items():
+            if field not in known:
+                raise FieldError(field, value, f"one of the parameters {', '.join(known)}", f"for {name}")
+        try:
+            return cls(cls.Params(**params))
+        except TypeError as error:
+            raise ValueError(f"{self.kind} {name}: {error}") from None
+
+    def load(self, folder: str | Path):
+        """Return the model saved in `folder`. Runs no code from it; raises ValueError when it is damaged."""
+        return self.model_class(self.saved_name(folder)).load(folder)
+
+    def saved_name(self, folder: str | Path) -> str:
+        """Return the name of the model saved in `folder`. Raises ValueError when it holds none."""
+        try:
+            name = json.loads((Path(folder) / "config.json").read_text())[self.key]
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            reason = f"config.json has no {error}" if isinstance(error, KeyError) else error
+            raise ValueError(f"{folder} holds no usable {self.kind}: {reason}") from None
+        return self.saved.get(name, name) if isinstance(name, str) else repr(name)
