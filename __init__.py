@@ -40,18 +40,15 @@ def __dir__() -> list[str]:
 
 
 def _register() -> None:
-    tasks = {name: "envs" for name in ("Inventory", "LostSales", "FixedCost", "Newsvendor", "Perishable", "Dispatch")}
-    networks = ("SupplyChain", "Serial", "BeerGame", "OneWarehouse", "InvManagement", "NetworkManagement")
-    tasks |= {name: "envs" for name in (*networks, "DualSourcing", "ManyItems")}
-    tasks |= {name: "envs" for name in ("Pricing", "PricingMNL", "PricingReference", "PricingDuopoly")}
-    tasks |= {
-        name: "experiments" for name in ("SyntheticStore", "OnlineRetail", "RetailPricing", "Marketplace")
-    }  # demand, or forecasts, come from `data` and `forecasting`
-    for name, folder in tasks.items():
+    from .envs import registry
+    from .experiments.tasks import TASKS
+
+    registry.add_tasks(TASKS)
+    for name, entry in registry.entries().items():
         register(
-            id=f"storelab/{name}-v0",
-            entry_point=f"storelab.{folder}.tasks:make_env",
-            vector_entry_point=f"storelab.{folder}.tasks:make_vector_env",
+            id=f"storelab/{name}-{entry.version}",
+            entry_point="storelab.envs.registry:make_env",
+            vector_entry_point="storelab.envs.registry:make_vector_env",
             kwargs={"task": name},
             order_enforce=False,  # the environments check order and actions themselves: no wrapper need slow them
             disable_env_checker=True,

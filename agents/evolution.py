@@ -15,12 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from ..envs import Marketplace
-from ..envs.checks import check_number
-from .evolutionary import own_stream, strategy
-from .marketplace import profits, search, search_box, summary, to_action, unpack
+from ..envs.core.checks import check_number
+from ..envs.core.contract import Model
+from ..envs.core.seeds import evolution_keys, evolution_start
+from ..envs.core.task import Task
+from ..errors import FieldError
+from .core.evolutionary import own_stream, strategy
+from .heuristics.marketplace import profits, search, search_box, summary, to_action, unpack
 
 START = 32  # training seasons that the first policy, the best constant one, is searched on
-FIRST_SEASON = 500_000_000  # seed of the training seasons, a million for each seed of the learner
 
 
 @dataclass
@@ -44,11 +47,13 @@ class EvolutionParams:
         return "evolution"
 
 
-def check(model, params: EvolutionParams | None) -> None:
-    """Raise a ValueError unless the model is a `Marketplace`."""
+Params = EvolutionParams
+
+
+def check(model: Model, params: EvolutionParams | None) -> None:
+    """Raise a FieldError unless the model is a `Marketplace`."""
     if not isinstance(model, Marketplace):
-        found = type(model).__name__
-        raise ValueError(f"environment: {found} is not allowed for evolution, expected Marketplace")
+        raise FieldError("environment", type(model).__name__, "Marketplace", "for evolution")
 
 
 @dataclass
@@ -72,7 +77,7 @@ class LinearPolicy:
 class Learner:
     """Searches the weights of a `LinearPolicy` on the training demand of a task.
 
-    A checkpoint holds what every candidate so far has earned: told again, the search is where it was, bit for bit.
+    A checkpoint holds what every candidate so far has earned: with that the search is where it was, bit for bit.
 
     Attributes:
         due: set it for a call of `on_checkpoint` as soon as one is possible.
@@ -80,17 +85,16 @@ class Learner:
 
     due = False
 
-    def __init__(self, task, params: EvolutionParams, seed: int = 0, log_folder: str | Path | None = None):
+    def __init__(self, task: Task, params: EvolutionParams, seed: int = 0, log_folder: str | Path | None = None):
         """Build the learner.
 
         Raises:
-            ValueError: another environment.
+            FieldError: another environment.
             ImportError: without cma.
         """
         self.task, self.params, self.seed, self.model = task, params, seed, task.model("train")
         check(self.model, params)
-        seasons = FIRST_SEASON + 1_000_000 * seed + 900_000 + np.arange(START)
-        self._start, deviations = search(self.model, seasons)
+        self._start, deviations = search(self.model, evolution_start(seed, START))
         self._scale = params.spread * np.maximum(deviations, 1e-4)
         self._shape = _shape(self.model)
         self._log = None
@@ -132,8 +136,7 @@ class Learner:
         stop, p = total_steps or self.params.total_steps, self.params
         with tqdm(total=stop, initial=self.steps, unit="step", disable=not progress, desc="evolution") as bar:
             while self.steps < stop:
-                first = FIRST_SEASON + 1_000_000 * self.seed + self.steps * p.seasons
-                scenario = self.model.scenarios(first + np.arange(p.seasons))
+                scenario = self.model.scenarios(evolution_keys(self.seed, self.steps * p.seasons, p.seasons))
                 asked = self._search.ask()
                 policy = LinearPolicy(self.model, np.repeat(self._weights(np.array(asked)), p.seasons, axis=0))
                 values = profits(self.model, policy, scenario, len(asked))
@@ -161,12 +164,12 @@ class Learner:
         """Go on from what `save` wrote for the same task, parameters and seed.
 
         Raises:
-            ValueError: a checkpoint of other parameters.
+            FieldError: a checkpoint of other parameters.
         """
         kept, own = json.loads((Path(folder) / "params.json").read_text()), asdict(self.params) | {"seed": self.seed}
         for name, value in own.items():
             if kept.get(name) != value:
-                raise ValueError(f"{name}: {value!r} is not allowed, expected {kept.get(name)!r} as in the checkpoint")
+                raise FieldError(name, value, f"{kept.get(name)!r} as in the checkpoint")
         with np.load(Path(folder) / "search.npz", allow_pickle=False) as arrays:
             self._restart(arrays["earned"])
 
@@ -175,22 +178,22 @@ class Learner:
         return LinearPolicy(self.model, self._weights(np.array(self._search.result.xfavorite)))
 
 
-def load_policy(folder: str | Path, task) -> LinearPolicy:
+def load_policy(folder: str | Path, task: Task) -> LinearPolicy:
     """Rebuild the policy of a checkpoint for a task with the same features and decisions.
 
     Raises:
-        ValueError: a task of another environment, or with other features or decisions.
+        FieldError: a task of another environment, or with other features or decisions.
     """
     model = task.model("test")
     check(model, None)
     with np.load(Path(folder) / "search.npz", allow_pickle=False) as arrays:
         weights = arrays["weights"]
     if weights.shape != _shape(model):
-        raise ValueError(f"weights: {weights.shape} is not allowed, expected {_shape(model)} for this task")
+        raise FieldError("weights", weights.shape, f"{_shape(model)} for this task")
     return LinearPolicy(model, weights)
 
 
 def _shape(model: Marketplace) -> tuple[int, int]:
     """Return the numbers of features and of parameters."""
     now = {name: block[:, 0] for name, block in model.scenarios([0]).items()}
-    return summary(model, model.observe(model.initial(1), now)).shape[1], len(search_box(model)[0])
+    return summary(model, model.observation(model.initial(1), now)).shape[1], len(search_box(model)[0])

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..envs.checks import check_number
-from ..envs.duopoly import Duopoly, DuopolyParams, initial_values, profit_gain
-from ..envs.references import duopoly as reference
+from ..envs.core.checks import check_number
+from ..envs.duopoly import references as reference
+from ..envs.duopoly.model import Duopoly, DuopolyParams, initial_values, profit_gain
 
 STABLE = 100_000  # periods with the same greedy prices in all states: converged (the paper's criterion)
 CYCLE = 1_000  # periods of greedy play over which profits are averaged, after as many
@@ -19,11 +19,11 @@ class Sessions:
     gain: np.ndarray  # (sessions,) profit gain: 0 Nash, 1 monopoly
     prices: np.ndarray  # (sessions, 2) mean prices, money
     converged: np.ndarray  # (sessions,) bool
-    periods: np.ndarray  # (sessions,) until convergence, or the most
+    periods: np.ndarray  # (sessions,) until convergence, or `max_periods`
     policies: np.ndarray  # (sessions, 2, m, m) index of the greedy price after own and rival's last
 
 
-def play(params: DuopolyParams, sessions: int = 32, most: int = 3_000_000, seed: int = 0) -> Sessions:
+def play(params: DuopolyParams, sessions: int = 32, max_periods: int = 3_000_000, seed: int = 0) -> Sessions:
     """Let two tabular Q-learners with memory one learn from one another until neither's policy changes.
 
     A session ends when its greedy policies have not changed for `STABLE` periods. Profits are those of greedy play
@@ -32,15 +32,15 @@ def play(params: DuopolyParams, sessions: int = 32, most: int = 3_000_000, seed:
     Args:
         params: of the game and of the learners: `learning_rate`, `exploration_decay`, `discount`.
         sessions: independent ones.
-        most: periods at the most.
+        max_periods: after which a session ends.
         seed: of prices at the start and of exploration.
 
     Raises:
-        ValueError: a number out of its bounds.
+        FieldError: a number out of its bounds.
     """
     check_number("sessions", sessions, 1, 100_000, integer=True)
-    check_number("most", most, 1, 1e9, integer=True)
-    block = min(2_000, most)  # periods drawn, and looked over, at a time
+    check_number("max_periods", max_periods, 1, 1e9, integer=True)
+    block = min(2_000, max_periods)  # periods drawn, and looked over, at a time
     model = Duopoly(params)
     m, prices, rng = params.grid, model.prices, np.random.default_rng(seed)
     pairs = np.stack(np.meshgrid(prices, prices, indexing="ij"), axis=-1)
@@ -53,10 +53,10 @@ def play(params: DuopolyParams, sessions: int = 32, most: int = 3_000_000, seed:
     other, second = me ^ 1, (me % 2).astype(bool)
     last = rng.integers(m, size=learners)
     row = base + last * m + last[other]
-    since, ended, open_ = np.zeros(learners, int), np.full(sessions, most), np.ones(sessions, bool)
+    since, ended, open_ = np.zeros(learners, int), np.full(sessions, max_periods), np.ones(sessions, bool)
     converged = np.zeros(sessions, bool)
     policies, states = np.empty((sessions, 2, m, m), int), np.empty(sessions, int)  # as they were when they ended
-    for t in range(most):
+    for t in range(max_periods):
         if t % block == 0:
             chance = np.exp(-params.exploration_decay * np.arange(t, t + block))[:, None]
             explores = rng.random((block, learners)) < chance
@@ -75,7 +75,7 @@ def play(params: DuopolyParams, sessions: int = 32, most: int = 3_000_000, seed:
         row = following
         if t % block == block - 1:
             stable = t + 1 - since.reshape(sessions, 2).max(axis=1) >= STABLE
-            done = open_ & (stable | (t + 1 + block > most))
+            done = open_ & (stable | (t + 1 + block > max_periods))
             ended[done], converged[done] = t + 1, stable[done]
             policies[done] = policy.reshape(sessions, 2, m, m)[done]
             states[done] = (row - base)[::2][done]

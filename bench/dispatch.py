@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-from storelab.agents.dispatch import Consensus, Heuristic, costs, learn_prizes
+from storelab.agents.heuristics.dispatch import Consensus, Heuristic, costs, learn_prizes
 from storelab.envs import TASKS
-from storelab.envs.references.dispatch import hindsight
-from storelab.envs.rollout import play
+from storelab.envs.core.rollout import play
+from storelab.envs.dispatch.references import hindsight
 
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 

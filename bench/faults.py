@@ -27,7 +27,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from storelab.experiments.checkpoints import damage, newest_whole, steps
+from storelab.experiments.runs.checkpoints import damage, newest_whole, steps
 
 SMALL = (
     *("train", "task=LostSales", "env.horizon=60", "evaluation.episodes=8", "evaluation.tuning_episodes=4"),
@@ -58,7 +58,7 @@ WORKERS = {
     "ray": ("+hydra.launcher.ray.init.num_cpus=2",),
     "submitit_local": ("hydra.launcher.timeout_min=60", "hydra.launcher.cpus_per_task=1"),
 }
-MODULES = ["storelab.experiments.commands", "storelab.experiments.plots", "storelab.agents.sb3"]
+MODULES = ["storelab.experiments.commands.compose", "storelab.experiments.reports.plots", "storelab.agents.sb3.learner"]
 MODULES += ["torch.utils.tensorboard", "matplotlib.backends.backend_svg"]
 SERVER = multiprocessing.get_context("forkserver")  # most of a small run's time is imports: they are done once
 

@@ -7,8 +7,9 @@ import sys
 
 import numpy as np
 import pandas as pd
-from storelab.agents import marketplace
-from storelab.envs import TASKS, rollout
+from storelab.agents.heuristics import marketplace
+from storelab.envs import TASKS
+from storelab.envs.core.rollout import rollout
 
 NAMES = (
     *("visits", "demand", "sales", "revenue", "delivered", "delivery_cost"),

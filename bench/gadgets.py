@@ -23,17 +23,18 @@ import numpy as np
 import torch
 import yaml
 from storelab import forecasting, language, recommendation
-from storelab.agents import pathwise, sb3
+from storelab.agents.pathwise import learner as pathwise
+from storelab.agents.sb3 import learner as sb3
 from storelab.data import SyntheticStoreParams, generate
 from storelab.data.online_retail import load_panel
 from storelab.envs import TASKS
-from storelab.envs.city import read_city
-from storelab.experiments import checkpoints
-from storelab.experiments.index import read_index
-from storelab.experiments.runs import Run
+from storelab.envs.dispatch.city import read_city
+from storelab.experiments.experiment import restore
+from storelab.experiments.reports.sweep import sweep_runs
+from storelab.experiments.runs import checkpoints
+from storelab.experiments.runs.folder import Run
+from storelab.experiments.runs.index import read_index
 from storelab.experiments.serving.access import Keys
-from storelab.experiments.sweep import sweep_runs
-from storelab.experiments.work import restore
 from storelab.language.answers import read_answers
 from storelab.language.synthetic import synthetic_reviews
 from storelab.learning.base import Card

@@ -19,8 +19,9 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import storelab
-from storelab.agents import marketplace as rules
-from storelab.envs import TASKS, Inventory, InventoryParams, rollout
+from storelab.agents.heuristics import marketplace as rules
+from storelab.envs import TASKS, Inventory, InventoryParams
+from storelab.envs.core.rollout import rollout
 
 # Each peer prints its best rate of three repeats; a step of a chain of stages is one item-period, theirs and ours.
 TIMED = """
@@ -263,7 +264,7 @@ def ours() -> list[tuple[str, float, float, str]]:
         ("logit, 256 x 5, demand drawn", best_rate(pricing("PricingMNL", 256, True, ample, True)), 0, "choices/s"),
     ]
     try:
-        from storelab.agents.vec_env import StoreVecEnv
+        from storelab.agents.core.vec_env import StoreVecEnv
     except ImportError:
         return rows
     sb3 = StoreVecEnv(TASKS["LostSales"]().model(), 64)

@@ -9,7 +9,12 @@ import gymnasium as gym
 import storelab
 from matplotlib.image import imsave
 from mkdocs.structure.files import File
-from storelab.envs import dispatch, duopoly, inventory, marketplace, pricing, supply_chain
+from storelab.envs.dispatch import model as dispatch
+from storelab.envs.duopoly import model as duopoly
+from storelab.envs.inventory import model as inventory
+from storelab.envs.marketplace import model as marketplace
+from storelab.envs.pricing import model as pricing
+from storelab.envs.supply_chain import model as supply_chain
 
 ROOT = Path(storelab.__file__).parent
 ENVIRONMENTS = {  # module -> its class, and the id of the pictured one

@@ -1,49 +1,57 @@
-"""Environments: scenarios, dynamics and references, as Gymnasium sees them."""
+"""Environments: scenarios, dynamics and references, as Gymnasium sees them. What is named here loads when it is used."""
 
-from .adapters import StoreEnv, StoreVectorEnv
-from .demand import Days, DemandParams, DemandSource, HistoryDemand, NormalDemand, PathDemand, RateDemand, TableDemand
-from .dispatch import Dispatch
-from .dispatch_params import DispatchParams
-from .duopoly import Duopoly, DuopolyParams
-from .inventory import Inventory, InventoryParams
-from .marketplace import Marketplace
-from .marketplace_params import MarketplaceParams
-from .network import Arc, Node, SupplyChainParams, network
-from .pricing import Pricing
-from .pricing_params import PriceDemandParams, PricingParams
-from .rollout import Policy, rollout
-from .supply_chain import SupplyChain
-from .tasks import TASKS, Task
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "network",
-    "SupplyChainParams",
-    "SupplyChain",
-    "NormalDemand",
-    "Node",
-    "Arc",
-    "Days",
-    "DemandParams",
-    "DemandSource",
-    "Duopoly",
-    "DuopolyParams",
-    "Dispatch",
-    "DispatchParams",
-    "HistoryDemand",
-    "Inventory",
-    "InventoryParams",
-    "Marketplace",
-    "MarketplaceParams",
-    "PathDemand",
-    "Policy",
-    "PriceDemandParams",
-    "Pricing",
-    "PricingParams",
-    "RateDemand",
-    "StoreEnv",
-    "StoreVectorEnv",
-    "TASKS",
-    "TableDemand",
-    "Task",
-    "rollout",
-]
+from ..plugins import load
+from .registry import TASKS, environments, make_env, make_vector_env
+
+if TYPE_CHECKING:  # what `__getattr__` gives, for editors
+    from .core.adapters import StoreEnv, StoreVectorEnv
+    from .core.contract import Model, Policy, Reference, Rule
+    from .core.demand import (
+        Days,
+        DemandParams,
+        DemandSource,
+        HistoryDemand,
+        NormalDemand,
+        PathDemand,
+        RateDemand,
+        TableDemand,
+    )
+    from .core.rollout import rollout
+    from .core.task import Task
+    from .dispatch.model import Dispatch
+    from .dispatch.params import DispatchParams
+    from .duopoly.model import Duopoly
+    from .duopoly.params import DuopolyParams
+    from .inventory.model import Inventory
+    from .inventory.params import InventoryParams
+    from .marketplace.model import Marketplace
+    from .marketplace.params import MarketplaceParams
+    from .pricing.model import Pricing
+    from .pricing.params import PriceDemandParams, PricingParams
+    from .supply_chain.model import SupplyChain
+    from .supply_chain.params import Arc, Node, SupplyChainParams, network
+
+_CORE = {
+    ".core.adapters": "StoreEnv StoreVectorEnv",
+    ".core.contract": "Model Policy Reference Rule",
+    ".core.demand": "Days DemandParams DemandSource HistoryDemand NormalDemand PathDemand RateDemand TableDemand",
+    ".core.rollout": "rollout",
+    ".core.task": "Task",
+}
+_PLACES = {name: f"{__name__}{module}:{name}" for module, names in _CORE.items() for name in names.split()}
+for _environment in environments().values():
+    for _place in (_environment.model, _environment.params, *_environment.exports):
+        _PLACES[_place.partition(":")[2]] = f"{_environment.package}.{_place}"
+__all__ = ["TASKS", "make_env", "make_vector_env", *_PLACES]
+
+
+def __getattr__(name: str):
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return load(_PLACES[name])
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,13 +1,14 @@
 """Policies on common scenarios: one tidy table of episodes, and its summary with intervals and gaps."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from ..envs import Task, rollout
-from ..envs.references.base import Reference
+from ..envs import Task
+from ..envs.core.contract import Policy, Reference
+from ..envs.core.rollout import rollout
 
 PERIODS_PER_YEAR = 365  # inventory turns take a period for a day
 
@@ -33,7 +34,7 @@ def key_figures(episodes: pd.DataFrame) -> pd.DataFrame:
 
 
 def evaluate(
-    policies: dict[str, Callable],
+    policies: Mapping[str, Policy],
     task: Task,
     seeds,
     split: str = "test",
@@ -110,7 +111,7 @@ def _episodes(name: str, act, model, scenario: dict, seeds, objective: str, warm
     return pd.DataFrame(row)
 
 
-def bootstrap_interval(values: np.ndarray, samples: int = 5000, seed: int = 0) -> np.ndarray:
+def bootstrap_interval(values: np.ndarray | pd.DataFrame, samples: int = 5000, seed: int = 0) -> np.ndarray:
     """Return the 95 % percentile bootstrap interval (2, k) of the means of `values` (n, k), rows resampled together.
 
     Efron and Tibshirani 1993, chapter 13.
@@ -144,7 +145,7 @@ def summarise(
     sign = 1 if objective == "profit" else -1
     values = episodes.pivot(index="seed", columns="policy", values="value")
     known = [name for name in (heuristics or values.columns) if name in values.columns and name != "hindsight bound"]
-    best = (sign * values[known].mean()).idxmax()
+    best = (sign * values.loc[:, known].mean()).idxmax()
     better = sign * values.sub(values[best], axis=0)
     table = pd.DataFrame({"value": values.mean()})
     table["ci_low"], table["ci_high"] = bootstrap_interval(values)

@@ -54,11 +54,11 @@ def _run(command: str, args: list[str]) -> int:
     if command in ("-sc", "--shell-completion"):
         return _complete(args)
     if command == "doctor":
-        from .doctor import doctor
+        from .commands.doctor import doctor
 
         return doctor(args)
     if command == "runs":
-        from .listing import runs
+        from .commands.runs import runs
 
         return runs(args)
     if command == "serve":
@@ -66,11 +66,11 @@ def _run(command: str, args: list[str]) -> int:
 
         return serve(args)
     if command == "report" and len(args) == 1 and "=" not in args[0] and not args[0].startswith("-"):
-        from .sweep import sweep_report
+        from .reports.sweep import sweep_report
 
         return sweep_report(args[0])
     if command in HYDRA:
-        from .commands import run
+        from .commands.compose import run
 
         return run(command, args)
     near = difflib.get_close_matches(command, COMMANDS, n=1)
@@ -81,7 +81,7 @@ def _run(command: str, args: list[str]) -> int:
 
 def _complete(args: list[str]) -> int:
     """Hydra completes a line without sub-commands: take ours out of it, or complete it."""
-    from .commands import run
+    from .commands.compose import run
 
     if not args or not args[0].startswith("query="):
         return run("train", ["-sc", *args])

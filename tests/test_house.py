@@ -10,7 +10,7 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 import storelab
-from storelab.experiments.tasks.stores import TASKS
+from storelab.envs import TASKS
 
 ROOT = Path(storelab.__path__[0])
 ALLOWED = {

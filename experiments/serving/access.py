@@ -12,11 +12,19 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ...envs.checks import check_choice, check_number
+from ...envs.core.checks import check_choice, check_number
+from ...envs.registry import environments
+from ...errors import FieldError
 from ...learning.base import write_atomic
-from ..config import ConfigError
+from ..config.settings import ConfigError
 
-ROUTES = ("restock", "price", "dispatch", "store", "recommend", "sentiment", "answer", "fraud")
+
+def route_of(environment: str) -> str:
+    """Return the route that policies of an environment answer on."""
+    return environments()[environment].route or environment
+
+
+ROUTES = (*dict.fromkeys(map(route_of, environments())), "recommend", "sentiment", "answer", "fraud")
 RIGHTS = (*ROUTES, "metrics", "swap")
 
 
@@ -31,11 +39,11 @@ class Caller:
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not re.fullmatch(r"[\w.-]{1,64}", self.name):
-            raise ValueError(f"name: {self.name!r} is not allowed, expected up to 64 letters, digits and . _ -")
+            raise FieldError("name", self.name, "up to 64 letters, digits and . _ -")
         if not isinstance(self.sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
-            raise ValueError(f"sha256: {self.sha256!r} is not allowed, expected 64 hexadecimal digits")
+            raise FieldError("sha256", self.sha256, "64 hexadecimal digits")
         if not self.rights:
-            raise ValueError(f"rights: none is not allowed, expected some of {', '.join(RIGHTS)}")
+            raise FieldError("rights", (), f"some of {', '.join(RIGHTS)}")
         for right in self.rights:
             check_choice("rights", right, RIGHTS)
         check_number("per_second", self.per_second, 0, 1e6, exclusive=True)
@@ -55,18 +63,18 @@ class Keys:
             callers = [Caller(**entry | {"rights": tuple(entry["rights"])}) for entry in json.loads(_text(path))]
             names = [caller.name for caller in callers]
             if not names or len(set(names)) < len(names):
-                raise ValueError(f"names: {names} is not allowed, expected one or more, each of them once")
+                raise FieldError("names", names, "one or more, each of them once")
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise ConfigError(f"keys: {str(path)!r} holds no keys ({error}): --add-key NAME makes one") from error
         return cls(callers)
 
     def find(self, key: str) -> Caller | None:
         """Return who holds a key; all are compared, each in constant time, whichever fits."""
-        given, found = _sum(key), None
+        given, holder = _sum(key), None
         for caller in self.callers:
             if hmac.compare_digest(caller.sha256, given):
-                found = caller
-        return found
+                holder = caller
+        return holder
 
     def wait(self, caller: Caller) -> float:
         """Count a request; return 0 where it is within the caller's rate, else the seconds until the next one is."""

@@ -1,4 +1,4 @@
-"""The routes: one per model, with batches of 1 to `MOST_ROWS` rows; /swap puts a newer run behind one while it answers.
+"""The routes: one per model, with batches of 1 to `MAX_ROWS` rows; /swap puts a newer run behind one while it answers.
 
 A model answers one request at a time: none of them is made for several threads, and the order of transactions counts.
 """
@@ -17,8 +17,8 @@ from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field, create_model
 
-from ..config import one_line
-from ..provenance import versions
+from ..config.settings import one_line
+from ..runs.provenance import versions
 from .access import Keys
 from .gate import Gate, Metrics
 from .served import Answer, Body, Refused, Served

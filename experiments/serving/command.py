@@ -5,7 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
-from ..config import ConfigError
+from ..config.settings import ConfigError
 from .access import RIGHTS, Keys, add_key
 
 

@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from .access import ROUTES, Keys
+from .access import RIGHTS, Keys
 
 LOG = logging.getLogger("storelab.serve")
-MOST_BYTES = 4 * 2**20  # of a body
+MAX_BYTES = 4 * 2**20  # of a body
 OPEN = ("/health", "/openapi.json")  # without a key
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)  # bounds of the histogram
-RIGHT_OF = {f"/{name}": name for name in (*ROUTES, "metrics", "swap")} | {"/models": None}  # None: any key will do
+RIGHT_OF = {f"/{name}": name for name in RIGHTS} | {"/models": None}  # None: any key will do
 
 
 class Metrics:
@@ -89,10 +89,10 @@ class Gate:
 
 
 def _limited(scope, receive):
-    """Return `receive` that raises 413 where a body says or turns out to be larger than `MOST_BYTES`."""
-    too_large = HTTPException(413, f"body: larger than allowed, expected at most {MOST_BYTES} bytes")
+    """Return `receive` that raises 413 where a body says or turns out to be larger than `MAX_BYTES`."""
+    too_large = HTTPException(413, f"body: larger than allowed, expected at most {MAX_BYTES} bytes")
     said = dict(scope["headers"]).get(b"content-length", b"0")
-    if said.isdigit() and int(said) > MOST_BYTES:
+    if said.isdigit() and int(said) > MAX_BYTES:
         raise too_large
     read = 0
 
@@ -100,7 +100,7 @@ def _limited(scope, receive):
         nonlocal read
         message = await receive()
         read += len(message.get("body", b""))
-        if read > MOST_BYTES:
+        if read > MAX_BYTES:
             raise too_large
         return message
 

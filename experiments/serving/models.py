@@ -8,16 +8,15 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from ... import language, recommendation
+from ... import language, recommendation, risk
 from ...language.answers import SLOTS, read_answers
 from ...language.retrieval import Retrieval
 from ...language.service import Dialogue, Service
-from ...learning.base import load_folder
 from ...recommendation.base import Histories
 from ...risk import Scorer, Trees
 from ...risk.features import check_order
 from ...risk.transactions import columns
-from .served import MOST_ROWS, Answer, Body, Id, Served, Text, Time, Whole
+from .served import MAX_ROWS, Answer, Body, Id, Served, Text, Time, Whole
 
 AHEAD = timedelta(minutes=1)  # that a transaction's clock may be ahead of ours
 
@@ -31,7 +30,7 @@ class Purchase(Body):
 
 class RecommendBody(Body):
     customers: list[Annotated[list[Purchase], Field(max_length=1000)]] = Field(
-        min_length=1, max_length=MOST_ROWS, description="purchases of each; items unknown to the model are left out"
+        min_length=1, max_length=MAX_ROWS, description="purchases of each; items unknown to the model are left out"
     )
     now: Time = Field(description="the day that is recommended for; no purchase is later")
     k: Whole = Field(10, ge=1, le=1000, description="items per list, at most")
@@ -65,7 +64,7 @@ class Recommend(Served):
 
 
 class SentimentBody(Body):
-    texts: list[Text] = Field(min_length=1, max_length=MOST_ROWS)
+    texts: list[Text] = Field(min_length=1, max_length=MAX_ROWS)
 
 
 class Probabilities(Answer):
@@ -117,7 +116,7 @@ class Message(Body):
 
 
 class AnswerBody(Body):
-    messages: list[Message] = Field(min_length=1, max_length=MOST_ROWS)
+    messages: list[Message] = Field(min_length=1, max_length=MAX_ROWS)
 
 
 class Turn(Body):
@@ -181,7 +180,7 @@ class Transaction(Body):
 
 
 class FraudBody(Body):
-    transactions: list[Transaction] = Field(min_length=1, max_length=MOST_ROWS, description="by time")
+    transactions: list[Transaction] = Field(min_length=1, max_length=MAX_ROWS, description="by time")
 
 
 class Frauds(Answer):
@@ -195,14 +194,8 @@ class Fraud(Served):
 
     def __init__(self, folder: Path):
         super().__init__(folder)
-        name = load_folder(folder)[0]
-        if name == Trees.name:
-            model = Trees.load(folder)
-        else:
-            from ...risk.sequence import SequenceModel
-
-            model = SequenceModel.load(folder)
-        self.scorer, self.about = Scorer(model), {"kind": name}
+        model = risk.load(folder)
+        self.scorer, self.about = Scorer(model), {"kind": model.name}
 
     def read(self, body) -> list[dict]:
         rows = [row.model_dump() | {"timestamp": _utc(row.timestamp)} for row in body.transactions]

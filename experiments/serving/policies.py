@@ -6,15 +6,14 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, create_model
 
-from ...envs import Dispatch, Duopoly, Inventory, Marketplace, Pricing, SupplyChain
-from ...envs.batch import admit
-from ..config import ConfigError, Settings, one_line
-from ..runs import Run
-from ..work import Experiment, build, learned, tuned
-from .served import MOST_ROWS, Answer, Body, Refused, Served
-
-ROUTE_OF = {Inventory: "restock", SupplyChain: "restock", Pricing: "price", Duopoly: "price", Dispatch: "dispatch"}
-ROUTE_OF[Marketplace] = "store"
+from ...envs.core.batch import admit
+from ...envs.registry import entry_of
+from ..config.settings import ConfigError, Settings, one_line
+from ..experiment import Experiment, learnt, tuned
+from ..inputs import build
+from ..runs.folder import Run
+from .access import route_of
+from .served import MAX_ROWS, Answer, Body, Refused, Served
 
 
 class Actions(Answer):
@@ -39,17 +38,17 @@ class Policy(Served):
         if not isinstance(settings, Settings):
             raise ConfigError(f"run: {str(folder)!r} is not allowed, expected a run with policies, of storelab train")
         task = build(settings)
-        self.model, self.route = task.model("test"), ROUTE_OF[task.environment]
+        self.model, self.route = task.model("test"), route_of(entry_of(task.name).environment)
         self.layout = {name: list(shape) for name, shape in self.model.layout.items()}
         self.columns = [f"{name}{list(at)}" for name, shape in self.layout.items() for at in np.ndindex(*shape)]
-        found = learned(run, task, settings)
-        if found is not None:
-            policies = {settings.agent.name: found}
+        policy = learnt(run, task, settings)
+        if policy is not None:
+            policies = {settings.agent.name: policy}
         else:
             rules = tuned(run, task, settings)
             order = Experiment(task, settings, None, rules).summary(run.episodes()).index
             policies = {name: rules[name] for name in order if name in rules}
-        first = self.model.observe(self.model.initial(1), self._now(task))
+        first = self.model.observation(self.model.initial(1), self._now(task))
         self.name = next((name for name, act in policies.items() if act(first, None, 0)[1] is None), None)
         if self.name is None:
             raise ConfigError(f"run: {str(folder)!r} is not allowed, expected one whose policy remembers nothing")
@@ -58,14 +57,14 @@ class Policy(Served):
         low, high = self.model.action_low.tolist(), self.model.action_high.tolist()
         action = {"space": type(space).__name__, "low": low, "high": high}
         self.about = {"policy": self.name, "task": task.name, "observation": self.layout, "action": action}
-        most = np.finfo(np.float32).max
+        largest = np.finfo(np.float32).max
         self.low, self.high = (
-            np.clip(end.astype(float), -most, most)
+            np.clip(end.astype(float), -largest, largest)
             for end in (self.model.observation_space.low, self.model.observation_space.high)
         )
         size, columns = len(self.columns), {"prefixItems": self._schemas()}
         row = Annotated[list[float], Field(min_length=size, max_length=size, json_schema_extra=columns)]
-        rows = Annotated[list[row], Field(min_length=1, max_length=MOST_ROWS, description=str(self.layout))]
+        rows = Annotated[list[row], Field(min_length=1, max_length=MAX_ROWS, description=str(self.layout))]
         self.Body = create_model(f"{self.route.title()}Body", __base__=Body, observations=(rows, ...))
 
     def _schemas(self) -> list[dict]:

@@ -4,15 +4,16 @@ from functools import partial
 import numpy as np
 import pytest
 from storelab.envs import TASKS
-from storelab.envs.references import lost_sales, pmf
+from storelab.envs.core import pmf
+from storelab.envs.inventory.references import lost_sales
 from storelab.evaluation import evaluate
 
 pytest.importorskip("stable_baselines3")  # of the same extra
 import torch
-from storelab.agents import pathwise
 from storelab.agents.pathwise import PathwiseLearner, PathwiseParams, load_policy
-from storelab.experiments import lost_sales_table
-from storelab.experiments.lost_sales_table import ROOM, interval, orders
+from storelab.agents.pathwise import learner as pathwise
+from storelab.experiments.studies import lost_sales_table
+from storelab.experiments.studies.lost_sales_table import ROOM, interval, orders
 
 SMALL = {"total_steps": 24, "num_envs": 16, "periods": 6, "lookahead": 4, "net_arch": [8], "check_every": 5}
 SMALL |= {"held_out": 8, "device": "cpu"}
@@ -87,7 +88,7 @@ def test_the_tables_orders_are_those_of_the_environment():
     state, scenario = model.initial(5), model.scenarios(np.arange(5))
     for t in range(10):
         shock = {name: block[:, t] for name, block in scenario.items()}
-        action = act(model.observe(state, shock), None, 0)[0]
+        action = act(model.observation(state, shock), None, 0)[0]
         told = orders(model, act, np.concatenate([state.on_hand, *state.pipeline], axis=1))
         state, flow = model.transition(state, action, shock)
         assert np.array_equal(flow.ordered[:, 0], told)

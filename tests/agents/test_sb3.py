@@ -143,11 +143,11 @@ def test_it_learns(algorithm):
         (lambda: SB3Params(learning_rate=-1.0), "learning_rate: -1.0"),
         (lambda: SB3Params(gamma=1.5), "gamma: 1.5"),
         (lambda: SB3Params(net_arch=[]), "net_arch"),
-        (lambda: SB3Params(hyper={"n_step": 5}), "hyper.n_step: not allowed for PPO"),
+        (lambda: SB3Params(hyper={"n_step": 5}), "hyper.n_step: 5 is not allowed with PPO"),
         (lambda: SB3Params(device="tpu"), "device: 'tpu'"),
         (lambda: SB3Params(log_std_init=3.0), "log_std_init: 3.0"),
         (lambda: SB3Params("SAC", log_std_init=-2.0), "log_std_init: -2.0 is not allowed with SAC"),
-        (lambda: SB3Learner(TASKS["LostSales"](), SB3Params(algorithm="SAC")), "algorithm: SAC.*action=continuous"),
+        (lambda: SB3Learner(TASKS["LostSales"](), SB3Params(algorithm="SAC")), "algorithm: 'SAC'.*action=continuous"),
         (
             lambda: SB3Learner(TASKS["LostSales"](), SB3Params("MaskablePPO")),
             "MaskablePPO.*with Inventory",

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from hydra import compose, initialize_config_module
-from storelab.experiments.checkpoints import steps
-from storelab.experiments.config import read
-from storelab.experiments.runs import Run
-from storelab.experiments.schemas import TaskParams, register
+from storelab.experiments.config.options import register
+from storelab.experiments.config.schemas import TaskParams
+from storelab.experiments.config.settings import read
+from storelab.experiments.runs.checkpoints import steps
+from storelab.experiments.runs.folder import Run
 
 CLI = [sys.executable, "-m", "storelab.experiments.cli"]
 # A process that has loaded the libraries already: most of a small command's time is imports.
@@ -31,7 +32,7 @@ from storelab.experiments.cli import main
 sys.exit(main())
 """
 MODULES = [
-    *("storelab.experiments.commands", "storelab.experiments.plots", "storelab.agents.sb3"),
+    *("storelab.experiments.commands.compose", "storelab.experiments.reports.plots", "storelab.agents.sb3.learner"),
     *("storelab.forecasting.transformer", "torch.utils.tensorboard", "matplotlib.backends.backend_svg"),
 ]
 

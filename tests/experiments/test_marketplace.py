@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from storelab.experiments.tasks import TASKS
+from storelab.envs import TASKS
 from storelab.forecasting import create
 
 SMALL = ("env.items=4", "env.page_size=2", "env.horizon=6", "env.population=200")

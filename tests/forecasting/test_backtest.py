@@ -78,8 +78,8 @@ def test_demand_classes_by_hand(panel):
     varied = np.where(np.arange(132) % 2, 1.0, 6.0)
     history.units = np.stack([5 * every, varied, 5.0 * rare, varied * rare, 0 * every, 5.0 * rare], axis=1)
     history.units[~rare, 5] = np.nan
-    found = demand_classes(history)
-    assert found.tolist() == ["smooth", "erratic", "intermittent", "lumpy", "intermittent", "smooth"]
+    classes = demand_classes(history)
+    assert classes.tolist() == ["smooth", "erratic", "intermittent", "lumpy", "intermittent", "smooth"]
     one_more = history.until(132)
     one_more.units[131, 2] = 5.0
     assert demand_classes(one_more)[2] == "smooth"
@@ -184,9 +184,9 @@ def test_differences_hold_the_difference_of_the_pooled_figures(panel):
         rolling_forecasts(name, create(name), panel, [300, 328], 14, progress=False)
         for name in ("moving_average", "seasonal_naive")
     ]
-    pooled, found = [measure(frame) for frame in frames], differences(*frames)
+    pooled, intervals = [measure(frame) for frame in frames], differences(*frames)
     assert differences(frames[0], frames[0]) == {"wQL": (0.0, 0.0), "MASE": (0.0, 0.0)}
-    for metric, (low, high) in found.items():
+    for metric, (low, high) in intervals.items():
         assert low < pooled[0][metric] - pooled[1][metric] < high < 0
         assert differences(*frames[::-1])[metric][0] == pytest.approx(-high, rel=0.2)
     one = [frame[frame["item"] == panel.items[0]] for frame in frames]  # all samples of one item are that item

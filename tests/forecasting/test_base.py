@@ -127,8 +127,8 @@ def test_edge_cases_of_a_series(forecaster, panel, edge):
     panel = panel.select(panel.items[:3])
     usual = everything(forecaster, panel)
     units = EDGES[edge](panel)
-    found = everything(forecaster, changed(panel, units=units))
-    for array, before in zip(found, usual, strict=True):
+    forecasts = everything(forecaster, changed(panel, units=units))
+    for array, before in zip(forecasts, usual, strict=True):
         assert np.isfinite(array).all()
         assert (array >= 0).all()
         if edge not in ("never observed", "observed for three days"):  # whose scale is taken from the others
@@ -136,9 +136,9 @@ def test_edge_cases_of_a_series(forecaster, panel, edge):
             far = {"rtol": 0.1, "atol": 1.5} if forecaster.name in ("transformer", "ensemble") else {"rtol": 0}
             np.testing.assert_allclose(array[1:], before[1:], **far)
     if edge == "all zeros":
-        assert found[0][0, :, 1].max() == 0.0
+        assert forecasts[0][0, :, 1].max() == 0.0
     if edge == "always the same" and forecaster.name not in (*QUICK, "hub"):
-        assert (found[0][0] == 4.0 * (0.95 if forecaster.name == "croston_sba" else 1.0)).all()
+        assert (forecasts[0][0] == 4.0 * (0.95 if forecaster.name == "croston_sba" else 1.0)).all()
 
 
 def test_price_missing_in_the_horizon(forecaster, panel):

@@ -53,12 +53,12 @@ def test_known_parameters_are_found_again(alpha):
     mean = np.full((168, 60), 6.0) * WEEKDAY[np.arange(168) % 7][:, None]
     demand = rng.poisson(mean * (rng.gamma(1 / alpha, alpha, mean.shape) if alpha else 1)).astype(float)
     panel = cut_off(demand, 0.35, rng)
-    found, dispersion = fit(panel)
+    means, dispersion = fit(panel)
     error = np.sqrt((mean + alpha * mean**2).sum())
     assert panel.units.sum() < mean.sum() - 10 * error
-    assert abs(found.sum() - mean.sum()) < 4 * error
+    assert abs(means.sum() - mean.sum()) < 4 * error
     assert abs(treated(panel, "expected").units.sum() - demand.sum()) < 4 * error
-    ratio = found.reshape(24, 7, 60).mean(axis=(0, 2)) / found.mean()
+    ratio = means.reshape(24, 7, 60).mean(axis=(0, 2)) / means.mean()
     np.testing.assert_allclose(ratio, WEEKDAY, rtol=0.15 if alpha else 0.05)  # the prior draws to 1, more so if noisy
     if alpha:
         assert alpha / 2 < np.median(dispersion) < 2 * alpha

@@ -54,8 +54,8 @@ def test_tasks(panel):
     units = panel.select(panel.items[:6])
     orders = dataclasses.replace(units, units=np.ceil(units.units / 3))
     rows = list(compare.tasks(units, orders, [372], seeds=1))
-    found = {row["model"]: {name for name in row if name.startswith("wQL of")} for row in rows}
-    assert found == {
+    columns = {row["model"]: {name for name in row if name.startswith("wQL of")} for row in rows}
+    assert columns == {
         "trained on units": {"wQL of units"},
         "trained on orders": {"wQL of orders"},
         "trained on both": {"wQL of units", "wQL of orders"},

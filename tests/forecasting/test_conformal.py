@@ -79,12 +79,12 @@ def calibrated(monkeypatch):
 
 def shares(model, panel) -> tuple[np.ndarray, np.ndarray]:
     """Of the two horizons after the training: days below, and below or at, each decile."""
-    found = []
+    parts = []
     for origin in (204, 232):
         quantiles = model.predict(panel.until(origin), known_future(panel, origin, HORIZON))
         came = panel.units[origin : origin + HORIZON].T[..., None]
-        found.append(((came < quantiles).mean(axis=(0, 1)), (came <= quantiles).mean(axis=(0, 1))))
-    return np.mean(found, axis=0)
+        parts.append(((came < quantiles).mean(axis=(0, 1)), (came <= quantiles).mean(axis=(0, 1))))
+    return np.mean(parts, axis=0)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
@@ -129,8 +129,8 @@ def test_paths_have_the_corrected_quantiles_in_the_base_s_order(calibrated):
     model = calibrated(exponential(0.5), CONTINUOUS)
     history, known = CONTINUOUS.until(204), known_future(CONTINUOUS, 204, 5)
     paths = model.sample_paths(history, known, 999, seed=4)
-    found = np.quantile(paths, DECILES, axis=1).transpose(1, 2, 0)
-    np.testing.assert_allclose(found, model.predict(history, known), rtol=0.02)
+    quantiles = np.quantile(paths, DECILES, axis=1).transpose(1, 2, 0)
+    np.testing.assert_allclose(quantiles, model.predict(history, known), rtol=0.02)
     drawn = model.base.sample_paths(history, known, 999, seed=4)
     assert (np.diff(np.take_along_axis(drawn, paths.argsort(axis=1), axis=1), axis=1) >= 0).all()
 

@@ -67,16 +67,16 @@ def test_calibration_finds_dependence_and_tail(share, memory):
     units = -torch.log1p(-uniform)
     quantiles, scale = exponential(days, windows), torch.ones(windows, days)
     units[0, :5] = torch.nan
-    found = calibrate(quantiles, scale, units, seed=0)
+    fitted = calibrate(quantiles, scale, units, seed=0)
     spread = float(quantiles[0, 0, -1] - quantiles[0, 0, LEVELS.index(0.9)]) + 0.1
-    assert found.tail * spread == pytest.approx(1.0, rel=0.15)  # an exponential's mean excess
+    assert fitted.tail * spread == pytest.approx(1.0, rel=0.15)  # an exponential's mean excess
 
     def variance_of_sum(c: float, phi: float) -> float:
         lags = torch.arange(days)
         correlation = c + (1 - c) * phi ** (lags[:, None] - lags).abs().double()
         return float(correlation.sum())
 
-    assert variance_of_sum(found.share, found.memory) == pytest.approx(variance_of_sum(share, memory), rel=0.35)
+    assert variance_of_sum(fitted.share, fitted.memory) == pytest.approx(variance_of_sum(share, memory), rel=0.35)
 
 
 def test_calibration_without_an_excess_keeps_the_defaults():

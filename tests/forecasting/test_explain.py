@@ -86,7 +86,7 @@ def promoted() -> Panel:
     return Panel([f"i{k:02d}" for k in range(40)], dates, units, np.ones_like(units), promo, none, none)
 
 
-@pytest.mark.parametrize("told_as", ["promotion", "leaflet"])
+@pytest.mark.parametrize("kind", ["promotion", "leaflet"])
 @pytest.mark.parametrize(
     ("name", "params"),
     [
@@ -94,27 +94,27 @@ def promoted() -> Panel:
         ("transformer", {"fine_tune_steps": 60, "batch_size": 64, "progress": False}),
     ],
 )
-def test_a_planted_promotion_is_found(name, params, told_as):
+def test_a_planted_promotion_is_found(name, params, kind):
     """Day 1 is promoted, the others are not: its part is that of the promotion, near twice the usual day's units.
 
     It is the panel's promotion or a covariate of its own.
     """
     panel = promoted()
     promo = panel.promo.copy()
-    if told_as == "leaflet":
+    if kind == "leaflet":
         panel.covariates, panel.promo = {"leaflet": promo.astype(float)}, np.zeros_like(promo)
     model = create(name, **params).fine_tune(panel.until(260))
     history, known = panel.until(260), known_future(panel, 260, 7)
-    told = known.promo if told_as == "promotion" else known.covariates["leaflet"]
-    told[:] = False
-    told[0] = True
+    flags = known.promo if kind == "promotion" else known.covariates["leaflet"]
+    flags[:] = False
+    flags[0] = True
     usual = history.units[~promo[:260, 0], 0].mean()
     for last in (1, 7):
         table = explain(model, history, known, panel.items[0], last=last)
         ahead = table[table["date"] >= known.dates[0]]
         parts = ahead.assign(feature=ahead["feature"].str.removesuffix(" less usual"))
         parts = parts.groupby(["feature", "date"])["attribution"].sum()
-        assert parts.idxmax() == (told_as, known.dates[0])
+        assert parts.idxmax() == (kind, known.dates[0])
         assert usual < parts.max() < 3 * usual
 
 

@@ -50,7 +50,7 @@ def of_the_library(family, model, past: Panel, known) -> np.ndarray:
 
     units = torch.from_numpy(past.units[-84:].T).float()
     if family == "chronos_bolt":
-        found = chronos.ChronosBoltPipeline(model).predict(units, known.horizon).transpose(1, 2)
+        quantiles = chronos.ChronosBoltPipeline(model).predict(units, known.horizon).transpose(1, 2)
     elif family == "chronos_2":
         log_price, last = np.log(past.price[-84:]), np.log(past.price[-1])
         ahead = np.where(np.isnan(known.price), last, np.log(known.price))
@@ -75,17 +75,17 @@ def of_the_library(family, model, past: Panel, known) -> np.ndarray:
             }
             for item in range(len(units))
         ]
-        found = torch.cat(chronos.Chronos2Pipeline(model).predict(inputs, known.horizon)).transpose(1, 2)
+        quantiles = torch.cat(chronos.Chronos2Pipeline(model).predict(inputs, known.horizon)).transpose(1, 2)
     else:
-        series, found = _without_gaps(units), []
-        while sum(part.shape[1] for part in found) < known.horizon:
+        series, quantiles = _without_gaps(units), []
+        while sum(part.shape[1] for part in quantiles) < known.horizon:
             with torch.no_grad():
                 output = model(series, forecast_context_len=88)
-            found.append(output.full_predictions[..., 1:])
+            quantiles.append(output.full_predictions[..., 1:])
             series = [torch.cat(pair) for pair in zip(series, output.mean_predictions, strict=True)]
-        found = torch.cat(found, dim=1)[:, : known.horizon]
-    found = found.sort(dim=-1).values.clamp(min=0).numpy()
-    return found[..., 2:-2:2] if family == "chronos_2" else found  # 1 %, 5 %, 10 %, ...
+        quantiles = torch.cat(quantiles, dim=1)[:, : known.horizon]
+    quantiles = quantiles.sort(dim=-1).values.clamp(min=0).numpy()
+    return quantiles[..., 2:-2:2] if family == "chronos_2" else quantiles  # 1 %, 5 %, 10 %, ...
 
 
 @pytest.mark.filterwarnings("ignore:We recommend keeping prediction length", "ignore:.* sees units alone")
@@ -93,10 +93,10 @@ def of_the_library(family, model, past: Panel, known) -> np.ndarray:
 @pytest.mark.parametrize("family", HUB)
 def test_deciles_are_those_of_the_library(checkpoints, few, family, horizon):
     model = made(checkpoints, family, horizon=56)
-    found = deciles(model, few, horizon)
+    quantiles = deciles(model, few, horizon)
     expected = of_the_library(family, model.network.model, few.until(ORIGIN), known_future(few, ORIGIN, horizon))
     assert np.ptp(expected) > 1.0
-    np.testing.assert_allclose(found, expected, atol=1e-5 * expected.max())
+    np.testing.assert_allclose(quantiles, expected, atol=1e-5 * expected.max())
 
 
 @pytest.mark.parametrize(("planned", "moved"), [(True, True), (False, False)])
@@ -123,10 +123,10 @@ def test_who_takes_no_covariates_says_so(checkpoints, few):
 @pytest.mark.parametrize("family", HUB)
 def test_closed_days_are_zero(checkpoints, few, family):
     sundays = np.asarray(few.dates.dayofweek == 6)
-    found = deciles(made(checkpoints, family), changed(few, closed=sundays), 14)
+    quantiles = deciles(made(checkpoints, family), changed(few, closed=sundays), 14)
     closed = sundays[ORIGIN : ORIGIN + 14]
-    assert (found[:, closed] == 0).all()
-    assert (found[:, ~closed] > 0).any()
+    assert (quantiles[:, closed] == 0).all()
+    assert (quantiles[:, ~closed] > 0).any()
 
 
 def test_gaps_are_filled_in_linearly():
@@ -143,27 +143,27 @@ def test_levels_beyond_the_models_own(checkpoints):
     own = torch.arange(1.0, 10.0).expand(20_000, 1, 9)
     scale = torch.full((20_000, 1), 10.0)
     at = {level: LEVELS.index(level) for level in (0.02, 0.1, 0.5, 0.9, 0.95, 0.98)}
-    found = network._at_levels(own, scale[..., None])
-    assert found[0, 0, at[0.1] : at[0.9] + 1].tolist() == pytest.approx(list(range(1, 10)))
-    assert found[0, 0, at[0.02]] == found[0, 0, at[0.1]]
+    quantiles = network._at_levels(own, scale[..., None])
+    assert quantiles[0, 0, at[0.1] : at[0.9] + 1].tolist() == pytest.approx(list(range(1, 10)))
+    assert quantiles[0, 0, at[0.02]] == quantiles[0, 0, at[0.1]]
     excess = torch.distributions.Exponential(1 / 3.0)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network.fit_tail(found, scale, 9.0 + excess.sample((20_000, 1)))
+        network.fit_tail(quantiles, scale, 9.0 + excess.sample((20_000, 1)))
     spread = 9.0 - 5.0 + 0.1 * 10.0
     assert float(network.upper) * spread == pytest.approx(3.0, rel=0.03)
-    found = network._at_levels(own, scale[..., None])[0, 0]
+    quantiles = network._at_levels(own, scale[..., None])[0, 0]
     for level in (0.95, 0.98):
-        assert float(found[at[level]]) == pytest.approx(9 + 3.0 * math.log(0.1 / (1 - level)), rel=0.02)
+        assert float(quantiles[at[level]]) == pytest.approx(9 + 3.0 * math.log(0.1 / (1 - level)), rel=0.02)
 
 
 def test_no_gradient_comes_from_other_levels(checkpoints):
     network = made(checkpoints, "chronos_bolt").network
     for level in LEVELS:
         own = torch.rand((1, 1, 9)).requires_grad_()
-        found = network._at_levels(own, torch.ones((1, 1, 1)))[..., LEVELS.index(level)]
-        assert found.requires_grad
-        assert bool(torch.autograd.grad(found.sum(), own)[0].any()) == (level in NINE)
+        quantile = network._at_levels(own, torch.ones((1, 1, 1)))[..., LEVELS.index(level)]
+        assert quantile.requires_grad
+        assert bool(torch.autograd.grad(quantile.sum(), own)[0].any()) == (level in NINE)
 
 
 @pytest.mark.parametrize("family", HUB)

@@ -217,21 +217,21 @@ def test_what_is_known_adds_the_same_on_each_day_of_a_patch():
         day, hidden = torch.randn(len(NAMES)), torch.randn(2, 1, 8)
     future = torch.zeros(2, 1, PATCH, len(NAMES))
     future[0, 0, 2], future[1, 0, 5] = day, day
-    told = torch.zeros(2, PATCH, 2 * COVARIATES)
-    added = effect(future.flatten(2), told, hidden[:1].expand(2, -1, -1))
+    covariates = torch.zeros(2, PATCH, 2 * COVARIATES)
+    added = effect(future.flatten(2), covariates, hidden[:1].expand(2, -1, -1))
     torch.testing.assert_close(added[0, 2], added[1, 5])
     assert (added[0, 2] != 0).all()
     assert (added[0, [0, 1, 3, 4, 5, 6]] == 0).all()  # nothing is known there
-    assert not torch.allclose(effect(future.flatten(2), told, hidden)[1, 5], added[1, 5])  # another item
-    told[0, 3] = 2.0
-    moved = effect(future.flatten(2), told, hidden[:1].expand(2, -1, -1))
+    assert not torch.allclose(effect(future.flatten(2), covariates, hidden)[1, 5], added[1, 5])  # another item
+    covariates[0, 3] = 2.0
+    moved = effect(future.flatten(2), covariates, hidden[:1].expand(2, -1, -1))
     assert (moved[0, 3] != 0).all()
     effect.units *= 2  # a covariate twice as spread
-    torch.testing.assert_close(effect(future.flatten(2), 2 * told, hidden[:1].expand(2, -1, -1)), moved)
+    torch.testing.assert_close(effect(future.flatten(2), 2 * covariates, hidden[:1].expand(2, -1, -1)), moved)
 
 
 def test_the_units_of_covariates_are_those_of_the_first_training(panel, tmp_path):
-    """Kept with the weights: a panel of other days is told in the same units."""
+    """Kept with the weights: covariates of other days are read in the same units."""
     past = panel.until(340)
     past.covariates = {"depth": 0.1 * np.random.default_rng(0).random(past.units.shape)}
     model = create("transformer", fine_tune_steps=1, validation=0, progress=False).fine_tune(past)
@@ -250,17 +250,17 @@ def test_what_is_known_is_learnt_where_it_is_used(panel):
         assert (model.network.known is not None) == there
 
 
-@pytest.mark.parametrize(("weeks", "told"), [(60, False), (70, True)])
-def test_a_weekly_panel_of_about_a_year_is_not_told_of_the_year(weeks, told, tmp_path):
+@pytest.mark.parametrize(("weeks", "read"), [(60, False), (70, True)])
+def test_a_weekly_panel_of_about_a_year_does_not_read_the_year(weeks, read, tmp_path):
     """The same weeks half a year later give the same forecasts, also of the model that was saved, where it is not."""
     panel = generate(SyntheticStoreParams(items=8, days=7 * (weeks + 4), new_share=0.0)).panel.by_week()
     later = dataclasses.replace(panel, dates=panel.dates + pd.Timedelta(weeks=26))
     model = create("transformer", fine_tune_steps=2, validation=0, progress=False).fine_tune(panel.until(weeks))
     model.save(tmp_path)
-    found = [
+    forecasts = [
         forecaster.predict_mean(days.until(weeks), known_future(days, weeks, 4))
         for forecaster in (model, load(tmp_path))
         for days in (panel, later)
     ]
-    assert np.array_equal(found[0], found[2])
-    assert np.array_equal(found[0], found[1]) == np.array_equal(found[2], found[3]) == (not told)
+    assert np.array_equal(forecasts[0], forecasts[2])
+    assert np.array_equal(forecasts[0], forecasts[1]) == np.array_equal(forecasts[2], forecasts[3]) == (not read)

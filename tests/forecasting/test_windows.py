@@ -148,11 +148,11 @@ def test_covariates_are_standardised_by_the_context(store):
     np.testing.assert_array_equal(channel(batch.future, SLOTS + 1), np.arange(28) >= 5)
     assert (channel(batch.future, SLOTS + COVARIATES) == 0).all()  # known afterwards only
     assert (channel(at(store, 150, planned=False).future, SLOTS) == 0).all()
-    np.testing.assert_allclose(batch.told[0, :, 0], grid[150:178, 0], rtol=1e-4)
-    np.testing.assert_allclose(batch.told[0, :, COVARIATES], grid[150:178, 0] - past.mean(), rtol=1e-3, atol=1e-4)
-    np.testing.assert_array_equal(batch.told[0, :, [1, COVARIATES + 1]], np.tile(np.arange(28) >= 5, (2, 1)).T)
-    assert (batch.told[..., 2:COVARIATES] == 0).all()
-    assert (at(store, 150, planned=False).told == 0).all()
+    np.testing.assert_allclose(batch.covariates[0, :, 0], grid[150:178, 0], rtol=1e-4)
+    np.testing.assert_allclose(batch.covariates[0, :, COVARIATES], grid[150:178, 0] - past.mean(), rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(batch.covariates[0, :, [1, COVARIATES + 1]], np.tile(np.arange(28) >= 5, (2, 1)).T)
+    assert (batch.covariates[..., 2:COVARIATES] == 0).all()
+    assert (at(store, 150, planned=False).covariates == 0).all()
     store.covariates |= {str(k): grid for k in range(COVARIATES)}
     with pytest.raises(ValueError, match=r"covariates: .* is not allowed, expected at most 4"):
         at(store, 150)

@@ -29,19 +29,19 @@ def test_clauses_are_parts_of_the_text(text):
 
 def test_the_report_counts_every_review_and_finds_the_better_item(sentiment):
     table = synthetic_reviews(400, seed=3)
-    found = report(sentiment, table)
-    whole = found[found["aspect"] == "all"].set_index("item")
+    shares = report(sentiment, table)
+    whole = shares[shares["aspect"] == "all"].set_index("item")
     assert whole["reviews"].sum() == 400
     assert whole.loc["item 0", "low"] > whole.loc["item 4", "high"]  # made with .8 and .2 good reviews
-    assert ((found["low"] <= found["positive"]) & (found["positive"] <= found["high"])).all()
-    assert (found["reviews"] <= found["item"].map(whole["reviews"])).all()
+    assert ((shares["low"] <= shares["positive"]) & (shares["positive"] <= shares["high"])).all()
+    assert (shares["reviews"] <= shares["item"].map(whole["reviews"])).all()
 
 
 def test_the_report_over_time(sentiment):
     table = synthetic_reviews(200, items=1, seed=3)
     table.loc[5, "text"] = "👍"
-    found = report(sentiment, table, period="M")
-    whole = found[found["aspect"] == "all"]
+    shares = report(sentiment, table, period="M")
+    whole = shares[shares["aspect"] == "all"]
     assert whole["reviews"].sum() == 199
     assert len(whole) == 12
     with pytest.raises(ValueError, match="column 'shop' is missing"):

@@ -37,8 +37,8 @@ def models(backbone, english):
 def test_learns(name, models, english):
     test = english[1]
     majority = max(test["positive"].mean(), 1 - test["positive"].mean())
-    found = models[name].predict(test["text"])
-    assert np.mean(np.array(found) == test["positive"]) > majority + 0.1
+    predicted = models[name].predict(test["text"])
+    assert np.mean(np.array(predicted) == test["positive"]) > majority + 0.1
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,10 +62,10 @@ def test_a_row_of_a_batch_is_a_batch_of_one(name, models, english):
 @pytest.mark.parametrize("name", ["embedding", "nearest", "stack"])
 def test_what_is_like_no_training_text_is_less_familiar(name, models, english):
     seen, strange = english[0]["text"][:20].tolist(), ["zqxj 4711 vwkp", "9 9 9 9 9 9 9 9 9 9"]
-    found = models[name].familiarity([*seen, *strange, "", "!!"])
-    np.testing.assert_allclose(found[:20], 1.0)
-    np.testing.assert_array_equal(found[22:], 1.0)  # without words: the labels' shares answer, whatever it was
-    assert ((found >= 0) & (found < 0.99))[20:22].all()
+    familiarity = models[name].familiarity([*seen, *strange, "", "!!"])
+    np.testing.assert_allclose(familiarity[:20], 1.0)
+    np.testing.assert_array_equal(familiarity[22:], 1.0)  # without words: the labels' shares answer, whatever it was
+    assert ((familiarity >= 0) & (familiarity < 0.99))[20:22].all()
     assert models[name].familiarity([]).shape == (0,)
     np.testing.assert_array_equal(models["tfidf"].familiarity(strange), 1.0)  # it cannot tell
 
@@ -93,12 +93,12 @@ def test_one_seed_one_result(name, models, backbone, english):
 @example(text="fits 很好 очень \u0600 \x00")
 def test_any_text_has_probabilities(name, models, text):
     model = models[name]
-    found = model.predict_proba([text])
-    assert found.shape == (1, 2)
-    assert np.isfinite(found).all()
-    assert found.sum() == pytest.approx(1)
+    probabilities = model.predict_proba([text])
+    assert probabilities.shape == (1, 2)
+    assert np.isfinite(probabilities).all()
+    assert probabilities.sum() == pytest.approx(1)
     if not any(character.isalnum() for character in text):
-        np.testing.assert_array_equal(found[0], model.prior)
+        np.testing.assert_array_equal(probabilities[0], model.prior)
         assert model.attribute(text, 1) == []
 
 
@@ -159,8 +159,8 @@ def test_fewer_layers_are_kept_and_saved(method, backbone, english, tmp_path):
 def test_integrated_gradients_sum_to_the_difference_of_log_odds(models):
     """Completeness (Sundararajan et al. 2017, proposition 1); 32 steps leave a few per cent."""
     model, text = models["fine_tuned"], "fits well, too expensive"
-    found = model.attribute(text, 1)
-    assert [text[a.start : a.stop] for a in found] == [a.piece for a in found]
+    parts = model.attribute(text, 1)
+    assert [text[a.start : a.stop] for a in parts] == [a.piece for a in parts]
     network = model.network
     tokens = network.tokens([text], model.params.tokens)[0]
     blank = [tokens[0], *[network.pad_number] * (len(tokens) - 2), tokens[-1]]
@@ -174,12 +174,12 @@ def test_integrated_gradients_sum_to_the_difference_of_log_odds(models):
             ]
         )
     gap = ((logits[0, 1] - logits[0, 0]) - (logits[1, 1] - logits[1, 0])) / model.temperature
-    assert sum(a.value for a in found) == pytest.approx(float(gap), rel=0.1, abs=0.02)
+    assert sum(a.value for a in parts) == pytest.approx(float(gap), rel=0.1, abs=0.02)
 
 
 def test_occlusion_finds_the_word(sentiment):
-    found = {a.piece: a.value for a in sentiment.attribute("gorgeous design, too expensive", 1)}
-    assert found["gorgeous"] > 0 > found["expensive"]
+    parts = {a.piece: a.value for a in sentiment.attribute("gorgeous design, too expensive", 1)}
+    assert parts["gorgeous"] > 0 > parts["expensive"]
     assert [a.piece for a in sentiment.attribute("质量 ok", 1)] == ["质", "量", "ok"]
     with pytest.raises(ValueError, match="label: 7 is not allowed, expected one of 0, 1"):
         sentiment.attribute("fine", 7)

@@ -66,16 +66,16 @@ def test_every_phrase_has_a_place_of_four():
 
 
 def test_tickets_have_reasons_orders_and_passages():
-    found = tickets(3000, seed=2)
-    assert found["reason"].value_counts(normalize=True).between(0.17, 0.23).all()
-    assert tuple(sorted(set(found["reason"]))) == tuple(sorted(REASONS))
-    told = [find_slots(row.text).get("order") for row in found.itertuples()]
-    said = [row.order if row.order in row.text else None for row in found.itertuples()]
-    assert np.mean([a == b for a, b in zip(told, said, strict=True)]) > 0.98
+    table = tickets(3000, seed=2)
+    assert table["reason"].value_counts(normalize=True).between(0.17, 0.23).all()
+    assert tuple(sorted(set(table["reason"]))) == tuple(sorted(REASONS))
+    given = [find_slots(row.text).get("order") for row in table.itertuples()]
+    said = [row.order if row.order in row.text else None for row in table.itertuples()]
+    assert np.mean([a == b for a, b in zip(given, said, strict=True)]) > 0.98
     assert 0.4 < np.mean([number is not None for number in said]) < 0.6
     titles = {title for said in OTHER.values() for title in said}
-    assert set(found["passage"]) == titles
-    assert not found[found["reason"] != "other"]["passage"].any()
+    assert set(table["passage"]) == titles
+    assert not table[table["reason"] != "other"]["passage"].any()
 
 
 def test_bad_input_is_refused():
@@ -105,9 +105,9 @@ def test_polarity(text, sign):
 
 
 def test_rules_read_more_than_chance(many):
-    found = stars(many["text"])
-    assert np.mean(found == many["stars"]) > many["stars"].value_counts(normalize=True).max()
-    assert np.corrcoef(found, many["stars"])[0, 1] > 0.5
+    predicted = stars(many["text"])
+    assert np.mean(predicted == many["stars"]) > many["stars"].value_counts(normalize=True).max()
+    assert np.corrcoef(predicted, many["stars"])[0, 1] > 0.5
 
 
 def test_keywords_say_the_reason_or_leave_it_to_a_person():

@@ -156,8 +156,8 @@ def test_slots(text, slots):
 
 def test_bm25_by_hand():
     """Two passages of two words: idf ln(1 + 1.5 / 1.5) and ln(1 + .5 / 2.5), length normalisation 1, so tf weighs 1."""
-    found = Retrieval(["red shoe", "blue shoe"]).bm25(["red shoe", "green"])
-    np.testing.assert_allclose(found, [[np.log(2) + np.log(1.2), np.log(1.2)], [0, 0]])
+    scores = Retrieval(["red shoe", "blue shoe"]).bm25(["red shoe", "green"])
+    np.testing.assert_allclose(scores, [[np.log(2) + np.log(1.2), np.log(1.2)], [0, 0]])
 
 
 def test_retrieval_with_vectors_fuses_ranks():

@@ -46,18 +46,19 @@ def test_language(text, expected):
 
 @given(st.lists(st.text(max_size=30), max_size=5), st.floats(0, 1), st.integers(0, 9))
 def test_typos_of_a_text_depend_on_nothing_but_its_row_and_seed(texts, rate, seed):
-    found = with_typos(texts, rate, seed)
-    assert found == with_typos(texts, rate, seed)
-    assert found[:2] == with_typos(texts[:2], rate, seed)
+    changed = with_typos(texts, rate, seed)
+    assert changed == with_typos(texts, rate, seed)
+    assert changed[:2] == with_typos(texts[:2], rate, seed)
     assert with_typos(texts, 0.0, seed) == texts
 
 
 def test_the_rate_of_typos_is_what_is_asked_for():
     text = "abcdefgh" * 2000
-    (found,) = with_typos([text], 0.05)
-    dropped_and_doubled = abs(len(found) - len(text)) / len(text)
+    (changed,) = with_typos([text], 0.05)
+    dropped_and_doubled = abs(len(changed) - len(text)) / len(text)
     assert dropped_and_doubled < 0.01  # as many of one as of the other
-    assert 0.01 < sum(a != b for a, b in zip(text[:40], found[:40], strict=True)) / 40 <= 1 or found[:40] == text[:40]
+    start, before = changed[:40], text[:40]
+    assert 0.01 < sum(a != b for a, b in zip(before, start, strict=True)) / 40 <= 1 or start == before
     with pytest.raises(ValueError, match="rate: 2 is not allowed"):
         with_typos(["a"], 2)
 

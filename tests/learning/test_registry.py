@@ -63,6 +63,9 @@ def test_an_unknown_name_lists_what_there_is(package, tmp_path):
     assert all(name in caught.value.expected for name in PACKAGES[package])
     with pytest.raises(ValueError, match="holds no usable"):
         package.load(tmp_path)
+    (tmp_path / "config.json").write_text('{"model": "other", "forecaster": "other"}')
+    with pytest.raises(ValueError, match="holds a 'other', not a "):
+        package.load(tmp_path)
 
 
 def trained(name: str, package, store):

@@ -32,13 +32,13 @@ def rated():
 @pytest.mark.parametrize("name", MODELS)
 def test_better_than_the_mean_and_the_same_again(name, rated):
     log, user, item, stars = rated
-    found = MODELS[name]().fit(log).predict(log.histories, user, item)
-    assert rating_metrics(found, stars)["RMSE"] < 0.97 * rating_metrics(log.histories.rating.mean(), stars)["RMSE"]
+    predicted = MODELS[name]().fit(log).predict(log.histories, user, item)
+    assert rating_metrics(predicted, stars)["RMSE"] < 0.97 * rating_metrics(log.histories.rating.mean(), stars)["RMSE"]
     again = MODELS[name]().fit(log)
-    np.testing.assert_array_equal(again.predict(log.histories, user, item), found)
+    np.testing.assert_array_equal(again.predict(log.histories, user, item), predicted)
     someone = np.array([user[0]])
     single = again.predict(log.histories.take(someone), np.array([0]), item[:1])
-    np.testing.assert_allclose(single, found[:1], rtol=1e-4)
+    np.testing.assert_allclose(single, predicted[:1], rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -47,21 +47,21 @@ def test_a_user_without_a_history_gets_the_items_stars(name, rated):
     model = MODELS[name]().fit(log)
     nobody = Histories.of([[], []], log.items, "2024-01-01")
     items = np.arange(len(log.items))
-    found = model.predict(nobody, np.zeros(len(items), int), items)
-    assert np.isfinite(found).all()
+    predicted = model.predict(nobody, np.zeros(len(items), int), items)
+    assert np.isfinite(predicted).all()
     mean = np.array([np.mean(log.histories.rating[log.histories.item == k]) for k in items])
-    assert np.corrcoef(found, mean)[0, 1] > 0.5
+    assert np.corrcoef(predicted, mean)[0, 1] > 0.5
 
 
 def test_rows_are_solved_as_ridge_regressions():
     rng = np.random.default_rng(0)
     row, known, stars = rng.integers(0, 3, 50), rng.normal(size=(50, 2)), rng.normal(size=50)
-    found = _solve(row, known, stars, 4, 2.0)
+    solution = _solve(row, known, stars, 4, 2.0)
     for k in range(3):
         x = np.column_stack([np.ones((row == k).sum()), known[row == k]])
-        gradient = x.T @ (x @ found[k] - stars[row == k]) + 2.0 * found[k]
+        gradient = x.T @ (x @ solution[k] - stars[row == k]) + 2.0 * solution[k]
         np.testing.assert_allclose(gradient, 0, atol=1e-9)
-    assert (found[3] == 0).all()
+    assert (solution[3] == 0).all()
 
 
 def test_the_objective_falls_to_a_stationary_point(rated):

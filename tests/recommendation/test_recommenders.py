@@ -27,15 +27,15 @@ def histories(log: Log, *items: list[int]) -> Histories:
 @pytest.mark.parametrize("name", ALL)
 def test_same_seed_same_scores_and_a_row_is_a_batch_of_one(name, log, ready):
     users = log.histories
-    found = ready[name].scores(users)
-    assert found.shape == (len(log.users), len(log.items))
-    assert found.dtype == torch.float32
-    assert found.isfinite().all()
+    scores = ready[name].scores(users)
+    assert scores.shape == (len(log.users), len(log.items))
+    assert scores.dtype == torch.float32
+    assert scores.isfinite().all()
     again = create(name, **SETTINGS[name]).fit(log)
-    assert torch.equal(again.scores(users), found)
+    assert torch.equal(again.scores(users), scores)
     for user in (0, 7, len(users) - 1):
         single = ready[name].scores(users.take(np.array([user])))
-        torch.testing.assert_close(single[0], found[user], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(single[0], scores[user], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -188,8 +188,8 @@ def test_bad_input_is_named(log, ready):
 
 
 def test_unknown_items_are_left_out_of_a_history(log):
-    found = Histories.of([[("never seen", "2024-01-01"), (log.items[2], "2024-01-01")]], log.items, "2024-01-02")
-    assert found.item.tolist() == [2]
+    histories = Histories.of([[("never seen", "2024-01-01"), (log.items[2], "2024-01-01")]], log.items, "2024-01-02")
+    assert histories.item.tolist() == [2]
 
 
 def test_an_empty_catalogue_and_a_missing_column():

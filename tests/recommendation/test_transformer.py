@@ -24,7 +24,7 @@ PURCHASES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 6), st.integers
 def test_positions_and_targets_are_what_a_loop_finds(rows, length, horizon):
     user, item, day = map(np.array, zip(*rows, strict=True))
     histories = Histories.sorted(user, item, day, 4, 70.0)
-    found = Baskets.of(histories, length, horizon)
+    baskets = Baskets.of(histories, length, horizon)
     pairs = lambda table: sorted(map(tuple, table.T.tolist()))
     read, first, target, now = [], [], [], []
     start = 0
@@ -39,12 +39,14 @@ def test_positions_and_targets_are_what_a_loop_finds(rows, length, horizon):
         for place, looked_at in enumerate(kept):
             new = [i for i, d in debut.items() if d in kept and looked_at <= d < looked_at + horizon]
             target += [(start + place, i) for i in new]
-        assert found.start[owner] == start
+        assert baskets.start[owner] == start
         start += len(kept) + 1
-    assert found.now.tolist() == now
-    assert (pairs(found.read), pairs(found.first), pairs(found.target)) == (sorted(read), sorted(first), sorted(target))
+    assert baskets.now.tolist() == now
+    assert pairs(baskets.read) == sorted(read)
+    assert pairs(baskets.first) == sorted(first)
+    assert pairs(baskets.target) == sorted(target)
     users = np.array([2, 3])
-    part = found.take(users)
+    part = baskets.take(users)
     alone = Baskets.of(histories.take(users), length, horizon)
     for name in ("start", "now", "read", "first", "target"):
         np.testing.assert_array_equal(getattr(part, name), getattr(alone, name))
@@ -54,14 +56,14 @@ def test_ease_is_the_one_fitted_without_the_user(log):
     inverse = torch.from_numpy(inverse_gram(log, 20.0)).float()
     users = np.array([0, 4, 9])
     batch = Baskets.of(log.histories, 100, 30).take(users).tensors(torch.device("cpu"))
-    found, seen = _leave_out(batch, inverse), _bought(batch, len(log.items))
+    scores, seen = _leave_out(batch, inverse), _bought(batch, len(log.items))
     for place, user in enumerate(users):
         others = log.histories.where(log.histories.user != user)
         table = create("ease", penalty=20.0).fit(Log(log.users, log.items, others)).rows.table
         for position in range(int(batch.start[place]), int(batch.start[place + 1])):
             expected = seen[position].float() @ table
             new = ~seen[position]
-            torch.testing.assert_close(found[position][new], expected[new], atol=2e-4, rtol=1e-3)
+            torch.testing.assert_close(scores[position][new], expected[new], atol=2e-4, rtol=1e-3)
 
 
 def test_a_position_knows_nothing_of_later_baskets(log, ready):
@@ -80,8 +82,8 @@ def test_the_order_inside_a_basket_is_of_no_account(log, ready):
     now, items = pd.Timestamp("2024-03-01"), log.items
     orders = [(3, 8, 1), (1, 3, 8)]
     own = Histories.of([[(items[k], f"2024-02-01 1{h}:00") for h, k in enumerate(o)] for o in orders], items, now)
-    found = ready["transformer"].scores(own)
-    torch.testing.assert_close(found[0], found[1])
+    scores = ready["transformer"].scores(own)
+    torch.testing.assert_close(scores[0], scores[1])
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -117,9 +119,9 @@ def test_it_learns_the_order_of_events():
     split = leave_last_out(frame(*rows))
     settings = {**TINY, "epochs": 20, "learning_rate": 0.02, "residual": False, "dropout": 0.0, "horizon": 1}
     models = (create("transformer", **settings, text=False), create("ease", penalty=10.0))
-    found = {model.name: rank(model.fit(split.log), split, k=1)["NDCG@1"] for model in models}
-    assert found["transformer"] > 0.8
-    assert found["ease"] < 0.7
+    ndcg = {model.name: rank(model.fit(split.log), split, k=1)["NDCG@1"] for model in models}
+    assert ndcg["transformer"] > 0.8
+    assert ndcg["ease"] < 0.7
 
 
 def test_debiased_training_shows_more_of_the_tail(log):

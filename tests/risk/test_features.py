@@ -53,9 +53,9 @@ def test_stream_equals_batch_on_the_synthetic_store(data, table):
     """Long enough for the stream to forget what is older than a month."""
     busy = data.transactions["customer"].value_counts().index[:12]
     chosen = data.transactions[data.transactions["customer"].isin(busy)]
-    found = features(chosen)
+    whole = features(chosen)
     assert len(chosen) > 500
-    np.testing.assert_array_equal(found, streamed(chosen))
+    np.testing.assert_array_equal(whole, streamed(chosen))
 
 
 def test_a_history_counted_by_hand():

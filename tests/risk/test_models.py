@@ -120,8 +120,8 @@ def test_one_by_one_equals_a_batch(models, data, name):
     table = features(rows)
     batch = model.predict(table) if name == "trees" else model.predict(rows, table)
     scorer = Scorer(model, rows.head(300))
-    found = [scorer.score(row) for row in rows.iloc[300:].to_dict("records")]
-    np.testing.assert_allclose(found, batch[300:], rtol=1e-4)
+    scores = [scorer.score(row) for row in rows.iloc[300:].to_dict("records")]
+    np.testing.assert_allclose(scores, batch[300:], rtol=1e-4)
     assert ((batch > 0) & (batch < 1)).all()
 
 
@@ -170,8 +170,8 @@ def test_calibration_finds_the_odds_that_made_the_labels():
     rng = np.random.default_rng(0)
     margin = rng.normal(0.0, 3.0, 100_000)
     chance = Calibration(0.5, -2.0)(margin)
-    found = Calibration.fit(margin, rng.random(100_000) < chance)
-    assert (found.slope, found.intercept) == (pytest.approx(0.5, abs=0.02), pytest.approx(-2.0, abs=0.05))
+    fitted = Calibration.fit(margin, rng.random(100_000) < chance)
+    assert (fitted.slope, fitted.intercept) == (pytest.approx(0.5, abs=0.02), pytest.approx(-2.0, abs=0.05))
     with pytest.raises(ValueError, match="fraud: "):
         Calibration.fit(margin, np.zeros(100_000, bool))
 
@@ -185,8 +185,8 @@ def test_scaled_features_are_standard_and_whole(table):
 
 
 def test_baselines_rank_fraud_above_chance(table, fraud, parts):
-    found = baselines(table[parts.train][::4], fraud[parts.train][::4], seed=0)
-    for name, margins in found.items():
+    by_name = baselines(table[parts.train][::4], fraud[parts.train][::4], seed=0)
+    for name, margins in by_name.items():
         assert average_precision(fraud[parts.test], margins(table[parts.test])) > 1.2 * fraud[parts.test].mean(), name
 
 

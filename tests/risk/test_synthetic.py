@@ -46,8 +46,8 @@ def test_no_single_feature_gives_the_label_away():
     table = features(data.transactions)[late:]
     for name, column in zip(FEATURES, table.T, strict=True):
         column = np.nan_to_num(column, nan=-1.0)
-        found = max(average_precision_score(fraud[late:], sign * column) for sign in (1, -1))
-        assert found < 0.2, name
+        precision = max(average_precision_score(fraud[late:], sign * column) for sign in (1, -1))
+        assert precision < 0.2, name
 
 
 def test_each_trace_of_fraud_is_also_honest(data):

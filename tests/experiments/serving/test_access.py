@@ -5,10 +5,10 @@ import logging
 from types import SimpleNamespace
 
 import pytest
-from storelab.experiments.config import ConfigError
+from storelab.experiments.config.settings import ConfigError
 from storelab.experiments.serving.access import Keys, add_key
 from storelab.experiments.serving.app import Slot
-from storelab.experiments.serving.gate import MOST_BYTES
+from storelab.experiments.serving.gate import MAX_BYTES
 
 ROW = {"observations": [[3, 1, 0, 2]]}
 JSON = {"Content-Type": "application/json"}
@@ -103,12 +103,12 @@ def test_too_many_requests(serve, runs, load):
 
 
 def test_too_large_a_body(restock):
-    large = b" " * (MOST_BYTES + 1)
+    large = b" " * (MAX_BYTES + 1)
     for content in (large, iter([large[: len(large) // 2]] * 3)):
         answer = restock.post("/restock", content=content, headers=JSON)
         assert answer.status_code == 413
     assert restock.post("/restock", content=large, headers=JSON | {"Authorization": "Bearer x"}).status_code == 401
-    padded = json.dumps(ROW).encode() + b" " * (MOST_BYTES // 2)
+    padded = json.dumps(ROW).encode() + b" " * (MAX_BYTES // 2)
     assert restock.post("/restock", content=padded, headers=JSON).status_code == 200
 
 

@@ -109,7 +109,7 @@ def test_scores_are_those_of_one_batch(models, saved, transactions):
     post(models, "swap", {"route": "fraud", "name": "more_trees"})
     found += post(models, "fraud", {"transactions": rows[200:]})["probabilities"]
     batch = features(table)
-    expected = np.r_[trees["trees"].probabilities(batch[:200]), trees["more_trees"].probabilities(batch[200:])]
+    expected = np.r_[trees["trees"].predict(batch[:200]), trees["more_trees"].predict(batch[200:])]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 

@@ -5,10 +5,10 @@ import threading
 
 import numpy as np
 import pytest
-from storelab.experiments.config import ConfigError
-from storelab.experiments.runs import Run
+from storelab.experiments.commands.train import restore
+from storelab.experiments.config.settings import ConfigError
+from storelab.experiments.runs.folder import Run
 from storelab.experiments.serving.app import Slot
-from storelab.experiments.work import restore
 
 ROWS = np.random.default_rng(0).integers(0, 9, (64, 4)).tolist()
 JSON = {"Content-Type": "application/json"}

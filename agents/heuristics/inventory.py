@@ -1,0 +1,182 @@
+"""Restocking heuristics and their tuning on training scenarios.
+
+A heuristic is a policy, `act(observation, policy_state, seed) -> (action, policy_state)`, in every action mode. Its
+parameters are per item; items without shared limits are independent, so all of them are tuned at the same time.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from ...envs import Inventory, Task
+from ...envs.core.rollout import rollout
+from ...envs.inventory.params import CLASSICAL
+from ...envs.inventory.references import lost_sales
+from ..core.rules import check_kind
+from ..core.tuner import Score, bar, halved, neighbourhood, pattern_search
+from .inventory_rules import RULES, available
+
+RETUNED = ("myopic",)  # kinds that may be a table, which their parameters do not hold: tuned again, not restored
+ROWS = 512  # candidates x scenarios run in one batch
+FINE = {"newsvendor": 0.01, "projected_inventory_level": 0.1}  # parameters that are no units to be rounded to lots
+
+
+@dataclass
+class Heuristic:
+    """A rule with its parameters, each a list of one number per item: plain data, so that it can be kept as JSON."""
+
+    kind: str
+    params: dict[str, list[float]]
+    model: Inventory
+    exact: Callable | None = None  # states (n, lead time) -> orders (n,): the exact myopic policy
+
+    def __call__(self, observation: np.ndarray, policy_state, seed: int):
+        """Act: see the module."""
+        named = self.model.features(observation)
+        if self.exact is not None:
+            order = self.exact(observation[:, : max(1, self.model.max_lead)].astype(int))[:, None]
+        else:
+            values = {name: np.asarray(value, dtype=np.float64) for name, value in self.params.items()}
+            order = RULES[self.kind][0](self.model, named, **values, seed=seed)
+        return self.model.action_of(named, order), policy_state
+
+
+# -- tuning -----------------------------------------------------------------------------------------------------------
+
+
+def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
+    """Return a heuristic with its best parameters on training scenarios.
+
+    A coarse grid around the demand over the protection interval, then steps to neighbours, halved until they are one
+    lot, as long as they help. `myopic` and `random` have nothing to tune. Myopic is exact for one item with lost
+    sales, a stationary demand and lead times 1 to 4 (Zipkin 2008); elsewhere it orders up to the critical fractile
+    of the demand over the protection interval, as seen in the training scenarios.
+
+    Args:
+        kind: one of `HEURISTICS`.
+        task: its training split is used, and no other.
+        seeds: of the scenarios, integers.
+        progress: show a bar.
+
+    Raises:
+        FieldError: a kind that is unknown or does not fit the task's model; it lists what there is.
+    """
+    model = task.model("train")
+    check_kind(kind, available(model), "for this task")
+    names = RULES[kind][1]
+    if not names:
+        return Heuristic(kind, {}, model)
+    scenario = model.scenarios(np.asarray(seeds))
+    demand = DemandStatistics(model, scenario)
+    if kind == "myopic":
+        return Heuristic(kind, {"level": demand.fractile_level().tolist()}, model, _exact_myopic(task, model))
+    known = {"mean": demand.mean.tolist()} if kind in ("ewa", "bsp_low_ew") else {}
+    score = Score(
+        names,
+        policy=lambda values: Heuristic(kind, values | known, model),
+        earned=lambda act, scenario: _item_profit(task, model, rollout(model, act, scenario, trace=True)),
+        scenario=scenario,
+        rows=ROWS,
+        bar=bar(None, f"tune {kind}", progress),
+    )
+    smallest = demand.smallest(kind)
+    steps = [*(np.maximum(step, smallest) for step in halved(demand.step(kind), smallest)), smallest]
+    allowed = lambda candidates: demand.allowed(kind, candidates)
+    best = pattern_search(score, demand.grid(kind), [neighbourhood(len(names))], steps, allowed)
+    return Heuristic(kind, dict(zip(names, best.tolist(), strict=True)) | known, model)
+
+
+def _item_profit(task: Task, model: Inventory, run: dict) -> np.ndarray:
+    """Return the profit per period (n, items) of a traced run, with what is left of a season worth its salvage."""
+    p = model.params
+    if p.continuing:
+        return run["item_profit"][:, task.warmup :].mean(axis=1, dtype=np.float64)
+    gone = run["flow.sales"] + run.get("flow.waste", 0) + run.get("flow.shrinkage", 0)
+    left = p.per_item("initial_stock") + (run["flow.ordered"] - gone).sum(axis=1, dtype=np.float64)
+    profit = run["item_profit"].sum(axis=1, dtype=np.float64) + p.per_item("salvage_value") * left
+    return profit / model.horizon
+
+
+class DemandStatistics:
+    """Statistics of the items' demand in training scenarios, and the grids that follow from them."""
+
+    def __init__(self, model: Inventory, scenario: dict):
+        self.model, p = model, model.params
+        demand = scenario["demand"].astype(np.float64)
+        self.mean = np.maximum(demand.mean(axis=(0, 1)), 1e-3)
+        total = np.pad(np.cumsum(demand, axis=1), ((0, 0), (1, 0), (0, 0)))
+        self.protected = []  # per item: sums over the protection interval
+        for i, lead in enumerate(model.lead):
+            window = min(int(lead) + 1, demand.shape[1])
+            self.protected.append((total[:, window:, i] - total[:, :-window, i]).ravel() * (lead + 1) / window)
+        self.std = np.array([max(x.std(), 1e-3) for x in self.protected])
+        self.centre = np.array([x.mean() for x in self.protected])
+        price = scenario["price"].mean(axis=(0, 1)) if "price" in scenario else p.per_item("price")
+        margin = np.maximum(price - p.per_item("purchase_cost"), 0)
+        lost, wait = p.per_item("lost_sale_cost") + margin, p.per_item("backorder_cost")
+        under = (1 - p.backorder_share) * lost + p.backorder_share * wait
+        over = p.per_item("holding_cost")
+        if not p.continuing:
+            over = over + np.maximum(p.per_item("purchase_cost") - p.per_item("salvage_value"), 0) / model.horizon
+        self.ratio = np.clip(under / np.maximum(under + over, 1e-9), 0.01, 0.999)
+
+    def fractile_level(self) -> np.ndarray:
+        return np.array([np.quantile(x, r) for x, r in zip(self.protected, self.ratio, strict=True)])
+
+    def grid(self, kind: str) -> np.ndarray:
+        """Return candidates (count, parameters, items)."""
+        levels = [self.centre + z * self.std for z in np.linspace(-1.5, 4, 23)]
+        coarse = [self.centre + z * self.std for z in np.linspace(-1.5, 3.5, 11)]
+        largest, one = self.model.per_order(), self.std / np.sqrt(self.model.lead + 1)
+        caps = [np.minimum(f * self.mean, largest) for f in (0.8, 1, 1.25, 1.6, 2.5, 4, 1e9)]
+        axes = {
+            "base_stock": [levels],
+            "capped_base_stock": [coarse, caps],
+            "s_S": [coarse, [f * self.mean for f in (0.1, 1, 2, 4, 7, 12, 20)]],
+            "newsvendor": [[np.full_like(self.mean, f) for f in (0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99)]],
+            "projected_inventory_level": [[self.mean + z * one for z in np.linspace(-1, 4, 21)]],
+            "ewa": [levels],
+            "bsp_low_ew": [coarse[::2], coarse, [f * self.mean for f in (0.0, 0.5, 1, 2)]],
+            "constant_order": [[f * self.mean for f in np.linspace(0.5, 1.2, 29)]],
+        }[kind]
+        return self.allowed(kind, np.array([np.stack(point) for point in product(*axes)]))
+
+    def allowed(self, kind: str, candidates: np.ndarray) -> np.ndarray:
+        """Return the nearest allowed parameters: whole lots of at least 0, fractiles below 1."""
+        lot = self.model.params.lot_size
+        if kind in FINE or not lot:
+            return np.clip(candidates, 0, 0.999 if kind == "newsvendor" else None)
+        return np.maximum(np.round(candidates / lot) * lot, 0)
+
+    def step(self, kind: str) -> np.ndarray:
+        """Return the first step of the refinement (parameters, items): half the grid's spacing."""
+        rows = len(RULES[kind][1])
+        if kind == "newsvendor":
+            return np.full((1, len(self.mean)), 0.04)
+        first = 0.25 * self.std if kind != "constant_order" else 0.02 * self.mean
+        second = {"s_S": self.mean, "bsp_low_ew": first}.get(kind, 0.2 * self.mean)
+        return np.maximum(np.stack([first, second, 0.5 * self.mean][:rows]), self.smallest(kind))
+
+    def smallest(self, kind: str) -> np.ndarray:
+        lot = self.model.params.lot_size
+        size = FINE.get(kind) or lot or 0.02 * self.mean
+        return np.broadcast_to(size, (len(RULES[kind][1]), len(self.mean)))
+
+
+def _exact_myopic(task: Task, model: Inventory) -> Callable | None:
+    """Return Zipkin's myopic policy where it is defined and small enough to tabulate, else None."""
+    p = model.params
+    simple = p.items == 1 and task.train is None and not p.lead_time_pmf and p.backorder_share == 0 and p.continuing
+    simple = simple and all(getattr(p, name) == value for name, value in CLASSICAL.items())
+    costs = {name: float(p.per_item(name)[0]) for name in ("holding_cost", "lost_sale_cost", "fixed_cost", "price")}
+    if not simple or costs["fixed_cost"] or costs["price"] or not costs["holding_cost"] or not costs["lost_sale_cost"]:
+        return None
+    if not 1 <= model.max_lead <= 4:
+        return None
+    (pmf,) = p.demand.pmfs(1)
+    try:
+        return lost_sales.myopic(pmf, model.max_lead, costs["holding_cost"], costs["lost_sale_cost"])[1]
+    except ValueError:  # too many states
+        return None

@@ -1,0 +1,183 @@
+"""Rules for the whole store, batched, and their tuning on training seasons.
+
+A rule is a policy, `act(observation, policy_state, seed) -> (action, policy_state)`, for whatever the agent decides.
+"""
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from ...envs import Marketplace, Task
+from ...envs.core.rollout import rollout
+from ...envs.marketplace.params import WEIGHTS
+from ..core.evolutionary import own_stream, strategy
+from ..core.rules import check_kind
+from ..core.tuner import bar, tiled
+
+HEURISTICS = ("composite", "textbook", "random")
+GENERATIONS, CANDIDATES = 40, 12  # of the composite's search
+
+
+@dataclass
+class Heuristic:
+    """A rule with its parameters, a list of numbers per decision: plain data, so that it can be kept as JSON.
+
+    Every decision is made by its own heuristic: newsvendor restocking, the Lambert-W markup, a fixed share of zones,
+    a fixed ranking, a fraud threshold, a marketing budget. `textbook` takes their parameters from costs and models
+    alone, `composite` tunes all of them together, `random` draws actions.
+    """
+
+    kind: str
+    params: dict[str, list[float]]
+    model: Marketplace
+
+    def __call__(self, observation: np.ndarray, policy_state, seed: int):
+        """Act: see the module."""
+        model = self.model
+        if self.kind == "random":
+            shape = len(observation), len(model.action_low)
+            return np.random.default_rng(seed).uniform(model.action_low, model.action_high, shape), policy_state
+        return to_action(model, observation, self.params), policy_state
+
+
+def to_action(model: Marketplace, observation: np.ndarray, params: dict) -> np.ndarray:
+    """Turn heuristics' parameters, (numbers,) or (n, numbers) by decision, into actions (n, A) of the model's mode."""
+    named, n, parts = model.features(observation), len(observation), []
+    for name in model.params.decides:
+        value = np.asarray(params[name], np.float64)
+        value = np.broadcast_to(value, (n, value.shape[-1]))
+        if model.params.resolution == "item" and name == "restock":
+            value = model.restock_levels(named["demand"], value, named.get("forecast"))
+        elif model.params.resolution == "item" and name == "price":
+            value = model.cost + value * model.markup
+        parts.append(value)
+    return np.clip(np.concatenate(parts, axis=1), model.action_low, model.action_high)
+
+
+def summary(model: Marketplace, observation: np.ndarray) -> np.ndarray:
+    """Return what a small policy looks at (n, K), each about between -1 and 1: one, the calendar, the time left, days
+    of stock, parcels of the fleet's capacity, customers, days of delivery, demand, and the forecast, where there is."""
+    p, named = model.params, model.features(observation)
+    demand, usual = named["demand"].sum(axis=1), model.expected.sum()
+    start = p.population * max(p.initial_customers, 0.01)
+    columns = [
+        np.ones(len(observation)),
+        named["on_hand"].sum(axis=1) / np.maximum(demand * (p.lead_time + 1), 1e-3) - 1,
+        named["parcels"].sum(axis=1) / p.fleet_capacity - 1,
+        named["customers"].sum(axis=1) / start - 1,
+        named["delivery"][:, 0] - p.promise,
+        demand / usual - 1,
+    ]
+    columns += list(named["calendar"].T) if "calendar" in named else []
+    if "time_left" in named:
+        left = named["time_left"][:, 0]
+        columns += [left - 0.5, np.exp(-left * p.horizon / (p.lead_time + 1))]
+    if "forecast" in named:
+        columns.append(named["forecast"][:, named["forecast"].shape[1] // 2] - 1)
+    return np.clip(np.stack(columns, axis=1), -2, 2)
+
+
+def available(model: Marketplace) -> list[str]:
+    """Return the kinds of `Heuristic` that a model has what they need for: all."""
+    return list(HEURISTICS)
+
+
+def textbook(model: Marketplace) -> dict[str, list[float]]:
+    """Return the heuristics' parameters by costs and models alone.
+
+    Restocking by the critical ratio of margin against holding and capital (Snyder and Shen 2019, section 4.3), the
+    price by Lambert's W, fraud by the threshold of least expected cost, half the zones, ranking by relevance, and
+    marketing as the environment's parameters say.
+    """
+    p = model.params
+    over = p.holding_cost * (p.lead_time + 1) + (1 - p.salvage_share) * p.mean_cost / p.horizon
+    ratio = model.markup / (model.markup + over)
+    safety = float(np.clip(NormalDist().inv_cdf(ratio), -4, 8))
+    weights = [1.0] + [0.0] * (len(WEIGHTS) - 1)
+    return {
+        "restock": [safety], "price": [1.0], "dispatch": [0.5], "recommendation": weights,
+        "fraud": [cost_threshold(model)], "marketing": [p.marketing],
+    }  # fmt: skip
+
+
+def cost_threshold(model: Marketplace) -> float:
+    """Return the fraud score from which on a mean order costs more to ship than to refuse, in expectation (Elkan 2001,
+    The foundations of cost-sensitive learning)."""
+    p, models = model.params, model.models
+    fraud, cost = p.fraud_share, float(model.cost.mean())
+    lost = (1 - fraud) * models.legitimate * model.markup + fraud * (1 - models.fraudulent) * (cost + p.chargeback_fee)
+    lost = lost + p.refusal_cost * ((1 - fraud) * models.legitimate + fraud * models.fraudulent)
+    return float(np.linspace(0, 1, len(lost))[lost.argmin()])
+
+
+def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
+    """Return a rule with its best parameters on training seasons.
+
+    `composite`: covariance matrix adaptation (Hansen 2016, arXiv:1604.00772) over all its parameters at once, from
+    `textbook`'s; every generation runs its candidates on the same seasons. Only what the agent decides is tuned.
+
+    Args:
+        kind: one of `HEURISTICS`.
+        task: its training split is used, and no other.
+        seeds: of the seasons, integers.
+        progress: show a bar.
+
+    Raises:
+        FieldError: a kind that is unknown or does not fit the task's model; it lists what there is.
+        ImportError: without cma.
+    """
+    model = task.model("train")
+    check_kind(kind, available(model), "for this task")
+    if kind != "composite":
+        return Heuristic(kind, textbook(model) if kind == "textbook" else {}, model)
+    values, _ = search(model, np.asarray(seeds), progress)
+    return Heuristic(kind, unpack(model, values), model)
+
+
+def search(model: Marketplace, seeds: np.ndarray, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return the best parameters (numbers,) on training seasons, and the deviations that the search ended with.
+
+    Raises:
+        ImportError: without cma.
+    """
+    low, high, first = search_box(model)
+    scenario = model.scenarios(seeds)
+    middle = np.clip((first - low) / (high - low), 0.02, 0.98)
+    evolution = strategy(middle, 0.15, popsize=CANDIDATES, bounds=[0, 1], **own_stream(1))
+    for _ in bar(range(GENERATIONS), "tune composite", progress):
+        asked = evolution.ask()
+        parts = low + np.array(asked) * (high - low)
+        rule = Heuristic("composite", unpack(model, np.repeat(parts, len(seeds), axis=0)), model)
+        evolution.tell(asked, (-profits(model, rule, scenario, len(asked))).tolist())
+    return low + evolution.result.xfavorite * (high - low), evolution.result.stds * (high - low)
+
+
+def search_box(model: Marketplace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return where the parameters of what the agent decides are looked for: lowest, highest, and `textbook`'s."""
+    narrow = {"restock": (-1.0, 4.0), "price": (0.4, 2.0)}
+    known = textbook(model)
+    start = [(name, known[name]) for name in model.params.decides]
+    ends = [np.tile(narrow.get(name, model.controls[name][1:]), (len(value), 1)) for name, value in start]
+    low, high = np.concatenate(ends).T
+    return low, high, np.concatenate([value for _, value in start])
+
+
+def unpack(model: Marketplace, values: np.ndarray) -> dict:
+    """Split parameters (..., numbers) up by decision; lists, where they are plain vectors."""
+    sizes = [len(WEIGHTS) if name == "recommendation" else 1 for name in model.params.decides]
+    parts = np.split(np.asarray(values, float), np.cumsum(sizes)[:-1], axis=-1)
+    return {n: part.tolist() if part.ndim == 1 else part for n, part in zip(model.params.decides, parts, strict=True)}
+
+
+def profits(model: Marketplace, act, scenario: dict, count: int) -> np.ndarray:
+    """Return the mean profit per season (count,) of candidates, all on the same seasons.
+
+    Args:
+        model: the store.
+        act: all candidates as one policy: the rows of the first one's seasons, then those of the second one, ...
+        scenario: of `model.scenarios`, n seasons.
+        count: how many candidates there are.
+    """
+    reward = rollout(model, act, tiled(scenario, count))["reward"]
+    return reward.sum(axis=1, dtype=np.float64).reshape(count, -1).mean(axis=1)

@@ -1,0 +1,104 @@
+"""A pathwise learner's whole state as plain data: safetensors and JSON, no pickle."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from ...envs.core.batch import pack
+from ...errors import FieldError
+
+NETWORKS = ("network", "average", "best")
+
+
+def save(learner, folder: Path) -> None:
+    """Write the state of a `PathwiseLearner` into an existing folder: *.safetensors, *.json."""
+    best = learner.network if learner.top is None else learner.best
+    save_file(_plain(best.state_dict()), folder / "policy.safetensors")
+    save_file(_plain(_tensors(learner)), folder / "learner.safetensors")
+    counters = {name: getattr(learner, name) for name in ("steps", "waited", "scale", "seed")}
+    (folder / "learner.json").write_text(json.dumps(counters, indent=1))
+    policy = {"params": asdict(learner.params), **learner.actor.sizes}
+    (folder / "policy.json").write_text(json.dumps(policy, indent=1))
+
+
+def load(learner, folder: Path) -> None:
+    """Set a `PathwiseLearner` to what `save` wrote.
+
+    Raises:
+        FieldError: a checkpoint of other parameters, of another seed or of another shape.
+    """
+    saved, counters = _read(learner.actor, folder), json.loads((folder / "learner.json").read_text())
+    ours = json.loads(json.dumps(asdict(learner.params)))
+    for name, mine, theirs in (("params", ours, saved["params"]), ("seed", learner.seed, counters["seed"])):
+        if mine != theirs:
+            raise FieldError(name, mine, f"{theirs} as in checkpoint {folder.name}")
+    tensors = load_file(folder / "learner.safetensors")
+    for name in NETWORKS:
+        getattr(learner, name).load_state_dict(_part(tensors, name))
+    entries: dict[int, dict] = {}
+    for name, tensor in _part(tensors, "optimizer").items():
+        i, key = name.split(".")
+        entries.setdefault(int(i), {})[key] = tensor
+    learner.optimizer.load_state_dict(learner.optimizer.state_dict() | {"state": entries})
+    learner.rng.set_state(tensors["rng"])
+    learner.moments, learner.top = tensors["moments"], tensors.get("top")
+    state = {name: value.to(learner.device) for name, value in _part(tensors, "state").items()}
+    template = learner.model.initial(learner.params.num_envs)
+    arrays = iter([state[name] for name in pack(template)])  # in the same order
+    learner.state = mapped(template, lambda _: next(arrays))
+    learner.steps, learner.waited, learner.scale = (counters[name] for name in ("steps", "waited", "scale"))
+
+
+def params_of(folder: Path) -> dict:
+    """Return the parameters of the learner that a checkpoint is of."""
+    return json.loads((folder / "policy.json").read_text())["params"]
+
+
+def load_weights(actor, folder: Path) -> None:
+    """Give an actor's network the weights of a checkpoint.
+
+    Raises:
+        FieldError: a checkpoint of another shape.
+    """
+    _read(actor, folder)
+    actor.network.load_state_dict(load_file(folder / "policy.safetensors"))
+
+
+def mapped(state, change: Callable):
+    """Return a state of a model with `change` done to each of its arrays."""
+
+    def deep(value):
+        if isinstance(value, tuple):
+            return tuple(map(deep, value))
+        return None if value is None else change(value)
+
+    return type(state)(*(deep(getattr(state, f.name)) for f in fields(state)))
+
+
+def _tensors(learner) -> dict:
+    tensors = {"rng": learner.rng.get_state(), "moments": learner.moments}
+    tensors |= {} if learner.top is None else {"top": learner.top}
+    for name in NETWORKS:
+        tensors |= {f"{name}.{key}": value for key, value in getattr(learner, name).state_dict().items()}
+    for i, entries in learner.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{key}": value for key, value in entries.items()}
+    return tensors | {f"state.{name}": value for name, value in pack(learner.state).items()}
+
+
+def _read(actor, folder: Path) -> dict:
+    saved = json.loads((folder / "policy.json").read_text())
+    for name, size in actor.sizes.items():
+        if saved[name] != size:
+            raise FieldError(name, f"{size} numbers", f"{saved[name]} as in {folder.name}")
+    return saved
+
+
+def _part(tensors: dict, prefix: str) -> dict:
+    return {k.removeprefix(f"{prefix}."): v for k, v in tensors.items() if k.startswith(f"{prefix}.")}
+
+
+def _plain(tensors: dict) -> dict:
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}

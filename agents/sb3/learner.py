@@ -1,0 +1,311 @@
+"""Stable-Baselines3 learners on the batched environments, with checkpoints that go on exactly.
+
+A checkpoint is plain data (`state`). On the CPU a run that goes on from it ends bit-equal to one that was never
+stopped.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger, configure
+from stable_baselines3.common.vec_env import VecNormalize
+
+from ...envs import Inventory
+from ...envs.core.checks import check_choice, check_flag, check_number
+from ...envs.core.contract import Model, Policy
+from ...envs.core.seeds import training_seeds
+from ...envs.core.task import Task
+from ...errors import FieldError
+from ..core import views
+from ..core.vec_env import StoreVecEnv
+from ..core.views import RawView
+from . import state as sb3_state
+
+ALGORITHMS = {"PPO": PPO, "A2C": A2C, "SAC": SAC, "TD3": TD3, "DQN": DQN}
+MASKABLE = "MaskablePPO"  # of sb3-contrib: PPO that never takes an action which the model masks
+ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
+NO_ORDER_ODDS = 50.0  # of no order against the largest one, in the first periods
+GAUSSIAN = {"PPO": -2.0, "A2C": 0.0}  # on policy; their deviation is learnt, but slowly -> the log of the first one
+HYPER = {  # arguments of an algorithm where they are not Stable-Baselines3's own defaults
+    "PPO": {"n_steps": 32, "batch_size": 1024, "n_epochs": 6, "gae_lambda": 0.95, "ent_coef": 0.01},
+}
+OURS = {"policy", "env", "learning_rate", "gamma", "seed", "device", "verbose", "policy_kwargs", "_init_setup_model"}
+
+
+@dataclass
+class SB3Params:
+    """A Stable-Baselines3 learner and how long it learns. The defaults are those of `agent=ppo` on the command line."""
+
+    algorithm: str = "PPO"  # PPO | A2C | SAC | TD3 | DQN | MaskablePPO
+    total_steps: int = 2_000_000  # of rows: an environment, or an item of one, moves one period on
+    num_envs: int = 128  # environments in a batch
+    per_item: bool = True  # inventory: one policy for all items, each a row of its own; false: one for the whole store
+    learning_rate: float = 5e-4  # of Adam, at the start
+    schedule: str = "linear"  # linear (to zero) | constant
+    gamma: float = 0.95  # discount per period: a lower one than the long run's, which learns what an order does faster
+    net_arch: list[int] = field(default_factory=lambda: [64, 64])  # units of the hidden layers
+    activation: str = "tanh"  # tanh | relu | elu
+    # log of a Gaussian policy's first deviation, where continuous actions span -4 .. 4; None: `GAUSSIAN`'s
+    log_std_init: float | None = None
+    normalize_observation: bool = True  # by running mean and variance, saved with the policy
+    normalize_reward: bool = True  # by the running standard deviation of the return
+    device: str = "auto"  # auto | cpu | cuda
+    threads: int = 1  # of torch: small networks gain nothing by more; 0: as torch chooses
+    hyper: dict[str, Any] = field(default_factory=dict)  # arguments of the algorithm, by its own names, over `HYPER`'s
+
+    def __post_init__(self):
+        check_choice("algorithm", self.algorithm, (*ALGORITHMS, MASKABLE))
+        check_number("total_steps", self.total_steps, 1, 1e12, integer=True)
+        check_number("num_envs", self.num_envs, 1, 1e6, integer=True)
+        check_number("learning_rate", self.learning_rate, 0, 1, exclusive=True)
+        check_choice("schedule", self.schedule, ("linear", "constant"))
+        check_number("gamma", self.gamma, 0, 1)
+        check_number("net_arch", self.net_arch, 1, 1e5, integer=True, items=max(1, np.size(self.net_arch)))
+        check_choice("activation", self.activation, tuple(ACTIVATIONS))
+        if self.log_std_init is None:
+            self.log_std_init = GAUSSIAN.get(self.algorithm, 0.0)
+        check_number("log_std_init", self.log_std_init, -10, 2)
+        if self.log_std_init and self.algorithm not in GAUSSIAN:
+            expected = f"0: only {' and '.join(GAUSSIAN)} have it"
+            raise FieldError("log_std_init", self.log_std_init, expected, f"with {self.algorithm}")
+        check_flag("per_item", self.per_item)
+        check_flag("normalize_observation", self.normalize_observation)
+        check_flag("normalize_reward", self.normalize_reward)
+        check_choice("device", self.device, ("auto", "cpu", "cuda"))
+        check_number("threads", self.threads, 0, 1024, integer=True)
+        if not isinstance(self.hyper, dict):
+            raise FieldError("hyper", self.hyper, "a mapping such as {n_steps: 32}")
+        known = set(inspect.signature(algorithm_class(self.algorithm).__init__).parameters) - OURS - {"self"}
+        for name, value in self.hyper.items():
+            if name not in known:
+                raise FieldError(f"hyper.{name}", value, f"one of {', '.join(sorted(known))}", f"with {self.algorithm}")
+        self.hyper = HYPER.get(self.algorithm, {}) | self.hyper
+
+    @property
+    def name(self) -> str:
+        """Return the learner's name in tables."""
+        return self.algorithm
+
+
+def algorithm_class(name: str):
+    """Return the class of an algorithm; without sb3-contrib MaskablePPO raises an ImportError."""
+    if name != MASKABLE:
+        return ALGORITHMS[name]
+    try:
+        from sb3_contrib import MaskablePPO
+    except ImportError as error:
+        raise ImportError("MaskablePPO needs sb3-contrib: pip install 'storelab[maskable]'") from error
+    return MaskablePPO
+
+
+def view_of(model: Model, params: SB3Params) -> RawView:
+    """Return how a learner sees a model.
+
+    Raises:
+        FieldError: an algorithm that does not fit the action space.
+    """
+    view = views.view_of(model, params.per_item)
+    masks = hasattr(model, "action_masks") and not isinstance(model.action_space, spaces.Box)
+    if params.algorithm == MASKABLE and not masks:
+        expected = "a learner without masks: only Dispatch has them, with action=dispatch or prize"
+        raise FieldError("algorithm", MASKABLE, expected, f"with {type(model).__name__} and its actions")
+    wanted = {"DQN": spaces.Discrete, "SAC": spaces.Box, "TD3": spaces.Box}.get(params.algorithm, spaces.Space)
+    if not isinstance(view.action_space, wanted):
+        discrete = "action=multi_discrete, and items=1 or per_item=true"
+        expected = discrete if params.algorithm == "DQN" else "action=continuous or base_stock"
+        raise FieldError("algorithm", params.algorithm, expected, f"with actions {view.action_space}")
+    return view
+
+
+check = view_of  # raises where a learner does not fit a model
+
+
+class _Watch(BaseCallback):
+    """Calls back where SB3's state is whole (before a rollout) and moves the bar."""
+
+    def __init__(self, learner, every: int, on_checkpoint: Callable[[int], None] | None, bar):
+        super().__init__()
+        self.learner, self.every, self.on_checkpoint, self.bar, self.last = learner, every, on_checkpoint, bar, 0
+
+    def _on_training_start(self) -> None:
+        self.last = self.model.num_timesteps
+
+    def _on_rollout_start(self) -> None:
+        steps = self.model.num_timesteps
+        self.bar.update(steps - self.bar.n)
+        episodes = self.model.ep_info_buffer
+        if episodes:
+            self.bar.set_postfix_str(f"return {np.mean([e['r'] for e in episodes]):,.1f}", refresh=False)
+        # Multiples of `every`, not distances: a resumed run then stops at the same steps as a straight one.
+        if self.on_checkpoint and (self.learner.due or steps // self.every > self.last // self.every):
+            self.on_checkpoint(steps)
+        self.last = steps
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class SB3Learner:
+    """A learner on the training demand of a task.
+
+    Attributes:
+        model: the Stable-Baselines3 algorithm.
+        due: set it for a call of `on_checkpoint` as soon as one is possible.
+    """
+
+    due = False
+
+    def __init__(self, task: Task, params: SB3Params, seed: int = 0, log_folder: str | Path | None = None):
+        """Build the learner.
+
+        Args:
+            task: an `envs.Task`.
+            params: of the learner.
+            seed: of the weights, the exploration and the training scenarios.
+            log_folder: for TensorBoard; None writes nothing.
+
+        Raises:
+            FieldError: an algorithm that does not fit the action space, an argument that SB3 refuses.
+        """
+        self.task, self.params, self.seed = task, params, seed
+        self.store = task.model("train")
+        if params.threads:
+            torch.set_num_threads(params.threads)
+        self.view = view_of(self.store, params)
+        self.envs = StoreVecEnv(self.store, params.num_envs, self.view)
+        env = self.envs
+        if params.normalize_observation or params.normalize_reward:
+            env = VecNormalize(
+                env, norm_obs=params.normalize_observation, norm_reward=params.normalize_reward, gamma=params.gamma
+            )
+        rate = params.learning_rate
+        policy = {"net_arch": list(params.net_arch), "activation_fn": ACTIVATIONS[params.activation]}
+        if params.algorithm in GAUSSIAN:
+            policy["log_std_init"] = params.log_std_init
+        self.model = algorithm_class(params.algorithm)(
+            "MlpPolicy",
+            env,
+            learning_rate=(lambda left: rate * left) if params.schedule == "linear" else rate,
+            gamma=params.gamma,
+            seed=seed,
+            device=params.device,
+            policy_kwargs=policy,
+            **params.hyper,
+        )
+        if isinstance(self.store, Inventory) and hasattr(self.model.policy, "action_net"):
+            _small_first_orders(self.model.policy.action_net, self.view.action_space)
+        # SB3 seeds the environments with `seed`; runs with other seeds must not share their rows' scenarios.
+        self.envs.seed(int(training_seeds(seed, params.num_envs)[0]))
+        # Without a folder `configure` would leave an empty one among the temporary files.
+        self.model.set_logger(configure(str(log_folder), ["tensorboard"]) if log_folder else Logger(None, []))
+
+    @property
+    def steps(self) -> int:
+        """Return the environment steps done."""
+        return self.model.num_timesteps
+
+    def learn(
+        self,
+        on_checkpoint: Callable[[int], None] | None = None,
+        checkpoint_every: int = 100_000,
+        total_steps: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        """Learn up to `total_steps` in all (by default the parameters'; schedules always run over the parameters').
+
+        Args:
+            on_checkpoint: called with the steps done, each time that they pass a multiple of `checkpoint_every`; at
+                these moments `save` and `policy` are allowed.
+            checkpoint_every: environment steps.
+            total_steps: where to stop.
+            progress: show a bar.
+        """
+        from tqdm import tqdm
+
+        whole, stop = self.params.total_steps, total_steps or self.params.total_steps
+        if self.steps >= stop:
+            return
+        with tqdm(total=stop, initial=self.steps, unit="step", unit_scale=True, disable=not progress) as bar:
+            bar.set_description(f"{self.params.algorithm} seed {self.seed}")
+            self.model._total_timesteps = whole
+            setup = self.model._setup_learn
+
+            def setup_whole(total_timesteps, *args, **kwargs):
+                """Keep the schedules' end at the whole run's, wherever this call stops."""
+                total, callback = setup(total_timesteps, *args, **kwargs)
+                self.model._total_timesteps = whole
+                return total, callback
+
+            self.model._setup_learn = setup_whole
+            try:
+                watch = _Watch(self, checkpoint_every, on_checkpoint, bar)
+                self.model.learn(stop - self.steps, callback=watch, log_interval=10, reset_num_timesteps=False)
+            finally:
+                del self.model._setup_learn
+            bar.update(self.steps - bar.n)
+
+    def save(self, folder: str | Path) -> None:
+        """Write all that `load` needs to go on exactly into an existing folder (see `state`)."""
+        sb3_state.save(self, Path(folder))
+
+    def load(self, folder: str | Path) -> None:
+        """Go on from what `save` wrote for the same task, parameters and seed.
+
+        Raises:
+            FieldError: a checkpoint of other parameters or of another shape.
+        """
+        sb3_state.load(self, Path(folder))
+
+    def policy(self) -> Policy:
+        """Return the deterministic policy as it is now: `act(observation, policy_state, seed)`."""
+        return _act(self.model, self.view)
+
+
+def _small_first_orders(action_net: torch.nn.Linear, space: spaces.Space) -> None:
+    """Make the largest order of a discrete action space less likely at the start than none: by `NO_ORDER_ODDS`.
+
+    First orders drawn evenly may have a mean above demand; stock then runs up, and the running deviation that
+    observations are divided by keeps those periods: the states of a good policy all look the same.
+    """
+    sizes = getattr(space, "nvec", [space.n] if isinstance(space, spaces.Discrete) else [])
+    if len(sizes):
+        logits = np.concatenate([np.linspace(0, -np.log(NO_ORDER_ODDS), size) for size in sizes])
+        with torch.no_grad():
+            action_net.bias.copy_(torch.tensor(logits, dtype=torch.float32))
+
+
+def _act(model, view: RawView) -> Policy:
+    """Return SB3's deterministic policy as `act`, on observations as the environment gives them."""
+    normalizer, masked = model.get_vec_normalize_env(), type(model).__name__ == MASKABLE
+
+    def act(observation, policy_state, seed):
+        rows = view.observe(observation)
+        if normalizer is not None:
+            rows = normalizer.normalize_obs(rows)
+        masks = {"action_masks": view.model.action_masks(observation)} if masked else {}
+        return view.act(model.predict(rows, deterministic=True, **masks)[0], observation), policy_state
+
+    return act
+
+
+def load_policy(folder: str | Path, task: Task) -> Policy:
+    """Rebuild the deterministic policy of a checkpoint for a task with the same observations and actions.
+
+    Raises:
+        FieldError: a task whose observations or actions have another shape.
+    """
+    params = SB3Params(**sb3_state.params_of(Path(folder)))
+    params.device = "cpu"
+    if "buffer_size" in inspect.signature(algorithm_class(params.algorithm).__init__).parameters:
+        params.hyper = params.hyper | {"buffer_size": 1}
+    learner = SB3Learner(task, params)
+    sb3_state.load_weights(learner, Path(folder))
+    return learner.policy()

@@ -1,0 +1,275 @@
+"""The contract of the house: what a model, a policy, a reference, heuristics and a learner are.
+
+Shapes: `num_envs` or n rows of a batch, T periods of an episode, F numbers of an observation, A of an action, I items.
+Arrays are NumPy's; where a model says so with `xp`, they may be torch's, so that gradients flow.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from gymnasium import spaces
+
+from ...errors import FieldError
+
+Array = Any  # a NumPy array, or a tensor where the model's `xp` is torch
+GAINS = ("revenue", "salvage")  # the money terms that are earned; all others are costs
+CRITERIA = ("average cost per period", "discounted", "finite horizon")
+KINDS = ("exact", "bound", "heuristic", "best known")
+
+
+class Policy(Protocol):
+    """What acts: a function of a batch of observations.
+
+    `policy_state` is None in the first period of an episode and then what the call before returned: most policies leave
+    it None. `seed` differs from period to period, so that random policies repeat.
+    """
+
+    def __call__(self, observation: Array, policy_state: Any, seed: int, /) -> tuple[Array, Any]:
+        """Return the actions (n, A) at observations (n, F), and the policy's state."""
+        ...
+
+
+class Model(ABC):
+    """A problem as pure batched functions: the equations of an environment, written once.
+
+    All chance is in the scenario, which `scenarios` draws before the episode; `transition` is deterministic. States and
+    flows are dataclasses of arrays (num_envs, ...).
+
+    Attributes:
+        version: of the dynamics, such as `v0`.
+        params: the parameters, with `continuing`: True cuts an endless problem (truncated), False ends a season.
+        horizon: periods in an episode, T.
+        layout: feature -> shape of one row, in the order of the observation vector.
+        observation_space: Box (F,), of one row.
+        action_space: Box or MultiDiscrete, of one row.
+        action_low, action_high: (A,) float64, the bounds of an action.
+        xp: the array library, `numpy` or `torch`.
+    """
+
+    version: ClassVar[str] = "v0"
+    xp: Any = np
+    params: Any
+    horizon: int
+    layout: dict[str, tuple[int, ...]]
+    observation_space: spaces.Box
+    action_space: spaces.Box | spaces.MultiDiscrete
+    action_low: np.ndarray
+    action_high: np.ndarray
+
+    @abstractmethod
+    def scenarios(self, seeds) -> dict[str, np.ndarray]:
+        """Draw every random quantity of the episodes with the given seeds (n,) or keys (n, 2).
+
+        Returns:
+            name -> (n, T + 1, ...): one slice per period, and one for the last observation. A row depends on its own
+            key alone.
+        """
+
+    @abstractmethod
+    def initial(self, num_envs: int) -> Any:
+        """Return the state at the start of an episode."""
+
+    @abstractmethod
+    def transition(self, state, action: Array, shock: dict) -> tuple[Any, Any]:
+        """Move one period on; draws nothing.
+
+        Args:
+            state: before the period.
+            action: (num_envs, A), inside the bounds.
+            shock: the period's slice of the scenario, name -> (num_envs, ...).
+
+        Returns:
+            The next state, and the flow: what moved in the period.
+        """
+
+    @abstractmethod
+    def money(self, flow) -> dict[str, Array]:
+        """Return the period's money by name, each (num_envs,): `revenue`, and the costs, all of them positive."""
+
+    @abstractmethod
+    def info(self, flow, terms: dict) -> dict[str, Array]:
+        """Return what a period's `info` holds, each (num_envs,): the money of `terms`, units and key figures."""
+
+    @abstractmethod
+    def observe(self, state, signal: dict) -> dict[str, Array | tuple[Array, ...]]:
+        """Return the named features, each (num_envs, *shape) as `layout` has it; `signal` is the period's slice.
+
+        A feature may also be a tuple: its parts along the first axis of its shape, which saves a copy.
+        """
+
+    @abstractmethod
+    def viewer(self, mode: str) -> Any:
+        """Return the picture of an environment of this model: see `core.picture.Viewer`."""
+
+    # -- what follows from these --------------------------------------------------------------------------------------
+
+    def salvage(self, state) -> Array | None:
+        """Return what is left worth (num_envs,) money once a season has ended; by default None: nothing ever is."""
+        return None
+
+    def item_profit(self, flow) -> Array:
+        """Return the profit of the period by item (num_envs, I): it sums to `reward` before salvage. By default as one
+        item."""
+        return self.reward(self.money(flow))[:, None]
+
+    def terms(self, flow, state, ended) -> dict[str, Array]:
+        """Return the money of a period by name, with the salvage of the seasons that end with it.
+
+        Args:
+            flow: of the period.
+            state: after it.
+            ended: whether episodes ended: one bool for all rows, or (num_envs,).
+        """
+        terms = self.money(flow)
+        if self.params.continuing or ended is False:
+            return terms
+        if ended is not True and not ended.any():
+            return terms
+        worth = self.salvage(state)
+        if worth is not None:
+            terms["salvage"] = worth if ended is True else np.where(ended, worth, 0).astype(np.float32)
+        return terms
+
+    def reward(self, terms: Mapping[str, Array]) -> Array:
+        """Return the profit (num_envs,): the gains less the costs, in the order of `terms`."""
+        profit = None
+        for name, value in terms.items():
+            if name in GAINS:
+                profit = value if profit is None else profit + value
+            else:
+                profit = -value if profit is None else profit - value
+        return profit
+
+    def observation(self, state, signal: dict) -> Array:
+        """Return the observations (num_envs, F): the features of `observe`, flattened in the order of `layout`."""
+        features, parts = self.observe(state, signal), []
+        for name in self.layout:
+            value = features[name]
+            if type(value) is tuple:
+                parts.extend(value)
+            else:
+                parts.append(value if value.ndim == 2 else value.reshape(len(value), -1))
+        return parts[0] if len(parts) == 1 else self.xp.concatenate(parts, axis=1)
+
+    def features(self, observation: Array) -> dict[str, Array]:
+        """Split observations (num_envs, F) into named features (num_envs, *shape), as `layout` lists them."""
+        named, start = {}, 0
+        for name, shape in self.layout.items():
+            stop = start + math.prod(shape)
+            named[name] = observation[:, start:stop].reshape(-1, *shape)
+            start = stop
+        return named
+
+    def time_left(self, rows: int, dtype=np.float32) -> np.ndarray:
+        """Return the share of the season that is left (rows, T + 1, 1) float32, computed in `dtype`."""
+        left = (1 - np.arange(self.horizon + 1, dtype=dtype) / self.horizon).astype(np.float32)
+        return np.broadcast_to(left[:, None], (rows, self.horizon + 1, 1))
+
+    def box_of(self, layout: Mapping[str, tuple[int, ...]], signed: Sequence[str] = ("calendar",)) -> spaces.Box:
+        """Return the space of observations of a layout: at least 0, but for the features that may be negative."""
+        low = [np.full(math.prod(shape), -np.inf if name in signed else 0) for name, shape in layout.items()]
+        return spaces.Box(np.concatenate(low).astype(np.float32), np.float32(np.inf), dtype=np.float32)
+
+
+@dataclass
+class Reference:
+    """A known value of a task, with what one must know to compare with it.
+
+    Raises FieldError when `criterion` or `kind` is not one of those listed, or `value` or `tolerance` is no number.
+    """
+
+    name: str  # e.g. "optimal policy"
+    value: float  # money per period (average cost) or per episode (the other criteria), in `unit`
+    criterion: str  # one of CRITERIA
+    kind: str  # one of KINDS: how `value` relates to the optimum
+    tolerance: float  # half-width of the interval around `value` that is certain to hold the true number, in `unit`
+    source: str  # citation of the model and of the method
+    policy: Policy | None = None  # that attains `value` on the task's model, where there is one
+    unit: str = "cost per period"  # the unit of `value` and `tolerance`
+    levels: dict[str, list[float]] = field(default_factory=dict)  # parameter -> its numbers, where the policy has some
+
+    def __post_init__(self) -> None:
+        if self.criterion not in CRITERIA:
+            raise FieldError("criterion", self.criterion, f"one of {', '.join(CRITERIA)}")
+        if self.kind not in KINDS:
+            raise FieldError("kind", self.kind, f"one of {', '.join(KINDS)}")
+        if not math.isfinite(self.value):
+            raise FieldError("value", self.value, "a finite number")
+        if not 0 <= self.tolerance < math.inf:
+            raise FieldError("tolerance", self.tolerance, "a finite number of at least 0")
+
+    @classmethod
+    def average_optimum(cls, cost: float, policy: Policy, source: str) -> "Reference":
+        """Return the optimum of the average cost that value iteration came to, with the policy that attains it."""
+        source = f"{source}; value iteration"
+        return cls("optimal policy", cost, "average cost per period", "exact", 1e-4, source, policy)
+
+
+@dataclass
+class Rule:
+    """A heuristic as data: what it does, and where its parameters are looked for.
+
+    A folder or a plug-in declares `RULES: dict[str, Rule]`; `agents.tune` tunes them on training scenarios.
+    """
+
+    act: Callable[..., Array]  # (model, features by name, seed, **parameters) -> actions (n, A); parameters (n or 1, k)
+    # (model, training scenario) -> parameter -> (lowest, highest, first step) as arrays (k,) or numbers; {}: none
+    parameters: Callable[[Any, dict], Mapping[str, tuple]] = lambda model, scenario: {}
+    fits: Callable[[Any], bool] = lambda model: True  # whether a model has what the rule needs
+
+
+class Rules(Protocol):
+    """The heuristics of a model: what `agents.rules_of` returns."""
+
+    HEURISTICS: tuple[str, ...]  # all kinds
+    Heuristic: Callable[[str, dict[str, list[float]], Any], Policy]  # of a kind with its parameters, on a model
+
+    def available(self, model) -> list[str]:
+        """Return the kinds that a model has what they need for."""
+        ...
+
+    def tune(self, kind: str, task, seeds, progress: bool = False) -> Policy:
+        """Return a heuristic with its best parameters on training scenarios; `kind` and `params` tell which."""
+        ...
+
+
+class Learner(Protocol):
+    """What learns on a task's training demand, with checkpoints that go on exactly.
+
+    A module of learners has `Params` (a dataclass with `total_steps` and `name`), `Learner(task, params, seed,
+    log_folder)`, `check(model, params)`, which raises where they do not fit, and `load_policy(folder, task)`.
+    """
+
+    due: bool  # set it for a call of `on_checkpoint` as soon as one is possible
+
+    @property
+    def steps(self) -> int:
+        """Return the steps done."""
+        ...
+
+    def learn(
+        self,
+        on_checkpoint: Callable[[int], None] | None = None,
+        checkpoint_every: int = ...,
+        total_steps: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        """Learn up to `total_steps` in all."""
+        ...
+
+    def save(self, folder: str | Path) -> None:
+        """Write all that `load` needs to go on exactly into an existing folder."""
+        ...
+
+    def load(self, folder: str | Path) -> None:
+        """Go on from what `save` wrote."""
+        ...
+
+    def policy(self) -> Policy:
+        """Return the deterministic policy as it is now."""
+        ...

@@ -1,0 +1,77 @@
+"""A named problem: parameters, demand to train on and to be judged on, and a reference to measure against."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from ...errors import FieldError
+from .contract import Model, Reference
+from .demand import DemandSource
+
+
+@dataclass
+class Task:
+    """A problem and what is known of its best solution."""
+
+    name: str
+    params: Any  # of the environment: `InventoryParams` for `Inventory`
+    environment: Callable[..., Model]  # the model's class
+    reference: Callable[[], Reference] | None = None  # solved when asked for: it may take seconds
+    train: DemandSource | None = None  # None: `params.demand`
+    test: DemandSource | None = None  # held out; None: `params.demand` on other seeds
+    demand: str = "observed"  # observed: forecasts see true demand, also what was not served | censored
+    warmup: int = 0  # periods at the start that an average per period leaves out
+    hindsight: Callable[[Any, dict], np.ndarray] | None = None  # bound (n,), money per episode
+
+    @property
+    def objective(self) -> str:
+        """Return `profit` where there is revenue, else `cost`: what the tables report, in money."""
+        sources = (self.train, self.test)
+        earns = self.params.earns or any("price" in source.known for source in sources if source)
+        return "profit" if earns else "cost"
+
+    @property
+    def unit(self) -> str:
+        """Return the unit of the tables' values."""
+        what = getattr(self.params, "measure", "money")
+        return f"{what} per period" if self.params.continuing else f"{what} per episode"
+
+    def model(self, split: str = "train", **kwargs) -> Model:
+        """Return the model on the demand of a split, `train` or `test`.
+
+        Raises:
+            FieldError: another split.
+        """
+        if split not in ("train", "test"):
+            raise FieldError("split", split, "train or test")
+        return self.environment(self.params, self.train if split == "train" else self.test, **kwargs)
+
+
+def override(params, changes: dict):
+    """Return new parameters with some of them changed (a group of them, such as `demand`, by a dict of its own fields).
+
+    Raises:
+        FieldError: an unknown name, or a value out of its bounds.
+    """
+    return type(params)(**_merged(params, changes))
+
+
+def _merged(params, changes: dict, prefix: str = "") -> dict:
+    values = {f.name: getattr(params, f.name) for f in fields(params)}
+    for name, change in changes.items():
+        if name not in values:
+            raise FieldError(f"{prefix}{name}", change, f"one of {', '.join(values)}")
+        if is_dataclass(values[name]) and isinstance(change, dict):
+            change = type(values[name])(**_merged(values[name], change, f"{prefix}{name}."))
+        elif isinstance(values[name], dict) and isinstance(change, dict):  # parts by name, such as a network's nodes
+            parts = {key: value for key, value in values[name].items() if is_dataclass(value)}
+            change = values[name] | {
+                key: type(parts[key])(**_merged(parts[key], part, f"{prefix}{name}.{key}."))
+                if key in parts and isinstance(part, dict)
+                else part
+                for key, part in change.items()
+            }
+        values[name] = change
+    return values

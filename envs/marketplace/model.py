@@ -1,0 +1,510 @@
+"""The whole store: the model behind `storelab/Marketplace-v0`.
+
+One day: goods arrive, visitors see a ranked page and choose, orders are screened, shipped and delivered; then come
+reviews, tickets, returns and chargebacks, and customers are won and lost. Chance is drawn beforehand.
+"""
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+from gymnasium import spaces
+
+from ...errors import FieldError
+from ..core.checks import check_forecast
+from ..core.contract import Model
+from ..core.demand import Days, DemandSource, RateDemand
+from ..core.random import CHOICE, DISRUPTION, as_keys, streams
+from .fulfilment import STREAMS, Thin, after_sale, deliver, loyalty, star_odds
+from .params import DECISIONS, PRIOR_REVIEWS, WEIGHTS, Catalogue, MarketplaceParams, StoreModels, lambert_markup
+from .shopping import Orders, Shop, by_counts, on_page, one_by_one, rank_pages, scaled, visit_rate
+from .state import Flow, State, float32
+
+UNITS = (
+    *("visits", "demand", "sales", "unmet", "on_hand", "refused"),
+    *("delivered", "late", "reviews", "tickets", "returns"),
+)
+PANELS = {"units": ("on_hand", "demand", "unmet"), "money": ("price",)}
+HISTORY = 28  # days of mean sales that popularity starts with
+SMOOTHING = 0.1  # weight of the last day in the store's own averages
+WEEK = np.array([0.9, 0.85, 0.9, 1.0, 1.15, 1.25, 0.95])  # visits by weekday, of a mean day
+NOISE = 20.0  # dispersion of the visits' day-to-day factor (negative binomial)
+LEAST_FACTOR = 0.2  # by which a day's demand is divided at least
+MOST_FACTOR = np.float32(3.0)  # a day's factor is cut there
+MEAN_VISITS = 100.0  # what the default source counts in
+TRAFFIC = 0.3  # share of the fleet's capacity that traffic takes at most
+
+
+class Marketplace(Model):
+    """The whole store: the batched model of `storelab/Marketplace-v0`.
+
+    Pure functions of arrays (num_envs, ...), in NumPy. The models of the store (recommendation, sentiment, service,
+    fraud) come in as tables, `StoreModels`.
+
+    ## Action space
+
+    Box, float32: what the agent decides (`decides`), in this order. What it does not decide follows the named
+    heuristic with the parameter of the same name.
+
+    | decision | numbers | bounds | meaning | heuristic |
+    |---|---|---|---|---|
+    | `restock` | 1 | [-4, 8] | newsvendor: order up to mean + z std of demand in lead time + 1 days | z = `restock` |
+    | | I | [0, max_level] | with `resolution=item`: order-up-to levels, units | |
+    | `price` | 1 | [0.1, 4] | cost + this x the Lambert-W markup | `price` |
+    | | I | [0, max_price] | with `resolution=item`: prices, money | |
+    | `dispatch` | 1 | [0, 1] | share of the zones visited although nothing there must go | `dispatch` |
+    | `recommendation` | 4 | [0, 1] | weights of relevance, margin, stock and exploration in the ranking | the same |
+    | `fraud` | 1 | [0, 1] | orders with at least this score are refused | `fraud` |
+    | `marketing` | 1 | [0, max_marketing] | money | `marketing` |
+
+    ## Observation space
+
+    Box (F,), float32, in units and money as they are: `layout` names its parts and `features` splits them.
+
+    | part | shape | what |
+    |---|---|---|
+    | `on_hand`, `on_order`, `backlog` | (I,) | units |
+    | `demand` | (I,) | units per day, smoothed; with `forecast` units per mean day |
+    | `price`, `rating` | (I,) | money, of the last day; stars shown |
+    | `customers` | (S,) | people |
+    | `parcels` | (promise + 1,) | under way for 0, 1, ... days |
+    | `delivery` | (1,) | days from order to delivery, smoothed |
+    | `calendar` | (C,) | as the source tells; by default the weekday's sine and cosine |
+    | `forecast` | (Q,) | of the visits' factor over lead time + 1 days, its mean day 1; with `forecast` |
+    | `time_left` | (1,) | share of the season; with `continuing=False` |
+
+    ## Dynamics
+
+    **Visits.** Segment s has A_s customers among its N people. Its visits are Poisson with mean
+    f (a A_s + o (N - A_s) (1 + lift (1 - exp(-m / scale)))): f the day's factor (from the source, at most 3), m
+    marketing, a and o the rates of customers and others.
+
+    **Page.** Items are ranked by the weighted sum of relevance, margin, stock (of what sells in lead time + 1 days) and
+    exploration (few reviews), each between 0 and 1; customers see a page of their segment, others a common one.
+    Relevance is the models' score, the popularity so far, or random (`ranking`).
+
+    **Choice.** Utility of an item: taste - b price + `rating_effect` (rating - 3) - `position_effect` log(rank)
+    - `delay_effect` (days of delivery, and the lead time where it is out of stock) + Gumbel noise; buying nothing: 0 +
+    noise. Who chooses what is out of stock waits for it (backorder); orders that waited are served first, and pay the
+    price of the day they were placed on.
+
+    **Fraud.** A share of orders, in proportion to the price, is fraudulent. Screening refuses those whose score is at
+    least the threshold. What is shipped to the others is lost: chargeback and fee.
+
+    **Dispatch.** Parcels must go when they would be late tomorrow. With N parcels waiting, u of which must go, and the
+    share x of zones visited besides, a day's tour costs `tour_cost` (x sqrt(N) + (1 - x) sqrt(u)): a zone that is
+    visited is visited for all its parcels (Beardwood, Halton and Hammersley 1959; Daganzo 1984). The fleet takes
+    `fleet_capacity` parcels at most, less traffic. With `delivery=routed` (fidelity `reference`) parcels have places in
+    a city, and the router of `Dispatch` drives the day's tour; see `marketplace_routes`.
+
+    **After the sale.** Stars follow a proportional-odds model of the item's quality, less `late_penalty` where it came
+    late. Some buyers write reviews (the more, the further their stars from the middle), which the sentiment model
+    reads; what it reads makes the rating. Unhappy buyers (1 or 2 stars) write tickets, of which the service model
+    answers some; those whom nobody helped leave, satisfied ones (4 or 5) become customers. Unhappy buyers send units
+    back: what was paid is paid back (on average over the item's units under way), the unit is in stock the day after.
+
+    Fidelity `reference` lets visitors come one by one and counts parcels, stars, reviews and returns in whole numbers;
+    `fast` draws orders as counts and takes the means of what follows (units are divisible).
+
+    ## Reward
+
+    Revenue and, at the end, salvage, less `purchase_cost`, `holding_cost`, `delivery_cost`, `refund_cost`,
+    `chargeback_cost`, `screening_cost`, `service_cost` and `marketing_cost`, in money. `info` names each of them, the
+    units of `UNITS`, `customers`, and `rating`, the mean over items.
+
+    ## Start and end
+
+    Stock of lead time + 2 days of expected demand, the expected demand in the pipeline, `initial_customers`, no
+    reviews. After `horizon` days the episode is truncated (`continuing`), or it terminates and stock, pipeline and
+    customers are worth `salvage_share` of the cost and `customer_value` each.
+
+    ## Examples
+
+    >>> import gymnasium as gym, storelab
+    >>> env = gym.make("storelab/Marketplace-v0")
+    >>> observation, info = env.reset(seed=0)
+    >>> env.action_space.shape
+    (9,)
+    >>> observation, reward, terminated, truncated, info = env.step([1, 1, 0.5, 1, 0, 0, 0, 0.7, 50])
+    >>> sorted(info)[:4]
+    ['chargeback_cost', 'clipped_actions', 'customers', 'delivered']
+
+    ## Version history
+
+    v0: the first.
+    """
+
+    version = "v0"
+
+    def __init__(self, params: MarketplaceParams, source: DemandSource | None = None):
+        """Bind the parameters and a source of the visits' factor (one item; `MEAN_VISITS` of it are a mean day).
+
+        Raises:
+            FieldError: a source or tables that do not fit the parameters.
+        """
+        self.params, self.horizon = params, params.horizon
+        self.source = source or _default_source()
+        self.models = StoreModels.load(params.models) if params.models else StoreModels.none()
+        self.catalogue = Catalogue.draw(params)
+        if self.source.items != 1:
+            raise FieldError("source", self.source.items, "1 item: visits")
+        relevance = self.models.relevance
+        wanted = (params.segments + 1, params.items)
+        if params.ranking == "learned" and np.shape(relevance) != wanted:
+            raise FieldError("ranking", params.ranking, f"models with a relevance of shape {wanted}")
+        self.cost = self.catalogue.cost.astype(np.float32)
+        self.markup = lambert_markup(params, self.catalogue)
+        self.page_of = np.append(np.arange(params.segments), np.full(params.segments, params.segments))
+        self._position = params.position_effect * np.log(np.arange(1, params.page_size + 1))
+        quality = self.catalogue.quality
+        self.odds = star_odds(quality), star_odds(quality - params.late_penalty)  # of stars in time, and late
+        self._most = params.population * max(params.customer_visits, params.other_visits * (1 + params.marketing_lift))
+        busiest = self._most * float(MOST_FACTOR)
+        self._candidates = math.ceil(busiest + 6 * math.sqrt(busiest)) + 1  # visitors of a day, at most
+        self._normal = [NormalDist().inv_cdf(q) for q in params.quantiles]
+        self.routes = None
+        if params.delivery == "routed":
+            from .routes import Routes
+
+            self.routes = Routes(params)
+        self._spaces()
+        self.expected = self._expected_demand()  # (I,) units on a mean day
+
+    def _spaces(self):
+        p = self.params
+        known = self.source.known
+        self.layout: dict[str, tuple[int, ...]] = {
+            name: (p.items,) for name in ("on_hand", "on_order", "backlog", "demand", "price", "rating")
+        }
+        self.layout |= {"customers": (p.segments,), "parcels": (p.promise + 1,), "delivery": (1,)}
+        self._signals = ["calendar"] if "calendar" in known else []
+        self.layout |= {name: known[name] for name in self._signals}
+        check_forecast(p, known, 1)
+        if p.forecast != "none":
+            self.layout["forecast"] = (len(p.quantiles),)
+            self._signals.append("forecast")
+        if not p.continuing:
+            self.layout["time_left"] = (1,)
+            self._signals.append("time_left")
+        self.observation_space = self.box_of(self.layout, signed=self.layout)
+        wide = p.items if p.resolution == "item" else 1
+        item = p.resolution == "item"
+        self.controls = {  # decision -> numbers, lowest, highest
+            "restock": (wide, 0.0, p.max_level) if item else (1, -4.0, 8.0),
+            "price": (wide, 0.0, p.max_price) if item else (1, 0.1, 4.0),
+            "dispatch": (1, 0.0, 1.0),
+            "recommendation": (len(WEIGHTS), 0.0, 1.0),
+            "fraud": (1, 0.0, 1.0),
+            "marketing": (1, 0.0, p.max_marketing),
+        }
+        chosen = [self.controls[name] for name in p.decides]
+        self.action_low, self.action_high = (
+            np.concatenate([np.full(size, bounds[side]) for size, *bounds in chosen]) for side in (0, 1)
+        )
+        self.action_space = spaces.Box(self.action_low.astype(np.float32), self.action_high.astype(np.float32))
+
+    def _expected_demand(self) -> np.ndarray:
+        """Return the demand of a mean day (I,) at the heuristics' prices and a page of the most popular items."""
+        p, c = self.params, self.catalogue
+        price = c.cost + p.price * self.markup
+        utility = c.taste - c.sensitivity[:, None] * price - p.delay_effect * p.promise
+        weight = np.exp(utility) * min(1.0, p.page_size / p.items)
+        visits = visit_rate(p, np.full((1, p.segments), self._start()), np.full((1, 1), p.marketing), 1.0)
+        by_segment = visits[0].reshape(2, p.segments).sum(axis=0)
+        return (by_segment[:, None] * weight / (1 + weight.sum(axis=1, keepdims=True))).sum(axis=0)
+
+    def _start(self) -> float:
+        return self.params.population / self.params.segments * self.params.initial_customers
+
+    # -- the scenario -----------------------------------------------------------------------------------------------
+
+    def scenarios(self, seeds) -> dict[str, np.ndarray]:
+        """Draw every random quantity of the episodes with the given seeds or keys, one row each.
+
+        Returns:
+            Over T = horizon + 1 days, for the last observation: `factor` (n, T, 1) of visits, mean 1 over days,
+            `traffic` (n, T, 1) share of the fleet, `scores` (n, T, (S + 1) I) uniform with `ranking=random`; what the
+            fidelity asks for (see `shopping`; `thin` (n, T, k I) uniform); and what is observed: `calendar`,
+            `forecast` (n, T, Q), `time_left` (n, T, 1). A row depends on its own seed alone.
+        """
+        p, keys, periods = self.params, as_keys(seeds), self.horizon + 1
+        ahead = p.lead_time + 1
+        drawn = self.source.draw(keys, periods + ahead * (p.forecast == "oracle"))
+        factor = np.minimum(drawn["demand"] / np.float32(MEAN_VISITS), MOST_FACTOR)
+        scenario = {"factor": factor[:, :periods]}
+        traffic = np.stack([rng.random((periods, 1)) for rng in streams(keys, DISRUPTION)])
+        scenario["traffic"] = (TRAFFIC * traffic).astype(np.float32)
+        rows = [self._choices(rng, days) for rng, days in zip(streams(keys, CHOICE), scenario["factor"], strict=True)]
+        scenario |= {name: np.stack([row[name] for row in rows]) for name in (rows[0] if rows else {})}
+        if "calendar" in self._signals:
+            scenario["calendar"] = drawn["calendar"][:, :periods]
+        if p.forecast == "model":
+            scenario["forecast"] = drawn["forecast"][:, :, 0] / (MEAN_VISITS * ahead)
+        elif p.forecast == "oracle":
+            window = np.cumsum(np.concatenate([factor[:, :1] * 0, factor], axis=1), axis=1)
+            mean = (window[:, ahead : ahead + periods] - window[:, :periods]) / ahead
+            scenario["forecast"] = np.repeat(mean, len(p.quantiles), axis=2)
+        if "time_left" in self._signals:
+            scenario["time_left"] = self.time_left(len(keys), float)
+        return scenario
+
+    def _choices(self, rng: np.random.Generator, factor: np.ndarray) -> dict[str, np.ndarray]:
+        p, periods = self.params, self.horizon + 1
+        drawn = {}
+        if p.ranking == "random":
+            drawn["scores"] = rng.random((periods, (p.segments + 1) * p.items), dtype=np.float32)
+        if p.fidelity == "fast":
+            return drawn | {"uniform": rng.random((periods, p.items))}
+        most = np.maximum(self._most * factor, 1e-6)
+        many = self._candidates
+        candidates = np.minimum(rng.poisson(most), many).astype(np.float32)
+        uniform = rng.random((2, periods, many), dtype=np.float32)
+        noise = rng.gumbel(size=(periods, many * (p.page_size + 1))).astype(np.float32)
+        thin = rng.random((periods, (p.promise + STREAMS) * p.items), dtype=np.float32)
+        drawn |= {} if self.routes is None else self.routes.draw(rng, periods)
+        return drawn | {
+            "most": most, "candidates": candidates, "who": uniform[0], "lets": uniform[1], "noise": noise, "thin": thin
+        }  # fmt: skip
+
+    # -- the dynamics -----------------------------------------------------------------------------------------------
+
+    def initial(self, num_envs: int) -> State:
+        """Return the state at the start."""
+        p = self.params
+
+        def batch(values):
+            return np.tile(np.asarray(values, np.float32), (num_envs, 1))
+
+        expected = np.maximum(np.round(self.expected), 0)
+        nothing = batch(np.zeros(p.items))
+        return State(
+            on_hand=batch(np.ceil(self.expected * (p.lead_time + 2))),
+            pipeline=tuple(batch(expected) for _ in range(p.lead_time)),
+            backlog=nothing,
+            owed=nothing.copy(),
+            doubtful=nothing.copy(),
+            parcels=tuple(
+                batch(np.zeros(p.items * (self.routes.count if self.routes else 1))) for _ in range(p.promise + 1)
+            ),
+            paid=nothing.copy(),
+            returning=nothing.copy(),
+            demand=batch(self.expected),
+            popularity=batch(1 + HISTORY * self.expected),
+            price=batch(self.cost + p.price * self.markup),
+            stars=nothing + 3 * PRIOR_REVIEWS,
+            reviews=nothing + PRIOR_REVIEWS,
+            customers=batch(np.full(p.segments, self._start())),
+            buyers=batch(np.full(2 * p.segments, self.expected.sum() / (2 * p.segments))),
+            delivery=batch([p.promise]),
+        )
+
+    def decisions(self, action) -> dict[str, np.ndarray]:
+        """Return the day's decisions (num_envs, numbers) by name: the agent's, and the heuristics' parameters."""
+        p, given, start = self.params, {}, 0
+        for name in DECISIONS:
+            size = self.controls[name][0]
+            if name in p.decides:
+                given[name] = np.asarray(action[:, start : start + size], np.float64)
+                start += size
+            else:
+                given[name] = np.broadcast_to(np.atleast_1d(getattr(p, name)), (len(action), np.size(getattr(p, name))))
+        return given
+
+    def ratings(self, state: State) -> np.ndarray:
+        """Return the stars shown (n, I): the mean of what was read, with `PRIOR_REVIEWS` reviews of 3 stars."""
+        return state.stars / state.reviews if self.params.sentiment else np.full_like(state.stars, 3.0)
+
+    def restock_levels(self, demand, safety, quantiles=None) -> np.ndarray:
+        """Return the newsvendor's order-up-to levels (n, I): mean + safety x deviation of demand in lead time + 1 days.
+
+        The mean is the smoothed demand times the forecast factor (its middle quantile); the deviation is that of
+        Poisson demand, and of the factor as normal quantiles tell it.
+
+        Args:
+            demand: units per day, smoothed (n, I).
+            safety: standard deviations (n, 1).
+            quantiles: of the visits' factor (n, Q), where there are forecasts.
+        """
+        days = self.params.lead_time + 1
+        mean = variance = demand * days
+        if quantiles is not None:
+            wide = (quantiles[:, -1:] - quantiles[:, :1]) / (self._normal[-1] - self._normal[0] or 1)
+            mean = mean * quantiles[:, [quantiles.shape[1] // 2]]
+            variance = mean + (demand * days * wide) ** 2
+        return np.maximum(mean + safety * np.sqrt(variance), 0)
+
+    def _relevance(self, state: State, shock: dict) -> np.ndarray:
+        """Return scores between 0 and 1 for the pages' ranking (n or 1, S + 1 or 1, I)."""
+        p = self.params
+        if p.ranking == "learned":
+            return scaled(self.models.relevance)[None]
+        if p.ranking == "random":
+            return shock["scores"].reshape(-1, p.segments + 1, p.items)
+        return scaled(np.log(state.popularity))[:, None]
+
+    def shop(self, state: State, given: dict, shock: dict) -> tuple[np.ndarray, np.ndarray, Orders, np.ndarray]:
+        """Let a day's visitors shop, under `decisions`.
+
+        Returns:
+            Prices (n, I), units that serve those who waited (n, I), orders, the fraudulent share of them (n, I).
+        """
+        p, c = self.params, self.catalogue
+        price = given["price"]
+        if p.resolution == "store" or "price" not in p.decides:
+            price = self.cost + price * self.markup
+        price = np.broadcast_to(price, state.on_hand.shape).astype(np.float32)
+        fraud_rate = np.clip(p.fraud_share * price / (self.cost.mean() + self.markup), 0, 0.5)
+        stock = self._stock(state)
+        served = np.minimum(stock, state.backlog)  # before the day's visitors
+        pages = rank_pages(p, self._relevance(state, shock), state, price - self.cost, given["recommendation"])
+        utility = p.rating_effect * (self.ratings(state) - 3) - p.delay_effect * state.delivery
+        seen = pages[:, self.page_of]  # (n, G, K)
+        segment = np.tile(np.arange(p.segments), 2)
+        taste = c.taste[segment[:, None], seen]
+        money = on_page(price, seen) * c.sensitivity[segment][:, None]
+        utility = taste - money + on_page(utility, seen) - self._position
+        legitimate, fraudulent = self._passes(given["fraud"]) if p.screening else (1.0, 1.0)
+        accept = (1 - fraud_rate) * legitimate + fraud_rate * fraudulent
+        shop = Shop(
+            rate=visit_rate(p, state.customers, given["marketing"], shock["factor"]),
+            page=pages,
+            page_of=self.page_of,
+            utility=utility,
+            delay=p.delay_effect * p.lead_time,
+            accept=accept,
+            stock=stock - served,
+        )
+        orders = by_counts(shop, shock) if p.fidelity == "fast" else one_by_one(shop, shock)
+        return price, served, orders, fraud_rate * fraudulent / np.maximum(accept, 1e-12)
+
+    def _stock(self, state: State) -> np.ndarray:
+        """Return the units in stock once the day's goods are in (n, I), float64."""
+        return (state.on_hand + state.pipeline[0] + state.returning).astype(np.float64)
+
+    def _passes(self, threshold) -> tuple[np.ndarray, np.ndarray]:
+        """Return the shares of legitimate and of fraudulent orders (n, 1) below the threshold (n, 1)."""
+        grid = np.linspace(0, 1, len(self.models.legitimate))
+        return tuple(
+            1 - np.interp(threshold, grid, table) for table in (self.models.legitimate, self.models.fraudulent)
+        )
+
+    def transition(self, state: State, action, shock: dict) -> tuple[State, Flow]:
+        """Move one day on. Deterministic: all chance is in `shock`, the day's slice of the scenario."""
+        p, given = self.params, self.decisions(action)
+        stock, level = self._stock(state), given["restock"]
+        if p.resolution == "store" or "restock" not in p.decides:
+            level = self.restock_levels(state.demand, level, shock.get("forecast"))
+        position = stock + sum(state.pipeline[1:]) - state.backlog
+        ordered = np.floor(np.maximum(np.minimum(level, p.max_level) - position, 0) + 0.5)
+        price, served, orders, fraudulent = self.shop(state, given, shock)
+        shipped = served + orders.sold
+        on_hand = stock - shipped
+        backlog = state.backlog - served + orders.waiting
+        part = served / np.maximum(state.backlog, 1e-9)  # who waited pays the price of the day of the order
+        revenue = part * state.owed + price * orders.sold
+        owed = (1 - part) * state.owed + price * orders.waiting
+        lost = fraudulent * (price + p.chargeback_fee)  # of an order
+        chargebacks = part * state.doubtful + lost * orders.sold
+        doubtful = (1 - part) * state.doubtful + lost * orders.waiting
+        thin, capacity = Thin(shock.get("thin"), p.items), p.fleet_capacity * (1 - shock["traffic"])
+        if self.routes is None:
+            sent, parcels, driving = deliver(p, (shipped, *state.parcels), given["dispatch"], capacity, thin)
+        else:
+            sent, parcels, driving = self.routes.deliver(shipped, state.parcels, given["dispatch"], capacity, shock)
+        after = after_sale(p, self.models, self.odds, sent, 1 - fraudulent, thin)
+        paid = state.paid + revenue
+        under_way = shipped + sum(state.parcels).reshape(len(shipped), -1, p.items).sum(axis=1)
+        each = paid / np.maximum(under_way, 1e-9)  # the mean price
+        buyers = state.buyers + SMOOTHING * (orders.buyers - state.buyers)
+        customers = loyalty(p, state.customers, buyers, after)
+        days = np.arange(len(sent))
+        total = sum(units.sum(axis=1) for units in sent)
+        took = sum(day * units.sum(axis=1) for day, units in zip(days, sent, strict=True)) / np.maximum(total, 1e-9)
+        delivery = state.delivery[:, 0] + SMOOTHING * np.where(total > 0, 1 + took - state.delivery[:, 0], 0)
+        flow = Flow(
+            price=price, rating=self.ratings(state), visits=orders.visits, demand=orders.demand, sales=shipped,
+            revenue=revenue, unmet=orders.waiting, refused=orders.refused, chargebacks=chargebacks, ordered=ordered,
+            arrived=state.pipeline[0], on_hand=on_hand, delivered=sum(sent), late=after.late, driving=driving,
+            reviews=after.reviews, tickets=after.tickets, to_person=after.to_person, returns=after.returns,
+            refunds=each * after.returns, customers=customers, marketing=given["marketing"],
+        )  # fmt: skip
+        today = orders.sold + orders.waiting
+        if "forecast" in self.layout:  # the forecast is of the factor: demand is that of a mean day then
+            today = today / np.maximum(shock["factor"], LEAST_FACTOR)
+        smooth = state.demand + SMOOTHING * (today - state.demand)
+        following = State(
+            on_hand=on_hand, pipeline=(*state.pipeline[1:], ordered), backlog=backlog, owed=owed, doubtful=doubtful,
+            parcels=parcels, paid=np.maximum(paid - each * sum(sent), 0), returning=after.returns, demand=smooth,
+            popularity=state.popularity + shipped, price=price, stars=state.stars + after.stars,
+            reviews=state.reviews + after.reviews, customers=customers, buyers=buyers, delivery=delivery[:, None],
+        )  # fmt: skip
+        return float32(following), float32(flow)
+
+    # -- money and observation --------------------------------------------------------------------------------------
+
+    def _terms(self, flow: Flow) -> list[tuple]:
+        """Return the name and the money of each term, (num_envs, I or 1); costs are positive."""
+        p = self.params
+        return [
+            ("revenue", flow.revenue),
+            ("purchase_cost", self.cost * flow.ordered),
+            ("holding_cost", np.float32(p.holding_cost) * flow.on_hand),
+            ("delivery_cost", flow.driving),
+            ("refund_cost", flow.refunds),
+            ("chargeback_cost", flow.chargebacks),
+            ("screening_cost", np.float32(p.refusal_cost) * flow.refused),
+            ("service_cost", np.float32(p.service_cost) * flow.to_person),
+            ("marketing_cost", flow.marketing),
+        ]
+
+    def money(self, flow: Flow) -> dict:
+        """Return the day's money by name, each (num_envs,): `revenue` and the costs, all of them positive."""
+        return {name: money.sum(axis=1) for name, money in self._terms(flow)}
+
+    def item_profit(self, flow: Flow):
+        """Return each item's profit of the day (num_envs, I); what belongs to no item is shared out evenly."""
+        n, items = flow.price.shape
+        shares = [np.broadcast_to(m / (items if m.shape[1] == 1 else 1), (n, items)) for _, m in self._terms(flow)]
+        return shares[0] - sum(shares[1:])
+
+    def info(self, flow: Flow, terms: dict) -> dict:
+        """Return what a day's `info` tells, each (num_envs,): the money of `terms`, units, customers and the rating."""
+        units = {name: getattr(flow, name).sum(axis=1) for name in (*UNITS, "customers")}
+        return dict(terms) | units | {"rating": flow.rating.mean(axis=1)}
+
+    def salvage(self, state: State):
+        """Return what stock, pipeline and customers are worth (num_envs,) once a season has ended."""
+        p = self.params
+        units = state.on_hand + state.returning + sum(state.pipeline) - state.backlog
+        return p.salvage_share * (self.cost * units).sum(axis=1) + p.customer_value * state.customers.sum(axis=1)
+
+    def observe(self, state: State, signal: dict) -> dict:
+        """Return the named features of `layout`; `signal` is what is known before the day's decisions."""
+        features = {
+            "on_hand": state.on_hand,
+            "on_order": sum(state.pipeline),
+            "backlog": state.backlog,
+            "demand": state.demand,
+            "price": state.price,
+            "rating": self.ratings(state),
+            "customers": state.customers,
+            "parcels": np.stack([units.sum(axis=1) for units in state.parcels], axis=1),
+            "delivery": state.delivery,
+        }
+        for name in self._signals:
+            features[name] = np.asarray(signal[name], np.float32)
+        return features
+
+    def viewer(self, mode: str):
+        """Return what draws an environment of this model; see `MarketplaceViewer`."""
+        from .picture import MarketplaceViewer
+
+        return MarketplaceViewer(self, mode)
+
+
+def _default_source() -> DemandSource:
+    """Return visits of ten years with a weekly pattern and day-to-day noise."""
+    days = np.arange(3650)
+    angle = 2 * np.pi * days / 7
+    calendar = Days(calendar=np.stack([np.sin(angle), np.cos(angle)], axis=1))
+    return RateDemand(MEAN_VISITS * WEEK[days % 7][:, None], NOISE, calendar)

@@ -1,0 +1,227 @@
+"""The parameters of the whole store, its catalogue, and what its models answer: checked where they are made."""
+
+import zipfile
+import zlib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+
+from ..core.checks import LARGEST, check_choice, check_flag, check_number
+
+DECISIONS = ("restock", "price", "dispatch", "recommendation", "fraud", "marketing")
+WEIGHTS = ("relevance", "margin", "stock", "exploration")  # of the ranking
+TRAITS = 4  # latent factors of tastes
+PRIOR_REVIEWS = 5.0  # reviews of 3 stars that a rating starts with
+GRID = 101  # thresholds of the default fraud score's tables
+
+
+@dataclass
+class MarketplaceParams:
+    """Parameters of the whole store. Rates are per day; "share" is a number between 0 and 1."""
+
+    items: int = 20
+    segments: int = 3  # of customers, each with tastes of its own
+    horizon: int = 56  # days in an episode
+    continuing: bool = False  # the horizon cuts an endless problem (truncated), or it ends a season (terminated)
+    catalogue_seed: int = 0  # of tastes, costs and qualities: another seed is another store
+    fidelity: str = "fast"  # fast: counts of customers | reference: customer by customer
+    # Who decides, and what holds where the agent does not: the parameters of the named heuristics.
+    decides: list[str] = field(default_factory=lambda: list(DECISIONS))  # what actions are made of
+    resolution: str = "store"  # store: one number for all items (restock, price) | item: one for each
+    restock: float = 1.0  # newsvendor: standard deviations of demand above its mean, ordered up to
+    price: float = 1.0  # the Lambert-W markup times this
+    dispatch: float = 0.5  # share of the city's zones that are visited although nothing there must go
+    recommendation: list[float] = field(default_factory=lambda: [1.0, 0.0, 0.0, 0.0])  # weights, see `WEIGHTS`
+    fraud: float = 0.95  # orders with a fraud score of at least this are refused
+    marketing: float = 50.0  # money per day
+    # Channels: each can be switched, so that its effect is measured.
+    ranking: str = "popularity"  # learned (the models' scores) | popularity (sales so far) | random
+    sentiment: bool = True  # ratings read from reviews are shown
+    screening: bool = True  # orders are screened for fraud
+    forecast: str = "none"  # none | model | oracle: quantiles of the visits to come, observed and used to restock
+    models: str = ""  # folder with the tables of the store's models; "": `StoreModels.none()`
+    quantiles: list[float] = field(default_factory=lambda: [0.1, 0.5, 0.9])
+    # Customers.
+    population: float = 2000.0  # people, in equal segments
+    initial_customers: float = 0.15  # share of them who are customers at the start
+    customer_visits: float = 0.08  # visits per customer
+    other_visits: float = 0.01  # visits per person who is no customer, without marketing
+    marketing_lift: float = 2.0  # the most that marketing adds to other visits, as a multiple of them
+    marketing_scale: float = 60.0  # money per day that brings 63 % of it
+    page_size: int = 8  # items shown to a visitor
+    position_effect: float = 0.4  # utility lost per unit of log(rank)
+    price_sensitivity: float = 0.12  # utility lost per unit of money; segments differ by up to 20 %
+    rating_effect: float = 0.3  # utility per star above 3
+    delay_effect: float = 0.15  # utility lost per day of expected delivery
+    satisfied_join: float = 0.3  # share of satisfied buyers who become customers
+    unhappy_leave: float = 0.6  # share of unhappy buyers whom nobody helped who leave
+    customer_value: float = 5.0  # money per customer at the end of a season
+    # Goods.
+    lead_time: int = 5  # days until an order to the supplier arrives
+    mean_cost: float = 10.0  # money per unit
+    holding_cost: float = 0.05  # money per unit on hand and day
+    salvage_share: float = 0.8  # of the cost, for what is left when a season ends
+    max_level: float = 200.0  # units: the highest order-up-to level
+    max_price: float = 60.0  # money
+    max_marketing: float = 200.0  # money per day
+    # Delivery.
+    delivery: str = "formula"  # formula: tours of `tour_cost` | routed: by the router (fidelity reference)
+    promise: int = 3  # days from order to delivery; later is late
+    fleet_capacity: float = 40.0  # parcels per day; traffic takes up to 30 % of it
+    stop_cost: float = 0.8  # money per parcel
+    tour_cost: float = 20.0  # money x sqrt(parcels): driving through a city, Beardwood, Halton and Hammersley 1959
+    # After the sale.
+    late_penalty: float = 2.0  # logits of satisfaction
+    review_share: list[float] = field(default_factory=lambda: [0.3, 0.15, 0.1, 0.1, 0.2])  # who write, by 1 .. 5 stars
+    ticket_share: float = 0.5  # of late or unhappy buyers who write to the service
+    service_cost: float = 3.0  # money per ticket that a person answers
+    return_share: float = 0.5  # of unhappy buyers who send the unit back
+    fraud_share: float = 0.03  # of orders at the mean price, in proportion to the price
+    chargeback_fee: float = 30.0  # money per fraudulent order that was shipped
+    refusal_cost: float = 1.0  # money per refused order: its review
+
+    def __post_init__(self):
+        for name, low, high in (("items", 2, 1000), ("segments", 1, 20), ("horizon", 1, 10_000)):
+            check_number(name, getattr(self, name), low, high, integer=True)
+        for name, low, high in (("lead_time", 1, 60), ("promise", 1, 10), ("catalogue_seed", 0, 2**31 - 1)):
+            check_number(name, getattr(self, name), low, high, integer=True)
+        check_number("page_size", self.page_size, 1, self.items, integer=True)
+        check_choice("fidelity", self.fidelity, ("fast", "reference"))
+        check_choice("resolution", self.resolution, ("store", "item"))
+        check_choice("ranking", self.ranking, ("learned", "popularity", "random"))
+        check_choice("forecast", self.forecast, ("none", "model", "oracle"))
+        check_choice("delivery", self.delivery, ("formula", "routed") if self.fidelity == "reference" else ("formula",))
+        for name in ("continuing", "sentiment", "screening"):
+            check_flag(name, getattr(self, name))
+        if not self.decides or list(self.decides) != [name for name in DECISIONS if name in self.decides]:
+            raise ValueError(f"decides: {self.decides!r} is not allowed, expected some of {', '.join(DECISIONS)}, so")
+        shares = ("dispatch", "fraud", "initial_customers", "satisfied_join", "unhappy_leave", "salvage_share")
+        for name in (*shares, "ticket_share", "return_share"):
+            check_number(name, getattr(self, name), 0, 1)
+        check_number("fraud_share", self.fraud_share, 0, 0.2)
+        check_number("restock", self.restock, -4, 8)
+        check_number("price", self.price, 0.1, 4)
+        check_number("recommendation", self.recommendation, 0, 1, items=len(WEIGHTS))
+        check_number("review_share", self.review_share, 0, 1, items=5)
+        visits = ("customer_visits", "other_visits")
+        effects = ("position_effect", "rating_effect", "delay_effect", "late_penalty")
+        for name in (*visits, *effects, "marketing_lift"):
+            check_number(name, getattr(self, name), 0, 20)
+        positive = ("population", "price_sensitivity", "mean_cost", "max_level", "max_price", "max_marketing")
+        for name in (*positive, "fleet_capacity", "marketing_scale"):
+            check_number(name, getattr(self, name), 0, LARGEST, exclusive=True)
+        costs = ("customer_value", "holding_cost", "stop_cost", "tour_cost", "service_cost", "chargeback_fee")
+        for name in (*costs, "refusal_cost"):
+            check_number(name, getattr(self, name), 0, LARGEST)
+        check_number("marketing", self.marketing, 0, self.max_marketing)
+        check_number("quantiles", self.quantiles, 0, 1, exclusive=True, items=max(1, np.size(self.quantiles)))
+        if not isinstance(self.models, str):
+            raise ValueError(f"models: {self.models!r} is not allowed, expected the path of a folder")
+
+    @property
+    def earns(self) -> bool:
+        """Return True: there is revenue."""
+        return True
+
+
+@dataclass
+class Catalogue:
+    """The items and the customers' tastes, drawn from `catalogue_seed`."""
+
+    cost: np.ndarray  # (I,) money
+    quality: np.ndarray  # (I,) logits of satisfaction with a unit that came in time
+    taste: np.ndarray  # (S, I) utilities at price 0, without rating and delay
+    sensitivity: np.ndarray  # (S,) utility per unit of money
+
+    @classmethod
+    def draw(cls, p: MarketplaceParams) -> "Catalogue":
+        """Draw the catalogue of the parameters: tastes are products of latent factors, as in matrix factorisation."""
+        rng = np.random.default_rng([p.catalogue_seed, p.items, p.segments])
+        cost = p.mean_cost * np.exp(0.4 * rng.standard_normal(p.items) - 0.08)
+        quality = 1.0 + rng.standard_normal(p.items)
+        traits, wishes = rng.standard_normal((p.items, TRAITS)), rng.standard_normal((p.segments, TRAITS))
+        appeal = 0.5 * rng.standard_normal(p.items) + 0.2 * quality
+        # An item at cost plus one 1 / b has on average 1 / page_size of the weight of buying nothing.
+        base = 1 + p.price_sensitivity * cost - np.log(p.page_size) + p.delay_effect * p.promise
+        taste = base + appeal + 0.5 * wishes @ traits.T / np.sqrt(TRAITS) * 2
+        spread = np.linspace(-0.2, 0.2, p.segments) if p.segments > 1 else np.zeros(1)
+        return cls(cost, quality, taste, p.price_sensitivity * (1 + spread))
+
+
+@dataclass
+class StoreModels:
+    """What the store's models answer, as tables: see `experiments.store_models` for how they are made.
+
+    Given the experience, texts and orders are independent draws. So reading many of them in a batch beforehand and
+    drawing from what the model answered is the same as reading them one by one.
+    """
+
+    relevance: np.ndarray | None  # (S + 1, I) scores for customers of each segment, last row: others; None: none
+    legitimate: np.ndarray  # (B,) share of legitimate orders with a score of at least b / (B - 1), b = 0 ... B - 1
+    fraudulent: np.ndarray  # (B,) the same of fraudulent ones
+    reading: np.ndarray  # (5, 5) probability that a review of 1 .. 5 stars (row) is read as 1 .. 5 (column)
+    service: np.ndarray  # (2, 3) tickets on late parcels, on the goods: answered rightly, wrongly, handed over
+
+    def __post_init__(self):
+        if self.relevance is not None and not np.isfinite(self.relevance).all():
+            raise ValueError("relevance: not allowed, expected finite scores")
+        for name, ndim in (("legitimate", 1), ("fraudulent", 1), ("reading", 2), ("service", 2)):
+            table = np.asarray(getattr(self, name), float)
+            if table.ndim != ndim or not ((table >= 0) & (table <= 1 + 1e-9)).all():
+                raise ValueError(f"{name}: shape {table.shape} is not allowed, expected {ndim}-d shares in [0, 1]")
+            setattr(self, name, table)
+        for name in ("legitimate", "fraudulent"):
+            table = getattr(self, name)
+            if len(table) != len(self.legitimate) or len(table) < 2 or (np.diff(table) > 1e-9).any():
+                raise ValueError(f"{name}: not allowed, expected at least two shares, falling, as many for both")
+        for name, shape in (("reading", (5, 5)), ("service", (2, 3))):
+            table = getattr(self, name)
+            if table.shape != shape or not np.allclose(table.sum(axis=1), 1, atol=1e-6):
+                raise ValueError(f"{name}: shape {table.shape} is not allowed, expected {shape}, rows that sum to 1")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "StoreModels":
+        """Read `tables.npz` of a folder that `experiments.store_models` has written.
+
+        Raises:
+            ValueError: no such file, a table that is missing or malformed.
+        """
+        try:
+            with np.load(Path(folder) / "tables.npz", allow_pickle=False) as tables:
+                found = {name: tables[name] for name in tables.files}
+        except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+            raise ValueError(f"models: {str(folder)!r} is not allowed, expected a folder with tables.npz") from error
+        missing = [f.name for f in fields(cls) if f.name not in found and f.name != "relevance"]
+        if missing:
+            raise ValueError(f"models: {str(folder)!r} is not allowed, expected tables with {', '.join(missing)}")
+        return cls(found.get("relevance"), *(found[f.name] for f in fields(cls)[1:]))
+
+    @classmethod
+    def none(cls, separation: float = 2.0) -> "StoreModels":
+        """Return what holds without models: reviews carry their stars, people answer all tickets, a binormal score.
+
+        The fraud score is the standard normal distribution function of x, which is standard normal for legitimate
+        orders and `separation` higher for fraudulent ones (binormal ROC curve: Pepe 2003, section 4.4).
+        """
+        normal, scores = NormalDist(), np.linspace(0, 1, GRID)
+        fraudulent = [1 - normal.cdf(normal.inv_cdf(score) - separation) for score in scores[1:-1]]
+        above = 1 - scores, np.array([1, *fraudulent, 0])
+        service = np.tile([0.0, 0.0, 1.0], (2, 1))
+        return cls(None, *above, np.eye(5), service)
+
+
+def lambert_markup(p: MarketplaceParams, catalogue: Catalogue) -> float:
+    """Return the markup over cost that is best for all items on one full page of unlimited stock, money.
+
+    With utilities a_i - b p_i and buying nothing at 0, the best prices are c_i + (1 + W(sum exp(a_i - b c_i - 1))) / b
+    with Lambert's W (Li and Huh 2011, MSOM 13(4)); tastes are averaged over segments, and the page_size best items of
+    the average customer stand for the page.
+    """
+    b = float(catalogue.sensitivity.mean())
+    weights = np.exp(catalogue.taste.mean(axis=0) - p.delay_effect * p.promise - b * catalogue.cost - 1)
+    total, w = float(np.sort(weights)[-p.page_size :].sum()), 0.5
+    for _ in range(50):  # Newton's method on w e^w = total
+        w -= (w * np.exp(w) - total) / (np.exp(w) * (1 + w))
+    return (1 + w) / b

@@ -1,0 +1,187 @@
+"""How a day's visitors shop in the whole store: a page is ranked, and they choose from it by multinomial logit.
+
+Visitors come in groups: the customers of each segment, who see a page of their segment, then everybody else by
+segment, who all see the same page. Two fidelities have one interface: `by_counts` (fast) and `one_by_one` (reference).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..pricing.demand import inverse_transform
+from .params import PRIOR_REVIEWS, MarketplaceParams
+from .state import State
+
+
+@dataclass(slots=True)
+class Shop:
+    """What visitors of G groups meet on a day."""
+
+    rate: np.ndarray  # (n, G) visits expected
+    page: np.ndarray  # (n, P, K) items on the pages, best rank first
+    page_of: np.ndarray  # (G,) page that a group sees
+    utility: np.ndarray  # (n, G, K) of the page's items that are in stock, buying nothing has 0
+    delay: float  # utility lost where an item is out of stock and has to be waited for
+    accept: np.ndarray  # (n, I) share of orders that screening lets through
+    stock: np.ndarray  # (n, I) units
+
+
+@dataclass(slots=True)
+class Orders:
+    """What came of it. Arrays (n, I), units, but `visits` (n, 1) and `buyers` (n, G)."""
+
+    visits: np.ndarray
+    demand: np.ndarray  # orders placed
+    sold: np.ndarray  # from stock
+    waiting: np.ndarray  # ordered although out of stock
+    refused: np.ndarray  # by screening
+    buyers: np.ndarray  # accepted orders by group
+    log: np.ndarray | None = None  # (k, 3) of each accepted order in turn: row, group, item (`one_by_one`)
+
+
+def scaled(values: np.ndarray) -> np.ndarray:
+    """Scale the last axis to [0, 1]; all 0 where all are the same."""
+    low, high = values.min(axis=-1, keepdims=True), values.max(axis=-1, keepdims=True)
+    return (values - low) / np.maximum(high - low, 1e-9)
+
+
+def rank(score: np.ndarray, size: int) -> np.ndarray:
+    """Return the `size` items with the highest scores (..., size) of scores (..., I), best first."""
+    top = np.argpartition(-score, size - 1, axis=-1)[..., :size] if size < score.shape[-1] else None
+    if top is None:
+        return np.argsort(-score, axis=-1, kind="stable")
+    order = np.argsort(-np.take_along_axis(score, top, axis=-1), axis=-1, kind="stable")
+    return np.take_along_axis(top, order, axis=-1)
+
+
+def rank_pages(p: MarketplaceParams, relevance, state: State, margin, weights) -> np.ndarray:
+    """Return the items on the pages (n, S + 1, K), best first: of the customers of each segment, and of all others.
+
+    Args:
+        p: the parameters.
+        relevance: scores between 0 and 1 (n or 1, S + 1 or 1, I).
+        state: of the store.
+        margin: price less cost (n, I), money.
+        weights: as in `WEIGHTS` (n, 4).
+    """
+    cover = np.minimum(state.on_hand / np.maximum(state.demand * (p.lead_time + 1), 1e-3), 1)
+    common = weights[:, 1:2] * scaled(margin) + weights[:, 2:3] * cover
+    common = common + weights[:, 3:4] * (PRIOR_REVIEWS / state.reviews)
+    pages = rank(weights[:, :1, None] * relevance + common[:, None], p.page_size)
+    return np.broadcast_to(pages, (len(margin), p.segments + 1, p.page_size))
+
+
+def visit_rate(p: MarketplaceParams, customers, marketing, factor) -> np.ndarray:
+    """Return the visits expected (n, 2 S), float64: customers (n, S) by segment, then other people by segment.
+
+    Args:
+        p: the parameters.
+        customers: people (n, S).
+        marketing: money (n, 1).
+        factor: of the day (n, 1).
+    """
+    lift = 1 + p.marketing_lift * (1 - np.exp(-marketing / p.marketing_scale))
+    others = p.population / p.segments - customers
+    parts = [p.customer_visits * customers, p.other_visits * others * lift]
+    return factor * np.concatenate(parts, axis=1, dtype=np.float64)
+
+
+def on_page(values: np.ndarray, page: np.ndarray) -> np.ndarray:
+    """Return the values (n, I) of the items on pages (n, G, K)."""
+    return np.take_along_axis(values, page.reshape(len(page), -1), axis=1).reshape(page.shape)
+
+
+def _scatter(values: np.ndarray, page: np.ndarray, items: int) -> np.ndarray:
+    """Add values (n, G, K) of the items on pages (n, G, K) up by item: (n, I), float64."""
+    n = len(values)
+    cell = np.arange(n)[:, None, None] * items + page
+    return np.bincount(cell.ravel(), values.ravel(), n * items).reshape(n, items)
+
+
+def by_counts(shop: Shop, shock: dict) -> Orders:
+    """Shop by counts: Poisson orders per item, and one round of second choices where stock runs out within the day.
+
+    Visits are Poisson, so that first choices are independent Poisson counts: exact where nothing runs out within the
+    day. Buyers who find their choice gone see it at its longer delay: what they turn to is exact in the mean
+    as long as that is there; if it is gone as well, they wait for it or leave. Refusals, orders by group and second
+    choices are means in place of counts (units are divisible).
+
+    Args:
+        shop: the day.
+        shock: `uniform` (n, I).
+    """
+    items = shop.stock.shape[1]
+    page = shop.page[:, shop.page_of]
+    there = on_page(shop.stock, page) > 0
+    utility = np.where(there, shop.utility, shop.utility - shop.delay)
+    weight = np.exp(utility)
+    total = 1 + weight.sum(axis=2, keepdims=True)
+    chosen = weight / total * shop.rate[..., None]  # (n, G, K) first choices expected
+    mean = _scatter(chosen, page, items)
+    orders = inverse_transform(mean * shop.accept, shock["uniform"], "poisson", 0.0).astype(np.float64)
+    sold = np.minimum(orders, shop.stock)
+    waiting = np.where(shop.stock > 0, 0, orders)
+    short = orders - sold - waiting
+    groups = chosen * on_page(shop.accept, page)
+    if short.any():
+        # A first choice is gone and its weight falls by exp(-delay); the noise of each buyer stays as it was. So item j
+        # takes them with probability w_j (1 / V' - 1 / V) / P(first choice), and they wait for it with V w' / (V' w).
+        part = on_page(short / np.maximum(mean, 1e-12), page) * there  # of the first choices
+        less = weight * np.exp(-shop.delay)
+        after = total - weight + less
+        stay = part * shop.rate[..., None] * less / after
+        turn = part * shop.rate[..., None] * (1 / after - 1 / total)
+        turned = weight * (turn.sum(axis=2, keepdims=True) - turn)
+        turned, stay = (_scatter(units, page, items) for units in (turned, stay))
+        found = np.where(shop.stock > 0, np.minimum(turned, shop.stock - sold), 0)
+        sold = sold + found
+        # Whose second choice is gone as well waits for it as often as those do whose first choice it was.
+        patience = _scatter(less / after * shop.rate[..., None], page, items) / np.maximum(mean, 1e-12)
+        waiting = waiting + stay + (turned - found) * np.where(shop.stock > 0, patience, 1)
+    buyers = groups.sum(axis=2)
+    accepted = sold + waiting
+    buyers *= accepted.sum(axis=1, keepdims=True) / np.maximum(buyers.sum(axis=1, keepdims=True), 1e-12)
+    refused = mean * (1 - shop.accept)
+    return Orders(shop.rate.sum(axis=1, keepdims=True), accepted + refused, sold, waiting, refused, buyers)
+
+
+def one_by_one(shop: Shop, shock: dict) -> Orders:
+    """Let the visitors come one after another, each with a noise of their own, and see what is in stock.
+
+    Args:
+        shop: the day; its expected visits are at most `most` on average over the candidates.
+        shock: `candidates` (n, 1) who may come, `most` (n, 1) visits expected if all of them did, `who` (n, M) uniform:
+            which group one belongs to, or none; `noise` (n, M, K + 1) Gumbel, buying nothing first; `lets` (n, M)
+            uniform: below the accepted share an order passes screening.
+    """
+    n, items = shop.stock.shape
+    groups, size = shop.utility.shape[1:]
+    edges = np.cumsum(shop.rate, axis=1) / shock["most"]
+    stock = shop.stock.astype(np.float64)
+    demand, sold, waiting, refused = (np.zeros((n, items)) for _ in range(4))
+    buyers, visits, log = np.zeros((n, groups)), np.zeros((n, 1)), []
+    noise = shock["noise"].reshape(n, -1, size + 1)
+    for k in range(int(shock["candidates"].max())):
+        group = (shock["who"][:, k, None] >= edges).sum(axis=1)
+        on = np.flatnonzero((group < groups) & (k < shock["candidates"][:, 0]))
+        if not len(on):
+            continue
+        g = group[on]
+        page = shop.page[on, shop.page_of[g]]  # (m, K)
+        gone = np.take_along_axis(stock[on], page, axis=1) <= 0
+        value = shop.utility[on, g] - shop.delay * gone + noise[on, k, 1:]
+        best = value.argmax(axis=1)
+        visits[on] += 1
+        buys = value[np.arange(len(on)), best] > noise[on, k, 0]
+        on, g, item = on[buys], g[buys], page[buys, best[buys]]
+        demand[on, item] += 1
+        passes = shock["lets"][on, k] < shop.accept[on, item]
+        refused[on[~passes], item[~passes]] += 1
+        on, g, item = on[passes], g[passes], item[passes]
+        buyers[on, g] += 1
+        log.append(np.stack([on, g, item], axis=1))
+        has = stock[on, item] > 0
+        stock[on, item] -= has
+        sold[on, item] += has
+        waiting[on, item] += ~has
+    return Orders(visits, demand, sold, waiting, refused, buyers, np.concatenate([np.empty((0, 3), int), *log]))

@@ -1,0 +1,144 @@
+"""The one list of environments and tasks: what each folder here declares, what the layers above add, what plug-ins bring.
+
+A folder of `envs` with an `ENVIRONMENT` in its `__init__.py` is an environment. Nothing else lists them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ..errors import FieldError
+from ..plugins import Environment, TaskEntry, declared, load
+
+_above: dict[str, TaskEntry] = {}  # tasks that the layers above have added
+
+
+@cache
+def environments() -> dict[str, Environment]:
+    """Return the environments by name: ours, then the plug-ins'.
+
+    Raises:
+        FieldError: a plug-in's environment with a name that is taken.
+    """
+    ours = {}
+    for init in sorted(Path(__file__).parent.glob("*/__init__.py")):
+        declaration = getattr(import_module(f".{init.parent.name}", __package__), "ENVIRONMENT", None)
+        if declaration is not None:
+            ours[declaration.name] = declaration
+    return _joined("environments", ours, declared("environments"))
+
+
+@cache
+def entries() -> dict[str, TaskEntry]:
+    """Return the declarations of all tasks by name, each with its environment and an absolute factory.
+
+    Raises:
+        FieldError: a task whose name is taken, or whose environment there is none of.
+    """
+    tasks: dict[str, TaskEntry] = {}
+    for environment in environments().values():
+        own = {name: _absolute(entry, environment) for name, entry in environment.tasks.items()}
+        tasks = _joined("tasks", tasks, own)
+    tasks = _joined("tasks", _joined("tasks", tasks, _above), declared("tasks"))
+    for name, entry in tasks.items():
+        if entry.environment not in environments():
+            raise FieldError(f"tasks.{name}.environment", entry.environment, f"one of {', '.join(environments())}")
+    return tasks
+
+
+def add_tasks(tasks: Mapping[str, TaskEntry]) -> None:
+    """Add the tasks that a layer above `envs` declares: stores, whose demand comes from data and forecasts."""
+    _above.update(tasks)
+    entries.cache_clear()
+
+
+def entry_of(task: str) -> TaskEntry:
+    """Return the declaration of a task; raises FieldError for an unknown name."""
+    if task not in entries():
+        near = get_close_matches(str(task), entries(), n=1)
+        raise FieldError("task", task, f"one of {', '.join(entries())}" + (f"; did you mean {near[0]}?" if near else ""))
+    return entries()[task]
+
+
+def environment_of(model) -> Environment:
+    """Return the declaration of a model's environment; raises FieldError for a model that none declares."""
+    kinds = [kind.__name__ for kind in type(model).__mro__]
+    for environment in environments().values():
+        if environment.model.partition(":")[2] in kinds and isinstance(model, model_of(environment)):
+            return environment
+    raise FieldError("model", type(model).__name__, f"a model of one of {', '.join(environments())}")
+
+
+def model_of(environment: Environment) -> Any:
+    """Return the class of an environment's model."""
+    return load(environment.model, environment.package)
+
+
+def params_of(environment: Environment) -> Any:
+    """Return the dataclass of an environment's parameters."""
+    return load(environment.params, environment.package)
+
+
+class _Tasks(Mapping[str, Callable[..., Any]]):
+    """Name -> factory, `factory(**changes) -> Task`, which is imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        return load(entries()[name].factory)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(entries())
+
+    def __len__(self) -> int:
+        return len(entries())
+
+
+TASKS = _Tasks()
+
+
+def make_env(task="Inventory", source=None, split: str = "train", render_mode: str | None = None, **changes):
+    """Make a `gymnasium.Env` (`StoreEnv`).
+
+    Args:
+        task: a name of `TASKS` or a `Task`.
+        source: a `DemandSource` in place of the task's own.
+        split: the task's demand to take, `train` or `test`.
+        render_mode: None, `rgb_array`, `human` or `ansi`.
+        changes: parameters that differ from the task's (see `InventoryParams` and the like).
+
+    Raises:
+        FieldError: an unknown task or parameter, a value out of its bounds.
+    """
+    from .core.adapters import StoreEnv
+
+    return StoreEnv(_model(task, source, split, changes), render_mode)
+
+
+def make_vector_env(task="Inventory", num_envs: int = 1, source=None, split: str = "train", **changes):
+    """Make a `gymnasium.vector.VectorEnv` (`StoreVectorEnv`); arguments as in `make_env`."""
+    from .core.adapters import StoreVectorEnv
+
+    return StoreVectorEnv(_model(task, source, split, changes), num_envs)
+
+
+def _model(task, source, split: str, changes: dict):
+    if isinstance(task, str):
+        entry_of(task)
+        task = TASKS[task](**changes)
+    elif changes:
+        name, value = next(iter(changes.items()))
+        raise FieldError(name, value, "it in the task's parameters", "beside a Task")
+    return task.model(split) if source is None else task.environment(task.params, source)
+
+
+def _absolute(entry: TaskEntry, environment: Environment) -> TaskEntry:
+    return TaskEntry(**vars(entry) | {"factory": f"{environment.package}.{entry.factory}", "environment": environment.name})
+
+
+def _joined(part: str, first: dict, second: Mapping) -> dict:
+    for name in second:
+        if name in first:
+            raise FieldError(part, name, "a name that is not taken")
+    return first | second

@@ -1,0 +1,27 @@
+"""Errors about what a user handed in, as data: which field, what stood there, what is allowed. A leaf: imports nothing."""
+
+
+class FieldError(ValueError):
+    """A value that is not allowed, in one line: `field: value is not allowed, expected ...`.
+
+    Attributes:
+        field: dotted name of the parameter, key or argument, such as `demand.mean`.
+        value: what was given.
+        expected: what is allowed, as words that follow "expected".
+        because: where or why it is not allowed, as words that follow "is not allowed"; often empty.
+    """
+
+    def __init__(self, field: str, value, expected: str, because: str = ""):
+        self.field, self.value, self.expected, self.because = field, value, expected, because
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        shown = f"{self.value!r:.80}"
+        return f"{self.field}: {shown} is not allowed{self.because and ' ' + self.because}, expected {self.expected}"
+
+    def __reduce__(self):
+        return type(self), (self.field, self.value, self.expected, self.because)
+
+    def inside(self, group: str) -> "FieldError":
+        """Return the same error about a field of a group: `mean` inside `demand` is `demand.mean`."""
+        return type(self)(f"{group}.{self.field}", self.value, self.expected, self.because)

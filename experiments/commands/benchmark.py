@@ -1,0 +1,135 @@
+"""`storelab benchmark SUITE`: a suite's learners on its tasks, some seeds each, and the table as Markdown.
+
+A suite is data (`conf/suite/*.yaml`): lines of overrides of `storelab train`. Each run is an ordinary run folder, so
+that a benchmark that was killed goes on, and runs that are there already count.
+"""
+
+import shlex
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from ...evaluation import bootstrap_interval
+from ...learning.base import write_atomic
+from ..config.settings import ConfigError, describe, read, read_benchmark
+from ..inputs import data_hash
+from ..reports.run import BOUND
+from ..runs.folder import Run, RunBusy
+from .train import train
+
+PLACES = ("runs", "output")
+HEADS = "better than the best heuristic by | gap, % | fill rate | runs |\n|---|---|---|---|---|---|"
+
+
+@dataclass
+class Entry:
+    """A line of a suite: its runs, one per seed."""
+
+    line: str
+    task: str
+    agent: str
+    runs: list[Run]
+
+
+def benchmark(config: DictConfig) -> None:
+    """Do what is left of a suite's runs, then write and print its table."""
+    top, name, suite = read_benchmark(config)
+    entries, plan = [], []
+    for line in suite.entries:
+        words = [*shlex.split(line), *top.overrides, f"runs={top.runs}"]
+        entries.append(Entry(line, "", "", []))
+        for seed in range(suite.seeds):
+            config = _composed(line, [*words, f"seed={seed}"])
+            settings = read(config)
+            learner = getattr(settings.agent, "name", "")
+            if seed and not learner:
+                break  # heuristics have no seed
+            entries[-1].task, entries[-1].agent = settings.task.name, learner
+            entries[-1].runs.append(Run.of(settings, data_hash(settings)))
+            plan.append((entries[-1].runs[-1], config, shlex.join(["storelab", "train", *words, f"seed={seed}"])))
+    for place, (_, config, command) in enumerate(plan, 1):
+        print(f"{place} of {len(plan)}: {command}")
+        with suppress(RunBusy):
+            train(config, command)
+    if busy := sum(not run.done for run, *_ in plan):  # what was busy when its turn came may be done by now
+        print(f"{busy} of {len(plan)} runs are other processes': the same command gives the table when they are done")
+        return
+    text = table(name, _command(name), entries, suite.seeds)
+    path = Path(top.output or Path(top.runs) / f"{name}.md")
+    write_atomic(path, text.encode())
+    print(f"{text}\ntable: {path}")
+
+
+def _composed(line: str, words: list[str]) -> DictConfig:
+    """The config of a run, whose errors name the suite's line."""
+    try:
+        return compose("train", overrides=words)
+    except HydraException as error:
+        raise ConfigError(f"{line}: {describe(error, 'train', words)}") from error
+
+
+def _command(name: str) -> str:
+    """What makes the table: with the overrides, which change it, but for the places of the files."""
+    given = [word for word in HydraConfig.get().overrides.task if word.partition("=")[0] not in ("suite", *PLACES)]
+    quoted = [f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word) for word in given]
+    return " ".join(["storelab", "benchmark", name, *quoted])
+
+
+def table(name: str, command: str, entries: list[Entry], seeds: int) -> str:
+    """A suite's table in Markdown: of each task the reference, the learners and the heuristics, best first."""
+    lines = [f"# Benchmark: {name}", "", f"    $ {command}", ""]
+    for task in dict.fromkeys(entry.task for entry in entries):
+        of = [entry for entry in entries if entry.task == task]
+        rows = {}  # policy -> value, interval, better, gap, fill rate, runs
+        for entry in of:
+            results = [run.read("results.json") for run in entry.runs]
+            if None in results:
+                raise ConfigError(f"{entry.line}: a run has no results.json, expected one: storelab report run=RUN")
+            label = f"**{entry.agent}**" + _changes(entry.line)
+            for policy, row in results[0]["policies"].items():
+                if policy != entry.agent:
+                    rows.setdefault(policy, _row(row, row["ci_low"], row["ci_high"], ""))
+            if entry.agent:
+                own = [result["policies"][entry.agent] for result in results]
+                mean = {key: np.mean([row[key] for row in own]) for key, value in own[0].items() if value is not None}
+                low, high = bootstrap_interval(np.array([[row["value"]] for row in own]))[:, 0]
+                rows[label] = _row(mean, low, high, len(own))
+        objective, unit = results[0]["objective"], results[0]["unit"]
+        order = sorted(rows.items(), key=lambda item: item[1][0] * (1 if objective == "cost" else -1))
+        lines += [f"## {task}", "", f"| policy | {objective}, {unit} [95 % CI] | {HEADS}"]
+        lines += [f"| {' | '.join([policy, *cells[1:]])} |" for policy, cells in order] + [""]
+    note = (
+        f"Learners (bold): means over {seeds} seeds, intervals over seeds. The others: over held-out scenarios, the "
+        f"same for all. Heuristics are tuned on training scenarios. The {BOUND} knows the future."
+    )
+    return "\n".join([*lines, note, ""])
+
+
+def _changes(line: str) -> str:
+    """What a line sets beside task and agent."""
+    return "".join(f" {word}" for word in shlex.split(line) if not word.startswith(("task=", "agent=")))
+
+
+def _row(row: dict, low: float | None, high: float | None, runs) -> tuple:
+    """The value, and the cells of a row."""
+
+    def text(name: str, form: str) -> str:
+        return format(row[name], form) if row.get(name) is not None else ""
+
+    digits = 2 if abs(row["value"]) < 1000 else 0
+    interval = f" [{low:,.{digits}f}, {high:,.{digits}f}]" if low is not None and runs != 1 else ""
+    value = f"{row['value']:,.{digits}f}{interval}"
+    return (
+        row["value"],
+        value,
+        text("better", f"+,.{digits}f"),
+        text("gap_percent", ".2f"),
+        text("fill_rate", ".2%"),
+        str(runs),
+    )

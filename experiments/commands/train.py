@@ -1,0 +1,46 @@
+"""`storelab train`: the whole line of one run, from data to report."""
+
+from omegaconf import DictConfig
+
+from ...envs import Task
+from ..config.settings import Settings, read
+from ..experiment import Watch, learn, prepare
+from ..inputs import build, data_hash
+from ..reports.run import present
+from ..runs.folder import Run
+from ..runs.trackers import tracking
+
+
+def train(config: DictConfig, command: str | None = None) -> None:
+    """Run the whole line, from where an earlier process left it; `command` is what stands for it, else Hydra's."""
+    settings = read(config)
+    data = data_hash(settings)
+    run = Run.of(settings, data)
+    if run.done:
+        print(f"{run.folder} is finished: nothing to do (storelab report run={run.folder} shows it)")
+        return
+    task = build(settings)
+    with run.open(settings, data, command):
+        carry_out(run, settings, task)
+
+
+def carry_out(run: Run, settings: Settings, task: Task, watch: Watch | None = None) -> None:
+    """Do what is left of an open run; `watch` sees the learning curve as it grows, and may raise to end it."""
+    print(f"run: {run.folder}")
+    with tracking(run, settings) as tell:
+
+        def see(rows: list[dict]) -> None:
+            tell({"value": rows[-1]["value"], "seconds": rows[-1]["seconds"]}, rows[-1]["step"])
+            if watch:
+                watch(rows)
+
+        experiment = prepare(run, task, settings)
+        if settings.learner:
+            experiment.add(learn(run, experiment, see))
+        run.status("running", stage="evaluation")
+        episodes = experiment.episodes(settings.evaluation)
+        run.write_episodes(episodes)
+        present(run, experiment, episodes)
+        results = run.read("results.json")
+        result = results["policies"][results["agent"] or results["best_heuristic"]]
+        tell({f"held_out_{name}": value for name, value in result.items() if value is not None}, None)

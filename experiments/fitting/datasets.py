@@ -1,0 +1,305 @@
+"""What `storelab fit` trains on: each dataset loads its rows, trains a model of its kind, measures and explains it.
+
+A dataset's fields are the keys of its config. What `load` returns is the argument `data` of the other methods; its
+test rows are seen by `figures` and `explain` alone.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from omegaconf import MISSING
+
+from ...data import SyntheticStoreParams, generate
+from ...envs.core.checks import check_number
+from ...errors import FieldError
+from ...language import CLASSIFIERS
+from ...learning.base import Card
+from ...recommendation import RANKERS, RATING_MODELS
+from ...risk import FRAUD_MODELS
+
+
+class Ranking:
+    """Purchases, whose last days' new items are ranked among all items."""
+
+    models: ClassVar = RANKERS
+    figure: ClassVar = "NDCG@10"
+    split: ClassVar = "By time: all before the test days trains; items with 5 buyers, customers with 5 items."
+    use: ClassVar = "Ranking what a customer may buy next, in simulation and research."
+    limits: ClassVar = "Knows the items of its training days alone. Lists lean to what sells; see coverage and tail."
+
+    def train(self, model, data):
+        return model.fit(data.log)
+
+    def figures(self, name: str, model, data) -> dict[str, dict[str, float]]:
+        from ...recommendation.protocol import rank
+
+        return {name: rank(model, data) | {"all NDCG@10": rank(model, data, repeats=True)["NDCG@10"]}}
+
+    def explain(self, model, data) -> pd.DataFrame:
+        one = data.relevant(repeats=False)[0].take(np.array([0]))
+        item = int(model.recommend(one, 1)[0, 0])
+        rows = [(model.items[item], model.items[other], fall) for other, fall in model.explain(one, 0, item)]
+        return pd.DataFrame(rows, columns=["recommended", "because of", "score falls by"])
+
+
+@dataclass
+class Purchases(Ranking):
+    """Purchases of the synthetic store, each seed another one."""
+
+    items: int = 200
+    customers: int = 1000
+    days: int = 365
+    test_days: int = 30  # the last ones
+
+    def __post_init__(self):
+        _store(self, self.days, 0)
+        check_number("test_days", self.test_days, 1, self.days - 1, integer=True)
+
+    def load(self, seed: int):
+        from ...recommendation.protocol import split_by_time
+
+        store = generate(_store(self, self.days, seed))
+        first = store.panel.dates[-self.test_days]
+        text = dict(zip(store.catalogue["item"], store.catalogue["category"].str.replace("-", " "), strict=True))
+        return split_by_time(store.orders, str(first.date()), self.test_days, text)
+
+
+@dataclass
+class OnlineRetailPurchases(Ranking):
+    """Online Retail's purchases by known customers."""
+
+    path: str = MISSING  # folder with Online Retail's raw file
+    first: str = "2011-11-09"  # day of the test, YYYY-MM-DD; 2011-10-10 is the validation month's
+    test_days: int = 30  # from the first one
+
+    def __post_init__(self):
+        check_number("test_days", self.test_days, 1, 365, integer=True)
+
+    def load(self, seed: int):
+        from ...recommendation.protocol import online_retail_frame, split_by_time
+
+        frame, text = online_retail_frame(self.path)
+        return split_by_time(frame, self.first, self.test_days, text)
+
+
+@dataclass
+class Ratings:
+    """Stars of the synthetic store, each seed another one: those of the last fifth of the days are predicted."""
+
+    items: int = 200
+    customers: int = 1000
+    days: int = 730
+
+    models: ClassVar = RATING_MODELS
+    figure: ClassVar = "RMSE"
+    split: ClassVar = "By time: the first four fifths of the days train, the last fifth is the test."
+    use: ClassVar = "Predicting the stars that a customer would give, in simulation and research."
+    limits: ClassVar = "The stars are drawn from a bilinear model: no measure of how people rate."
+
+    def __post_init__(self):
+        _store(self, self.days, 0)
+
+    def load(self, seed: int) -> dict[str, Any]:
+        from ...recommendation.base import Log
+
+        store = generate(_store(self, self.days, seed))
+        frame = store.ratings.sort_values("timestamp", kind="stable")
+        first, end = frame["timestamp"].min(), frame["timestamp"].max()
+        last = frame["timestamp"] >= first + 0.8 * (end - first)
+        log = Log.from_frame(frame[~last])
+        test = frame[last & frame["item"].isin(log.items) & frame["customer"].isin(log.users)]
+        places = pd.Index(store.catalogue["item"]).get_indexer(test["item"])
+        people = pd.Index(store.customers["customer"]).get_indexer(test["customer"])
+        known = store.satisfaction
+        true = 3.6 + known.quality[places] + known.leniency[people]
+        true += (known.taste[people] * known.feature[places]).sum(axis=1)
+        user, item = pd.Index(log.users).get_indexer(test["customer"]), pd.Index(log.items).get_indexer(test["item"])
+        return {
+            "log": log,
+            "user": user,
+            "item": item,
+            "stars": test["rating"].to_numpy(float),
+            "true": true.clip(1, 5),
+        }
+
+    def train(self, model, data):
+        return model.fit(data["log"])
+
+    def figures(self, name: str, model, data) -> dict[str, dict[str, float]]:
+        from ...recommendation.metrics import rating_metrics
+
+        histories = data["log"].histories
+        guesses = {name: model.predict(histories, data["user"], data["item"])}
+        guesses["mean of all"] = np.full(len(data["stars"]), np.nanmean(histories.rating))
+        guesses["true mean"] = data["true"]  # knows the parameters that the stars were drawn with
+        return {name: rating_metrics(guess, data["stars"]) for name, guess in guesses.items()}
+
+    def explain(self, model, data) -> pd.DataFrame:
+        return pd.DataFrame()
+
+
+def _store(sizes, days: int, seed: int) -> SyntheticStoreParams:
+    return SyntheticStoreParams(items=sizes.items, customers=sizes.customers, days=days, seed=seed)
+
+
+@dataclass
+class Texts:
+    """Texts with labels: the column `split` says what is the test, else a permutation's last fifth is."""
+
+    path: str = ""  # Parquet or CSV file; "": made up
+    rows: int = 0  # training rows, the first of the split; 0: all
+    examples: int = 0  # training rows per label, drawn by the seed; 0: all
+    test_rows: int = 0  # the first of the split; 0: all
+
+    models: ClassVar = CLASSIFIERS
+    figure: ClassVar = "accuracy"
+    split: ClassVar = "The column `split`, else a permutation's last fifth is the test."
+    use: ClassVar = "Reading texts of the same kind and language, in simulation and research."
+    limits: ClassVar = "Other languages, topics and ways of writing were not measured."
+    target: str = "positive"
+
+    def __post_init__(self):
+        for name in ("rows", "examples", "test_rows"):
+            check_number(name, getattr(self, name), 0, 2**31 - 1, integer=True)
+
+    def load(self, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+        from ...language.evaluate import per_class
+        from ...language.tables import read, split
+
+        train, test = split(read(self.path) if self.path else self.made_up())
+        if self.target not in train:
+            raise FieldError("target", self.target, f"a column of the table, {', '.join(train.columns)}")
+        train = train[: self.rows or None]
+        if self.examples:
+            train = train.iloc[per_class(train[self.target].tolist(), self.examples, seed)]
+        return train, test[: self.test_rows or None]
+
+    def train(self, model, data):
+        return model.fit(data[0]["text"].tolist(), data[0][self.target].tolist())
+
+    def figures(self, name: str, model, data) -> dict[str, dict[str, float]]:
+        from ...language.evaluate import by_member
+
+        return by_member(name, model, data[1]["text"].tolist(), data[1][self.target].tolist())
+
+    def explain(self, model, data) -> pd.DataFrame:
+        from ...language.text import has_words
+
+        text = next(text for text in data[1]["text"] if has_words(text))
+        (label,) = model.predict([text])
+        rows = [(label, part.piece, part.value) for part in model.attribute(text, label)]
+        return pd.DataFrame(rows, columns=["label", "piece", "log-odds"])
+
+
+@dataclass
+class Reviews(Texts):
+    """Reviews with `positive` (0, 1) or stars."""
+
+    target: str = "positive"  # positive, stars
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.target not in ("positive", "stars"):
+            raise FieldError("target", self.target, "positive or stars")
+
+    def made_up(self) -> pd.DataFrame:
+        from ...language.synthetic import synthetic_reviews
+
+        return synthetic_reviews(1000)
+
+
+@dataclass
+class Questions(Texts):
+    """Customers' questions with their intents."""
+
+    target: str = "intent"  # intent alone
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.target != "intent":
+            raise FieldError("target", self.target, "intent")
+
+    def made_up(self) -> pd.DataFrame:
+        from ...language.answers import read_answers
+
+        texts, intents = read_answers().examples()
+        return pd.DataFrame({"text": texts, "intent": intents})
+
+
+@dataclass
+class Transactions:
+    """Synthetic transactions, each seed another store; the last quarter of the days is the test."""
+
+    customers: int = 5000
+    days: int = 180
+
+    models: ClassVar = FRAUD_MODELS
+    figure: ClassVar = "AUPRC"
+    split: ClassVar = "By time: 75 % of the days, then the test; labels 7 days late, the last 20 known days validate."
+    use: ClassVar = "Simulation and research: ranking transactions for review by a person."
+    limits: ClassVar = "Knows the four patterns of its generator alone. Not for decisions about people."
+
+    def __post_init__(self):
+        self._params(0)
+
+    def _params(self, seed: int):
+        from ...risk import TransactionParams
+
+        return TransactionParams(customers=self.customers, days=self.days, seed=seed)
+
+    def load(self, seed: int) -> dict[str, Any]:
+        from ...risk import features, generate, split_by_time
+        from ...risk.transactions import columns
+
+        data = generate(self._params(seed))
+        split = split_by_time(columns(data.transactions)["time"])
+        fraud = data.labels["fraud"].to_numpy()
+        for name in ("train", "validation", "test"):
+            if not fraud[getattr(split, name)].any():
+                raise FieldError("customers", self.customers, f"more of them: none of the {name} days has a fraud")
+        return {"data": data, "table": features(data.transactions), "split": split}
+
+    def train(self, model, data):
+        fraud, table, split = data["data"].labels["fraud"].to_numpy(), data["table"], data["split"]
+        if model.name == "risk-trees":
+            train, late = split.train, split.validation
+            return model.fit(table[train], fraud[train]).calibrate(table[late], fraud[late])
+        return model.fit(data["data"].transactions, table, fraud, split.train, split.validation)
+
+    def figures(self, name: str, model, data) -> dict[str, dict[str, float]]:
+        from ...risk.evaluate import figures
+        from ...risk.metrics import Costs
+
+        table, parts = data["table"], (data["split"].validation, data["split"].test)
+        if model.name == "risk-trees":
+            margins = tuple(model.margins(table[part]) for part in parts)
+        else:
+            margins = tuple(model.margins(data["data"].transactions, table, part) for part in parts)
+        rows, _ = figures(data["data"], table, data["split"], {name: margins}, Costs())
+        return {row.pop("model"): row for row in rows}
+
+    def explain(self, model, data) -> pd.DataFrame:
+        """Of the transaction that the trees suspect most."""
+        trees, test = getattr(model, "trees", model), data["table"][data["split"].test]
+        return trees.explain(test[int(trees.margins(test).argmax())])
+
+
+DATASETS = {
+    "purchases": Purchases,
+    "online_retail": OnlineRetailPurchases,
+    "ratings": Ratings,
+    "reviews": Reviews,
+    "questions": Questions,
+    "transactions": Transactions,
+}
+
+
+def card(dataset, figures: dict[str, float]) -> Card:
+    """The card of a model that was trained on a dataset."""
+    sizes = ", ".join(f"{name} {value}" for name, value in vars(dataset).items() if name != "path")
+    path = getattr(dataset, "path", "")
+    source = f"file {Path(path).name}" if path else "made up, no real data"
+    return Card(f"{type(dataset).__name__}: {source} ({sizes})", dataset.split, figures, dataset.use, dataset.limits)

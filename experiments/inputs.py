@@ -1,0 +1,73 @@
+"""What a run is made from: the data, the task with its forecasts, and the learner that is to fit it."""
+
+from pathlib import Path
+from types import ModuleType
+
+from ..agents.core.learners import LEARNERS
+from ..data import Panel
+from ..envs import TASKS, Task
+from ..envs.registry import entry_of
+from ..errors import FieldError
+from ..forecasting import create
+from .config.settings import AnySettings, BacktestSettings, ConfigError, FitSettings, Settings, within
+from .runs.provenance import digest, source_hash
+
+
+def data_hash(settings: AnySettings) -> str:
+    """Return the hash of what the data is made from; raises ConfigError for a path that cannot be read."""
+    group = "dataset" if isinstance(settings, FitSettings) else "data"
+    data = getattr(settings, group)
+    path = getattr(data, "path", "")
+    if not path:
+        return digest(data and vars(data))
+    try:
+        return source_hash(path)
+    except OSError as error:
+        expected = f"expected a file or folder: {error.strerror}"
+        raise ConfigError(f"{group}.path: {path!r} is not allowed, {expected}") from error
+
+
+def panel_of(settings: BacktestSettings) -> Panel:
+    """Return the panel of the settings' data, with all its items."""
+    with within("data"):
+        return settings.data.panel()
+
+
+def build(settings: Settings) -> Task:
+    """Build the task of the settings, with its data and its forecasts.
+
+    Raises:
+        ConfigError: parameters that do not go together, data that the task does not take, a learner that does not fit.
+    """
+    changes = dict(settings.env) | _data(settings)
+    with within("env"):
+        task = TASKS[settings.task.name](**changes)
+        model, _ = task.model("train"), task.model("test")  # a forecast without a source shows here
+        if task.params.continuing and task.params.horizon <= task.warmup:
+            expected = f"more than its warm-up of {task.warmup} periods"
+            raise FieldError("horizon", task.params.horizon, expected, f"with task={settings.task.name}")
+    if settings.learner:
+        with within("agent"):
+            learner_of(settings).check(model, settings.agent)
+    return task
+
+
+def learner_of(settings: Settings) -> ModuleType:
+    """Return the module of the settings' learner: it has `Learner`, `load_policy` and `check`."""
+    return LEARNERS[settings.learner]
+
+
+def _data(settings: Settings) -> dict:
+    """Return what the task is made with beside the changes of its parameters: data, cache, forecaster."""
+    if settings.data is None:
+        return {}
+    entry = entry_of(settings.task.name)
+    if entry.panel:
+        with within("data"):
+            given = {"data": settings.data.panel()}
+    else:
+        given = {"data": settings.data}
+    given["cache"] = Path(settings.top.runs) / "cache"
+    if settings.forecaster is not None:
+        given["forecaster"] = create(settings.forecaster_name, **vars(settings.forecaster))
+    return given

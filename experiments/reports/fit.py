@@ -1,0 +1,61 @@
+"""What `storelab fit` came to: a run's figures, and those of a folder's runs side by side."""
+
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ...learning.base import write_atomic
+from ...learning.intervals import intervals
+from ..config.settings import FitSettings
+from ..runs.folder import Run
+from .page import aligned, html_table, page
+
+
+def present(run: Run, settings: FitSettings) -> None:
+    """Print the figures of a finished run."""
+    figures = pd.DataFrame(run.read("figures.json")).T
+    print("\n".join(aligned(_columns(figures, "model"))))
+    print(f"model, with its card: {run.folder / 'model'}\nall runs side by side: storelab report {run.folder.parent}")
+
+
+def _columns(table: pd.DataFrame, head: str) -> list[tuple[str, list[str]]]:
+    shown = [(head, list(map(str, table.index)))]
+    return shown + [(name, ["" if pd.isna(v) else f"{v:,.4g}" for v in table[name]]) for name in table]
+
+
+def table(fits: pd.DataFrame) -> pd.DataFrame:
+    """`intervals` of finished runs, rows of the index with `folder`, `problem` (dataset) and `learner` (model)."""
+    rows = []
+    for run in fits.to_dict("records"):
+        for name, figures in Run(run["folder"]).read("figures.json").items():
+            label = run["learner"] if name == run["agent"] else name
+            rows.append({"dataset": run["problem"], "model": label, "seed": run["seed"], **figures})
+    return intervals(pd.DataFrame(rows), ["dataset", "model"])
+
+
+def write_table(folder: Path, fits: pd.DataFrame) -> None:
+    """Print the runs of a folder side by side, a table per dataset; write `sweep.html` and `sweep.csv`."""
+    whole = table(fits)
+    title, note = f"Fits: {folder.absolute().name}", "Mean over seeds ± half the 95 % interval (Student's t)."
+    body = [f"<h1>{escape(title)}</h1>", f'<p class="note">{note}</p>']
+    print(note)
+    for dataset, part in whole.groupby(level="dataset", sort=False):
+        part = part.droplevel("dataset").dropna(axis=1, how="all")
+        names = [name for name in part if not name.startswith("± ") and name != "seeds"]
+        shown = [("model", list(part.index)), ("seeds", [f"{count:.0f}" for count in part["seeds"]])]
+        shown += [(name, _with_interval(part, name)) for name in names]
+        print("\n".join(["", dataset, *aligned(shown)]))
+        body += [f"<h2>{escape(dataset)}</h2>", html_table(shown)]
+    write_atomic(folder / "sweep.csv", whole.to_csv().encode())
+    write_atomic(folder / "sweep.html", page(title, body).encode())
+    print(f"\nreport: {folder / 'sweep.html'}")
+
+
+def _with_interval(part: pd.DataFrame, name: str) -> list[str]:
+    half = part.get(f"± {name}", pd.Series(np.nan, part.index))
+    return [
+        "" if pd.isna(mean) else f"{mean:,.4g}" if pd.isna(width) else f"{mean:,.4g} ± {width:,.2g}"
+        for mean, width in zip(part[name], half, strict=True)
+    ]

@@ -1,0 +1,148 @@
+"""The report of a run: one HTML file that needs nothing else, neither network nor script; and the terminal's table."""
+
+import json
+from html import escape
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from ...envs import HistoryDemand
+from ...evaluation import evaluate
+from ...learning.base import write_atomic
+from ..config.settings import Settings
+from ..experiment import Experiment, restore
+from ..runs.folder import Run, to_config
+from . import plots
+from .page import aligned, figure, html_table, page
+from .pictures import pictures
+
+BOUND = "hindsight bound"
+
+
+def present(run: Run, experiment: Experiment, episodes: pd.DataFrame) -> None:
+    """Write the report and the results of a run, and print its table."""
+    text = render(experiment, episodes, run.metrics(), run.read("provenance.json"), to_config(experiment.settings))
+    write_atomic(run.folder / "report.html", text.encode())
+    task, table = experiment.task, experiment.summary(episodes)
+    results = {"objective": task.objective, "unit": task.unit, "agent": experiment.agent}
+    results |= {"best_heuristic": table.attrs["best_heuristic"]}
+    run.write("results.json", results | {"policies": json.loads(table.to_json(orient="index", double_precision=15))})
+    print(text_table(table, task.unit))
+    for line in findings(table, experiment, episodes["seed"].nunique()):
+        print(line)
+    print(f"report: {run.folder / 'report.html'}")
+
+
+def present_anew(run: Run, settings: Settings) -> None:
+    """Write the report and the results of a finished run anew, from its episodes and policies."""
+    present(run, restore(run), run.episodes())
+
+
+def columns(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """The table of `summarise` as headed columns of text; the first one names the policies."""
+
+    def money(name: str) -> list[str]:
+        digits = 2 if table[name].abs().max() < 1000 else 0
+        sign = "+" if name == "better" else ""
+        low, high = ("ci_low", "ci_high") if name == "value" else (f"{name}_low", f"{name}_high")
+        rows = zip(table[name], table[low], table[high], strict=True)
+        return [f"{v:{sign},.{digits}f} [{a:,.{digits}f}, {b:,.{digits}f}]" for v, a, b in rows]
+
+    def text(name: str, form: str) -> list[str]:
+        return ["" if np.isnan(value) else format(value, form) for value in table[name]]
+
+    shown = [("policy", list(table.index)), (table.attrs["objective"], money("value"))]
+    shown.append((f"better than {table.attrs['best_heuristic']} by", money("better")))
+    if "gap" in table:
+        shown += [("gap to the reference", money("gap")), ("gap, %", text("gap_percent", ".2f"))]
+    if "fill_rate" in table:
+        shown += [("fill rate", text("fill_rate", ".2%")), ("stock-out rate", text("stockout_rate", ".2%"))]
+        shown.append(("turns a year", text("turns", ".1f")))
+    return shown
+
+
+def heading(table: pd.DataFrame, unit: str) -> str:
+    """What the numbers of the table are."""
+    return f"Held-out scenarios; {table.attrs['objective']} and differences in {unit}, [95 % confidence interval]"
+
+
+def text_table(table: pd.DataFrame, unit: str) -> str:
+    """The table for a terminal: heads are broken over as many lines as their columns need."""
+    return "\n".join([heading(table, unit), *aligned(columns(table))])
+
+
+def findings(table: pd.DataFrame, experiment: Experiment, episodes: int) -> list[str]:
+    """What the table says, in sentences that hold whoever wins."""
+    task, agent, reference = experiment.task, experiment.agent, experiment.reference
+    best, objective = table.attrs["best_heuristic"], table.attrs["objective"]
+    said = []
+    if agent:
+        row = table.loc[agent]
+        low, high, percent = row["better_low"], row["better_high"], 100 * row["better"] / abs(table.loc[best, "value"])
+        verdict = "is better than" if low > 0 else "is worse than" if high < 0 else "cannot be told from"
+        said.append(
+            f"{agent} {verdict} the best tuned heuristic, {best}: {row['better']:+,.2f} {task.unit} ({percent:+.2f} % "
+            f"of its {objective}), 95 % CI [{low:,.2f}, {high:,.2f}], paired over {episodes} scenarios."
+        )
+    if reference is not None:
+        said.append(
+            f"Reference: {reference.name}, {reference.value:,.4f} {task.unit} ({reference.kind}, "
+            f"{reference.criterion}, tolerance {reference.tolerance:g}; {reference.source})."
+        )
+    elif BOUND in table.index:
+        said.append(
+            "Reference: a bound in hindsight, per scenario: what could have been earned at most by one who knew the "
+            "scenario's demand beforehand. No policy need be able to reach it; the gap is not what is left to gain."
+        )
+    else:
+        said.append("No reference is known for these parameters.")
+    said.append(
+        "The best heuristic is chosen on the scenarios of this table, which favours it; all were tuned on training "
+        "scenarios."
+    )
+    if isinstance(task.test, HistoryDemand):
+        said.append(
+            f"The scenarios are the {episodes} different windows of {task.params.horizon} days found in "
+            f"{task.test.days} held-out days of one recorded history. They overlap: the intervals are too narrow for "
+            "another year or another store."
+        )
+    return said
+
+
+def render(experiment: Experiment, episodes: pd.DataFrame, metrics: list[dict], provenance: dict, config: dict) -> str:
+    """Return the page.
+
+    Args:
+        experiment: with all policies of the episodes.
+        episodes: of `evaluate`, on held-out scenarios.
+        metrics: the learning curve's rows.
+        provenance, config: shown as they are.
+    """
+    task, agent = experiment.task, experiment.agent
+    table = experiment.summary(episodes)
+    said = findings(table, experiment, episodes["seed"].nunique())
+    best = table.attrs["best_heuristic"]
+    shown = [agent, best] if agent else [best]
+    body = [f"<h1>{escape(task.name)}: {escape(' and '.join(filter(None, (agent, 'tuned heuristics'))))}</h1>"]
+    body += [
+        f"<p>{escape(said[0])}</p>",
+        f"<h2>{escape(heading(table, task.unit))}</h2>",
+        html_table(columns(table), agent),
+    ]
+    body += [f'<p class="note">{escape(text)}</p>' for text in (said[1:] if agent else said)]
+    if agent and metrics:
+        body.append("<h2>Learning curve</h2>")
+        body.append(figure(_curve(experiment, metrics, best), "Mean over training scenarios, the same at every point."))
+    policies = {name: experiment.policies[name] for name in shown}
+    body += pictures(task, policies, int(episodes["seed"].iloc[0]))
+    body += ["<h2>Configuration</h2>", f"<pre>{escape(yaml.safe_dump(config, sort_keys=False))}</pre>"]
+    body += ["<h2>Provenance</h2>", f"<pre>{escape(yaml.safe_dump(provenance, sort_keys=False))}</pre>"]
+    return page(task.name, body)
+
+
+def _curve(experiment: Experiment, metrics: list[dict], best: str):
+    task = experiment.task
+    seeds = experiment.curve_seeds()
+    value = evaluate({best: experiment.policies[best]}, task, seeds, split="train").query("policy == @best")["value"]
+    return plots.learning_curve(metrics, (best, value.mean()), experiment.agent, f"{task.objective}, {task.unit}")

@@ -1,0 +1,32 @@
+"""Where a store's days come from: the options of the group `data`, dataclasses with a method `panel`, by name."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from omegaconf import MISSING
+
+from ...data import Panel
+from ...data.online_retail import load_panel
+from ...errors import FieldError
+from ...plugins import declared, load
+
+OURS = {"synthetic": "storelab.data:SyntheticStoreParams", "online_retail": f"{__name__}:OnlineRetailParams"}
+
+
+@dataclass
+class OnlineRetailParams:
+    path: str = MISSING  # UCI's xlsx or CSV, the raw or ready Parquet, or a folder with one of them
+
+    paid_prices: ClassVar = True  # its prices are what was paid: they are not known in advance
+
+    def panel(self) -> Panel:
+        """Return the shop's days."""
+        return load_panel(self.path)
+
+
+def data_options() -> dict[str, type]:
+    """Return the options of `data`, ours and the plug-ins'; raises FieldError for a plug-in's with a taken name."""
+    added = declared("data")
+    for name in OURS.keys() & added:
+        raise FieldError("data", name, "a name that is not taken")
+    return {name: load(place) for name, place in (OURS | added).items()}

@@ -1,0 +1,51 @@
+"""Forecasts for a task's days: a forecaster, fine-tuned on the days before each split, and what it forecasts."""
+
+import copy
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from ...data import Panel
+from ...forecasting import Forecaster, load
+from ...forecasting.lead_time import rolling_lead_time_quantiles
+from ..runs.provenance import code_hash
+
+
+def forecast_splits(forecaster: Forecaster, panel: Panel, splits: list[slice], lead_time, levels, cache=None) -> list:
+    """Quantiles of demand over the lead time, for each day of each split: arrays (days, I, Q).
+
+    Before each split the forecaster is fine-tuned on all days before it. With a `cache` folder, both the fine-tuned
+    forecaster and its forecasts are kept under a hash of all that decides them.
+    """
+    forecasts = []
+    for days in splits:
+        tuned = fine_tuned(forecaster, panel.until(days.start), cache)
+        rows = np.arange(days.start, days.stop)
+        folder = cache and Path(cache) / "quantiles"
+        forecasts.append(rolling_lead_time_quantiles(tuned, panel, rows, lead_time, levels, cache=folder))
+    return forecasts
+
+
+def fine_tuned(forecaster: Forecaster, past: Panel, cache: str | Path | None = None) -> Forecaster:
+    """A copy of the forecaster, fine-tuned on `past`; read from the cache where it is kept there."""
+    if cache is None:
+        return copy.deepcopy(forecaster).fine_tune(past)
+    parts = [_identity(forecaster), past.fingerprint(), code_hash("forecasting", "data")]
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    folder = Path(cache) / "forecasters" / key
+    try:
+        return load(folder)
+    except ValueError:  # not kept, or damaged
+        tuned = copy.deepcopy(forecaster).fine_tune(past)
+        tuned.save(folder)
+        return tuned
+
+
+def _identity(forecaster: Forecaster) -> list:
+    try:
+        return [forecaster.fingerprint()]
+    except ValueError:  # no weights yet: the parameters say it all
+        return [forecaster.name, asdict(forecaster.params)]

@@ -1,0 +1,51 @@
+"""`storelab benchmark`: every learner with its seeds and every heuristic in a table; what is done is not done again."""
+
+import re
+
+import pytest
+from storelab.experiments.runs.index import read_index
+
+from .conftest import EVALUATION
+
+
+@pytest.fixture(scope="module")
+def suite(storelab, finished, tmp_path_factory):
+    """Two lines and two seeds, of a suite of the user's own."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    learner = " ".join(arg for arg in finished.args if arg.startswith(("agent.", "checkpoint_every")))
+    short = learner.replace("total_steps=2048", "total_steps=256")
+    lines = [f"task=LostSales agent=ppo {short}", "task=LostSales agent=heuristics"]
+    (folder / "conf" / "suite").mkdir(parents=True)
+    text = "defaults: [/schema/suite@_here_, _self_]\nseeds: 2\nentries:\n" + "".join(f"  - {line}\n" for line in lines)
+    (folder / "conf" / "suite" / "mine.yaml").write_text(text)
+    more = f"overrides={['env.horizon=60', *EVALUATION]}"
+    return storelab(folder, "benchmark", "mine", "--config-dir", "conf", more)
+
+
+def test_the_table_has_learner_and_heuristics(suite):
+    assert suite.status == 0, suite.err
+    text = (suite.folder / "runs" / "mine.md").read_text()
+    index = read_index(suite.folder / "runs")
+    assert index["state"].tolist() == ["finished"] * 3  # heuristics have no seed
+    ppo = index[index["agent"] == "PPO"]
+    row = re.search(r"\| \*\*PPO\*\*.* \| ([\d.,]+) \[([\d.,]+), ([\d.,]+)\] \| .* \| 2 \|", text)
+    low, mean, high = (float(row[k].replace(",", "")) for k in (2, 1, 3))
+    assert mean == pytest.approx(ppo["value"].mean(), abs=0.51)
+    assert low <= mean <= high
+    assert re.search(r"\| base_stock \| [\d.,]+ \[", text)
+    assert "| policy | cost, money per period [95 % CI] |" in text
+    assert text.splitlines()[2].startswith(
+        "    $ storelab benchmark mine \"overrides=['env.horizon=60'"
+    )  # they change the table
+
+
+def test_an_override_that_a_line_does_not_know_names_the_line(suite, storelab):
+    bad = storelab(suite.folder, *suite.args[:-1], "overrides=['agent.gamma=0.5']")
+    assert bad.status == 2
+    assert bad.err.startswith("task=LostSales agent=heuristics: agent.gamma: no such key")
+
+
+def test_a_second_time_nothing_is_done(suite, storelab):
+    again = storelab(suite.folder, *suite.args)
+    assert again.out.count("is finished: nothing to do") == 3
+    assert again.out.partition("# Benchmark")[2] == suite.out.partition("# Benchmark")[2]

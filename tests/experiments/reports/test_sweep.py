@@ -1,0 +1,146 @@
+"""`storelab report SWEEP`: which runs repeat which, scores on one scale, and one page that needs no other."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from storelab.experiments.config.settings import ConfigError
+from storelab.experiments.reports.run import html_table
+from storelab.experiments.reports.sweep import (
+    curves,
+    leaderboard,
+    scores_of,
+    sensitivity,
+    sweep_report,
+    sweep_runs,
+    trade_offs,
+)
+from storelab.experiments.reports.sweep_plots import WIDTH, profiles
+from storelab.experiments.runs.folder import Run
+
+COSTS = {("0.9", 1): (8.4, 9.1), ("0.9", 2): (7.7, 7.0), ("0.99", 1): (6.3, 6.3), ("0.99", 2): (7.0, 10.5)}
+
+
+@pytest.fixture(scope="module")
+def made(make, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep") / "runs"
+    for (gamma, lead), costs in COSTS.items():
+        for seed, cost in enumerate(costs):
+            make(folder, seed=seed, agent={"gamma": float(gamma)}, env={"lead_time": lead}, cost=cost)
+    make(folder, seed=5, error="broke")
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "runs")
+
+
+@pytest.fixture(scope="module")
+def found(made):
+    return sweep_runs(made)[0]
+
+
+def test_scores_are_shares_of_the_best_heuristic(found):
+    """Its cost is 7."""
+    assert len(found) == 8
+    for (gamma, lead), costs in COSTS.items():
+        of = found[found["learner"].eq(f"PPO gamma={gamma}") & found["problem"].eq(f"LostSales lead_time={lead}")]
+        assert of["seed"].tolist() == [0, 1]
+        np.testing.assert_allclose(of["score"], [100 * (7 - cost) / 7 for cost in costs])
+
+
+def test_a_profit_counts_the_other_way(folder):
+    """A profit of 8 that is better by 3 than the heuristic's 5: 60 %."""
+    for path in folder.glob("*/*/results.json"):
+        told = json.loads(path.read_text()) | {"objective": "profit"}
+        told["policies"]["PPO"] |= {"value": 8.0, "better": 3.0}
+        Run(path.parent).write("results.json", told)
+    np.testing.assert_allclose(sweep_runs(folder)[0]["score"], 60)
+
+
+def test_the_leaderboard_by_hand(found):
+    table = leaderboard(found)
+    assert table.index.tolist() == ["PPO gamma=0.99", "PPO gamma=0.9"]
+    first, second = table.iloc[0], table.iloc[1]
+    # Scores -20, -30 | -10, 0 and 10, 10 | 0, -50: of the four the middle two.
+    assert (first["iqm"], second["iqm"]) == pytest.approx((5, -15))
+    assert (first["mean"], second["mean"]) == pytest.approx((-7.5, -15))
+
+
+def test_the_next_one_is_compared_within_tasks(found):
+    """gamma=0.99 beats both runs on the first task; on the second 0 ties once, and -50 never does."""
+    scores = [scores_of(of) for _, of in found.groupby("learner")]
+    assert [list(tasks) for tasks in scores] == [["LostSales lead_time=1", "LostSales lead_time=2"]] * 2
+    table = leaderboard(found)
+    assert table["beats_next"].iloc[:1].tolist() == pytest.approx([(1 + 1.5 / 4) / 2])
+    assert np.isnan(table["beats_next"].iloc[1])
+
+
+def test_sensitivity_is_told_of_each_swept_key(found):
+    tables = sensitivity(found)
+    assert set(tables) == {"agent.gamma", "env.lead_time"}
+    assert tables["agent.gamma"]["value"].tolist() == ["0.9", "0.99"]
+    assert tables["agent.gamma"]["iqm"].tolist() == pytest.approx([-15, 5])
+    assert tables["env.lead_time"]["iqm"].tolist() == pytest.approx([-5, -5])
+
+
+def test_the_front_has_whom_none_beats_in_both(found):
+    """PPO fills 90 %, the heuristic 95 %: where PPO costs less both are on the front, else the heuristic alone."""
+    tables = trade_offs(found)
+    assert set(tables) == {"LostSales lead_time=1", "LostSales lead_time=2"}
+    first = tables["LostSales lead_time=1"].set_index("policy")
+    assert first["value"].to_dict() == pytest.approx({"PPO gamma=0.9": 8.75, "PPO gamma=0.99": 6.3, "base_stock": 7})
+    assert first["best"].to_dict() == {"PPO gamma=0.9": False, "PPO gamma=0.99": True, "base_stock": True}
+
+
+def test_curves_are_means_over_seeds(found):
+    steps, mean, low, high = curves(found)["LostSales lead_time=1"]["PPO gamma=0.9"]
+    assert steps.tolist() == [1, 2, 3]
+    np.testing.assert_allclose(mean, 8.75 + 9 / steps)
+    np.testing.assert_allclose([low, high], [8.4 + 9 / steps, 9.1 + 9 / steps])
+
+
+def test_repetitions_of_older_code_are_left_out(folder):
+    """The same config and seed in another folder, as changed code leaves it: the newest counts."""
+    run = next(path.parent for path in folder.glob("*/*-s1/DONE"))
+    twin = shutil.copytree(run, run.with_name("0123456789ab-s1"))
+    Run(twin).write("status.json", {"state": "finished", "time": "2000-01-01T00:00:00+0000"})
+    found, left = sweep_runs(folder)
+    assert len(found) == 8
+    assert left["state"].value_counts().to_dict() == {"failed": 1, "superseded": 1}
+    assert left[left["state"] == "superseded"]["run"].tolist() == ["LostSales/0123456789ab-s1"]
+
+
+def test_one_page_that_needs_no_other(folder, capsys):
+    assert sweep_report(str(folder / "LostSales")) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("8 runs, 2 tasks; score: better than the best tuned heuristic by, % of its value")
+    assert "Left out: 1 failed." in out
+    page = (folder / "LostSales" / "sweep.html").read_text()
+    heads = re.findall(r"<h2>(.*?)</h2>", page)[1:]
+    assert heads == ["By task", "Performance profiles", "Learning curves", "Profit against fill rate", "Sensitivity"]
+    assert page.count("<svg") == 4
+    assert "RuntimeError: broke" in page
+    assert "cost, money per period" in page
+    assert not re.search(r"<(script|link|img|iframe)|(src|href)=[\"'](?!#)|@import", page)
+
+
+def test_long_names_are_broken_into_lines():
+    name = "PPO " + " ".join(f"hyper.key_{number}=0.001" for number in range(8))
+    assert html_table([("learner", ["PPO", name])]).count("<td class=text>") == 1
+    figure = profiles(np.zeros(2), {name: np.zeros((3, 2))}, "score")
+    assert max(map(len, figure.axes[0].get_legend().get_texts()[0].get_text().split("\n"))) <= WIDTH
+
+
+def test_what_is_no_sweep_is_refused(folder, tmp_path, capsys):
+    run = next(folder.glob("*/*-s0"))
+    with pytest.raises(ConfigError, match="one run, expected a folder of runs"):
+        sweep_runs(run)
+    (tmp_path / "empty").mkdir()
+    assert sweep_report(str(tmp_path / "empty")) == 2
+    assert "no finished run with results.json, expected some" in capsys.readouterr().err
+    assert sweep_report("nowhere") == 2
+    assert capsys.readouterr().err.count("\n") == 1

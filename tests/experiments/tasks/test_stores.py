@@ -1,0 +1,179 @@
+"""The store tasks: their splits, what their numbers come from, and that held-out days are never looked at."""
+
+import gymnasium as gym
+import numpy as np
+import pandas as pd
+import pytest
+from storelab.data import Panel, SyntheticStoreParams, generate
+from storelab.evaluation.evaluate import scenario_keys
+from storelab.experiments.tasks import stores as tasks
+from storelab.experiments.tasks.stores import online_retail_task, synthetic_store_task
+from storelab.forecasting import create
+
+SMALL = {"items": 6, "days": 500}
+
+
+@pytest.fixture(scope="module")
+def panel():
+    """A store of 8 items over 300 days, the last of which starts late."""
+    rng = np.random.default_rng(3)
+    units = rng.poisson(np.linspace(9, 2, 8), (300, 8)).astype(float)
+    price = np.tile(np.linspace(3, 10, 8), (300, 1))
+    units[:100, 7] = price[:100, 7] = np.nan
+    dates = pd.date_range("2023-01-02", periods=300, freq="D")
+    closed = dates.dayofweek == 5
+    units[closed] = np.where(np.isnan(units[closed]), np.nan, 0)
+    names = [f"item-{i}" for i in range(8)]
+    return Panel(names, dates, units, price, np.zeros((300, 8), bool), closed, np.zeros(300, bool))
+
+
+def test_synthetic_store_is_made_of_the_catalogue():
+    store, task = generate(SyntheticStoreParams(**SMALL)), synthetic_store_task(SMALL)
+    cost = store.catalogue["cost"].to_numpy()
+    assert task.params.lead_time == store.catalogue["lead_time"].tolist()
+    np.testing.assert_allclose(task.params.purchase_cost, cost)
+    np.testing.assert_allclose(task.params.salvage_value, cost)
+    np.testing.assert_allclose(task.params.holding_cost, 0.002 * cost + 0.02)
+    assert task.objective == "profit"
+    assert task.params.backorder_share == 0
+
+
+def test_synthetic_store_draws_from_the_true_process():
+    store, task = generate(SyntheticStoreParams(**SMALL)), synthetic_store_task(SMALL, horizon=56)
+    assert task.test.days == 100
+    assert task.train.days == 400
+    model = task.model("test")
+    scenario = model.scenarios(scenario_keys(np.arange(400), "test"))
+    # Every scenario is a window of the held-out days: its price tells which, its demand has that window's rate.
+    held_out = store.panel.price[400:].astype(np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(held_out, 57, axis=0).transpose(0, 2, 1)
+    start = [int(np.flatnonzero((windows == row).all(axis=(1, 2)))[0]) for row in scenario["price"]]
+    rate = np.stack([store.rate[400 + s : 457 + s] for s in start])
+    assert len(set(start)) > 20
+    total, expected = scenario["demand"].sum(axis=(0, 1)), rate.sum(axis=(0, 1))
+    spread = np.sqrt((rate + rate**2 / store.dispersion).sum(axis=(0, 1)))
+    assert (abs(total - expected) < 5 * spread).all()
+
+
+def test_forecast_model_replays_what_was_recorded():
+    store = generate(SyntheticStoreParams(**SMALL))
+    task = synthetic_store_task(SMALL, forecaster=create("moving_average"), forecast="model", horizon=28)
+    assert task.train.days == 200
+    assert task.test.days == 100
+    scenario = task.model("test").scenarios([0, 1])
+    units = np.nan_to_num(store.panel.units[400:]).astype(np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(units, 29, axis=0).transpose(0, 2, 1)
+    assert all((windows == row).all(axis=(1, 2)).any() for row in scenario["demand"])
+    assert scenario["forecast"].shape == (2, 29, 6, 7)
+    assert (np.diff(scenario["forecast"], axis=-1) >= 0).all()
+
+
+def test_forecasts_know_no_day_from_their_own_on():
+    """Changing the future changes no forecast made before it, and no number of the task."""
+    recorded = _recorded(np.random.default_rng(0))
+    changed = _recorded(np.random.default_rng(0))
+    changed.units[280:] += 50
+    build = lambda panel: online_retail_task(
+        panel, create("moving_average"), forecast="model", horizon=28, items=4, lead_time=3
+    )
+    first, second = build(recorded), build(changed)
+    assert first.params == second.params
+    np.testing.assert_array_equal(first.train._tables["forecast"], second.train._tables["forecast"])
+    before = 280 - (300 - 84)  # days of the held-out split before the change
+    one, two = first.test._tables["forecast"], second.test._tables["forecast"]
+    np.testing.assert_array_equal(one[: before + 1], two[: before + 1])
+    assert (one[before + 1 :] != two[before + 1 :]).any()
+
+
+def _recorded(rng):
+    dates = pd.date_range("2023-01-02", periods=300, freq="D")
+    flags = np.zeros(300, bool)
+    price = np.full((300, 5), 4.0)
+    return Panel(list("abcde"), dates, rng.poisson(6.0, (300, 5)) * 1.0, price, np.zeros((300, 5), bool), flags, flags)
+
+
+def test_oracle_is_the_demand_to_come(panel):
+    task = online_retail_task(panel, items=3, forecast="oracle", horizon=40, lead_time=[2, 0, 5])
+    scenario = task.model("test").scenarios([5])
+    for item, lead in enumerate([2, 0, 5]):
+        for day in range(40 - lead):
+            coming = scenario["demand"][0, day : day + lead + 1, item].sum()
+            assert (scenario["forecast"][0, day, item] == coming).all()
+
+
+def test_online_retail_takes_the_best_sellers_of_the_days_before(panel):
+    held_out = 300 - 84
+    task = online_retail_task(panel, items=3)
+    revenue = np.nansum((panel.units * panel.price)[:held_out], axis=0)
+    revenue[7] = 0  # launched too late
+    best = np.argsort(-revenue)[:3]
+    np.testing.assert_allclose(task.params.price, panel.price[0, best])
+    np.testing.assert_allclose(task.params.purchase_cost, 0.6 * panel.price[0, best])
+    assert task.train.days == held_out - round(held_out / 2)
+    assert task.test.days == 84
+    with pytest.raises(ValueError, match=r"items: 8 is not allowed, expected an integer >= 1 and <= 7"):
+        online_retail_task(panel, items=8)
+
+
+def test_training_and_held_out_days_do_not_meet(panel):
+    marked = Panel(**vars(panel) | {"units": np.where(np.isnan(panel.units), np.nan, np.arange(300.0)[:, None])})
+    task = online_retail_task(marked, items=2)
+    train = task.model("train").scenarios(np.arange(200))["demand"]
+    test = task.model("test").scenarios(np.arange(200))["demand"]
+    assert train.max() < 300 - 84 <= test[test > 0].min()
+
+
+def test_calendar(panel):
+    features = tasks._calendar(panel, yearly=True)
+    assert features.shape == (300, 6)
+    np.testing.assert_allclose(features[0], [0, 1, *features[0, 2:4], 0, 0], atol=1e-12)
+    np.testing.assert_allclose((features[:, :4] ** 2).sum(axis=1), 2)
+    assert (features[:, 4] == panel.closed).all()
+
+
+def test_changes_are_followed(panel):
+    task = online_retail_task(panel, items=2, purchase_cost=[1.0, 2.0], lead_time=1, horizon=10)
+    assert task.params.salvage_value == [1.0, 2.0]
+    longer = online_retail_task(panel, items=2, lead_time=9, horizon=10)
+    assert (np.array(longer.params.initial_stock) > 4 * np.array(task.params.initial_stock)).all()
+    assert online_retail_task(panel, items=2, backorder_share=1.0).hindsight is None
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda p: synthetic_store_task(3), "data: 3 is not allowed"),
+        (lambda p: synthetic_store_task({"itms": 3}), "data.itms: 3 is not allowed"),
+        (lambda p: synthetic_store_task(SMALL, items=3), "expected data.items"),
+        (lambda p: synthetic_store_task(SMALL, demand={"mean": 3}), "demand: .*the store's days tell it"),
+        (lambda p: synthetic_store_task(SMALL, forecast="model"), "forecaster: None is not allowed"),
+        (lambda p: synthetic_store_task(SMALL, horizon=100), "horizon: 100 is not allowed, expected <= "),
+        (lambda p: synthetic_store_task(SMALL, holding_cost=-1), "holding_cost: -1 is not allowed"),
+        (lambda p: online_retail_task(), "data: None is not allowed, expected the path"),
+        (lambda p: online_retail_task(p.window(0, 168)), "data: 168 days are not allowed"),
+        (lambda p: online_retail_task(p, items=True), "items: True is not allowed"),
+    ],
+)
+def test_bad_input_is_named(panel, call, words):
+    with pytest.raises(ValueError, match=words):
+        call(panel)
+
+
+def test_gymnasium_ids(panel):
+    env = gym.make("storelab/SyntheticStore-v0", data=SMALL, horizon=5)
+    observation, _ = env.reset(seed=1)
+    assert env.observation_space.contains(observation)
+    envs = gym.make_vec("storelab/OnlineRetail-v0", num_envs=3, data=panel, items=2, split="test")
+    observations, _ = envs.reset(seed=1)
+    assert envs.observation_space.contains(observations)
+    with pytest.raises(ValueError, match="data: None is not allowed"):
+        gym.make("storelab/OnlineRetail-v0")
+
+
+def test_real_data(real_data):
+    task = online_retail_task(real_data / "online_retail_daily_panel.parquet", items=50)
+    assert task.params.items == 50
+    scenario = task.model("test").scenarios([0, 1])
+    assert scenario["demand"].sum() > 0
+    assert (scenario["price"] > 0).all()
+    assert (task.hindsight(task.model("test"), scenario) > 0).all()
