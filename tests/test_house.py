@@ -11,6 +11,7 @@ import gymnasium as gym
 import pytest
 import storelab
 from storelab.envs import TASKS
+from storelab.envs.registry import environments
 
 ROOT = Path(storelab.__path__[0])
 ALLOWED = {
@@ -57,7 +58,7 @@ def test_imports_run_one_way(folder):
 
 def test_the_import_test_sees_what_is_there():
     assert "envs" in imported_folders(ROOT / "evaluation" / "evaluate.py")
-    assert "data" in imported_folders(ROOT / "experiments" / "tasks.py")
+    assert "data" in imported_folders(ROOT / "experiments" / "tasks" / "stores.py")
 
 
 def test_import_is_light():
@@ -88,10 +89,10 @@ def test_registered_ids():
     assert ours == {f"storelab/{name}-v0" for name in TASKS}
 
 
-@pytest.mark.parametrize(
-    "page", ["inventory", "pricing", "duopoly", "dispatch", "supply_chain", "network", "marketplace"]
-)
-def test_the_environments_page_runs(page):
-    result = doctest.testmod(import_module(f"storelab.envs.{page}"))
-    assert result.attempted >= {"network": 3, "dispatch": 5, "marketplace": 5}.get(page, 6)
+@pytest.mark.parametrize("name", environments())
+def test_the_environments_page_runs(name):
+    environment = environments()[name]
+    module = f"{environment.package}.{environment.model.partition(':')[0]}"
+    result = doctest.testmod(import_module(module))
+    assert result.attempted >= 3
     assert result.failed == 0
