@@ -8,7 +8,9 @@ import pandas as pd
 
 from ..envs import Task
 from ..envs.core.contract import Policy, Reference
+from ..envs.core.random import as_keys
 from ..envs.core.rollout import rollout
+from ..envs.core.seeds import test_keys
 
 PERIODS_PER_YEAR = 365  # inventory turns take a period for a day
 
@@ -87,13 +89,8 @@ def evaluate(
 
 
 def scenario_keys(seeds, split: str) -> np.ndarray:
-    """Return keys (n, 2) of the scenarios with these seeds: held-out ones never meet those of training.
-
-    Training counts its episodes up from 0, held-out scenarios down from 2^63.
-    """
-    seeds = np.asarray(seeds, dtype=np.uint64)
-    episode = np.full_like(seeds, 2**63 if split == "test" else 0)
-    return np.stack([seeds, episode], axis=1)
+    """Return keys (n, 2) uint64 of the scenarios with these seeds: held-out ones never meet those of training."""
+    return test_keys(seeds) if split == "test" else as_keys(seeds)
 
 
 def _episodes(name: str, act, model, scenario: dict, seeds, objective: str, warmup: int) -> pd.DataFrame:

@@ -80,9 +80,7 @@ def test_the_intervals_of_the_high_seeds_lie_apart(share):
     """A learner from `BLOCKS` on has 2^32 seeds that are its alone, and its two blocks lie apart in them."""
 
     @settings(max_examples=share(200))
-    @given(
-        st.one_of(st.sampled_from([seeds.BLOCKS, seeds.LARGEST_SEED]), st.integers(seeds.BLOCKS, seeds.LARGEST_SEED))
-    )
+    @given(LEARNERS.filter(lambda seed: seed >= seeds.BLOCKS))
     def each(learner):
         (first, last), (second, end) = blocks(learner)
         assert learner << 32 <= first <= last < second <= end < learner + 1 << 32
