@@ -105,7 +105,6 @@ class DeclaredRules:
         Raises:
             FieldError: an unknown kind, or one that does not fit the task's model.
         """
-        check_kind(kind, self.HEURISTICS)
         model = task.model("train")
         check_kind(kind, self.available(model), "for this task")
         scenario = model.scenarios(np.asarray(seeds))

@@ -16,7 +16,9 @@ from ...envs.inventory.params import CLASSICAL
 from ...envs.inventory.references import lost_sales
 from ..core.rules import check_kind
 from ..core.tuner import Score, bar, halved, neighbourhood, pattern_search
-from .inventory_rules import RULES, available
+from .inventory_rules import HEURISTICS, RULES, available
+
+__all__ = ["HEURISTICS", "DemandStatistics", "Heuristic", "available", "tune"]
 
 RETUNED = ("myopic",)  # kinds that may be a table, which their parameters do not hold: tuned again, not restored
 ROWS = 512  # candidates x scenarios run in one batch
