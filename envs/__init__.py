@@ -1,4 +1,6 @@
-"""Environments: scenarios, dynamics and references, as Gymnasium sees them. What is named here loads when it is used."""
+"""Environments: scenarios, dynamics and references, as Gymnasium sees them. What is named here loads when used."""
+
+# ruff: noqa: F401 (the imports for editors)
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The one list of environments and tasks: what each folder here declares, what the layers above add, what plug-ins bring.
+"""The one list of environments and tasks: what folders here declare, what layers above add, what plug-ins bring.
 
 A folder of `envs` with an `ENVIRONMENT` in its `__init__.py` is an environment. Nothing else lists them.
 """
@@ -59,7 +59,9 @@ def entry_of(task: str) -> TaskEntry:
     """Return the declaration of a task; raises FieldError for an unknown name."""
     if task not in entries():
         near = get_close_matches(str(task), entries(), n=1)
-        raise FieldError("task", task, f"one of {', '.join(entries())}" + (f"; did you mean {near[0]}?" if near else ""))
+        raise FieldError(
+            "task", task, f"one of {', '.join(entries())}" + (f"; did you mean {near[0]}?" if near else "")
+        )
     return entries()[task]
 
 
@@ -134,7 +136,9 @@ def _model(task, source, split: str, changes: dict):
 
 
 def _absolute(entry: TaskEntry, environment: Environment) -> TaskEntry:
-    return TaskEntry(**vars(entry) | {"factory": f"{environment.package}.{entry.factory}", "environment": environment.name})
+    return TaskEntry(
+        **vars(entry) | {"factory": f"{environment.package}.{entry.factory}", "environment": environment.name}
+    )
 
 
 def _joined(part: str, first: dict, second: Mapping) -> dict:

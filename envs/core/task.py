@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -10,14 +10,16 @@ from ...errors import FieldError
 from .contract import Model, Reference
 from .demand import DemandSource
 
+M = TypeVar("M", bound=Model)
+
 
 @dataclass
-class Task:
+class Task(Generic[M]):
     """A problem and what is known of its best solution."""
 
     name: str
     params: Any  # of the environment: `InventoryParams` for `Inventory`
-    environment: Callable[..., Model]  # the model's class
+    environment: Callable[..., M]  # the model's class
     reference: Callable[[], Reference] | None = None  # solved when asked for: it may take seconds
     train: DemandSource | None = None  # None: `params.demand`
     test: DemandSource | None = None  # held out; None: `params.demand` on other seeds
@@ -38,7 +40,7 @@ class Task:
         what = getattr(self.params, "measure", "money")
         return f"{what} per period" if self.params.continuing else f"{what} per episode"
 
-    def model(self, split: str = "train", **kwargs) -> Model:
+    def model(self, split: str = "train", **kwargs) -> M:
         """Return the model on the demand of a split, `train` or `test`.
 
         Raises:

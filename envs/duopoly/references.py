@@ -1,4 +1,4 @@
-"""The logit oligopoly, for two firms that of Calvano, Calzolari, Denicolo and Pastorello 2020, American Economic Review 110(10).
+"""The logit oligopoly: for two firms that of Calvano, Calzolari, Denicolo and Pastorello 2020, AER 110(10).
 
 Firm i sells q_i = exp((a_i - p_i) / mu) / (exp(a_0 / mu) + sum over firms of exp((a_j - p_j) / mu)).
 """

@@ -391,54 +391,95 @@ class Marketplace(Model):
     def transition(self, state: State, action, shock: dict) -> tuple[State, Flow]:
         """Move one day on. Deterministic: all chance is in `shock`, the day's slice of the scenario."""
         p, given = self.params, self.decisions(action)
-        stock, level = self._stock(state), given["restock"]
-        if p.resolution == "store" or "restock" not in p.decides:
-            level = self.restock_levels(state.demand, level, shock.get("forecast"))
-        position = stock + sum(state.pipeline[1:]) - state.backlog
-        ordered = np.floor(np.maximum(np.minimum(level, p.max_level) - position, 0) + 0.5)
+        stock, ordered = self._stock(state), self._ordered(state, given, shock)
         price, served, orders, fraudulent = self.shop(state, given, shock)
         shipped = served + orders.sold
-        on_hand = stock - shipped
-        backlog = state.backlog - served + orders.waiting
-        part = served / np.maximum(state.backlog, 1e-9)  # who waited pays the price of the day of the order
-        revenue = part * state.owed + price * orders.sold
-        owed = (1 - part) * state.owed + price * orders.waiting
-        lost = fraudulent * (price + p.chargeback_fee)  # of an order
-        chargebacks = part * state.doubtful + lost * orders.sold
-        doubtful = (1 - part) * state.doubtful + lost * orders.waiting
-        thin, capacity = Thin(shock.get("thin"), p.items), p.fleet_capacity * (1 - shock["traffic"])
-        if self.routes is None:
-            sent, parcels, driving = deliver(p, (shipped, *state.parcels), given["dispatch"], capacity, thin)
-        else:
-            sent, parcels, driving = self.routes.deliver(shipped, state.parcels, given["dispatch"], capacity, shock)
+        revenue, owed, chargebacks, doubtful = self._charge(state, price, served, orders, fraudulent)
+        thin = Thin(shock.get("thin"), p.items)
+        sent, parcels, driving = self._deliver(state, shipped, given, shock, thin)
         after = after_sale(p, self.models, self.odds, sent, 1 - fraudulent, thin)
         paid = state.paid + revenue
         under_way = shipped + sum(state.parcels).reshape(len(shipped), -1, p.items).sum(axis=1)
-        each = paid / np.maximum(under_way, 1e-9)  # the mean price
+        mean_paid = paid / np.maximum(under_way, 1e-9)  # for a unit under way
         buyers = state.buyers + SMOOTHING * (orders.buyers - state.buyers)
         customers = loyalty(p, state.customers, buyers, after)
-        days = np.arange(len(sent))
-        total = sum(units.sum(axis=1) for units in sent)
-        took = sum(day * units.sum(axis=1) for day, units in zip(days, sent, strict=True)) / np.maximum(total, 1e-9)
-        delivery = state.delivery[:, 0] + SMOOTHING * np.where(total > 0, 1 + took - state.delivery[:, 0], 0)
         flow = Flow(
-            price=price, rating=self.ratings(state), visits=orders.visits, demand=orders.demand, sales=shipped,
-            revenue=revenue, unmet=orders.waiting, refused=orders.refused, chargebacks=chargebacks, ordered=ordered,
-            arrived=state.pipeline[0], on_hand=on_hand, delivered=sum(sent), late=after.late, driving=driving,
-            reviews=after.reviews, tickets=after.tickets, to_person=after.to_person, returns=after.returns,
-            refunds=each * after.returns, customers=customers, marketing=given["marketing"],
-        )  # fmt: skip
-        today = orders.sold + orders.waiting
-        if "forecast" in self.layout:  # the forecast is of the factor: demand is that of a mean day then
-            today = today / np.maximum(shock["factor"], LEAST_FACTOR)
-        smooth = state.demand + SMOOTHING * (today - state.demand)
+            price=price,
+            rating=self.ratings(state),
+            visits=orders.visits,
+            demand=orders.demand,
+            sales=shipped,
+            revenue=revenue,
+            unmet=orders.waiting,
+            refused=orders.refused,
+            chargebacks=chargebacks,
+            ordered=ordered,
+            arrived=state.pipeline[0],
+            on_hand=stock - shipped,
+            delivered=sum(sent),
+            late=after.late,
+            driving=driving,
+            reviews=after.reviews,
+            tickets=after.tickets,
+            to_person=after.to_person,
+            returns=after.returns,
+            refunds=mean_paid * after.returns,
+            customers=customers,
+            marketing=given["marketing"],
+        )
         following = State(
-            on_hand=on_hand, pipeline=(*state.pipeline[1:], ordered), backlog=backlog, owed=owed, doubtful=doubtful,
-            parcels=parcels, paid=np.maximum(paid - each * sum(sent), 0), returning=after.returns, demand=smooth,
-            popularity=state.popularity + shipped, price=price, stars=state.stars + after.stars,
-            reviews=state.reviews + after.reviews, customers=customers, buyers=buyers, delivery=delivery[:, None],
-        )  # fmt: skip
+            on_hand=stock - shipped,
+            pipeline=(*state.pipeline[1:], ordered),
+            backlog=state.backlog - served + orders.waiting,
+            owed=owed,
+            doubtful=doubtful,
+            parcels=parcels,
+            paid=np.maximum(paid - mean_paid * sum(sent), 0),
+            returning=after.returns,
+            demand=self._smoothed_demand(state, orders, shock),
+            popularity=state.popularity + shipped,
+            price=price,
+            stars=state.stars + after.stars,
+            reviews=state.reviews + after.reviews,
+            customers=customers,
+            buyers=buyers,
+            delivery=_smoothed_delivery(state, sent),
+        )
         return float32(following), float32(flow)
+
+    def _ordered(self, state: State, given: dict, shock: dict) -> np.ndarray:
+        """Return the units ordered from the suppliers (n, I): up to the level, of what is there and on order."""
+        p, level = self.params, given["restock"]
+        if p.resolution == "store" or "restock" not in p.decides:
+            level = self.restock_levels(state.demand, level, shock.get("forecast"))
+        position = self._stock(state) + sum(state.pipeline[1:]) - state.backlog
+        return np.floor(np.maximum(np.minimum(level, p.max_level) - position, 0) + 0.5)
+
+    def _charge(self, state: State, price, served, orders: Orders, fraudulent) -> tuple:
+        """Return the day's money (n, I): revenue, what waiting customers owe then, chargebacks, and those to come.
+
+        Who waited pays the price of the day of the order.
+        """
+        part = served / np.maximum(state.backlog, 1e-9)
+        revenue = part * state.owed + price * orders.sold
+        owed = (1 - part) * state.owed + price * orders.waiting
+        lost = fraudulent * (price + self.params.chargeback_fee)  # of an order
+        chargebacks = part * state.doubtful + lost * orders.sold
+        return revenue, owed, chargebacks, (1 - part) * state.doubtful + lost * orders.waiting
+
+    def _deliver(self, state: State, shipped, given: dict, shock: dict, thin: Thin) -> tuple:
+        """Return the units sent by days since the order, the parcels left, and the money for driving (n, 1)."""
+        p, capacity = self.params, self.params.fleet_capacity * (1 - shock["traffic"])
+        if self.routes is None:
+            return deliver(p, (shipped, *state.parcels), given["dispatch"], capacity, thin)
+        return self.routes.deliver(shipped, state.parcels, given["dispatch"], capacity, shock)
+
+    def _smoothed_demand(self, state: State, orders: Orders, shock: dict) -> np.ndarray:
+        """Return the smoothed demand (n, I), units per day; with forecasts, which are of the factor, per mean day."""
+        today = orders.sold + orders.waiting
+        if "forecast" in self.layout:
+            today = today / np.maximum(shock["factor"], LEAST_FACTOR)
+        return state.demand + SMOOTHING * (today - state.demand)
 
     # -- money and observation --------------------------------------------------------------------------------------
 
@@ -500,6 +541,14 @@ class Marketplace(Model):
         from .picture import MarketplaceViewer
 
         return MarketplaceViewer(self, mode)
+
+
+def _smoothed_delivery(state: State, sent: list) -> np.ndarray:
+    """Return the smoothed days from order to delivery (n, 1), after units sent by days since the order."""
+    total = sum(units.sum(axis=1) for units in sent)
+    took = sum(day * units.sum(axis=1) for day, units in enumerate(sent)) / np.maximum(total, 1e-9)
+    smoothed = state.delivery[:, 0] + SMOOTHING * np.where(total > 0, 1 + took - state.delivery[:, 0], 0)
+    return smoothed[:, None]
 
 
 def _default_source() -> DemandSource:

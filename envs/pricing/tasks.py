@@ -171,4 +171,3 @@ def _period(named: dict, params: PricingParams) -> int:
 
 def _exact(name: str, value: float, tolerance: float, source: str, act) -> Reference:
     return Reference(name, value, "finite horizon", "exact", tolerance, source, act, unit="profit per episode")
-

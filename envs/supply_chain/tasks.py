@@ -15,7 +15,7 @@ def _task(name: str, params: SupplyChainParams, **rest) -> Task:
 
 
 def _echelon_base_stock(model: SupplyChain, levels: np.ndarray) -> Policy:
-    """Return the policy that orders up to levels (A,) of the echelon inventory position, where each node has one arc."""
+    """Return the policy that orders up to levels (A,) of the echelon inventory position; each node has one arc."""
 
     def act(observation, policy_state, seed):
         named = model.features(observation)
@@ -215,7 +215,9 @@ def dual_sourcing_task(**changes) -> Task:
         leads = (int(model.lead[slow, 0]), int(model.lead[fast, 0]))
         solution = dual_sourcing.solve(pmf, *leads, holding, backorder, cheap, dear, min(largest, len(pmf) - 1))
         policy = _dual_sourcing_policy(model, solution)
-        return Reference.average_optimum(solution.cost, policy, "Veeraraghavan and Scheller-Wolf 2008, Operations Research 56(4)")
+        return Reference.average_optimum(
+            solution.cost, policy, "Veeraraghavan and Scheller-Wolf 2008, Operations Research 56(4)"
+        )
 
     return _task("DualSourcing", params, reference=reference, warmup=50)
 

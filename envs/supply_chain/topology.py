@@ -25,7 +25,7 @@ class Topology(Model):
         By default the shops' own `demand`, independent; normal demand of divisible goods is not rounded.
 
         Raises:
-            ValueError: a source whose columns do not fit, or that tells more than demand.
+            FieldError: a source whose columns do not fit, or that tells more than demand.
         """
         self.params, self.xp, self.horizon = params, xp, params.horizon
         stocking = [name for name in params.nodes if name not in params.suppliers]
@@ -38,10 +38,16 @@ class Topology(Model):
             raise FieldError("source", self.source.items, f"{columns} columns")
         if self.source.known:
             raise FieldError("source", list(self.source.known), "one of demand alone")
-        self._arrays(
-            lambda value: xp.asarray(np.asarray(value, dtype=np.float32), device=device),
-            lambda value: xp.asarray(np.asarray(value, dtype=np.int64), device=device),
-        )
+        constant = lambda value: xp.asarray(np.asarray(value, dtype=np.float32), device=device)
+        index = lambda value: xp.asarray(np.asarray(value, dtype=np.int64), device=device)
+        self._zero, self._one, self._half, self._lot = (constant(v) for v in (0.0, 1.0, 0.5, params.lot_size))
+        self._incidence(constant, index)
+        self._limits(constant)
+        self._waiting(constant, index)
+        self._timing(constant)
+        self._start(constant)
+        self._observed(constant, index)
+        self._weights(constant)
         self._spaces()
 
     def _own_demand(self) -> DemandSource:
@@ -61,56 +67,70 @@ class Topology(Model):
         values = [getattr(arc, name) for arc in self.params.arcs.values()]
         return np.stack([np.broadcast_to(np.asarray(v, float), self.params.items) for v in values])
 
-    def _arrays(self, constant, index):
-        p, arcs, nodes = self.params, list(self.params.arcs.values()), self.nodes
-        self._zero, self._one, self._half, self._lot = (constant(v) for v in (0.0, 1.0, 0.5, p.lot_size))
+    def _incidence(self, constant, index):
+        """Who ships to whom, in which order, and what a unit shipped becomes."""
+        arcs, nodes = list(self.params.arcs.values()), self.nodes
         self._inner = len(nodes) - len(self.shops)  # nodes without customers come first
-        self.rows = [*nodes, *p.suppliers]  # who ships
+        self.rows = [*nodes, *self.params.suppliers]  # who ships
         self.source_of = np.array([self.rows.index(arc.source) for arc in arcs])
         self.target_of = np.array([nodes.index(arc.target) for arc in arcs])
         self._source, self._target = index(self.source_of), index(self.target_of)
-        ratio = np.array([arc.ratio for arc in arcs])
+        self.ratio = np.array([arc.ratio for arc in arcs])
         # (N, A): units that a unit shipped on the arc brings to the node
-        self.into = into = (np.arange(len(nodes))[:, None] == self.target_of) * ratio
+        self.into = (np.arange(len(nodes))[:, None] == self.target_of) * self.ratio
         out = np.arange(len(self.rows))[:, None] == self.source_of  # (N + suppliers, A)
-        self._into, self._out, self._out_all = constant(into), constant(out[: len(nodes)]), constant(out)
+        self._into, self._out, self._out_all = constant(self.into), constant(out[: len(nodes)]), constant(out)
         self._before = constant(np.tril(out.T @ out, -1))  # (A, A) arcs of the same source that go first
         self._single = bool((out.sum(axis=1) <= 1).all())
         earlier = np.tril(self.target_of[:, None] == self.target_of, -1)  # (A, A) arcs of the same target before
-        self._earlier = constant(earlier * ratio)
+        self._earlier = constant(earlier * self.ratio)
         rank = earlier.sum(axis=1)
-        self._turns = [constant((rank == r)[:, None] / ratio[:, None]) for r in range(rank.max() + 1)]
+        self._turns = [constant((rank == r)[:, None] / self.ratio[:, None]) for r in range(rank.max() + 1)]
+        self._whole = bool(self.params.lot_size) and bool((self.ratio == np.round(self.ratio)).all())
+        self.echelon = self._echelons(self.into)
+        self._echelon = constant(self.echelon)
+
+    def _limits(self, constant):
+        """What nodes may send on and hold, and what an order may be."""
+        p = self.params
         supplies = np.array([[min(p.nodes[name].capacity, UNLIMITED)] for name in p.suppliers])
         self._supplies = constant(np.broadcast_to(supplies, (len(supplies), p.items)))
         capacity = np.array([p.nodes[name].capacity for name in self.rows])
         self._capacity = constant(capacity) if np.isfinite(capacity).any() else None
-        storage = np.array([p.nodes[name].storage for name in nodes])
+        storage = np.array([p.nodes[name].storage for name in self.nodes])
         self._storage = constant(storage) if np.isfinite(storage).any() else None
+        self.max_order = self.per_arc("max_order")
+        self._max_order = constant(self.max_order)
+
+    def _waiting(self, constant, index):
+        """Which arcs' orders and which shops' customers wait for stock; the others are lost."""
+        p = self.params
         endless = [name for name in p.suppliers if not math.isfinite(p.nodes[name].capacity)]  # nothing waits there
-        self.keeps = keeps = np.array([p.nodes[a.source].backorders and a.source not in endless for a in arcs])
-        self._keep, self._kept = constant(keeps[:, None]), index(np.flatnonzero(keeps))
+        sources = [arc.source for arc in p.arcs.values()]
+        self.keeps = np.array([p.nodes[name].backorders and name not in endless for name in sources])
+        self._keep, self._kept = constant(self.keeps[:, None]), index(np.flatnonzero(self.keeps))
         waits = np.repeat([float(p.nodes[name].backorders) for name in self.shops], p.items)
         self._waits, self._any_wait, self._any_lost = constant(waits), bool(waits.any()), bool((waits == 0).any())
+
+    def _timing(self, constant):
+        """When shipments arrive and when sources learn of orders, in periods; of random lead times the longest."""
+        p, arcs = self.params, list(self.params.arcs.values())
         self.random_lead = any(arc.lead_time_pmf for arc in arcs)
         longest = [[len(a.lead_time_pmf)] * p.items if a.lead_time_pmf else a.lead_time for a in arcs]
-        self.lead = np.stack([np.broadcast_to(np.asarray(v, int), p.items) for v in longest])  # (A, I), the longest
+        self.lead = np.stack([np.broadcast_to(np.asarray(v, int), p.items) for v in longest])  # (A, I)
         self.delay = np.array([arc.order_delay for arc in arcs])
         self.max_lead, self.max_delay = int(self.lead.max()), int(self.delay.max())
         self._due = {int(k): None if (self.lead == k).all() else constant(self.lead == k) for k in np.unique(self.lead)}
-        self._told = {int(k): constant(self.delay[:, None] == k) for k in np.unique(self.delay)}
-        self.max_order = self.per_arc("max_order")
-        self._max_order = constant(self.max_order)
+        self._delayed = {int(k): constant(self.delay[:, None] == k) for k in np.unique(self.delay)}
+
+    def _start(self, constant):
+        """What there is at an episode's start, and what it is worth at a season's end."""
         self._initial = constant(self.per_node("initial_stock"))
         started = self.per_arc("initial_pipeline")
         self._started = [constant(started * (self.lead > k)) for k in range(self.max_lead)]
         self._placed = [constant(started * (self.delay[:, None] > k)) for k in range(self.max_delay)]
-        self._salvage = constant(self.per_node("salvage_value"))
-        self._worth = constant(self.per_node("salvage_value")[self.target_of] * ratio[:, None])
-        self.echelon = self._echelons(into)
-        self._echelon = constant(self.echelon)
-        self._whole = bool(p.lot_size) and bool((ratio == np.round(ratio)).all())
-        self._observed(constant, index)
-        self._weights(constant)
+        salvage = self.per_node("salvage_value")
+        self._salvage, self._worth = constant(salvage), constant(salvage[self.target_of] * self.ratio[:, None])
 
     def _observed(self, constant, index):
         """Say which rows of the pipeline, the orders and what is owed are observed."""
