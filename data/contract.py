@@ -68,7 +68,7 @@ def read(source: str | Path | pd.DataFrame, schema: Schema, key: bytes | None = 
     Columns that the contract doesn't name are dropped; customer ids are replaced by pseudonyms
     under `key` (default: `privacy.default_key()`). Returns a new frame, columns in the contract's order.
 
-    Raises ValueError naming the column, the first bad row, the value found and what is expected.
+    Raises ValueError naming the column, the first bad row, the value there and what is expected.
     Rows are counted from 1; a file's header is not counted.
     """
     frame = _load(source, [column.name for column in schema])
@@ -151,15 +151,15 @@ def _checked(values: pd.Series, column: Column, key: bytes | None) -> pd.Series:
         bad |= parsed.notna() & (parsed != parsed.dt.normalize())
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        found = "nothing" if pd.isna(values.iloc[row]) else shown(values.iloc[row])
-        raise ValueError(f"column {column.name!r}, row {row + 1}: {found}; expected {column.expected}")
+        value = "nothing" if pd.isna(values.iloc[row]) else shown(values.iloc[row])
+        raise ValueError(f"column {column.name!r}, row {row + 1}: {value}; expected {column.expected}")
     if column.kind == "customer":
         return pseudonymise(parsed, default_key() if key is None else key)
     return parsed.astype(bool) if column.kind == "bool" else parsed
 
 
 def shown(value: object) -> str:
-    """A value found in a table, as errors tell it."""
+    """A value of a table, as errors show it."""
     return repr(value.item() if isinstance(value, np.generic) else value)
 
 

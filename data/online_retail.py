@@ -60,10 +60,10 @@ def load_panel(path: str | Path) -> Panel:
     A ready panel has the columns sku, date, units, price, promo, closed and holiday. In a folder a
     raw file comes first.
     """
-    found = _find(Path(path), (*RAW_FILES, PANEL_FILE))
-    if found.suffix == ".parquet" and "sku" in parquet_columns(found):
-        return Panel.from_frame(pd.read_parquet(found).rename(columns={"sku": "item"}))
-    transactions, _ = load(found)
+    file = _find(Path(path), (*RAW_FILES, PANEL_FILE))
+    if file.suffix == ".parquet" and "sku" in parquet_columns(file):
+        return Panel.from_frame(pd.read_parquet(file).rename(columns={"sku": "item"}))
+    transactions, _ = load(file)
     return daily_panel(transactions)
 
 

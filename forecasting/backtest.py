@@ -158,12 +158,12 @@ def differences(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, tuple[fl
     ours, theirs = _by_item(first), _by_item(second)
     count = len(ours)
     weights = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _RESAMPLES)
-    found = {}
+    intervals = {}
     for name, loss, per in (("wQL", "loss", "units"), ("MASE", "error", "series")):
         with np.errstate(invalid="ignore", divide="ignore"):
             drawn = weights @ (ours[loss] - theirs[loss]).to_numpy() / (weights @ ours[per].to_numpy())
-        found[name] = tuple(np.nanquantile(drawn, [0.025, 0.975]).tolist())
-    return found
+        intervals[name] = tuple(np.nanquantile(drawn, [0.025, 0.975]).tolist())
+    return intervals
 
 
 def _by_item(forecasts: pd.DataFrame) -> pd.DataFrame:

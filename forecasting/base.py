@@ -42,13 +42,13 @@ class Known:
         shapes = {"price": (horizon, items), "promo": (horizon, items), "closed": (horizon,), "holiday": (horizon,)}
         for name, value in self.covariates.items():
             if np.shape(value) != (horizon, items):
-                found = f"of shape {np.shape(value)}"
-                raise ValueError(f"known.covariates[{name!r}] is {found}: the horizon needs shape {(horizon, items)}")
+                shown = f"of shape {np.shape(value)}"
+                raise ValueError(f"known.covariates[{name!r}] is {shown}: the horizon needs shape {(horizon, items)}")
         for name, shape in shapes.items():
             value = getattr(self, name)
             if value is None or np.shape(value) != shape:
-                found = "missing" if value is None else f"of shape {np.shape(value)}"
-                raise ValueError(f"known.{name} is {found}: the horizon needs shape {shape}")
+                shown = "missing" if value is None else f"of shape {np.shape(value)}"
+                raise ValueError(f"known.{name} is {shown}: the horizon needs shape {shape}")
         if np.isinf(self.price).any() or (self.price < 0).any():
             raise ValueError("known.price holds a negative or infinite price: allowed are numbers >= 0 and NaN")
 

@@ -93,11 +93,11 @@ def updates(seeds: int, old_days: int = 400, new_days: int = 140) -> Iterator[di
                 model.trained_until = str(panel.dates[old_days - 1].date())
                 model.update(training, replay)
             model.params.fine_tune_steps = 0
-            found = {}
+            losses = {}
             for days, origins in tests.items():
                 table = backtest({name: model}, panel, origins, HORIZON, progress=False)
-                found[f"wQL_{days}_days"] = table[table["origin"] == "pooled"]["wQL"].iloc[0]
-            yield {"model": name, "seed": seed, **found}
+                losses[f"wQL_{days}_days"] = table[table["origin"] == "pooled"]["wQL"].iloc[0]
+            yield {"model": name, "seed": seed, **losses}
 
 
 def cold_starts(seeds: int) -> Iterator[dict]:
@@ -148,14 +148,15 @@ def covariates(panel: Panel, count: int, seeds: int) -> Iterator[dict]:
             for name, model in models.items():
                 frame = rolling_forecasts(name, model, panel, origins, WEEKS, refit=True, progress=False)
                 base = frame if base is None else base
-                found = measure(frame)
+                figures = measure(frame)
                 less = {
                     f"{metric} less lightgbm's, {end}": value
                     for metric, interval in differences(frame, base).items()
                     for end, value in zip(("from", "to"), interval, strict=True)
                 }
                 seconds = float(frame.groupby("origin")["seconds"].first().sum())
-                yield {"model": name} | row | {key: found[key] for key in ("wQL", "MASE")} | {"seconds": seconds} | less
+                pooled = {key: figures[key] for key in ("wQL", "MASE")}
+                yield {"model": name} | row | pooled | {"seconds": seconds} | less
 
 
 def _loss(model: Transformer, past: Panel, known: Known, columns: np.ndarray, actual: np.ndarray) -> float:
@@ -212,14 +213,14 @@ def main() -> None:
             rows = covariates(complete_journey.load_panel(args.data), 2, args.seeds)
     else:
         rows = updates(args.seeds) if args.study == "update" else cold_starts(args.seeds)
-    found = []
+    shown = []
     for row in rows:
-        found.append(row)
+        shown.append(row)
         words = (
             f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()
         )
         print(", ".join(words), flush=True)
-    table = pd.DataFrame(found)
+    table = pd.DataFrame(shown)
     groups = [name for name in table.columns if name in ("covariates", "method", "model", "days seen", "how")]
     means = table.groupby(groups, sort=False).mean(numeric_only=True).drop(columns="seed", errors="ignore")
     print(means.to_string(float_format="{:.4f}".format))

@@ -29,7 +29,7 @@ from .backtest import CLASSES, demand_classes
 from .base import DECILES, MIN_HISTORY, Forecaster, Known, check_inputs, known_future, read_config
 from .baselines import positive, whole_units
 
-GRID = np.arange(1, 200) / 200  # levels between which scores are told apart
+GRID = np.arange(1, 200) / 200  # levels at which scores are compared
 _LEAST_SCORES = 1000  # of a class of its own; those with fewer take the scores of all
 
 

@@ -102,9 +102,9 @@ def _network(model: Transformer, history: Panel, known: Known, column: int, days
     own = windows.batch(torch.tensor([column]), torch.tensor([windows.days])).to(model.device)
     scale = own.scale[:, None] * ~own.closed
 
-    def forecast(before: torch.Tensor, ahead: torch.Tensor, summary: torch.Tensor, told=own.told) -> torch.Tensor:
+    def forecast(before, ahead, summary, covariates=own.covariates) -> torch.Tensor:
         seen = own.seen.expand(len(before), -1)
-        batch = replace(own, past=before, future=ahead, seen=seen, summary=summary, told=told)
+        batch = replace(own, past=before, future=ahead, seen=seen, summary=summary, covariates=covariates)
         z = model.network(batch).sort(dim=-1).values.clamp(min=0)
         scales = scale.expand(len(before), -1)
         return _read(model, z.sinh() * scales[..., None], scales, level)[:, days].sum(dim=1)
@@ -113,18 +113,19 @@ def _network(model: Transformer, history: Panel, known: Known, column: int, days
     plain = _plain(own.past, past=True), _plain(own.future, past=False), own.summary.clone()
     plain[2][:, -7:] = 1 / 7
     if model.network.known:
-        usual = own.told[..., :COVARIATES] - own.told[..., COVARIATES:]
-        inputs, plain = (*inputs, own.told), (*plain, torch.cat([usual, torch.zeros_like(usual)], dim=-1))
-    found = IntegratedGradients(forecast).attribute(
+        usual = own.covariates[..., :COVARIATES] - own.covariates[..., COVARIATES:]
+        inputs, plain = (*inputs, own.covariates), (*plain, torch.cat([usual, torch.zeros_like(usual)], dim=-1))
+    attributions = IntegratedGradients(forecast).attribute(
         inputs, plain, n_steps=_STEPS, internal_batch_size=_STEPS_AT_ONCE, method="gausslegendre"
     )
     with torch.no_grad():
         whole, baseline = float(forecast(*inputs)), float(forecast(*plain))
-    parts = torch.cat(found[:2], dim=1).unflatten(2, (PATCH, CHANNELS)).flatten(1, 2)[0].cpu().numpy()  # (T, C)
-    rows = [("baseline", None, np.nan, baseline), ("weekday", known.dates[0], known.dates[0].dayofweek, found[2].sum())]
+    parts = torch.cat(attributions[:2], dim=1).unflatten(2, (PATCH, CHANNELS)).flatten(1, 2)[0].cpu().numpy()  # (T, C)
+    first_day = known.dates[0]
+    rows = [("baseline", None, np.nan, baseline), ("weekday", first_day, first_day.dayofweek, attributions[2].sum())]
     first, past_days = NAMES.index("covariate"), PATCH * own.past.shape[1]
-    for told in found[3:]:
-        parts[past_days:, first : first + COVARIATES] += told[0].unflatten(1, (2, COVARIATES)).sum(dim=1).cpu().numpy()
+    for part in attributions[3:]:
+        parts[past_days:, first : first + COVARIATES] += part[0].unflatten(1, (2, COVARIATES)).sum(dim=1).cpu().numpy()
     wave = [channel for channel, name in enumerate(NAMES) if name == "wave"]
     rows.append(("season", None, np.nan, parts[:, wave].sum()))
     rows += _rows_of_days(model, parts, windows, past, known, column)
@@ -157,16 +158,16 @@ def _rows_of_days(model, parts: np.ndarray, windows: Windows, past: Panel, known
         "closed": np.concatenate([past.closed, known.closed]),
         "holiday": np.concatenate([past.holiday, known.holiday]),
     }
-    found = [(name, NAMES.index(name), column_of_days) for name, column_of_days in values.items()]
+    channels = [(name, NAMES.index(name), column_of_days) for name, column_of_days in values.items()]
     for slot, (name, table) in enumerate(past.covariates.items()):
         both = joined(table[:, column], known.covariates[name][:, column])
-        found.append((name, NAMES.index("covariate") + slot, both))
+        channels.append((name, NAMES.index("covariate") + slot, both))
     for slot, (name, table) in enumerate(past.past_covariates.items()):
-        found.append((name, NAMES.index("past covariate") + slot, table[:, column]))
+        channels.append((name, NAMES.index("past covariate") + slot, table[:, column]))
     dates, parts = past.dates.append(known.dates), parts[start : start + days]
     return [
         (name, dates[day], value, parts[day, channel])
-        for name, channel, column_of_days in found
+        for name, channel, column_of_days in channels
         for day, value in enumerate(column_of_days)
     ]
 

@@ -72,8 +72,8 @@ def feature_names(history: Panel, planned: bool) -> list[str]:
     item += ["log level of 56 days", "days observed", "days since a sale", "last price", "last promotion"]
     item += [f"{name}, mean of {width} days" for name in history.past_covariates for width in _SIGNAL_WINDOWS]
     day = ["days ahead", "weekday", "month", "holiday", *(f"same weekday, {weeks} weeks" for weeks in _WEEKS)]
-    told = ["price", "promotion", *(f"{name}{less}" for name in history.covariates for less in ("", " less usual"))]
-    return item + day + (told if planned else [])
+    ahead = ["price", "promotion", *(f"{name}{less}" for name in history.covariates for less in ("", " less usual"))]
+    return item + day + (ahead if planned else [])
 
 
 class _Days:
@@ -194,9 +194,9 @@ class GradientBoosting(QuantileForecaster):
             target = days.units[origin : origin + p.horizon].T / scale[:, None]
             enough = (~np.isnan(days.units[:origin])).sum(axis=0) >= _LEAST_OBSERVED
             item, ahead = np.nonzero(~np.isnan(target) & enough[:, None])
-            most = max(1, p.rows // len(origins))
-            if len(item) > most:
-                chosen = np.sort(rng.choice(len(item), most, replace=False))
+            limit = max(1, p.rows // len(origins))
+            if len(item) > limit:
+                chosen = np.sort(rng.choice(len(item), limit, replace=False))
                 item, ahead = item[chosen], ahead[chosen]
             yield features[item, ahead], target[item, ahead]
 
@@ -207,8 +207,8 @@ class GradientBoosting(QuantileForecaster):
         parts = []
         for origin in (origin for origin in origins if origin >= _LEAST_OBSERVED):
             enough = np.flatnonzero((~np.isnan(days.units[:origin])).sum(axis=0) >= _LEAST_OBSERVED)
-            most = _CALIBRATION_WINDOWS // _CALIBRATION_ORIGINS
-            item = rng.choice(enough, min(most, len(enough)), replace=False)
+            limit = _CALIBRATION_WINDOWS // _CALIBRATION_ORIGINS
+            item = rng.choice(enough, min(limit, len(enough)), replace=False)
             quantiles, scale = self._quantiles(days, origin, horizon)
             units = torch.from_numpy(days.units[origin : origin + horizon].T).float()
             parts.append((quantiles[item], scale[item], units[item]))
@@ -217,9 +217,9 @@ class GradientBoosting(QuantileForecaster):
     def _quantiles(self, days: _Days, origin: int, horizon: int) -> tuple[torch.Tensor, torch.Tensor]:
         table, scale = _features(days, origin, horizon, self.params.planned)
         flat = table.reshape(-1, table.shape[-1])
-        found = np.stack([booster.predict(flat) for booster in self.boosters], axis=-1).reshape(*table.shape[:2], -1)
+        raw = np.stack([booster.predict(flat) for booster in self.boosters], axis=-1).reshape(*table.shape[:2], -1)
         scales = scale[:, None] * ~days.closed[origin : origin + horizon]  # (I, H)
-        quantiles = np.sort(np.maximum(0.0, found), axis=-1) * scales[..., None]
+        quantiles = np.sort(np.maximum(0.0, raw), axis=-1) * scales[..., None]
         return torch.from_numpy(quantiles).float(), torch.from_numpy(scales).float()
 
     def _check(self, history: Panel, known: Known) -> None:

@@ -95,7 +95,7 @@ class HubNetwork(nn.Module):
     """
 
     def __init__(self, model: nn.Module, levels: list[float], own_horizon: int, planned: bool):
-        """`levels` (Q,) are the model's own, `own_horizon` is the most days of one forward pass."""
+        """`levels` (Q,) are the model's own, `own_horizon` the largest number of days of one forward pass."""
         super().__init__()
         self.model, self.own_horizon, self.planned = model, own_horizon, planned
         place = np.interp(LEVELS, levels, np.arange(len(levels)))
@@ -124,11 +124,11 @@ class HubNetwork(nn.Module):
         """Quantiles of asinh(units / scale) at LEVELS, (B, 7 * F, Q), rising."""
         units, rows = _series(batch, self.planned)
         horizon, scale = batch.target.shape[1], batch.scale[:, None, None]
-        found = [
+        parts = [
             self._own(units[low : low + _WINDOWS], rows[low : low + _WINDOWS], horizon)
             for low in range(0, len(units), _WINDOWS)
         ]
-        return torch.asinh(self._at_levels(torch.cat(found).float(), scale) / scale)
+        return torch.asinh(self._at_levels(torch.cat(parts).float(), scale) / scale)
 
     def _own(self, units: torch.Tensor, rows: torch.Tensor, horizon: int) -> torch.Tensor:
         near = self.passed(units, rows, min(horizon, self.own_horizon))
@@ -140,9 +140,9 @@ class HubNetwork(nn.Module):
 
     def _at_levels(self, own: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         own = own.sort(dim=-1).values
-        found = own[..., self.low] + self.share * (own[..., self.high] - own[..., self.low])
-        beyond = self.upper * self._spread(found, scale) * self.beyond
-        return torch.where(self.own, found, (found + beyond).detach())
+        inside = own[..., self.low] + self.share * (own[..., self.high] - own[..., self.low])
+        beyond = self.upper * self._spread(inside, scale) * self.beyond
+        return torch.where(self.own, inside, (inside + beyond).detach())
 
     def _spread(self, quantiles: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         """The unit of the tail, (B, H, 1): see `distribution._spread`."""
@@ -208,13 +208,13 @@ class Chronos2(HubNetwork):
         patches = -(-horizon // size)
         future = nn.functional.pad(future, (0, patches * size - horizon), value=torch.nan)
         group = torch.arange(len(units), device=units.device).repeat_interleave(past.shape[1])
-        found = self.model(
+        output = self.model(
             context=past.flatten(0, 1),
             group_ids=group,
             future_covariates=future.flatten(0, 1),
             num_output_patches=patches,
         )
-        return found.quantile_preds[:: past.shape[1], :, :horizon].transpose(1, 2)
+        return output.quantile_preds[:: past.shape[1], :, :horizon].transpose(1, 2)
 
     def unrolled(self, units: torch.Tensor, rows: torch.Tensor, horizon: int) -> torch.Tensor:
         past, future = (part.cpu() for part in self._stacked(units, rows, horizon))
@@ -231,20 +231,20 @@ class TimesFm(HubNetwork):
 
     def _output(self, series: list[torch.Tensor], days: int):
         """`days` is the length of all windows: what a series is padded to does not depend on the others."""
-        patch, most = self.model.config.patch_length, self.model.config.context_length
-        length = min(most, -(-days // patch) * patch)
+        patch, longest = self.model.config.patch_length, self.model.config.context_length
+        length = min(longest, -(-days // patch) * patch)
         return self.model(past_values=series, forecast_context_len=length, truncate_negative=False)
 
     def passed(self, units: torch.Tensor, rows: torch.Tensor, horizon: int) -> torch.Tensor:
         return self._output(_without_gaps(units), units.shape[1]).full_predictions[:, :horizon, 1:]
 
     def unrolled(self, units: torch.Tensor, rows: torch.Tensor, horizon: int) -> torch.Tensor:
-        series, found = _without_gaps(units), []
+        series, parts = _without_gaps(units), []
         for ahead in range(0, horizon, self.own_horizon):
             output = self._output(series, units.shape[1] + ahead)
-            found.append(output.full_predictions[..., 1:])
+            parts.append(output.full_predictions[..., 1:])
             series = [torch.cat(pair) for pair in zip(series, output.mean_predictions, strict=True)]
-        return torch.cat(found, dim=1)[:, :horizon]
+        return torch.cat(parts, dim=1)[:, :horizon]
 
 
 def _without_gaps(units: torch.Tensor) -> list[torch.Tensor]:

@@ -38,15 +38,15 @@ class KnownEffect(nn.Module):
         self.day = nn.Linear(len(self.channels), self.width, bias=False)
         self.item = nn.Linear(d_model, self.width)
         self.quantiles = nn.Linear(self.width, len(LEVELS), bias=False)
-        self.told = nn.Linear(2 * COVARIATES, self.width, bias=False)
+        self.told = nn.Linear(2 * COVARIATES, self.width, bias=False)  # of covariates; a name in saved weights
         self.register_buffer("units", units)
         nn.init.zeros_(self.quantiles.weight)
 
-    def forward(self, future: torch.Tensor, told: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """(B, 7 * F, Q), from future patches (B, F, 7 * CHANNELS), covariates told and the encoder's (B, F, D)."""
+    def forward(self, future: torch.Tensor, covariates: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """(B, 7 * F, Q), from future patches (B, F, 7 * CHANNELS), known covariates and the encoder's (B, F, D)."""
         days = future.unflatten(2, (PATCH, CHANNELS))[..., self.channels]
-        told = (told / self.units.repeat(2)).clamp(-5, 5).unflatten(1, (-1, PATCH))
-        effect = nn.functional.silu(self.day(days) + self.told(told)) * (1 + self.item(hidden))[:, :, None]
+        covariates = (covariates / self.units.repeat(2)).clamp(-5, 5).unflatten(1, (-1, PATCH))
+        effect = nn.functional.silu(self.day(days) + self.told(covariates)) * (1 + self.item(hidden))[:, :, None]
         return self.quantiles(effect).flatten(1, 2)
 
 
@@ -91,7 +91,7 @@ class PatchEncoder(nn.Module):
         mask = torch.cat([ones, batch.seen, ones.expand(-1, future)], dim=1)
         hidden = self.encoder(inputs_embeds=tokens, attention_mask=mask.long()).last_hidden_state[:, -future:]
         quantiles = self.head(hidden).unflatten(2, (PATCH, len(LEVELS))).flatten(1, 2)
-        return quantiles if self.known is None else quantiles + self.known(batch.future, batch.told, hidden)
+        return quantiles if self.known is None else quantiles + self.known(batch.future, batch.covariates, hidden)
 
     def add_known(self, units: torch.Tensor) -> None:
         """Draws its weights from torch's global generator; what is there already stays."""

@@ -57,7 +57,7 @@ class TransformerParams:
 
 def check_fields(params) -> None:
     """Raise ValueError naming the first field of `params` whose type or value is not allowed."""
-    check_training(params, least={"fine_tune_steps": 0, "validation": 0})
+    check_training(params, lowest={"fine_tune_steps": 0, "validation": 0})
     for name in ("context", "horizon", "validation"):
         if getattr(params, name) % PATCH:
             raise FieldError(name, getattr(params, name), f"a multiple of {PATCH}")

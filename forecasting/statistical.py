@@ -109,10 +109,10 @@ class AutoETS(Baseline):
         quantiles = _FALLBACK.predict(history, known, levels)
         widths = [round(abs(1 - 2 * level) * 100, 6) for level in levels]  # of central intervals, per cent
         for item, model in self._models(history.units).items():
-            found = model.predict(known.horizon, level=sorted({width for width in widths if width}))
+            bounds = model.predict(known.horizon, level=sorted({width for width in widths if width}))
             for place, (level, width) in enumerate(zip(levels, widths, strict=True)):
                 side = "lo" if level < 0.5 else "hi"
-                quantiles[item, :, place] = found[f"{side}-{width}"] if width else found["mean"]
+                quantiles[item, :, place] = bounds[f"{side}-{width}"] if width else bounds["mean"]
             quantiles[item] = _cut(quantiles[item], history.units[:, item])
         return np.sort(quantiles, axis=2)[:, :, np.argsort(np.argsort(levels))]
 

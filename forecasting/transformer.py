@@ -51,7 +51,7 @@ class Transformer(QuantileForecaster):
         self.history: list[dict] = []  # a row per evaluation of the last training: step, train and validation loss
         self.trained_weights = 0  # numbers that the last training could change
         self.trained_until = ""  # last day of the panel trained on, YYYY-MM-DD; "" = none
-        self.year = True  # whether the last training told of the year
+        self.year = True  # whether the last training read the year: see `year_of`
         self._start()
 
     def _start(self) -> None:
@@ -107,7 +107,7 @@ class Transformer(QuantileForecaster):
         if self.params.planned and self.params.fine_tune_steps and isinstance(self.network, PatchEncoder):
             with torch.random.fork_rng():
                 torch.manual_seed(self.params.seed)
-                self.network.add_known(windows.units_told())
+                self.network.add_known(windows.covariate_units())
         return self._train(panel, windows, self._fine_tuning())
 
     def update(self, panel: Panel, replay: float = 0.5) -> "Transformer":
@@ -160,8 +160,8 @@ class Transformer(QuantileForecaster):
         if not plan.validation:
             windows_there = len(windows.origins(0, windows.days - PATCH + 1)[0])
             passes = _PASSES_KNOWN if getattr(self.network, "known", None) else _PASSES
-            most = max(1, passes * windows_there // self.params.batch_size)
-            plan = replace(plan, steps=min(plan.steps, most))
+            limit = max(1, passes * windows_there // self.params.batch_size)
+            plan = replace(plan, steps=min(plan.steps, limit))
         self.history, self.trained_weights, *files = train(self.network, [windows], self.params, plan)
         if plan.validation:
             best = min(self.history, key=lambda row: row["validation_loss"])["step"]

@@ -36,7 +36,7 @@ class Batch:
     target: torch.Tensor  # (B, 7 * F) asinh(units / scale), NaN = not observed, closed or not there
     closed: torch.Tensor  # (B, 7 * F) bool
     filled: torch.Tensor  # (B, COVARIATES + PAST_COVARIATES) bool, slots that the panel has a covariate for
-    told: torch.Tensor  # (B, 7 * F, 2 * COVARIATES) covariates as they are, and less their usual value; 0 = not known
+    covariates: torch.Tensor  # (B, 7 * F, 2 * COVARIATES) of the horizon: values, values less the usual; 0 = not known
 
     @classmethod
     def concatenate(cls, batches: "list[Batch]") -> "Batch":
@@ -89,7 +89,7 @@ class Windows:
         ]
         self.past_covariates = [pad(values, None, np.nan) for values in panel.past_covariates.values()]
         slots = ((self.covariates, COVARIATES), (self.past_covariates, PAST_COVARIATES))
-        self.filled = torch.tensor([place < len(tables) for tables, most in slots for place in range(most)])
+        self.filled = torch.tensor([place < len(tables) for tables, count in slots for place in range(count)])
         # (before + D + behind,) mean root of the items' units: bulk orders are not to drown the rest.
         self.store = self.units.sqrt().nanmean(dim=1).nan_to_num()
         self._set_scale(floor=1.0 / context)
@@ -167,20 +167,20 @@ class Windows:
             target=target,
             closed=closed[:, past_days:] > 0,
             filled=self.filled.expand(len(origin), -1),
-            told=self._told(day, column, past_days),
+            covariates=self._known_covariates(day, column, past_days),
         )
 
-    def _told(self, day: torch.Tensor, column: torch.Tensor, past_days: int) -> torch.Tensor:
+    def _known_covariates(self, day: torch.Tensor, column: torch.Tensor, past_days: int) -> torch.Tensor:
         """(B, 7 * F, 2 * COVARIATES), in the panel's units; usual is the mean of the context."""
-        told = torch.zeros(len(day), day.shape[1] - past_days, 2 * COVARIATES)
+        covariates = torch.zeros(len(day), day.shape[1] - past_days, 2 * COVARIATES)
         for slot, table in enumerate(self.covariates if self.planned else []):
             values = table[day, column]
             usual = values[:, :past_days].nanmean(dim=1, keepdim=True)
-            told[..., slot] = values[:, past_days:]
-            told[..., COVARIATES + slot] = values[:, past_days:] - usual
-        return told.nan_to_num()
+            covariates[..., slot] = values[:, past_days:]
+            covariates[..., COVARIATES + slot] = values[:, past_days:] - usual
+        return covariates.nan_to_num()
 
-    def units_told(self) -> torch.Tensor:
+    def covariate_units(self) -> torch.Tensor:
         """(COVARIATES,): of each covariate the standard deviation within an item, over the items; 1 where it is 0."""
         spreads = [(table - table.nanmean(dim=0)).square().nanmean().sqrt() for table in self.covariates]
         return torch.tensor(
@@ -194,7 +194,7 @@ class Windows:
         return torch.cat([past, torch.zeros(day.shape[0], day.shape[1] - past_days)], dim=1)
 
     @staticmethod
-    def _slots(tables, most: int, day, column, past_days: int, planned: bool) -> list[torch.Tensor]:
+    def _slots(tables, count: int, day, column, past_days: int, planned: bool) -> list[torch.Tensor]:
         """Covariates (B, T) less their mean of the context, by its standard deviation; 0 where not known or empty.
 
         One that did not change in the context, as a flag of what never was, is only less its mean.
@@ -209,11 +209,11 @@ class Windows:
             if not planned:
                 values[:, past_days:] = 0.0
             channels.append(values.nan_to_num().clamp(-5, 5))
-        return channels + [torch.zeros(day.shape)] * (most - len(channels))
+        return channels + [torch.zeros(day.shape)] * (count - len(channels))
 
 
 def year_of(panel: Panel) -> bool:
-    """Whether a model trained on the panel is told of the year: in a weekly one, if each week of it was a target.
+    """Whether a model trained on the panel reads the year: in a weekly one, if each week of it was a target.
 
     A season that was not there yet would be read off from what the waves did by chance in those that were. Of a daily
     panel's year the pre-trained weights know; weeks pass seven times as fast.

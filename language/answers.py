@@ -79,12 +79,12 @@ def find_slots(text: str) -> dict[str, str]:
     An order number has 5 to 15 digits, with up to three letters before them; an amount of money is none. An address is
     a house number with a street's name, English, or a place and road, Chinese.
     """
-    found = {}
+    slots = {}
     address = _CHINESE_ADDRESS.search(text) or _ADDRESS.search(text)
     if address:
-        found["address"] = address[address.re.groups].strip(" ,")
+        slots["address"] = address[address.re.groups].strip(" ,")
         text = text[: address.start()] + " " + text[address.end() :]
     order = _CHINESE_ORDER.search(text) or _ORDER.search(text)
     if order:
-        found["order"] = order[1].upper()
-    return found
+        slots["order"] = order[1].upper()
+    return slots

@@ -54,8 +54,8 @@ def mentions(classifier: TextClassifier, texts: Sequence[str]) -> pd.DataFrame:
         for aspect in aspects_of(clause)
     ]
     table = pd.DataFrame(rows, columns=["review", "aspect", "clause"])
-    found = classifier.predict_proba(table["clause"])[:, 1] if rows else np.empty(0)
-    return table.assign(positive=found)
+    positive = classifier.predict_proba(table["clause"])[:, 1] if rows else np.empty(0)
+    return table.assign(positive=positive)
 
 
 def report(classifier: TextClassifier, table: pd.DataFrame, by: str = "item", period: str = "") -> pd.DataFrame:

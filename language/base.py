@@ -191,10 +191,10 @@ def fit_temperature(logits: np.ndarray, codes: np.ndarray) -> float:
     """The temperature in [0.05, 20] by which logits are to be divided for the least log loss."""
     from scipy.optimize import minimize_scalar
 
-    found = minimize_scalar(
+    solution = minimize_scalar(
         lambda log: log_loss(logits / np.exp(log), codes), bounds=np.log([0.05, 20]), method="bounded"
     )
-    return float(np.exp(found.x))
+    return float(np.exp(solution.x))
 
 
 def expected_calibration_error(probabilities: np.ndarray, codes: np.ndarray, bins: int = 15) -> float:

@@ -40,8 +40,8 @@ class CharactersParams(FineTunedParams):
         absent = {"layers": 0, "frozen_layers": 0}  # it has no layers to choose from
         check_fields(
             self,
-            least={"most_texts": 0, "longest": 2, "tokens": 8, **absent},
-            most={"longest": 8, "tokens": 10_000, "validation": 0.5, "head_strength": 1e6, **absent},
+            lowest={"most_texts": 0, "longest": 2, "tokens": 8, **absent},
+            highest={"longest": 8, "tokens": 10_000, "validation": 0.5, "head_strength": 1e6, **absent},
             choices={"loss": ("cross_entropy",), "method": ("full",)},
         )
 

@@ -45,7 +45,7 @@ class EmbeddingParams:
     def __post_init__(self):
         choices = {"head": ("logistic", "nearest")}
         check_fields(
-            self, least={"tokens": 8}, most={"tokens": 512, "validation": 0.5, "strength": 1e6}, choices=choices
+            self, lowest={"tokens": 8}, highest={"tokens": 512, "validation": 0.5, "strength": 1e6}, choices=choices
         )
 
 
@@ -68,8 +68,8 @@ class Embedding(TextClassifier):
             known.clear()
             new = list(dict.fromkeys(texts))
         if new:
-            found = embed(encoder_of(params.backbone, params.device), new, params.tokens)
-            known.update(zip(new, found, strict=True))
+            vectors = embed(encoder_of(params.backbone, params.device), new, params.tokens)
+            known.update(zip(new, vectors, strict=True))
         return np.stack([known[text] for text in texts])
 
     def _fit(self, texts, codes, held, held_codes):

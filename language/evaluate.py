@@ -82,13 +82,13 @@ def by_member(name: str, model: TextClassifier, texts: list[str], labels: list) 
     started = time.process_time()
     if isinstance(model, Stack):
         parts = model._parts(clean(texts))
-        found = {name: measures(model, softmax(model._joined(parts) / model.temperature), labels)}
+        rows = {name: measures(model, softmax(model._joined(parts) / model.temperature), labels)}
         for (member, _), part in zip(model.params.members, parts, strict=True):
-            found[f"{member} of the {name}"] = measures(model, softmax(part), labels)
+            rows[f"{member} of the {name}"] = measures(model, softmax(part), labels)
     else:
-        found = {name: measures(model, model.predict_proba(texts), labels)}
-    found[name]["CPU ms per text"] = 1e3 * (time.process_time() - started) / len(texts)
-    return found
+        rows = {name: measures(model, model.predict_proba(texts), labels)}
+    rows[name]["CPU ms per text"] = 1e3 * (time.process_time() - started) / len(texts)
+    return rows
 
 
 def robustness(table: Table, train, test, target: str, args) -> None:
@@ -119,10 +119,10 @@ def out_of_scope(table: Table, train, test, target: str, args) -> None:
             outside = set(names[: len(names) // 5])
             inside = train[~train[target].isin(outside)]
             model, _ = fitted(spec, inside["text"].tolist(), inside[target].tolist(), seed)
-            found = model.predict_proba(test["text"])
+            probabilities = model.predict_proba(test["text"])
             known = ~test[target].isin(outside).to_numpy()
-            confidence = found.max(1) * model.familiarity(test["text"])
-            right = np.array([model.labels[code] for code in found.argmax(1)]) == test[target].to_numpy()
+            confidence = probabilities.max(1) * model.familiarity(test["text"])
+            right = np.array([model.labels[code] for code in probabilities.argmax(1)]) == test[target].to_numpy()
             half = np.random.default_rng(seed).random(len(test)) < 0.5
             threshold = threshold_for(confidence[half], right[half], 0.9)
             answered = ~half & (confidence >= threshold)
@@ -148,9 +148,9 @@ def languages(table: Table, paths: list[str], args) -> None:
             for target, (_, test) in tables.items():
                 test = test[: args.test_rows or None]
                 spoken = test["text"].map(language).value_counts(normalize=True)
-                found = measures(model, model.predict_proba(test["text"]), test["positive"].tolist())
+                row = measures(model, model.predict_proba(test["text"]), test["positive"].tolist())
                 shares = " ".join(f"{name} {share:.3f}" for name, share in spoken.items())
-                table.add(model=spec, trained_on=source, tested_on=target, script=shares, **found)
+                table.add(model=spec, trained_on=source, tested_on=target, script=shares, **row)
 
 
 def speed(table: Table, train, test, target: str, args) -> None:

@@ -40,8 +40,8 @@ class FineTunedParams(TrainingParams):
     def __post_init__(self):
         check_fields(
             self,
-            least={"most_texts": 0, "tokens": 8, "layers": 0, "frozen_layers": 0, "epochs": 0},
-            most={"tokens": 512, "head_strength": 1e6, "validation": 0.5},
+            lowest={"most_texts": 0, "tokens": 8, "layers": 0, "frozen_layers": 0, "epochs": 0},
+            highest={"tokens": 512, "head_strength": 1e6, "validation": 0.5},
             choices={"loss": ("cross_entropy", "contrastive")},
         )
         if self.frozen_layers and self.method != "full":
@@ -114,11 +114,11 @@ class FineTuned(TextClassifier):
         network, params = self.network, self.params
         tokens = network.tokens(texts, params.tokens)
         order = np.random.default_rng(params.seed).permutation(len(texts))
-        most = np.searchsorted(np.cumsum([len(tokens[row]) for row in order]), _PROBE_TOKENS)
+        count = np.searchsorted(np.cumsum([len(tokens[row]) for row in order]), _PROBE_TOKENS)
         if not params.epochs:
-            most = len(order)
+            count = len(order)
         first = [int(np.flatnonzero(codes == code)[0]) for code in range(len(self.labels))]
-        rows = np.union1d(order[: most + 1], first)
+        rows = np.union1d(order[: count + 1], first)
         scale = network.width**0.5  # the vectors' length
         features = network.run([tokens[row] for row in rows], "features") / scale
         coefficients, intercepts = logistic(features, codes[rows], params.head_strength, params.seed)

@@ -30,10 +30,10 @@ class TextNetwork(nn.Module, ABC):
     def device(self) -> torch.device:
         return self.head[1].weight.device
 
-    def tokens(self, texts: list[str], most: int) -> list[list[int]]:
-        """Token numbers of each text, the first `most` of them, special ones included."""
+    def tokens(self, texts: list[str], limit: int) -> list[list[int]]:
+        """Token numbers of each text, the first `limit` of them, special ones included."""
         self.tokenizer.no_padding()
-        self.tokenizer.enable_truncation(most)
+        self.tokenizer.enable_truncation(limit)
         return [encoding.ids or [self.pad_number] for encoding in self.tokenizer.encode_batch(texts)]
 
     def pad(self, tokens: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -66,7 +66,7 @@ class TextNetwork(nn.Module, ABC):
             parts.append(getattr(self, what)([tokens[row] for row in order[place:stop]]).float().cpu().numpy())
             place = stop
         self.train(training)
-        found = np.concatenate(parts)
-        result = np.empty_like(found)
-        result[order] = found
+        rows = np.concatenate(parts)
+        result = np.empty_like(rows)
+        result[order] = rows
         return result

@@ -13,11 +13,11 @@ _K1, _B = 1.2, 0.75
 
 def terms(text: str) -> list[str]:
     """Lower-case words; of a run of Han characters its pairs (a single one stays)."""
-    found = []
+    words = []
     for run in re.findall(r"[㐀-䶿一-鿿]+|[^\W㐀-䶿一-鿿]+", text.lower()):
         pairs = [run[n : n + 2] for n in range(max(1, len(run) - 1))] if is_han(run[0]) else [run]
-        found += pairs
-    return found
+        words += pairs
+    return words
 
 
 class Retrieval:
@@ -71,12 +71,12 @@ class Retrieval:
         return order, np.take_along_axis(cosine, order[:, :1], axis=1)[:, 0]
 
     def _covered(self, question: str, passage: int) -> float:
-        most = np.log1p((len(self.passages) + 0.5) / 0.5)
+        largest = np.log1p((len(self.passages) + 0.5) / 0.5)
         there = (self.weights > 0).sum(0)
         total = shared = 0.0
         for word in set(terms(question)):
             n = self.words.get(word)
-            weight = most if n is None else np.log1p((len(self.passages) - there[n] + 0.5) / (there[n] + 0.5))
+            weight = largest if n is None else np.log1p((len(self.passages) - there[n] + 0.5) / (there[n] + 0.5))
             total += weight
             shared += weight if n is not None and self.weights[passage, n] > 0 else 0.0
         return shared / total if total else 0.0

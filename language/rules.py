@@ -43,28 +43,28 @@ def polarity(text: str) -> float:
 
     A negated word counts as half its opposite; what follows "but" counts double.
     """
-    found = _chinese(text) if any(map(is_han, text)) else _english(text)
-    return sum(worth * weight for worth, weight in found) / sum(weight for _, weight in found) if found else 0.0
+    words = _chinese(text) if any(map(is_han, text)) else _english(text)
+    return sum(worth * weight for worth, weight in words) / sum(weight for _, weight in words) if words else 0.0
 
 
 def _english(text: str) -> list[tuple[float, float]]:
     """Worth and weight of each word that the lexicon has."""
-    found, weight, reach = [], 1.0, 0  # reach: words that a negation still turns round
+    words, weight, reach = [], 1.0, 0  # reach: words that a negation still turns round
     for word in re.findall(r"[a-z']+|[.;!?,]", text.lower()):
         if word in _WORTH:
-            found.append((_WORTH[word] * (-0.5 if reach else 1.0), weight))
+            words.append((_WORTH[word] * (-0.5 if reach else 1.0), weight))
         weight = 2.0 if word in _TURNS else weight
         reach = 3 if word in _NEGATIONS else 0 if word in ".;!?," else max(0, reach - 1)
-    return found
+    return words
 
 
 def _chinese(text: str) -> list[tuple[float, float]]:
-    found = []
+    words = []
     for place, clause in enumerate(_TURN_HAN.split(text)):
         for match in _PATTERN.finditer(clause):
             negated = re.search("[不没无别][太怎么会是够]?$", clause[: match.start()])
-            found.append((_HAN[match[0]] * (-0.5 if negated else 1.0), 2.0 if place else 1.0))
-    return found
+            words.append((_HAN[match[0]] * (-0.5 if negated else 1.0), 2.0 if place else 1.0))
+    return words
 
 
 def stars(texts: Sequence[str]) -> np.ndarray:
@@ -74,8 +74,8 @@ def stars(texts: Sequence[str]) -> np.ndarray:
 
 def reasons(texts: Sequence[str]) -> list[str]:
     """Per ticket the reason with most keywords, "" where two have as many or none has any: that is for a person."""
-    found = []
+    chosen = []
     for text in clean(texts):
         hits = sorted(((len(words.findall(text)), reason) for reason, words in _RULES.items()), reverse=True)
-        found.append(hits[0][1] if hits[0][0] > hits[1][0] else "")
-    return found
+        chosen.append(hits[0][1] if hits[0][0] > hits[1][0] else "")
+    return chosen

@@ -94,17 +94,17 @@ class Service:
             return self._person(dialogue, "closed")
         if not has_words(text):
             return self._ask(dialogue, "rephrase")
-        found = find_slots(text)
+        given = find_slots(text)
         # A bare order number has no letters of a language: it stays what it was.
-        spoken = language(text) if not found or language(text) == "zh" else dialogue.language
+        spoken = language(text) if not given or language(text) == "zh" else dialogue.language
         dialogue = replace(
             dialogue,
-            slots={**dialogue.slots, **found},
+            slots={**dialogue.slots, **given},
             language=spoken if spoken in self.answers.phrases else dialogue.language,
         )
         intent = self.classifier.labels[code]
         confident = sure >= self.params.confidence
-        waits = [slot for slot in self._needs(dialogue.intent) if slot in found]
+        waits = [slot for slot in self._needs(dialogue.intent) if slot in given]
         missing = [slot for slot in self._needs(dialogue.intent) if slot not in dialogue.slots]
         if waits:  # what was asked for is there: the intent stays, whatever else a number looks like
             intent, sure = dialogue.intent, 1.0
@@ -112,7 +112,7 @@ class Service:
             return self._ask(dialogue, missing[0], dialogue.intent, sure)
         elif intent == PERSON and confident:
             return self._person(dialogue, "asked for", intent, sure)
-        elif not confident or (spoken not in self.answers.phrases and not found):
+        elif not confident or (spoken not in self.answers.phrases and not given):
             return self._passage(dialogue, passage, sure)
         return self._answer(dialogue, intent, sure)
 

@@ -40,7 +40,7 @@ class Card:
     """A model card (Mitchell et al. 2019, arXiv:1810.03993), cut to what decides whether a model fits a purpose."""
 
     data: str  # what it was trained on, its source and licence
-    split: str  # how training, validation and test rows were told apart
+    split: str  # how training, validation and test rows were separated
     figures: dict[str, float]  # measured on the test rows; empty: nothing was
     intended_use: str
     limits: str
@@ -86,13 +86,13 @@ def load_folder(folder: str | Path, model: str | None = None) -> tuple[str, dict
     try:
         whole = json.loads((Path(folder) / "config.json").read_text())
         weights = (Path(folder) / "model.safetensors").read_bytes()
-        found, config, card = whole["model"], dict(whole["config"]), Card(**whole["card"])
+        saved, config, card = whole["model"], dict(whole["config"]), Card(**whole["card"])
         if hashlib.sha256(weights).hexdigest() != whole["weights_sha256"]:
             raise ValueError("model.safetensors does not have the checksum in config.json")
         arrays = load(weights)
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         reason = f"{error!r} is missing" if isinstance(error, KeyError) else error
         raise ValueError(f"{folder} holds no usable model: {reason}") from None
-    if model is not None and found != model:
-        raise ValueError(f"{folder} holds a {found!r}, not a {model!r}")
-    return found, config, arrays, card
+    if model is not None and saved != model:
+        raise ValueError(f"{folder} holds a {saved!r}, not a {model!r}")
+    return saved, config, arrays, card

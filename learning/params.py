@@ -10,7 +10,7 @@ CHOICES = {
     "schedule": ("cosine", "constant"),
     "precision": ("float32", "bfloat16"),
 }
-MOST_WHOLE = 2**31 - 1
+LARGEST_INTEGER = 2**31 - 1
 NOT_THE_RESULT = ("progress", "checkpoints", "tensorboard")  # parameters that change nothing in the weights
 _BELOW_ONE = ("dropout", "adapter_dropout")
 
@@ -41,31 +41,31 @@ class TrainingParams:
         check_fields(self)
 
 
-def check_fields(params, least: dict | None = None, most: dict | None = None, choices: dict | None = None) -> None:
+def check_fields(params, lowest: dict | None = None, highest: dict | None = None, choices: dict | None = None) -> None:
     """Raise ValueError naming the first field of `params` whose type or value is not allowed.
 
-    Whole numbers go from `least` (1 where not named; seed: 0) to `most` (2^31 - 1), fractions from 0 to `most` (1),
-    texts are among `choices`, if named there.
+    Whole numbers go from `lowest` (1 where not named; seed: 0) to `highest` (2^31 - 1), fractions from `lowest` (0) to
+    `highest` (1), texts are among `choices`, if named there.
     """
-    least, most = {"seed": 0} | (least or {}), {"alpha": 1000.0} | (most or {})
+    lowest, highest = {"seed": 0} | (lowest or {}), {"alpha": 1000.0} | (highest or {})
     for field in fields(params):
-        _check(params, field.name, field.type, least, most, CHOICES | (choices or {}))
+        _check(params, field.name, field.type, lowest, highest, CHOICES | (choices or {}))
     if getattr(params, "alpha", None) == 0:
         raise FieldError("alpha", params.alpha, "a number above 0")
     _check_device(params.device)
 
 
-def _check(params, name: str, kind: type, least: dict, most: dict, choices: dict) -> None:
+def _check(params, name: str, kind: type, lowest: dict, highest: dict, choices: dict) -> None:
     value = getattr(params, name)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
         setattr(params, name, value)
     if type(value) is not kind:
         raise FieldError(name, value, f"type {kind.__name__}")
-    low, high = least.get(name, 1), most.get(name, MOST_WHOLE)
+    low, high = lowest.get(name, 1), highest.get(name, LARGEST_INTEGER)
     if kind is int and not low <= value <= high:
         raise FieldError(name, value, f"a whole number from {low} to {high}")
-    low, high = least.get(name, 0), most.get(name, 1)
+    low, high = lowest.get(name, 0), highest.get(name, 1)
     if kind is float and not low <= value <= high:
         raise FieldError(name, value, f"a number from {low} to {high:g}")
     if kind is float and name in _BELOW_ONE and value == 1:

@@ -68,8 +68,11 @@ class Registry(Mapping):
             raise ValueError(f"{self.kind} {name}: {error}") from None
 
     def load(self, folder: str | Path):
-        """Return the model saved in `folder`. Runs no code from it; raises ValueError when it is damaged."""
-        return self.model_class(self.saved_name(folder)).load(folder)
+        """Return the model saved in `folder`. Runs no code from it; raises ValueError when it is damaged or no such."""
+        name = self.saved_name(folder)
+        if name not in self:
+            raise ValueError(f"{folder} holds a {name!r}, not a {self.kind} ({', '.join(self)})")
+        return self.model_class(name).load(folder)
 
     def saved_name(self, folder: str | Path) -> str:
         """Return the name of the model saved in `folder`. Raises ValueError when it holds none."""

@@ -59,12 +59,12 @@ class Histories:
         rows = []
         for user, bought in enumerate(purchases):
             try:
-                found = [(user, number[name], float(days_of(pd.Timestamp(t)))) for name, t in bought if name in number]
+                own = [(user, number[name], float(days_of(pd.Timestamp(t)))) for name, t in bought if name in number]
             except (TypeError, ValueError) as error:
                 raise ValueError(f"histories[{user}] is no list of (item, time): {error}") from None
-            if any(not day <= now for _, _, day in found):
+            if any(not day <= now for _, _, day in own):
                 raise ValueError(f"histories[{user}] holds a purchase after now: allowed are times until it")
-            rows += found
+            rows += own
         user, item, day = (np.array(column) for column in zip(*rows, strict=True)) if rows else (np.zeros(0),) * 3
         return cls.sorted(user.astype(np.int64), item.astype(np.int64), day, len(purchases), now)
 
@@ -196,8 +196,8 @@ class Recommender(ABC):
             np.concatenate([part.now for part in parts]),
             None if own.rating is None else np.concatenate([part.rating for part in parts]),
         )
-        found = self.scores(batch)[:, item].numpy()
-        falls = found[0] - found[1:]
+        scores = self.scores(batch)[:, item].numpy()
+        falls = scores[0] - scores[1:]
         order = np.argsort(-falls, kind="stable")[:most]
         return [(int(bought[k]), float(falls[k])) for k in order if falls[k] > 0]
 
@@ -244,8 +244,8 @@ def top(scores: torch.Tensor, histories: Histories, k: int, in_stock=None, repea
         scores.add_(torch.from_numpy(closed))  # four times as fast as a masked fill
     if not repeats:
         scores[torch.from_numpy(histories.user), torch.from_numpy(histories.item)] = -torch.inf
-    values, found = scores.topk(min(k, items), dim=1)
-    lists = found.masked_fill(values == -torch.inf, -1).numpy()
+    values, columns = scores.topk(min(k, items), dim=1)
+    lists = columns.masked_fill(values == -torch.inf, -1).numpy()
     return np.pad(lists, ((0, 0), (0, max(0, k - items))), constant_values=-1)
 
 

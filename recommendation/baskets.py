@@ -60,10 +60,10 @@ class Baskets:
         shift = start[:-1] - self.start[users]
         positions = _ranges(self.start[users], counts)
 
-        def pairs(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            bounds = np.searchsorted(found[0], [self.start[users], self.start[users + 1]])
+        def pairs(whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            bounds = np.searchsorted(whole[0], [self.start[users], self.start[users + 1]])
             rows = _ranges(bounds[0], bounds[1] - bounds[0])
-            moved = found[:, rows].copy()
+            moved = whole[:, rows].copy()
             moved[0] += np.repeat(shift, bounds[1] - bounds[0])
             return moved, rows
 
@@ -84,14 +84,14 @@ def _targets(first: np.ndarray, start: np.ndarray, day: np.ndarray, horizon: flo
     """Pairs (position, item): each new item of a basket, for every earlier position that looks at a day near enough."""
     starts = np.zeros(len(day), bool)
     starts[start[:-1]] = True
-    found, source, here = [], first[0] - 1, np.arange(first.shape[1])
+    parts, source, here = [], first[0] - 1, np.arange(first.shape[1])
     while len(here):
         near = day[first[0][here]] - day[source + 1] < horizon
         here, source = here[near], source[near]
-        found.append(np.stack([source, first[1][here]]))
+        parts.append(np.stack([source, first[1][here]]))
         more = ~starts[source]
         here, source = here[more], source[more] - 1
-    pairs = np.concatenate(found, axis=1) if found else np.zeros((2, 0), np.int64)
+    pairs = np.concatenate(parts, axis=1) if parts else np.zeros((2, 0), np.int64)
     return pairs[:, np.argsort(pairs[0], kind="stable")]
 
 

@@ -53,10 +53,10 @@ def cold_items(split: Split, seeds: int, settings: dict) -> Iterator[dict]:
         keep = np.array([k for k, items in enumerate(bought) if len(items)])
         bought, shown, histories = [bought[k] for k in keep], shown.take(keep), histories.take(keep)
         features = torch.from_numpy(text_features(log.text, 0))
-        found = {"random": torch.rand(len(keep), len(hidden), generator=torch.Generator().manual_seed(seed))}
-        found["nearest text"] = RowSums(features).of(shown) @ features.T
-        found["transformer"] = create("transformer", **{**settings, "seed": seed}).fit(warm).scores(shown)
-        for name, scores in found.items():
+        tables = {"random": torch.rand(len(keep), len(hidden), generator=torch.Generator().manual_seed(seed))}
+        tables["nearest text"] = RowSums(features).of(shown) @ features.T
+        tables["transformer"] = create("transformer", **{**settings, "seed": seed}).fit(warm).scores(shown)
+        for name, scores in tables.items():
             scores[:, torch.from_numpy(~hidden)] = -torch.inf
             lists = top(scores, histories, 10)
             measured = ranking_metrics(lists, bought, np.ones(len(hidden)))
@@ -86,8 +86,8 @@ def speed(
             model.recommend(log.histories, 10, stock)
             taken.append(time.perf_counter() - began)
             cpu.append(time.process_time() - began_cpu)
-        found = {"best ms": min(taken), "median ms": float(np.median(taken)), "best CPU ms": min(cpu)}
-        yield {"model": name, **{key: 1000 * value for key, value in found.items()}}
+        times = {"best ms": min(taken), "median ms": float(np.median(taken)), "best CPU ms": min(cpu)}
+        yield {"model": name, **{key: 1000 * value for key, value in times.items()}}
 
 
 def main() -> None:
@@ -115,12 +115,12 @@ def main() -> None:
         "cold_items": lambda: cold_items(split, args.seeds, settings),
         "speed": lambda: speed(threads=args.threads, models=args.models),
     }[args.what]()
-    found = []
+    shown = []
     for row in rows:
-        found.append(row)
+        shown.append(row)
         print({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}, flush=True)
-    if "seed" in found[0]:
-        print(intervals(pd.DataFrame(found), ["model"]).to_string(float_format="{:.4f}".format))
+    if "seed" in shown[0]:
+        print(intervals(pd.DataFrame(shown), ["model"]).to_string(float_format="{:.4f}".format))
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ class IALS(Recommender):
         p = self.params
         shared = fixed.T @ fixed + p.penalty * np.eye(fixed.shape[1], dtype=fixed.dtype)
         gram = np.empty((_AT_ONCE, *shared.shape), fixed.dtype)
-        found = np.zeros((rows.shape[0], fixed.shape[1]), fixed.dtype)
+        factors = np.zeros((rows.shape[0], fixed.shape[1]), fixed.dtype)
         sums = (1 + p.weight) * (rows.astype(fixed.dtype) @ fixed)
         for first in range(0, rows.shape[0], _AT_ONCE):
             part = slice(first, min(first + _AT_ONCE, rows.shape[0]))
@@ -99,8 +99,8 @@ class IALS(Recommender):
             here = gram[: len(bounds) - 1]
             here *= p.weight
             here += shared
-            found[part] = np.linalg.solve(here, sums[part, :, None])[..., 0]
-        return found
+            factors[part] = np.linalg.solve(here, sums[part, :, None])[..., 0]
+        return factors
 
     def scores(self, histories: Histories) -> torch.Tensor:
         user = self._solve(histories.bought(len(self.items)), self.item)

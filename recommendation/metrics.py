@@ -19,16 +19,16 @@ def ranking_metrics(lists: np.ndarray, relevant: list[np.ndarray], buyers: np.nd
     users, k = lists.shape
     items = len(buyers)
     hits = np.zeros((users, k), bool)
-    wanted = np.array([len(found) for found in relevant])
-    for user, found in enumerate(relevant):
-        hits[user] = np.isin(lists[user], found)
+    wanted = np.array([len(items_of_user) for items_of_user in relevant])
+    for user, items_of_user in enumerate(relevant):
+        hits[user] = np.isin(lists[user], items_of_user)
     discount = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.r_[0, np.cumsum(discount)][np.minimum(wanted, k)]
     first = np.where(hits.any(axis=1), hits.argmax(axis=1), -1)
     shown = np.bincount(lists[lists >= 0], minlength=items)
     tail = tail_items(buyers)
     in_tail = np.r_[tail, False][lists]
-    tail_wanted = np.array([tail[found].sum() for found in relevant])
+    tail_wanted = np.array([tail[items_of_user].sum() for items_of_user in relevant])
     asked = tail_wanted > 0
     tail_recall = (hits & in_tail).sum(axis=1)[asked] / np.minimum(tail_wanted[asked], k)
     return {

@@ -85,8 +85,8 @@ class RowSums:
 
     def add_to(self, scores: torch.Tensor, weight: torch.Tensor, item: torch.Tensor, starts: torch.Tensor) -> None:
         """Adds to `scores` (U, columns) `weight` (U, 1) x the sums over `item` (N,), from each of `starts` (U,) on."""
-        for part, found in zip(scores.split(_COLUMNS, dim=1), self._sums(item, starts), strict=True):
-            part.addcmul_(weight, found)
+        for part, sums in zip(scores.split(_COLUMNS, dim=1), self._sums(item, starts), strict=True):
+            part.addcmul_(weight, sums)
 
     def _sums(self, item: torch.Tensor, starts: torch.Tensor) -> Iterator[torch.Tensor]:
         for part in self.slices:

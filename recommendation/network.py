@@ -30,8 +30,8 @@ class Block(nn.Module):
             x, query, bias = x[row, at][:, None], query[row, :, at][:, :, None], bias[row, :, at][:, :, None]
         # By hand: for as few places as histories have, twice as fast as F.scaled_dot_product_attention on a CPU.
         attention = (query @ key.transpose(2, 3) * query.shape[3] ** -0.5 + bias).softmax(dim=3)
-        found = (attention @ value).transpose(1, 2).flatten(2)
-        x = x + self.attend_dropout(self.attended(found))
+        mixed = (attention @ value).transpose(1, 2).flatten(2)
+        x = x + self.attend_dropout(self.attended(mixed))
         return x + self.feed_dropout(self.fed(F.gelu(self.widen(self.feed_norm(x)))))
 
 

@@ -74,8 +74,8 @@ def online_retail_frame(folder: str | Path) -> tuple[pd.DataFrame, dict[str, str
     sales, _ = online_retail.load(folder)
     path, text = folder / DESCRIPTIONS, {}
     if path.is_file():
-        found = pd.read_parquet(path)
-        text = dict(zip(found["StockCode"].astype(str).str.upper(), found["Description"].astype(str), strict=True))
+        table = pd.read_parquet(path)
+        text = dict(zip(table["StockCode"].astype(str).str.upper(), table["Description"].astype(str), strict=True))
     return sales[sales["customer"].notna()], text
 
 

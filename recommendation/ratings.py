@@ -101,8 +101,8 @@ class RatingMF(RatingModel):
         self.bias = np.zeros(len(log.items))
         for _ in range(p.sweeps):
             users = _solve(user, self.factors[item], stars - self.bias[item], len(log.users), p.penalty)
-            found = _solve(item, users[user, 1:], stars - users[user, 0], len(log.items), p.penalty)
-            self.bias, self.factors = found[:, 0], found[:, 1:]
+            items = _solve(item, users[user, 1:], stars - users[user, 0], len(log.items), p.penalty)
+            self.bias, self.factors = items[:, 0], items[:, 1:]
 
     def predict(self, histories, user, item):
         p = self.params
@@ -125,11 +125,11 @@ def _solve(row: np.ndarray, known: np.ndarray, stars: np.ndarray, rows: int, pen
     order = np.argsort(row, kind="stable")
     bounds = np.searchsorted(row[order], np.arange(rows + 1))
     known = np.column_stack([np.ones(len(known)), known])[order]
-    found = np.zeros((rows, known.shape[1]))
+    solution = np.zeros((rows, known.shape[1]))
     for number in np.flatnonzero(np.diff(bounds)):
         x, y = known[bounds[number] : bounds[number + 1]], stars[order[bounds[number] : bounds[number + 1]]]
-        found[number] = np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ y)
-    return found
+        solution[number] = np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ y)
+    return solution
 
 
 @dataclass
@@ -146,7 +146,7 @@ class NeuralRatingParams(TrainingParams):
     weight_decay: float = 0.1
 
     def __post_init__(self):
-        check_fields(self, most={"length": 1000})
+        check_fields(self, highest={"length": 1000})
         if self.d_model % self.heads:
             raise FieldError("d_model", self.d_model, f"a multiple of heads ({self.heads})")
 
@@ -223,17 +223,17 @@ class NeuralRating(RatingModel):
         def errors(network: nn.Module, batch: Baskets, late: bool) -> torch.Tensor:
             position, item = batch.read
             rows = ~batch.rating.isnan() & ((batch.day[position] >= last) == late)
-            found = network.stars(network.known(batch)[position[rows] - 1], item[rows])
-            return (found - batch.rating[rows]).square()
+            stars = network.stars(network.known(batch)[position[rows] - 1], item[rows])
+            return (stars - batch.rating[rows]).square()
 
         def loss(network: nn.Module, step: int, generator: torch.Generator) -> torch.Tensor:
             batch = baskets.take(users[np.sort(pick(step).numpy())]).tensors(self.device)
-            found = errors(network, batch, late=False)
-            return found.sum() / max(1, len(found))
+            squares = errors(network, batch, late=False)
+            return squares.sum() / max(1, len(squares))
 
         def validation(network: nn.Module) -> float:
-            found = errors(network, baskets.take(users).tensors(self.device), late=True)
-            return float(found.mean()) if len(found) else 0.0
+            squares = errors(network, baskets.take(users).tensors(self.device), late=True)
+            return float(squares.mean()) if len(squares) else 0.0
 
         steps = p.epochs * -(-len(users) // p.batch_size)
         histories = log.histories

@@ -28,10 +28,10 @@ class SegmentHistory:
         history = history[history["customer"].notna()]
         if history.empty:
             raise ValueError("history has 0 rows with a customer: allowed are one or more")
-        for name, most in (("segment", segments), ("item", items), ("day", 0)):
+        for name, count in (("segment", segments), ("item", items), ("day", 0)):
             value = history[name].to_numpy()
-            if not np.all((value >= 0) & (value == np.floor(value))) or (most and value.max() >= most):
-                allowed = f"0 to {most - 1}" if most else "0"
+            if not np.all((value >= 0) & (value == np.floor(value))) or (count and value.max() >= count):
+                allowed = f"0 to {count - 1}" if count else "0"
                 raise ValueError(
                     f"column {name!r}: {value.min()} to {value.max()}; expected whole numbers from {allowed}"
                 )

@@ -20,5 +20,5 @@ def text_features(text: list[str], seed: int) -> np.ndarray:
     size = min(_DIMENSIONS, min(weights.shape) - 1)
     if size < 1:
         return np.zeros((len(text), 1), np.float32)
-    found = decomposition.TruncatedSVD(size, random_state=seed).fit_transform(weights)
-    return (found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+    vectors = decomposition.TruncatedSVD(size, random_state=seed).fit_transform(weights)
+    return (vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)).astype(np.float32)

@@ -44,7 +44,7 @@ class TransformerParams(TrainingParams):
     weight_decay: float = 0.05
 
     def __post_init__(self):
-        check_fields(self, least={"validation": 0}, most={"penalty": 1e9, "length": 1000, "horizon": 10_000})
+        check_fields(self, lowest={"validation": 0}, highest={"penalty": 1e9, "length": 1000, "horizon": 10_000})
         if self.d_model % self.heads:
             raise FieldError("d_model", self.d_model, f"a multiple of heads ({self.heads})")
 
@@ -73,11 +73,11 @@ class RankingNetwork(BasketEncoder):
         # One product for all that is alike for every user: each further pass over (P, I) costs as much as a product.
         users = torch.cat([known, torch.ones_like(known[:, :1]), *(weight for weight, _ in alike)], dim=1)
         columns = torch.cat([items, bias[:, None], *(scores.T for _, scores in alike)], dim=1)
-        found = users @ columns.T
+        logits = users @ columns.T
         for weight, scores in pairs:
             if len(scores) > 1:
-                found = found.addcmul_(weight, scores)
-        return found
+                logits = logits.addcmul_(weight, scores)
+        return logits
 
 
 class Transformer(Recommender):
@@ -172,12 +172,12 @@ class Transformer(Recommender):
         bias = self.network.bias
         bias = torch.where(self.unsold, bias[~self.unsold].mean(), bias)
         simple = [None, *self.trend[:, None]] if self.params.residual else []
-        found = self.network.logits(known, items, simple, bias)
+        logits = self.network.logits(known, items, simple, bias)
         if self.params.residual:  # EASE's part slice by slice: a whole table of its sums costs a tenth of the time
             position, item = batch.first
             weight = self.network.weights(known)[:, :1]
-            self.ease.add_to(found, weight, item, torch.searchsorted(position, batch.start[:-1]))
-        return found.cpu()
+            self.ease.add_to(logits, weight, item, torch.searchsorted(position, batch.start[:-1]))
+        return logits.cpu()
 
     def _arrays(self):
         state = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}

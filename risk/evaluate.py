@@ -40,7 +40,7 @@ def figures(data: FraudData, table: np.ndarray, split: Split, margins: dict, cos
     age = table[test, FEATURES.index("own first: days since")]
     tenure = np.where(age >= 30, "known for 30 days or more", "known for less")
     homes = "household: " + household.to_numpy()[test].astype(object)
-    found, groups = [], []
+    rows, groups = [], []
     for model, (before, now) in margins.items():
         calibration = Calibration.fit(before, fraud[late])
         chance, past = calibration(now), calibration(before)
@@ -57,11 +57,11 @@ def figures(data: FraudData, table: np.ndarray, split: Split, margins: dict, cos
         for pattern in PATTERNS[1:]:
             kept = np.isin(labels, ("", pattern))
             row[f"AUPRC, {pattern}"] = average_precision(labels[kept] == pattern, now[kept])
-        found.append(row)
+        rows.append(row)
         for group in (tenure, homes):
             by = by_group(group, fraud[test], reviewed).reset_index()
             groups += [{"model": model} | line for line in by.to_dict("records") if line["group"] != "household: "]
-    return found, groups
+    return rows, groups
 
 
 def run(params: TransactionParams, sequence: SequenceParams) -> tuple[list, list, dict, FraudData, Split]:
@@ -82,9 +82,9 @@ def run(params: TransactionParams, sequence: SequenceParams) -> tuple[list, list
     plain |= baselines(table[train], fraud[train], params.seed)
     margins = {LEARNED: tuple(learned.margins(data.transactions, table, part) for part in parts)}
     margins |= {name: tuple(margin(table[part]) for part in parts) for name, margin in plain.items()}
-    found, groups = figures(data, table, split, margins, Costs())
+    rows, groups = figures(data, table, split, margins, Costs())
     best = {PLAIN: trees, LEARNED: learned}
-    return found, groups, best, data, split
+    return rows, groups, best, data, split
 
 
 def speeds(models: dict, data: FraudData, split: Split) -> pd.DataFrame:
@@ -142,14 +142,14 @@ def main() -> None:
     folder, rows, groups = Path(args.folder), [], []
     for seed in range(args.seeds):
         params = TransactionParams(customers=args.customers, seed=seed)
-        found, by, models, data, split = run(params, SequenceParams(seed=seed, epochs=args.epochs, progress=False))
-        rows += [{"model": row["model"], "seed": seed} | row for row in found]
+        by_model, by, models, data, split = run(params, SequenceParams(seed=seed, epochs=args.epochs, progress=False))
+        rows += [{"model": row["model"], "seed": seed} | row for row in by_model]
         groups += [{"seed": seed} | row for row in by]
-        for row in found:
+        for row in by_model:
             print(f"seed {seed}, {row['model']}: AUPRC {row['AUPRC']:.4f}", flush=True)
         if seed == 0:
             speed = speeds(models, data, split)
-            for row in found:
+            for row in by_model:
                 if row["model"] in models:
                     models[row["model"]].save(folder / row["model"].replace(" ", "-"), card_of(data, row))
     tables = {"figures": intervals(with_gain(pd.DataFrame(rows)), ["model"]), "speed": speed}

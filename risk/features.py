@@ -168,9 +168,9 @@ class Groups:
         """Row numbers (n, count) of the group's rows before each, the last one first; -1: there is none."""
         place = self.place[:, None] - 1 - np.arange(count)
         inside = place >= self.start[:, None]
-        found = np.full(place.shape, -1)
-        found[self.order] = np.where(inside, self.order[np.where(inside, place, 0)], -1)
-        return found
+        rows = np.full(place.shape, -1)
+        rows[self.order] = np.where(inside, self.order[np.where(inside, place, 0)], -1)
+        return rows
 
 
 def codes_of(table: dict[str, np.ndarray], key: tuple[str, ...]) -> np.ndarray:
@@ -261,24 +261,24 @@ class Stream:
         time = int(table["time"][0])
         if self.time is not None:
             check_order(np.array([self.time, time]))
-        values, found = _values(table), {}
+        values, records = _values(table), {}
         for key in _KEYS:
             place = (key, *(table[name][0] for name in key))
-            found[key] = self.records.get(place)
-            if found[key] is None:
-                found[key] = self.records[place] = _Record(_SUMMED[key])
-        values |= {key: np.array([found[key].first is None], np.int64) for key in _PAIRS}
+            records[key] = self.records.get(place)
+            if records[key] is None:
+                records[key] = self.records[place] = _Record(_SUMMED[key])
+        values |= {key: np.array([records[key].first is None], np.int64) for key in _PAIRS}
         sums = {
-            name: np.array([found[key].sum(value, None if window is None else time - window)])
+            name: np.array([records[key].sum(value, None if window is None else time - window)])
             for name, (key, value, window) in SUMS.items()
         }
         since = {}
         for name, (key, which) in SINCE.items():
-            record = found[key]
+            record = records[key]
             then = record.first if which == "first" or record.first is None else record.times[-1]
             since[name] = np.array([np.nan if then is None else float(time - then)])
         row = _matrix(_formulas(table, values, sums, since))[0]
-        for record in found.values():
+        for record in records.values():
             record.add(time, values)
         self.time = time
         return row, table

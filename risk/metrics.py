@@ -78,9 +78,9 @@ def calibration_error(fraud: np.ndarray, probability: np.ndarray, bins: int = 10
 
 def by_group(group: np.ndarray, fraud: np.ndarray, reviewed: np.ndarray) -> pd.DataFrame:
     """Per group: transactions, frauds, recall, and the share of honest ones that are reviewed (false alarms)."""
-    rows = pd.DataFrame({"group": group, "fraud": fraud, "found": fraud & reviewed, "alarm": ~fraud & reviewed})
-    table = rows.groupby("group").agg(transactions=("fraud", "size"), frauds=("fraud", "sum"), found=("found", "sum"))
+    rows = pd.DataFrame({"group": group, "fraud": fraud, "caught": fraud & reviewed, "alarm": ~fraud & reviewed})
+    table = rows.groupby("group").agg(transactions=("fraud", "size"), frauds=("fraud", "sum"), caught=("caught", "sum"))
     alarms = rows.groupby("group")["alarm"].sum()
-    table["recall"] = table.pop("found") / table["frauds"].replace(0, np.nan)
+    table["recall"] = table.pop("caught") / table["frauds"].replace(0, np.nan)
     table["false_alarms"] = alarms / (table["transactions"] - table["frauds"]).replace(0, np.nan)
     return table

@@ -103,10 +103,10 @@ class _Network(nn.Module):
         split = lambda x, *size: x.unflatten(1, size).unflatten(-1, (self.heads, -1)).transpose(2, 3)  # (K, B, H, ., D)
         asked, keys, values = split(self.query(now), len(now[0]), 1), self.key(known), self.value(known)
         share = self.drop if self.training else 0.0
-        found = nn.functional.scaled_dot_product_attention(
+        mixed = nn.functional.scaled_dot_product_attention(
             asked, split(keys, *rows), split(values, *rows), ~absent[:, None, None], share
         )
-        now = now + self.read(found.flatten(2))
+        now = now + self.read(mixed.flatten(2))
         now = now + self.narrow(drop(gelu(self.wide(norm(now)))))
         return margin + self.last(drop(gelu(self.head(norm(now))), 2))[..., 0]
 
@@ -222,11 +222,11 @@ class SequenceModel:
     def _margins(self, rows: dict, index: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         device = next(self.network.parameters()).device
         self.network.eval()
-        found = [np.empty(0)]
+        parts = [np.empty(0)]
         for start in range(0, len(chosen), _AT_ONCE):
             batch = self._batch(rows, index, chosen[start : start + _AT_ONCE])
-            found.append(self.network(*(part.to(device) for part in batch)).mean(dim=0).double().cpu().numpy())
-        return np.concatenate(found)
+            parts.append(self.network(*(part.to(device) for part in batch)).mean(dim=0).double().cpu().numpy())
+        return np.concatenate(parts)
 
     def _check_trained(self) -> None:
         if self.network is None:

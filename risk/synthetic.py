@@ -162,7 +162,7 @@ def _honest(people: _People, rng: np.random.Generator) -> list[dict]:
 
 def _takeovers(people: _People, attacks: int, rng: np.random.Generator) -> list[dict]:
     """An attacker works some days, on one or two machines of his own, and ships to a few drop addresses."""
-    found = []
+    parts = []
     machines, drops, begin = [], [], 0.0
     for attack in range(attacks):
         if attack % 4 == 0:  # four victims each
@@ -185,12 +185,12 @@ def _takeovers(people: _People, attacks: int, rng: np.random.Generator) -> list[
         amount = people.price(category, rng) * np.exp(people.level[victim] + rng.normal(0.2, 0.3))
         card = people.at("card", who, time) if rng.random() < 0.75 else np.full(count, people.new("card", 1)[0])
         columns = {"device": device, "address": address, "category": category, "amount": amount, "card": card}
-        found.append(_rows(time, 1, customer=who, declined=rng.random(count) < 0.12, **columns))
-    return found
+        parts.append(_rows(time, 1, customer=who, declined=rng.random(count) < 0.12, **columns))
+    return parts
 
 
 def _promotion_rings(people: _People, rings: int, rng: np.random.Generator) -> list[dict]:
-    found = []
+    parts = []
     for _ in range(rings):
         accounts = people.new("customer", rng.integers(5, 16))
         machines = people.new("device", rng.integers(1, 4))
@@ -205,8 +205,8 @@ def _promotion_rings(people: _People, rings: int, rng: np.random.Generator) -> l
             category = rng.choice(favourite, count)
             columns = {"category": category, "amount": people.price(category, rng) * 0.9, "device": device}
             columns |= {"card": people.new("card", 1)[0], "address": rng.choice(places), "customer": account}
-            found.append(_rows(time, 2, promotion=rng.random(count) < 0.75, **columns))
-    return found
+            parts.append(_rows(time, 2, promotion=rng.random(count) < 0.75, **columns))
+    return parts
 
 
 def _refund_rings(people: _People, rings: int, rng: np.random.Generator) -> list[dict]:
@@ -214,7 +214,7 @@ def _refund_rings(people: _People, rings: int, rng: np.random.Generator) -> list
 
     Half of a ring are customers of old who were talked into it and use what they always used.
     """
-    found = []
+    parts = []
     for _ in range(rings):
         machines, places = people.new("device", rng.integers(2, 5)), people.new("address", rng.integers(1, 4))
         begin = people.end * rng.random()
@@ -237,8 +237,8 @@ def _refund_rings(people: _People, rings: int, rng: np.random.Generator) -> list
             bought = _rows(time, promotion=rng.random(count) < 0.2, **columns)
             claimed = np.flatnonzero(rng.random(count) < 0.5)
             claim = {name: value[claimed] for name, value in bought.items()}
-            found += [bought, claim | _rows(time[claimed] + DAY * (1 + rng.gamma(1.5, 4.0, len(claimed))), 3, kind=1)]
-    return found
+            parts += [bought, claim | _rows(time[claimed] + DAY * (1 + rng.gamma(1.5, 4.0, len(claimed))), 3, kind=1)]
+    return parts
 
 
 def _card_tests(people: _People, attacks: int, rng: np.random.Generator) -> list[dict]:
@@ -246,7 +246,7 @@ def _card_tests(people: _People, attacks: int, rng: np.random.Generator) -> list
 
     From new accounts or from one whose password was stolen, on machines that change.
     """
-    found = []
+    parts = []
     for _ in range(attacks):
         begin, count, buys = people.end * rng.random(), rng.integers(4, 15), rng.integers(0, 3)
         known = np.flatnonzero(people.joined < begin)
@@ -259,15 +259,15 @@ def _card_tests(people: _People, attacks: int, rng: np.random.Generator) -> list
         amount = people.price(category, rng) * rng.uniform(0.3, 1.0, count)
         columns = {"customer": rng.choice(accounts, count), "device": rng.choice(machines, count), "card": cards}
         columns |= {"address": rng.choice(places, count), "category": category, "amount": amount, "declined": declined}
-        found.append(_rows(time, 4, **columns))
+        parts.append(_rows(time, 4, **columns))
         works = cards[~declined]
         if len(works) and buys:
             category = rng.choice(_RESOLD, buys)
             columns = {"customer": rng.choice(accounts), "device": rng.choice(machines), "address": rng.choice(places)}
             columns |= {"card": rng.choice(works, buys), "category": category}
             later = time[-1] + rng.exponential(3 * 3600, buys).cumsum()
-            found.append(_rows(later, 4, amount=people.price(category, rng) * 1.2, **columns))
-    return found
+            parts.append(_rows(later, 4, amount=people.price(category, rng) * 1.2, **columns))
+    return parts
 
 
 def generate(params: TransactionParams) -> FraudData:

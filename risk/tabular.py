@@ -29,8 +29,8 @@ class Calibration:
         """From margins (n,) and labels (n,) that no model was trained on. Raises ValueError without both classes."""
         if len(np.unique(fraud)) != 2:
             raise ValueError(f"fraud: {int(np.sum(fraud))} of {len(fraud)} rows; expected rows with and without")
-        found = needs("sklearn.linear_model", "risk").LogisticRegression(C=1e6).fit(margin[:, None], fraud)
-        return cls(float(found.coef_[0, 0]), float(found.intercept_[0]))
+        fitted = needs("sklearn.linear_model", "risk").LogisticRegression(C=1e6).fit(margin[:, None], fraud)
+        return cls(float(fitted.coef_[0, 0]), float(fitted.intercept_[0]))
 
     def __call__(self, margin: np.ndarray) -> np.ndarray:
         return 1.0 / (1.0 + np.exp(-(self.slope * np.asarray(margin, float) + self.intercept).clip(-500, 500)))
@@ -127,8 +127,8 @@ class Trees:
         self._check_grown(table)
         parts = self.booster.predict(table, pred_contrib=True, num_threads=1)[0]
         order = np.r_[len(FEATURES), np.argsort(-np.abs(parts[:-1]), kind="stable")]
-        found = {"feature": [*FEATURES, "baseline"], "value": np.r_[table[0], np.nan], "contribution": parts}
-        return pd.DataFrame(found).loc[order].reset_index(drop=True)
+        columns = {"feature": [*FEATURES, "baseline"], "value": np.r_[table[0], np.nan], "contribution": parts}
+        return pd.DataFrame(columns).loc[order].reset_index(drop=True)
 
     def _check_grown(self, table: np.ndarray) -> None:
         if self.booster is None:

@@ -45,35 +45,35 @@ def columns(transactions: pd.DataFrame | dict) -> dict[str, np.ndarray]:
     for name in names:
         if name not in transactions:
             raise ValueError(f"column {name!r}: missing; expected the columns {', '.join(names)}")
-    found = {name: np.asarray(transactions[name]) for name in names}
-    if len({np.shape(value) for value in found.values()}) > 1 or found["timestamp"].ndim != 1:
-        shapes = {name: np.shape(value) for name, value in found.items()}
+    table = {name: np.asarray(transactions[name]) for name in names}
+    if len({np.shape(value) for value in table.values()}) > 1 or table["timestamp"].ndim != 1:
+        shapes = {name: np.shape(value) for name, value in table.items()}
         raise ValueError(f"columns: shapes {shapes}; expected sequences of one length")
     try:
-        stamps = found["timestamp"].astype("datetime64[s]")
+        stamps = table["timestamp"].astype("datetime64[s]")
     except (TypeError, ValueError) as error:
         raise ValueError(f"column 'timestamp': {error}; expected times") from None
-    _refuse(np.isnat(stamps), "timestamp", found, "a time")
+    _refuse(np.isnat(stamps), "timestamp", table, "a time")
     ids = (*ENTITIES, "category")
-    for name, absent in zip(ids, pd.isna(np.stack([found[name].astype(object) for name in ids])), strict=True):
-        _refuse(absent, name, found, "an id")
-    purchase, refund = (np.asarray(found["kind"] == kind) for kind in KINDS)
-    _refuse(~(purchase | refund), "kind", found, " or ".join(KINDS))
+    for name, absent in zip(ids, pd.isna(np.stack([table[name].astype(object) for name in ids])), strict=True):
+        _refuse(absent, name, table, "an id")
+    purchase, refund = (np.asarray(table["kind"] == kind) for kind in KINDS)
+    _refuse(~(purchase | refund), "kind", table, " or ".join(KINDS))
     try:
-        amount = found["amount"].astype(float)
+        amount = table["amount"].astype(float)
     except (TypeError, ValueError) as error:
         raise ValueError(f"column 'amount': {error}; expected numbers >= 0") from None
-    _refuse(~((amount >= 0) & (amount <= 1e9)), "amount", found, "a number from 0 to 1e9")
+    _refuse(~((amount >= 0) & (amount <= 1e9)), "amount", table, "a number from 0 to 1e9")
     for name in ("promotion", "declined"):
-        if len(stamps) and found[name].dtype != bool:
-            raise ValueError(f"column {name!r}: {found[name][0]!r}; expected true or false in every row")
-    return found | {"time": stamps.astype(np.int64), "amount": amount, "refund": refund}
+        if len(stamps) and table[name].dtype != bool:
+            raise ValueError(f"column {name!r}: {table[name][0]!r}; expected true or false in every row")
+    return table | {"time": stamps.astype(np.int64), "amount": amount, "refund": refund}
 
 
-def _refuse(bad: np.ndarray, name: str, found: dict, expected: str) -> None:
+def _refuse(bad: np.ndarray, name: str, table: dict, expected: str) -> None:
     if bad.any():
         row = int(np.argmax(bad))
-        raise ValueError(f"column {name!r}, row {row + 1}: {found[name][row]!r}; expected {expected}")
+        raise ValueError(f"column {name!r}, row {row + 1}: {table[name][row]!r}; expected {expected}")
 
 
 @dataclass(frozen=True)
