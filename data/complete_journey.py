@@ -34,7 +34,7 @@ def load_panel(folder: str | Path, sold_weeks: float = 0.7) -> Panel:
 
     Units per week over all stores; price: shelf price per unit; promo: a discount of at least a tenth; covariate
     `discount`: its share of the shelf price. What a type costs and how far it was discounted is known from its sales
-    alone: weeks without a sale carry the last price on, without discount. So a covariate tells a little of the sales
+    alone: weeks without a sale carry the last price on, without discount. So a covariate reveals a little of the sales
     that it was taken from, the less the more often a type is sold. Households and stores are not read.
 
     Raises ValueError when a file is missing or not as published, or `sold_weeks` is not in 0 .. 1.

@@ -1,6 +1,7 @@
 """Demand forecasts: a panel's past and the known future in, quantiles and sample paths out."""
 
 from ..learning.registry import Registry
+from ..plugins import declared
 from .base import DECILES, Forecaster, Known, known_future
 
 FORECASTERS = Registry(
@@ -20,6 +21,8 @@ FORECASTERS = Registry(
     },
     key="forecaster",
 )
+for _name, _place in declared("forecasters").items():
+    FORECASTERS.register(_name, _place)
 create, load = FORECASTERS.create, FORECASTERS.load
 
 __all__ = ["DECILES", "FORECASTERS", "Forecaster", "Known", "create", "known_future", "load"]

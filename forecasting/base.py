@@ -114,7 +114,7 @@ def check_inputs(history: Panel, known: Known, levels=DECILES) -> np.ndarray:
 class Forecaster(ABC):
     """Demand quantiles and sample paths from a panel's past. `I` items, `H` days, `Q` levels.
 
-    `fit` learns from nothing but the panel; `fine_tune` goes on from what is there already (pre-trained or fitted).
+    `fit` learns from nothing but the panel; `fine_tune` starts from the present weights (pre-trained or fitted).
     Both return the forecaster, and see only the days of the panel they are handed: hand them the past.
     """
 

@@ -60,7 +60,7 @@ class SeasonalNaive(Baseline):
 
     Quantiles as in the reference protocol: the forecast plus the quantiles of those differences, the median left at
     the forecast. Paths add the forecast's own errors over a whole horizon, drawn from past origins, so that their
-    days hang together as the errors' days did.
+    days are correlated as the errors of past days were.
     """
 
     name = "seasonal_naive"

@@ -1,4 +1,4 @@
-"""From a few quantiles a day to a whole distribution: any level, the mean, and paths whose days hang together.
+"""From a few quantiles a day to a whole distribution: any level, the mean, and paths with correlated days.
 
 Between the network's levels the quantile function is linear; above the last one it goes on as an exponential tail.
 Days are tied by a Gaussian copula (Nelsen 2006, 2.3) with correlation `share + (1 - share) * memory ** lag`: a part

@@ -270,7 +270,7 @@ FAMILIES = {
 class Hub(Transformer):
     """See the module's docstring. `fit` is `fine_tune`: one shop's days do not train such a network anew.
 
-    Raises ValueError when the checkpoint is not to be had or of no known family, or its weights are not whole.
+    Raises FieldError when the checkpoint is not available, of no known family, or lacks weights.
     """
 
     name = "hub"

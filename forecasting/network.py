@@ -56,7 +56,7 @@ class PatchEncoder(nn.Module):
     adapter_sites = r"encoder\.block\.\d+\.layer\.\d+\.dropout"  # T5's last module before each residual sum
 
     def __init__(self, d_model: int, layers: int, heads: int, d_ff: int, dropout: float):
-        # Here, for it takes seconds: parameters and baselines do without.
+        # Imported here because it takes seconds, and parameters and baselines do not need it.
         from transformers import T5Config
         from transformers.models.t5.modeling_t5 import T5Stack
 
@@ -94,7 +94,7 @@ class PatchEncoder(nn.Module):
         return quantiles if self.known is None else quantiles + self.known(batch.future, batch.covariates, hidden)
 
     def add_known(self, units: torch.Tensor) -> None:
-        """Draws its weights from torch's global generator; what is there already stays."""
+        """Draws its weights from torch's global generator; weights that exist already stay as they are."""
         self.known = self.known or KnownEffect(self.width, units)
 
 

@@ -26,7 +26,7 @@ def train(
 ) -> tuple[list[dict], int, Path | None]:
     """`learning.training.train` on the panels' windows; each step takes its own from one panel.
 
-    Raises ValueError when no window is to be had.
+    Raises ValueError when the panels have no window.
     """
     device = next(network.parameters()).device
     generator = torch.Generator().manual_seed(params.seed)

@@ -32,7 +32,7 @@ from .windows import LEAST_OBSERVED, PATCH, Windows, year_of
 
 ARCHITECTURE = ("d_model", "layers", "heads", "d_ff", "context", "horizon")
 _KNOWN_RATE = 1e-2  # highest learning rate of network.KnownEffect, which starts from nothing
-_BESIDE_KNOWN = 1 / 3  # of their rate, for the weights beside it: on a short panel they learn the single weeks by heart
+_BESIDE_KNOWN = 1 / 3  # of their rate, for the weights beside it: on a short panel they overfit to single weeks
 _PASSES = 10  # over the panel's windows, at most, where no validation says when to stop
 _PASSES_KNOWN = 25  # where KnownEffect is to be learnt
 _BATCH = 2048  # windows per forward pass when predicting
@@ -154,7 +154,7 @@ class Transformer(QuantileForecaster):
     def _train(self, panel: Panel, windows: Windows, plan: Plan) -> "Transformer":
         """The validation days decide how many steps are best; that many are made anew, from the start, on all days.
 
-        Without such days all steps are made, but at most so many passes over the windows.
+        Without such days all steps are made, up to `_PASSES` passes over the windows.
         """
         start = copy.deepcopy(self.network.to(self.device))
         if not plan.validation:

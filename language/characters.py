@@ -1,4 +1,4 @@
-"""A convolutional network over characters, trained from nothing: for Chinese, and where no backbone is to be had.
+"""A convolutional network over characters, trained from scratch: for Chinese, and where no backbone is available.
 
 Kim 2014 (arXiv:1408.5882) on characters: convolutions of several widths, the largest value over the text of each, and a
 linear head.

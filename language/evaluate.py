@@ -106,7 +106,7 @@ def robustness(table: Table, train, test, target: str, args) -> None:
 
 
 def out_of_scope(table: Table, train, test, target: str, args) -> None:
-    """A fifth of the intents is left out of the training: AUROC of the confidence that tells their questions apart.
+    """A fifth of the intents is left out of the training: AUROC of the confidence that separates their questions.
 
     With the share of questions in scope that are answered, and how many of those rightly, at the threshold at which
     nine answers in ten are right on a validation half of the test questions; measured on the other half.

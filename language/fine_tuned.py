@@ -26,8 +26,8 @@ class FineTunedParams(TrainingParams):
     backbone: str = OFFLINE  # hub name, or folder, of an encoder with safetensors; or the offline package
     most_texts: int = 0  # training texts, drawn at random, where computing time is short; 0: all
     tokens: int = 96  # of a text that are read, special ones included
-    layers: int = 0  # so many of the encoder's lowest layers are kept, the others dropped: less time; 0: all
-    frozen_layers: int = 0  # method full: so many of the encoder's lowest layers, and its embeddings, stay as they are
+    layers: int = 0  # number of the encoder's lowest layers that are kept (fewer take less time); 0: all
+    frozen_layers: int = 0  # method full: number of lowest layers that, with the embeddings, are not trained
     loss: str = "cross_entropy"  # cross_entropy, contrastive (for few texts per label)
     dropout: float = 0.1  # before the head, in training
     learning_rate: float = 5e-5  # of methods full and contrastive; adapter, lora and adalora want ten times it

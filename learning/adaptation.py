@@ -2,7 +2,8 @@
 
 LoRA and AdaLoRA go into every linear layer and are merged into the weights afterwards; adapters stay in the network.
 A network that is fine-tuned has a module `head`, and for adapters `adapter_sites`, a regular expression for the full
-names of the modules that they are hung behind: the last ones before a residual sum, whose output has `width` features.
+names of the modules after which they are inserted: the last ones before a residual sum, with `width` features as
+output.
 """
 
 import re
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-# Times the learning rate of method full: what starts at zero has a way to go that pre-trained weights have not.
+# Times the learning rate of method full: weights that start at zero need larger steps than pre-trained ones.
 RATES = {"full": 1.0, "head": 1.0, "adapter": 10.0, "lora": 10.0, "adalora": 10.0}
 _ORTHOGONALITY = 0.1  # weight of AdaLoRA's penalty (Zhang et al. 2023, section 4)
 _IMPORTANCES = ("ipt", "exp_avg_ipt", "exp_avg_unc")  # tables of peft's RankAllocator

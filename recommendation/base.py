@@ -24,7 +24,7 @@ def days_of(times) -> np.ndarray:
 
 @dataclass
 class Histories:
-    """The purchases of `U` users, oldest first, one behind another: user u's are `start[u] .. start[u + 1] - 1`."""
+    """The purchases of `U` users, oldest first, concatenated by user: user u's are `start[u] .. start[u + 1] - 1`."""
 
     item: np.ndarray  # (N,) int64, item numbers in the catalogue
     day: np.ndarray  # (N,) float64, days since 1970-01-01
@@ -69,7 +69,7 @@ class Histories:
         return cls.sorted(user.astype(np.int64), item.astype(np.int64), day, len(purchases), now)
 
     def take(self, users: np.ndarray) -> "Histories":
-        """Those of some users (numbers)."""
+        """Return the histories of some users (numbers)."""
         counts = np.diff(self.start)[users]
         start = np.r_[0, np.cumsum(counts)]
         rows = np.repeat(self.start[users] - start[:-1], counts) + np.arange(start[-1])
@@ -168,7 +168,7 @@ class Recommender(ABC):
     def recommend(
         self, histories: Histories, k: int, in_stock: np.ndarray | None = None, repeats: bool = False
     ) -> np.ndarray:
-        """(U, k) item numbers, best first, -1 where fewer are to be had: in stock, and not bought before.
+        """(U, k) item numbers, best first, -1 where fewer are available: in stock, and not bought before.
 
         `in_stock` is (I,) or (U, I) bool; `repeats` allows what was bought before. Raises ValueError when k is below
         1, `in_stock` has another shape, or the model was not fitted.

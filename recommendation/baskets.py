@@ -54,7 +54,7 @@ class Baskets:
         return cls(start, days, now, pairs[:, read], stars[read], pairs[:, first], target)
 
     def take(self, users: np.ndarray) -> "Baskets":
-        """Those of some users (numbers)."""
+        """Return the baskets of some users (numbers)."""
         counts = np.diff(self.start)[users]
         start = np.r_[0, np.cumsum(counts)]
         shift = start[:-1] - self.start[users]
@@ -96,6 +96,6 @@ def _targets(first: np.ndarray, start: np.ndarray, day: np.ndarray, horizon: flo
 
 
 def _ranges(low: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The whole numbers low .. low + counts - 1 of each pair, one behind another."""
+    """The whole numbers low .. low + counts - 1 of each pair, concatenated."""
     offsets = np.r_[0, np.cumsum(counts)]
     return np.repeat(low - offsets[:-1], counts) + np.arange(offsets[-1])

@@ -144,7 +144,7 @@ class Groups:
         self.base = code * self.span
 
     def back(self, seconds: int | None) -> np.ndarray:
-        """Place of the first transaction of the group within so many seconds."""
+        """Place of the first transaction of the group within a number of seconds."""
         if seconds is None:
             return self.start
         return np.searchsorted(self.key, self.base + np.maximum(self.time - seconds, -1), side="right")

@@ -35,7 +35,7 @@ LIST_OF = np.repeat(
 _SAME = (*ENTITIES, "category")
 CHANNELS = 14 + len(_SAME) + len(LISTS) + 1
 FOLDS = 4  # stretches of time
-_HELD_OUT = 4  # of the honest validation rows each so many-th is looked at while training
+_HELD_OUT = 4  # every fourth honest validation row is evaluated while training
 _AT_ONCE = 1024  # rows
 
 

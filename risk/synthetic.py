@@ -283,7 +283,7 @@ def generate(params: TransactionParams) -> FraudData:
     inside = np.flatnonzero((table["time"] >= 0) & (table["time"] < people.end))
     order = inside[np.argsort(table["time"][inside], kind="stable")]
     table = {name: values[order] for name, values in table.items()}
-    # Ids drawn at random: their order tells nothing.
+    # Ids drawn at random: their order carries no information.
     ids = {name: streams[6].permutation(count) for name, count in people.used.items()}
     texts = {name: np.array([f"{name}-{n:07d}" for n in codes], dtype=object) for name, codes in ids.items()}
     start = np.datetime64(params.start, "s")
