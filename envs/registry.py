@@ -67,10 +67,10 @@ def entry_of(task: str) -> TaskEntry:
 
 def environment_of(model) -> Environment:
     """Return the declaration of a model's environment; raises FieldError for a model that none declares."""
-    kinds = [kind.__name__ for kind in type(model).__mro__]
-    for environment in environments().values():
-        if environment.model.partition(":")[2] in kinds and isinstance(model, model_of(environment)):
-            return environment
+    for kind in type(model).__mro__:  # of a class that is made from another environment's, its own comes first
+        for environment in environments().values():
+            if environment.model.partition(":")[2] == kind.__name__ and model_of(environment) is kind:
+                return environment
     raise FieldError("model", type(model).__name__, f"a model of one of {', '.join(environments())}")
 
 

@@ -80,7 +80,7 @@ class _Jobs:
             self._fail(ConfigError(FULL) if full_disk(error) else error)
 
     def _look_first(self, config: DictConfig) -> None:
-        """What comes before a job: what would run is told, a finished run moved aside, a failed one left alone."""
+        """What comes before a job: say what would run, move a finished run aside, leave a failed one alone."""
         if not (self.sweep and self.command in READ) and not {DRY, RERUN} & set(self.flags):
             return
         if self.command not in READ:

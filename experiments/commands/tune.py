@@ -62,12 +62,11 @@ class Search:
         if self.base.learner is None:
             raise ConfigError("agent: heuristics is not allowed, expected a learner, whose keys are searched")
         self.space = {key: self._distribution(key, spec) for key, spec in _flat(self.params.space).items()}
-        for key, found in self.space.items():
-            ends = found.choices if isinstance(found, CategoricalDistribution) else (found.low, found.high)
-            for value in ends:
+        for key, of in self.space.items():
+            for value in of.choices if isinstance(of, CategoricalDistribution) else (of.low, of.high):
                 self.settings({key: value})  # raises where an end of the space is not allowed
         self.data, self.objective = data_hash(self.base), build(self.base).objective
-        space = {key: optuna.distributions.distribution_to_json(found) for key, found in self.space.items()}
+        space = {key: optuna.distributions.distribution_to_json(of) for key, of in self.space.items()}
         config = {key: value for key, value in to_config(self.base).items() if key not in ("runs", "experiment")}
         name = digest([config, space, self.params.prune, self.params.seed, code_hash(), self.data])[:12]
         self.folder = Path(self.base.top.runs) / self.base.top.experiment / f"study-{name}"
@@ -103,10 +102,10 @@ class Search:
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{wrong}: {one_line(error)}") from error
 
-    def settings(self, found: dict) -> Settings:
+    def settings(self, values: dict) -> Settings:
         """The settings of a trial."""
         config = self.config.copy()
-        for key, value in found.items():
+        for key, value in values.items():
             value = self.value(key, value)
             try:
                 OmegaConf.update(config, key, value)
@@ -114,9 +113,9 @@ class Search:
                 raise ConfigError(f"tune.space.{key}: {value!r} is not allowed: {one_line(error.msg)}") from error
         return read(config)
 
-    def value(self, key: str, found):
+    def value(self, key: str, suggested):
         """What a key is set to by what Optuna suggests."""
-        return json.loads(found) if isinstance(self.space[key], CategoricalDistribution) else found
+        return json.loads(suggested) if isinstance(self.space[key], CategoricalDistribution) else suggested
 
     def study(self) -> optuna.Study:
         """The study as it is in the journal; the sampler's seed is the next trial's."""
@@ -140,12 +139,12 @@ class Search:
             left = [optuna.trial.Trial(study, old._trial_id) for old in study.get_trials(states=[TrialState.RUNNING])]
             while left or len(study.trials) < self.params.trials:
                 trial = left.pop(0) if left else self.study().ask()
-                found = {key: _suggested(trial, key, distribution) for key, distribution in self.space.items()}
+                values = {key: _suggested(trial, key, distribution) for key, distribution in self.space.items()}
                 try:
-                    settings = self.settings(found)
+                    settings = self.settings(values)
                     run = Run.of(settings, self.data)
                     if not run.done:
-                        held.enter_context(run.open(settings, self.data, self.command(found)))
+                        held.enter_context(run.open(settings, self.data, self.command(values)))
                     return study, trial, run, settings
                 except RunBusy:
                     pass  # another process has it
@@ -164,7 +163,7 @@ class Search:
                 study, trial, run, settings = claimed
                 print(f"trial {trial.number}: {self.words(trial.params)}")
                 if not run.done and (run.read("status.json") or {}).get("state") == Pruned.state:
-                    raise Pruned("before it was told")
+                    raise Pruned("in an earlier process")
                 if not run.done:
                     with redirect_stdout(io.StringIO()):  # its report has it
                         carry_out(run, settings, build(settings), self.watch(trial, settings))
@@ -189,27 +188,27 @@ class Search:
 
     def watch(self, trial, settings: Settings):
         """Report the learning curve, by the number of the evaluation: other batch sizes stop at other steps."""
-        every, told = checkpoint_steps(settings), set(trial.study.trials[trial.number].intermediate_values)
+        every, reported = checkpoint_steps(settings), set(trial.study.trials[trial.number].intermediate_values)
 
         def see(rows: list[dict]) -> None:
             step = rows[-1]["step"] // every
-            if step not in told:
+            if step not in reported:
                 trial.report(rows[-1]["value"], step)
-                told.add(step)
+                reported.add(step)
             if rows[-1]["step"] < settings.agent.total_steps and trial.should_prune():
                 raise Pruned(f"after {rows[-1]['step']:,} steps")
 
         return see
 
-    def words(self, found: dict) -> str:
+    def words(self, values: dict) -> str:
         """What a trial sets, exactly: as overrides."""
-        return shlex.join(f"{key}={_text(self.value(key, value))}" for key, value in found.items())
+        return shlex.join(f"{key}={_text(self.value(key, value))}" for key, value in values.items())
 
-    def command(self, found: dict) -> str:
+    def command(self, values: dict) -> str:
         """The command of a trial's run."""
         task = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-        own = [w for w in task if not w.lstrip("+~").startswith("tune.") and w.lstrip("+").split("=")[0] not in found]
-        return " ".join(filter(None, ["storelab train", shlex.join(own), self.words(found)]))
+        own = [w for w in task if not w.lstrip("+~").startswith("tune.") and w.lstrip("+").split("=")[0] not in values]
+        return " ".join(filter(None, ["storelab train", shlex.join(own), self.words(values)]))
 
     def tell(self) -> None:
         """Print the trials, and the best one as a command."""
@@ -281,8 +280,8 @@ def _text(value) -> str:
 
 def _flat(space: dict, prefix: str = "") -> dict:
     """Dotted key -> its spec, whether the space is nested or has dotted keys."""
-    found = {}
+    specs = {}
     for key, spec in space.items():
         nested = isinstance(spec, dict) and spec and not set(spec) & set(WORDS)
-        found |= _flat(spec, f"{prefix}{key}.") if nested else {f"{prefix}{key}": spec}
-    return found
+        specs |= _flat(spec, f"{prefix}{key}.") if nested else {f"{prefix}{key}": spec}
+    return specs

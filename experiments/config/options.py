@@ -115,7 +115,7 @@ def _task(name: str) -> dict:
     return {"defaults": ["/schema/task@task", *overrides, "_self_"], "task": {"name": name}}
 
 
-@cache  # one schema of a class, by which a chosen option is told
+@cache  # one schema of a class, by which a chosen option is known
 def _changes(cls: type, name: str) -> type:
     """Return a schema with a dataclass's names and types but no values: what is not set stays as the task has it."""
     kinds = get_type_hints(cls)

@@ -18,7 +18,7 @@ def model_class(name: str) -> type:
     return next(registry for registry in MODELS.maps if name in registry).model_class(name)
 
 
-@cache  # one schema of a name, by which a chosen option is told
+@cache  # one schema of a name, by which a chosen option is known
 def schema(name: str) -> type:
     """The parameters of a model, less those that are given by the run; its values are checked as they are there."""
     params = model_class(name).Params

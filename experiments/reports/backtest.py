@@ -44,29 +44,27 @@ def present(run: Run, settings: BacktestSettings, panel: Panel, forecasts: list[
     whole = pd.concat(forecasts, ignore_index=True)
     groups = {column: table_by(whole, column) for column in ("demand_class", "age")}
     tidy = [by_origin.rename(columns={"origin": "group"}).assign(by="origin")]
-    tidy += [found.rename(columns={column: "group"}).assign(by=column) for column, found in groups.items()]
+    tidy += [rows.rename(columns={column: "group"}).assign(by=column) for column, rows in groups.items()]
     run.write_episodes(pd.concat(tidy, ignore_index=True), "metrics.parquet")
 
     pooled = by_origin[by_origin["origin"] == "pooled"]
     said, note = comparison(forecasts, pooled), _note(settings, panel)
     print(note)
     print("\n".join(aligned(_columns(pooled, ["forecaster"]))))
-    for column, found in groups.items():
+    for column, rows in groups.items():
         print(f"\nby {column.replace('_', ' ')}")
         print(
-            "\n".join(
-                aligned(_columns(found, [column, "forecaster", "series"], ("MASE", "wQL", "bias", "coverage_80")))
-            )
+            "\n".join(aligned(_columns(rows, [column, "forecaster", "series"], ("MASE", "wQL", "bias", "coverage_80"))))
         )
     print(f"\n{said}")
 
     title = f"Backtest: {settings.forecaster_name}"
     body = [f"<h1>{escape(title)}</h1>", f"<p>{escape(said)}</p>", f"<h2>{escape(note)}</h2>"]
     body += [html_table(_columns(pooled, ["forecaster"]), settings.forecaster_name), f'<p class="note">{NOTE}</p>']
-    for column, found in groups.items():
+    for column, rows in groups.items():
         body += [
             f"<h2>By {column.replace('_', ' ')}</h2>",
-            html_table(_columns(found, [column, "forecaster", "series"])),
+            html_table(_columns(rows, [column, "forecaster", "series"])),
         ]
     body += ["<h2>By origin</h2>", html_table(_columns(by_origin, ["origin", "forecaster"]))]
     fans, calibration = plots.backtest_fans(_fans(panel, forecasts[0])), _calibration(forecasts)
@@ -103,16 +101,14 @@ def _note(settings: BacktestSettings, panel: Panel) -> str:
     return f"{item}, {days} days; the last {top.origins} x {top.horizon} days forecast, {trained}"
 
 
-def _columns(found: pd.DataFrame, names: list[str], metrics=tuple(METRICS)) -> list[tuple[str, list[str]]]:
+def _columns(rows: pd.DataFrame, names: list[str], metrics=tuple(METRICS)) -> list[tuple[str, list[str]]]:
     """Headed columns of text: names, metrics with their units, seconds."""
-    shown = [
-        (name.replace("_", " "), [f"{v:,}" if name == "series" else str(v) for v in found[name]]) for name in names
-    ]
+    shown = [(name.replace("_", " "), [f"{v:,}" if name == "series" else str(v) for v in rows[name]]) for name in names]
     for name in metrics:
         head, form = METRICS[name]
-        shown.append((head, ["" if np.isnan(value) else format(value, form) for value in found[name]]))
-    if "seconds" in found:
-        shown.append(("seconds", [f"{value:,.1f}" for value in found["seconds"]]))
+        shown.append((head, ["" if np.isnan(value) else format(value, form) for value in rows[name]]))
+    if "seconds" in rows:
+        shown.append(("seconds", [f"{value:,.1f}" for value in rows["seconds"]]))
     return shown
 
 
@@ -140,18 +136,18 @@ def _fans(panel: Panel, forecasts: pd.DataFrame) -> dict[str, dict]:
 
 def _calibration(forecasts: list[pd.DataFrame]) -> dict[str, dict]:
     """Forecaster -> levels (Q,), and the shares of days below, at or below each quantile, and inside each interval."""
-    found = {}
+    shares = {}
     for frame in forecasts:
         seen = frame[frame["actual"].notna()]
         levels = levels_of(seen)
         actual, quantiles = seen[["actual"]].to_numpy(), seen[[f"q{level:g}" for level in levels]].to_numpy()
         pairs = [(k, len(levels) - 1 - k) for k in range(len(levels) // 2)]
         inside = [((actual[:, 0] >= quantiles[:, k]) & (actual[:, 0] <= quantiles[:, j])).mean() for k, j in pairs]
-        found[frame["forecaster"].iloc[0]] = {
+        shares[frame["forecaster"].iloc[0]] = {
             "levels": levels,
             "below": (actual < quantiles).mean(axis=0),
             "up_to": (actual <= quantiles).mean(axis=0),
             "nominal": [levels[j] - levels[k] for k, j in pairs],
             "inside": inside,
         }
-    return found
+    return shares

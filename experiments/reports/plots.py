@@ -177,10 +177,10 @@ def calibration(forecasters: dict[str, dict]) -> Figure:
         rows = -(-count // 3)
         figure = Figure(figsize=(9, 3.1 * rows))
         intervals, *others = figure.subplots(rows, 3, squeeze=False).ravel()
-        for place, (name, found) in enumerate(forecasters.items()):
-            intervals.plot(found["nominal"], found["inside"], "o-", ms=3, color=f"C{place}", label=name)
+        for place, (name, shares) in enumerate(forecasters.items()):
+            intervals.plot(shares["nominal"], shares["inside"], "o-", ms=3, color=f"C{place}", label=name)
             axis = others[place]
-            axis.fill_between(found["levels"], found["below"], found["up_to"], color=f"C{place}", alpha=0.35, lw=0)
+            axis.fill_between(shares["levels"], shares["below"], shares["up_to"], color=f"C{place}", alpha=0.35, lw=0)
             axis.set_title(name, fontsize=10, loc="left")
             axis.set_xlabel("level of the quantile")
         intervals.set_title("central intervals", fontsize=10, loc="left")

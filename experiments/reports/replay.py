@@ -39,5 +39,5 @@ def replay(model: Marketplace, policies: dict[str, Callable], scenario: dict) ->
     buffer = io.BytesIO()
     pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=400, loop=0, optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
-    told = f"A season under {' and '.join(policies)}, every second day"
-    return f'<img alt="{told}" style="max-width:100%" src="data:image/gif;base64,{data}">'
+    title = f"A season under {' and '.join(policies)}, every second day"
+    return f'<img alt="{title}" style="max-width:100%" src="data:image/gif;base64,{data}">'

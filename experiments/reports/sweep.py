@@ -68,33 +68,33 @@ def sweep_runs(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     if not there.any():
         there = (index["state"] == "finished") & (index["command"] == "fit")
     index = index.assign(folder=[root / run for run in index["run"]])
-    found = index[there].sort_values("time", kind="stable").reset_index(drop=True)
-    if found.empty:
+    runs = index[there].sort_values("time", kind="stable").reset_index(drop=True)
+    if runs.empty:
         raise ConfigError(
             f"{folder}: no finished run with results.json, expected some (storelab report run=RUN adds it)"
         )
     configs = [
         {key: json.dumps(value) for key, value in json.loads(text).items() if not key.startswith(OWN)}
-        for text in found["config"]
+        for text in runs["config"]
     ]
-    best = found["value"] + found["better"].where(found["objective"] == "cost", -found["better"])
-    found["score"] = 100 * found["better"] / best.abs()
-    learning, problem = (_swept(configs, found[name], name == "agent") for name in ("agent", "task"))
-    found["learner"], found["problem"] = _labels(found["agent"], learning), _labels(found["task"], problem)
-    found["swept"] = [{**a, **b} for a, b in zip(learning, problem, strict=True)]
-    kept = ~found.duplicated(["learner", "problem", "seed"], keep="last")
-    left = pd.concat([index[~there], found[~kept].assign(state="superseded")])
-    return found[kept].sort_values(["problem", "learner", "seed"], kind="stable").reset_index(drop=True), left
+    best = runs["value"] + runs["better"].where(runs["objective"] == "cost", -runs["better"])
+    runs["score"] = 100 * runs["better"] / best.abs()
+    learning, problem = (_swept(configs, runs[name], name == "agent") for name in ("agent", "task"))
+    runs["learner"], runs["problem"] = _labels(runs["agent"], learning), _labels(runs["task"], problem)
+    runs["swept"] = [{**a, **b} for a, b in zip(learning, problem, strict=True)]
+    kept = ~runs.duplicated(["learner", "problem", "seed"], keep="last")
+    left = pd.concat([index[~there], runs[~kept].assign(state="superseded")])
+    return runs[kept].sort_values(["problem", "learner", "seed"], kind="stable").reset_index(drop=True), left
 
 
 def _swept(configs: list[dict], names: pd.Series, learner: bool) -> list[dict]:
     """Of each run the values of the keys that differ among the runs of the same agent, or of the same task."""
-    found = []
+    swept = []
     for name in names:
         same = [config for config, other in zip(configs, names, strict=True) if other == name]
         keys = dict.fromkeys(key for config in same for key in config if key.startswith(LEARNER) == learner)
-        found.append([key for key in keys if len({config.get(key) for config in same}) > 1])
-    return [{k: config.get(k, "unset") for k in keys} for config, keys in zip(configs, found, strict=True)]
+        swept.append([key for key in keys if len({config.get(key) for config in same}) > 1])
+    return [{k: config.get(k, "unset") for k in keys} for config, keys in zip(configs, swept, strict=True)]
 
 
 def _labels(names: pd.Series, swept: list[dict]) -> list[str]:
@@ -102,16 +102,16 @@ def _labels(names: pd.Series, swept: list[dict]) -> list[str]:
     return [" ".join([name, *words]) for name, words in zip(names, short, strict=True)]
 
 
-def scores_of(found: pd.DataFrame) -> dict[str, np.ndarray]:
+def scores_of(runs: pd.DataFrame) -> dict[str, np.ndarray]:
     """Task -> scores (runs,)."""
-    return {problem: of["score"].to_numpy() for problem, of in found.groupby("problem")}
+    return {problem: of["score"].to_numpy() for problem, of in runs.groupby("problem")}
 
 
-def leaderboard(found: pd.DataFrame) -> pd.DataFrame:
+def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     """A row per learner, best first: `runs`, `tasks`, `iqm` with `low` and `high`, `mean` (of the tasks' means), all
     in %; `beats_next`, `beats_low`, `beats_high`: the probability of improvement on the next one (NaN for the last,
     and where no task is common)."""
-    scores = {learner: scores_of(of) for learner, of in found.groupby("learner")}
+    scores = {learner: scores_of(of) for learner, of in runs.groupby("learner")}
     rows = []
     for learner, tasks in scores.items():
         values = list(tasks.values())
@@ -130,13 +130,13 @@ def leaderboard(found: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def sensitivity(found: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def sensitivity(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Swept key -> a row per agent and value: `iqm` of the scores with `low`, `high` (%), over all else."""
     tables = {}
-    for key in dict.fromkeys(key for swept in found["swept"] for key in swept):
-        values = pd.Series([swept.get(key) for swept in found["swept"]], index=found.index)
+    for key in dict.fromkeys(key for swept in runs["swept"] for key in swept):
+        values = pd.Series([swept.get(key) for swept in runs["swept"]], index=runs.index)
         rows = []
-        for (agent, value), of in found[values.notna()].groupby(["agent", values.dropna()]):
+        for (agent, value), of in runs[values.notna()].groupby(["agent", values.dropna()]):
             scores = list(scores_of(of).values())
             low, high = stratified_bootstrap(interquartile_mean, scores)
             rows.append({"agent": agent, "value": value, "iqm": interquartile_mean(scores), "low": low, "high": high})
@@ -149,10 +149,10 @@ def _numbers_first(column: pd.Series) -> pd.Series:
     return column if numbers.isna().any() else numbers
 
 
-def curves(found: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
+def curves(runs: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
     """Task -> learner -> steps, mean over runs, and its 95 % interval: an array (4, n), for the steps all runs have."""
     drawn: dict[str, dict[str, np.ndarray]] = {}
-    for (problem, learner), of in found.groupby(["problem", "learner"]):
+    for (problem, learner), of in runs.groupby(["problem", "learner"]):
         rows = [pd.DataFrame(Run(folder).metrics(), columns=["step", "value"]) for folder in of["folder"]]
         table = pd.concat([row.set_index("step")["value"] for row in rows], axis=1, join="inner").sort_index()
         if len(table):
@@ -161,11 +161,11 @@ def curves(found: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
     return drawn
 
 
-def trade_offs(found: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def trade_offs(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Task -> a row per policy, the learners first: `fill_rate` and `value`, means over runs, and whether it is `best`
     (on the Pareto front: no other has as high a fill rate at as good a value). Tasks without a fill rate have none."""
     tables = {}
-    for problem, of in found.groupby("problem"):
+    for problem, of in runs.groupby("problem"):
         rows = []
         for learner, agent, folder in of[["learner", "policy", "folder"]].to_numpy():
             for name, row in Run(folder).read("results.json")["policies"].items():
@@ -195,9 +195,9 @@ def _columns(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
     return [*shown, ("likely to beat the next", beats)]
 
 
-def _values(found: pd.DataFrame) -> list[tuple[str, list[str]]]:
+def _values(runs: pd.DataFrame) -> list[tuple[str, list[str]]]:
     """Per task and learner the mean value over runs, in money."""
-    groups = list(found.groupby(["problem", "learner"]))
+    groups = list(runs.groupby(["problem", "learner"]))
     means = [of["value"].mean() for _, of in groups]
     intervals = [bootstrap_interval(of[["value"]])[:, 0] for _, of in groups]
     shown = [f"{mean:,.2f} [{low:,.2f}, {high:,.2f}]" for mean, (low, high) in zip(means, intervals, strict=True)]
@@ -206,19 +206,19 @@ def _values(found: pd.DataFrame) -> list[tuple[str, list[str]]]:
     return [*columns, ("unit", [f"{of['objective'].iloc[0]}, {of['unit'].iloc[0]}" for _, of in groups])]
 
 
-def _units(found: pd.DataFrame) -> dict[str, str]:
+def _units(runs: pd.DataFrame) -> dict[str, str]:
     """Task -> what its values are."""
-    return {problem: f"{of['objective'].iloc[0]}, {of['unit'].iloc[0]}" for problem, of in found.groupby("problem")}
+    return {problem: f"{of['objective'].iloc[0]}, {of['unit'].iloc[0]}" for problem, of in runs.groupby("problem")}
 
 
 def _present(folder: Path) -> None:
-    found, left = sweep_runs(folder)
-    if (found["command"] == "fit").all():
-        fit.write_table(folder, found)
+    runs, left = sweep_runs(folder)
+    if (runs["command"] == "fit").all():
+        fit.write_table(folder, runs)
         return
-    table = leaderboard(found)
+    table = leaderboard(runs)
     counts = ", ".join(f"{count} {state}" for state, count in left["state"].value_counts().items())
-    heading = f"{len(found)} runs, {found['problem'].nunique()} tasks; {SCORE}, [95 % confidence interval]"
+    heading = f"{len(runs)} runs, {runs['problem'].nunique()} tasks; {SCORE}, [95 % confidence interval]"
     without = f"Left out: {counts}." if counts else "No run of the folder is left out."
     title = f"Sweep: {folder.absolute().name}"
     body = [f"<h1>{escape(title)}</h1>", f"<h2>{escape(heading)}</h2>", html_table(_columns(table))]
@@ -226,24 +226,24 @@ def _present(folder: Path) -> None:
     failed = left[left["error"] != ""]
     if len(failed):
         body.append(html_table([(name, list(failed[name])) for name in ("run", "state", "error")]))
-    body += ["<h2>By task</h2>", html_table(_values(found))]
-    thresholds = np.linspace(found["score"].min() - 1, found["score"].max() + 1, 200)
+    body += ["<h2>By task</h2>", html_table(_values(runs))]
+    thresholds = np.linspace(runs["score"].min() - 1, runs["score"].max() + 1, 200)
     profiles = {}
     for learner in table.index:
-        scores = list(scores_of(found[found["learner"] == learner]).values())
+        scores = list(scores_of(runs[runs["learner"] == learner]).values())
         interval = stratified_bootstrap(lambda drawn: performance_profile(drawn, thresholds), scores, samples=500)
         profiles[learner] = np.stack([performance_profile(scores, thresholds), *interval])
     drawn = sweep_plots.profiles(thresholds, profiles, SCORE)
     body += ["<h2>Performance profiles</h2>", figure(drawn, "Share of runs above a score, mean over tasks.")]
-    learned = curves(found)
+    learned = curves(runs)
     if learned:
-        drawn = sweep_plots.curves(learned, list(table.index), _units(found))
+        drawn = sweep_plots.curves(learned, list(table.index), _units(runs))
         body += ["<h2>Learning curves</h2>", figure(drawn, "On training scenarios; mean over runs, 95 % interval.")]
-    traded = trade_offs(found)
+    traded = trade_offs(runs)
     if traded:
-        drawn = sweep_plots.pareto(traded, list(table.index), _units(found))
+        drawn = sweep_plots.pareto(traded, list(table.index), _units(runs))
         body += ["<h2>Profit against fill rate</h2>", figure(drawn, "Held-out scenarios; mean over runs. Line: front.")]
-    swept = sensitivity(found)
+    swept = sensitivity(runs)
     if swept:
         drawn = sweep_plots.sensitivity(swept)
         body += ["<h2>Sensitivity</h2>", figure(drawn, "Interquartile mean of the score over all else that was swept.")]

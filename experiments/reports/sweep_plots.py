@@ -31,9 +31,9 @@ def curves(tasks: dict[str, dict[str, np.ndarray]], learners: list[str], units: 
     """Task -> learner -> steps, mean and interval (4, n): a plot per task, a colour per learner."""
     with rc_context(STYLE):
         figure = Figure(figsize=(8, 3.0 * len(tasks)))
-        for axis, (task, found) in zip(figure.subplots(len(tasks), squeeze=False)[:, 0], tasks.items(), strict=True):
+        for axis, (task, of) in zip(figure.subplots(len(tasks), squeeze=False)[:, 0], tasks.items(), strict=True):
             shown = []
-            for learner, (steps, mean, low, high) in found.items():
+            for learner, (steps, mean, low, high) in of.items():
                 colour = f"C{learners.index(learner) % 10}"
                 axis.plot(steps, mean, "o-", ms=3, color=colour, label=fill(learner, WIDTH))
                 axis.fill_between(steps, low, high, color=colour, alpha=0.15, lw=0)

@@ -55,7 +55,7 @@ def damage(folder: Path) -> str | None:
 
 
 def newest_whole(root: Path, say: Callable[[str], None] = print) -> Path | None:
-    """The newest checkpoint that is whole, or None. Damaged ones are passed over, and `say` is told so."""
+    """The newest checkpoint that is whole, or None. Damaged ones are passed over, and `say` gets a line on each."""
     for step in reversed(steps(root)):
         wrong = damage(root / str(step))
         if wrong is None:

@@ -79,8 +79,8 @@ def _row(folder: Path) -> dict:
         row |= {"config": json.dumps(flat(config)), "code": came.get("code", ""), "data": came.get("data", "")}
         row |= {"time": status.get("time", ""), "stage": status.get("stage", "")}
         row |= {"error": (status.get("error") or "").partition("\n")[0]}
-        told = status.get("state")
-        row["state"] = "finished" if run.done else told if told in ("failed", "pruned") else "unfinished"
+        state = status.get("state")
+        row["state"] = "finished" if run.done else state if state in ("failed", "pruned") else "unfinished"
         row["command"] = command_of(config)
         if row["command"] == "train":
             agent = config["agent"]
@@ -98,11 +98,11 @@ def _row(folder: Path) -> dict:
 
 def flat(config: dict, prefix: str = "") -> dict:
     """A nested config by its dotted keys; a part with nothing in it has none."""
-    found = {}
+    keys = {}
     for key, value in config.items():
         nested = isinstance(value, dict)
-        found |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return found
+        keys |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return keys
 
 
 def select(index: pd.DataFrame, filters: list[str]) -> pd.DataFrame:

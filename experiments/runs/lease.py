@@ -30,14 +30,14 @@ class Lease:
         """Take the lease; raises Taken where another process holds it, OSError where the folder cannot be written."""
         self.folder, self.file = folder, None
         while self.file is None:
-            found = _numbers(folder)
+            numbers = _numbers(folder)
             who = holder(folder)
             if who:
                 raise Taken(who)
-            self.number = max(found, default=0) + 1
+            self.number = max(numbers, default=0) + 1
             with suppress(FileExistsError):  # another was faster: look again
                 self.file = _path(folder, self.number).open("x")
-            if self.file and max(_numbers(folder)) > self.number:  # what was found is long past
+            if self.file and max(_numbers(folder)) > self.number:  # its view of the folder is long past
                 _path(folder, self.number).unlink(missing_ok=True)
                 self.file.close()
                 self.file = None
@@ -45,7 +45,7 @@ class Lease:
             fcntl.flock(self.file, fcntl.LOCK_EX)
         json.dump({"machine": machine(), "host": platform.node(), "pid": os.getpid()}, self.file)
         self.file.flush()
-        for number in found:
+        for number in numbers:
             _path(folder, number).unlink(missing_ok=True)
 
     @property
@@ -92,10 +92,10 @@ def holder(folder: Path) -> str | None:
         with suppress(FileNotFoundError), _path(folder, max(numbers)).open() as file:  # else one took over just now
             at = os.fstat(file.fileno()).st_mtime
             try:
-                told = json.load(file)
+                named = json.load(file)
             except ValueError:
-                told = {}  # it is being written
-            who = f"process {told.get('pid', '?')} on {told.get('host', '?')}"
+                named = {}  # it is being written
+            who = f"process {named.get('pid', '?')} on {named.get('host', '?')}"
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -103,7 +103,7 @@ def holder(folder: Path) -> str | None:
             except OSError:
                 pass
             else:
-                if told.get("machine") == machine():
+                if named.get("machine") == machine():
                     return None  # it ended or was killed
             return who if at and _now(folder) - at < STALE else None
     return None

@@ -1,7 +1,7 @@
-"""Where a run is told of besides its folder, by the key `tracker`: TensorBoard, Weights & Biases or MLflow.
+"""Where a run is reported besides its folder, by the key `tracker`: TensorBoard, Weights & Biases or MLflow.
 
 The learner's TensorBoard files lie in the run folder whatever the tracker. The others get the config, the learning
-curve, and the held-out result of the agent. A run that goes on is told of under its old name.
+curve, and the held-out result of the agent. A run that goes on is reported under its old name.
 """
 
 import os
@@ -46,15 +46,15 @@ def _wandb(run: Run, settings: Settings) -> Iterator[Tell]:
     import wandb
 
     name = run.folder.name
-    told = wandb.init(
+    tracked = wandb.init(
         project=settings.top.experiment, id=name, name=name, dir=run.folder, resume="allow", config=to_config(settings)
     )
     status = 1
     try:
-        yield lambda values, step: told.summary.update(values) if step is None else told.log(values, step=step)
+        yield lambda values, step: tracked.summary.update(values) if step is None else tracked.log(values, step=step)
         status = 0
     finally:
-        told.finish(exit_code=status)
+        tracked.finish(exit_code=status)
 
 
 @contextmanager
@@ -71,22 +71,22 @@ def _mlflow(run: Run, settings: Settings) -> Iterator[Tell]:
         known = client.get_experiment_by_name(experiment)
         number = known.experiment_id if known else client.create_experiment(experiment)
         before = client.search_runs([number], f"tags.`storelab.run` = '{name}'")
-        told = (before[0] if before else client.create_run(number, tags={"storelab.run": name}, run_name=name)).info
+        tracked = (before[0] if before else client.create_run(number, tags={"storelab.run": name}, run_name=name)).info
         params = [Param(key, str(value)) for key, value in flat(to_config(settings)).items()]
         for first in range(0, len(params), 100):  # MLflow's limit
-            client.log_batch(told.run_id, params=params[first : first + 100])
+            client.log_batch(tracked.run_id, params=params[first : first + 100])
     except MlflowException as error:
         raise ConfigError(f"tracker: MLflow at {place}: {one_line(error)}") from error
 
     def tell(values: dict[str, float], step: int | None) -> None:
         now = int(1000 * time.time())
-        client.log_batch(told.run_id, [Metric(key, value, now, step or 0) for key, value in values.items()])
+        client.log_batch(tracked.run_id, [Metric(key, value, now, step or 0) for key, value in values.items()])
 
     try:
         yield tell
         status = "FINISHED"
     finally:
-        client.set_terminated(told.run_id, status)
+        client.set_terminated(tracked.run_id, status)
 
 
 TRACKING = dict(zip(TRACKERS, (_tensorboard, _wandb, _mlflow), strict=True))

@@ -90,8 +90,8 @@ class Sentiment(Served):
 
     def follow(self, old) -> None:
         if self.model.labels != old.model.labels:
-            found, expected = self.model.labels, old.model.labels
-            raise ValueError(f"name: labels {found} are not allowed, expected {expected}")
+            labels, expected = self.model.labels, old.model.labels
+            raise ValueError(f"name: labels {labels} are not allowed, expected {expected}")
 
 
 class DialogueBody(Body):
@@ -160,8 +160,8 @@ class CustomerService(Served):
         def lookup(intent: str, slots: dict[str, str]) -> dict[str, str] | None:
             if "order" not in self.answers.intents[intent]["needs"]:
                 return message.facts
-            found = orders.get(slots["order"])
-            return None if found is None else message.facts | found
+            facts = orders.get(slots["order"])
+            return None if facts is None else message.facts | facts
 
         return lookup
 

@@ -22,7 +22,7 @@ from ...evaluation.evaluate import bootstrap_interval
 def variants(models: str, rules: str, forecaster=None) -> dict[str, dict]:
     """Return name -> changes to the task; the first one has all channels: learned models, forecasts of nothing."""
     all_on = {"models": models, "ranking": "learned"}
-    found = {
+    changes = {
         "all learned": all_on,
         "ranking by popularity": all_on | {"ranking": "popularity"},
         "ranking at random": all_on | {"ranking": "random"},
@@ -32,8 +32,8 @@ def variants(models: str, rules: str, forecaster=None) -> dict[str, dict]:
         "forecasts of the oracle": all_on | {"forecast": "oracle"},
     }
     if forecaster is not None:
-        found["forecasts of the model"] = all_on | {"forecast": "model", "forecaster": forecaster}
-    return found
+        changes["forecasts of the model"] = all_on | {"forecast": "model", "forecaster": forecaster}
+    return changes
 
 
 def measure(changes: dict, seasons: int, tuning: int, **common) -> np.ndarray:

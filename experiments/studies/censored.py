@@ -76,8 +76,8 @@ class InTheLoop:
         whole.units[: len(past.dates)] = past.units
         lead = np.tile(model.lead, len(observation))
         levels, today = model.params.quantiles, np.array([len(past.dates)])
-        (found,) = rolling_lead_time_quantiles(self.forecaster, whole, today, lead, levels, seed=seed, progress=False)
-        named["forecast"] = found.reshape(len(observation), -1, len(levels))
+        of = rolling_lead_time_quantiles(self.forecaster, whole, today, lead, levels, seed=seed, progress=False)
+        named["forecast"] = of.reshape(len(observation), -1, len(levels))
         return model.action_of(named, newsvendor(model, named, self.fractile, seed)), seen
 
     def _past(self, seen: list) -> Panel:

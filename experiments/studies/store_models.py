@@ -133,8 +133,8 @@ class Fitted:
 def learned(history: pd.DataFrame | None = None, params: SampleParams | None = None, **sizes: int) -> StoreModels:
     """The tables of fitted models; `sizes` are those of `relevance_of`."""
     samples = Samples(params or SampleParams())
-    found = fit(samples, history, **sizes)
-    return tables(found.answers, samples, found.relevance)
+    fitted = fit(samples, history, **sizes)
+    return tables(fitted.answers, samples, fitted.relevance)
 
 
 def fit(samples: Samples, history: pd.DataFrame | None = None, **sizes: int) -> Fitted:
@@ -151,13 +151,13 @@ def fit(samples: Samples, history: pd.DataFrame | None = None, **sizes: int) -> 
     trees = Trees(TreesParams(seed=seed)).fit(samples.features[split.train], samples.fraud[split.train])
     trees.calibrate(samples.features[split.validation], samples.fraud[split.validation])
     answers = Answers(read, outcomes(service, samples.tickets), trees.predict(samples.features[samples.orders]))
-    found = {"sentiment": sentiment, "intents": service.classifier, "fraud": trees}
+    models = {"sentiment": sentiment, "intents": service.classifier, "fraud": trees}
     table, ranking = None, {}
     if history is not None:
         from ...recommendation.segments import relevance_of
 
-        table, found["relevance"], ranking = relevance_of(history, seed=seed, **sizes)
-    return Fitted(found, asdict(service.params), answers, table, ranking)
+        table, models["relevance"], ranking = relevance_of(history, seed=seed, **sizes)
+    return Fitted(models, asdict(service.params), answers, table, ranking)
 
 
 def fit_service(samples: Samples):
@@ -201,20 +201,20 @@ def outcomes(service, tickets: pd.DataFrame) -> np.ndarray:
 
     titles = {f"{entry['title']}: {entry['text']}": entry["title"] for entry in service.answers.help}
     replies, dialogues = service.reply([Dialogue()] * len(tickets), tickets["text"].tolist())
-    told = {"order": tickets["order"].tolist(), "address": tickets["language"].map(_ADDRESS).tolist()}
+    texts = {"order": tickets["order"].tolist(), "address": tickets["language"].map(_ADDRESS).tolist()}
     while asking := [row for row, reply in enumerate(replies) if reply.action == "ask"]:
         asks_address = [
             replies[row].text == service.answers.phrases[dialogues[row].language]["address"] for row in asking
         ]
-        said = [told["address" if place else "order"][row] for row, place in zip(asking, asks_address, strict=True)]
+        said = [texts["address" if place else "order"][row] for row, place in zip(asking, asks_address, strict=True)]
         after = service.reply([dialogues[row] for row in asking], said)
         for row, reply, dialogue in zip(asking, *after, strict=True):
             replies[row], dialogues[row] = reply, dialogue
-    found = []
+    outcomes = []
     for reply, reason, passage in zip(replies, tickets["reason"], tickets["passage"], strict=True):
         right = reply.intent == INTENTS.get(reason) if reply.action == "answer" else titles.get(reply.text) == passage
-        found.append(PERSON if reply.action == "person" else RIGHT if right else WRONG)
-    return np.array(found)
+        outcomes.append(PERSON if reply.action == "person" else RIGHT if right else WRONG)
+    return np.array(outcomes)
 
 
 def figures(answers: Answers, samples: Samples) -> dict[str, float]:
@@ -222,23 +222,23 @@ def figures(answers: Answers, samples: Samples) -> dict[str, float]:
     from ...risk.metrics import average_precision
 
     true, fraud = samples.reviews["stars"].to_numpy(), samples.fraud[samples.orders]
-    found = {}
+    values = {}
     for language in customers.LANGUAGES:
         rows = (samples.reviews["language"] == language).to_numpy()
         gap = answers.stars[rows] - true[rows]
-        found[f"stars read rightly, {language}"] = np.mean(gap == 0)
-        found[f"stars' mean absolute error, {language}"] = np.abs(gap).mean()
-    found["mean stars read less true"] = (answers.stars - true).mean()
+        values[f"stars read rightly, {language}"] = np.mean(gap == 0)
+        values[f"stars' mean absolute error, {language}"] = np.abs(gap).mean()
+    values["mean stars read less true"] = (answers.stars - true).mean()
     outside = (samples.tickets["reason"] == "other").to_numpy()
     for place, rows in (("in scope", ~outside), ("out of scope", outside)):
         for name, code in (("rightly", RIGHT), ("wrongly", WRONG)):
-            found[f"tickets answered {name}, {place}"] = np.mean(answers.outcome[rows] == code)
-        found[f"tickets handed over, {place}"] = np.mean(answers.outcome[rows] == PERSON)
-    found["fraud, AUPRC"] = average_precision(fraud, answers.score)
+            values[f"tickets answered {name}, {place}"] = np.mean(answers.outcome[rows] == code)
+        values[f"tickets handed over, {place}"] = np.mean(answers.outcome[rows] == PERSON)
+    values["fraud, AUPRC"] = average_precision(fraud, answers.score)
     order = np.argsort(-answers.score, kind="stable")
     alarms = np.cumsum(~fraud[order]) <= 0.01 * (~fraud).sum()
-    found["fraud found at 1 % false alarms"] = fraud[order][alarms].sum() / fraud.sum()
-    return {name: float(value) for name, value in found.items()}
+    values["fraud found at 1 % false alarms"] = fraud[order][alarms].sum() / fraud.sum()
+    return {name: float(value) for name, value in values.items()}
 
 
 def save(
@@ -310,12 +310,12 @@ def main(argv: list[str] | None = None) -> None:
 
 def compare(fitted: Fitted, samples: Samples) -> pd.DataFrame:
     """A row per held-out measure, columns rules and learned."""
-    found = {"rules": figures(rule_answers(samples), samples), "learned": figures(fitted.answers, samples)}
+    columns = {"rules": figures(rule_answers(samples), samples), "learned": figures(fitted.answers, samples)}
     for name, value in fitted.ranking.items():
         kind = "rules" if name in ("popularity", "purchases of the segment") else "learned"
-        found[kind][f"NDCG@10 by {name}"] = value
-    order = list(dict.fromkeys([*found["rules"], *found["learned"]]))
-    return pd.DataFrame(found).reindex(order)
+        columns[kind][f"NDCG@10 by {name}"] = value
+    order = list(dict.fromkeys([*columns["rules"], *columns["learned"]]))
+    return pd.DataFrame(columns).reindex(order)
 
 
 if __name__ == "__main__":

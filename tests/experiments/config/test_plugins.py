@@ -1,0 +1,76 @@
+"""What another package adds: its environment, task, learner, forecaster, data and configs are options like ours."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import storelab
+
+EXAMPLE = Path(storelab.__path__[0]) / "examples" / "lemonade" / "lemonade"
+TINY = ("evaluation.episodes=8", "evaluation.tuning_episodes=4", "evaluation.curve_episodes=4", "env.horizon=5")
+
+
+@pytest.fixture
+def lemonade(tmp_path):
+    """Return a function that runs storelab where the example is installed: its package, and what names it."""
+    shutil.copytree(EXAMPLE, tmp_path / "site" / "lemonade", ignore=shutil.ignore_patterns("__pycache__"))
+    named = tmp_path / "site" / "storelab_lemonade-0.1.0.dist-info"
+    named.mkdir()
+    (named / "METADATA").write_text("Metadata-Version: 2.1\nName: storelab-lemonade\nVersion: 0.1.0\n")
+    (named / "entry_points.txt").write_text("[storelab]\nlemonade = lemonade.plugin:PLUGIN\n")
+
+    def run(*args: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "storelab.experiments.cli", *args]
+        env = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "OMP_NUM_THREADS": "1"}
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
+
+    return run
+
+
+def test_a_plug_ins_parts_are_options(lemonade, tmp_path):
+    shown = lemonade("train", "--help").stdout
+    for words in ("cross_entropy", "ppo_lemonade", "lemonade", "drift", "kiosk", "Lemonade"):
+        assert words in shown
+    chosen = lemonade("train", "task=Lemonade", "--cfg", "job").stdout
+    for line in ("candidates: 40", "max_brew: ???", "name: Lemonade"):
+        assert line in chosen
+    (tmp_path / "till.csv").write_text("day,flavour,litres,price\n")
+    store = ("task=OnlineRetail", "data=kiosk", "data.path=till.csv", "forecaster=drift", "env.forecast=model")
+    assert "window: 182" in lemonade("train", *store, "--cfg", "job").stdout
+    assert lemonade("train", *store, "--dry-run").stdout.endswith("would start\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (("task=Lemonade", "env=pricing"), "env: pricing is not allowed with task=Lemonade, expected env=lemonade"),
+        (("task=Lemonade", "data=kiosk", "data.path=x"), "data: kiosk is not allowed with task=Lemonade, expected"),
+        (("task=Lemonade", "env.max_brew=0"), "env.max_brew: 0 is not allowed, expected an integer >= 1 and <= 100"),
+        (("task=Lemonade", "env.max_brw=1"), "env.max_brw: no such key, did you mean env.max_brew?"),
+        (("task=Lemonade", "agent.best=1"), "agent.best: 1 is not allowed, expected an integer >= 2 and <= 40"),
+    ],
+)
+def test_what_does_not_fit_is_named(args, line, lemonade):
+    refused = lemonade("train", *args)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(line)
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_run_of_a_plug_ins_environment_is_whole_and_its_code_counts(lemonade, tmp_path):
+    job = ("train", "task=Lemonade", "agent.total_steps=2", "agent.candidates=4", "agent.best=2", *TINY)
+    first = lemonade(*job)
+    assert first.returncode == 0, first.stderr
+    (run,) = tmp_path.glob("runs/Lemonade/*-s0")
+    assert "<h2>Prices and sales</h2>" in (run / "report.html").read_text()
+    results = json.loads((run / "results.json").read_text())
+    assert {"cross-entropy", "by_weather", "every_day_alike"} <= set(results["policies"])
+    assert json.loads((run / "provenance.json").read_text())["versions"]["storelab-lemonade"] == "0.1.0"
+    assert "is finished: nothing to do" in lemonade(*job).stdout
+    with (tmp_path / "site" / "lemonade" / "model.py").open("a") as file:
+        file.write("\n# another version\n")
+    assert lemonade(*job, "--dry-run").stdout.endswith("would start\n")
