@@ -9,22 +9,20 @@ import gymnasium as gym
 import storelab
 from matplotlib.image import imsave
 from mkdocs.structure.files import File
-from storelab.envs.dispatch import model as dispatch
-from storelab.envs.duopoly import model as duopoly
-from storelab.envs.inventory import model as inventory
-from storelab.envs.marketplace import model as marketplace
-from storelab.envs.pricing import model as pricing
-from storelab.envs.supply_chain import model as supply_chain
+from storelab.envs.registry import entry_of, model_of
+from storelab.experiments.studies.pages import own_environments
 
 ROOT = Path(storelab.__file__).parent
-ENVIRONMENTS = {  # module -> its class, and the id of the pictured one
-    inventory: ("Inventory", "SyntheticStore"),
-    supply_chain: ("SupplyChain", "BeerGame"),
-    pricing: ("Pricing", "Pricing"),
-    duopoly: ("Duopoly", "PricingDuopoly"),
-    dispatch: ("Dispatch", "Dispatch"),
-    marketplace: ("Marketplace", "Marketplace"),
-}
+DOCS = Path(__file__).parent
+
+
+def on_config(config):
+    """Fill the navigation: a page for each environment, and its problem's, the page here that is named like it."""
+    names = [environment.name for environment in own_environments()]
+    sections = {title: pages for section in config.nav for title, pages in section.items()}
+    sections["Environments"][:] = [f"environments/{name}.md" for name in names]
+    sections["Problems"][:0] = [f"{name}.md" for name in names if (DOCS / f"{name}.md").is_file()]
+    return config
 
 
 def on_files(files, config):
@@ -32,12 +30,13 @@ def on_files(files, config):
     for name, page in {"README.md": "index.md", "CHANGELOG.md": "CHANGELOG.md", "SECURITY.md": "SECURITY.md"}.items():
         text = (ROOT / name).read_text().replace("](docs/", "](")
         files.append(File.generated(config, page, content=text))
-    for module, (name, pictured) in ENVIRONMENTS.items():
-        short = module.__name__.rpartition(".")[2]
-        text = _fenced(inspect.getdoc(getattr(module, name)))
-        page = f"# {name}\n\n![a day of it]({short}.png)\n\n{text}\n"
-        files.append(File.generated(config, f"environments/{short}.md", content=page))
-        files.append(File.generated(config, f"environments/{short}.png", content=picture(pictured)))
+    for environment in own_environments():
+        name, model = environment.name, model_of(environment)
+        page = f"# {model.__name__}\n\n![a day of it]({name}.png)\n\n{_fenced(inspect.getdoc(model))}\n"
+        if (DOCS / f"{name}.md").is_file():
+            page += f"\n[The problem: references, heuristics, results](../{name}.md)\n"
+        files.append(File.generated(config, f"environments/{name}.md", content=page))
+        files.append(File.generated(config, f"environments/{name}.png", content=picture(environment.picture)))
     return files
 
 
@@ -49,7 +48,7 @@ def on_page_markdown(markdown, **_):
 
 def picture(task: str) -> bytes:
     """An environment after some periods, as `render` shows it: a PNG."""
-    env = gym.make(f"storelab/{task}-v0", render_mode="rgb_array")
+    env = gym.make(f"storelab/{task}-{entry_of(task).version}", render_mode="rgb_array")
     env.reset(seed=0)
     env.action_space.seed(0)
     for _ in range(10):

@@ -1,6 +1,8 @@
-"""The documentation's site: it builds without a warning, and every link and picture of it leads somewhere."""
+"""The documentation's site: it builds, its links lead somewhere, and tables and pages agree with the registry."""
 
+import inspect
 import os
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -8,9 +10,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from storelab.envs import TASKS
+from storelab.envs.registry import entries, model_of
+from storelab.experiments.studies.pages import COMMAND, PAGES, own_environments, written
 
-pytest.importorskip("mkdocs")
+from .envs.core.test_adapters import VARIANTS
+
 ROOT = Path(__file__).parents[1]
+MORE = ("Inventory", {"shelf_life": 3, "backorder_share": 0.5, "forecast": "history", "disruption_probability": 0.1})
 
 
 class Page(HTMLParser):
@@ -28,8 +35,28 @@ class Page(HTMLParser):
         self.pictures += tag == "img"
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_the_tables_of_tasks_are_as_the_registry_has_them(page):
+    text = (ROOT / page).read_text()
+    assert text == written(page), f"{page} is stale: {COMMAND} writes it anew"
+    assert all(f"{task}-{entries()[task].version}`" in text for task in ("LostSales", "RetailPricing", "Serial"))
+
+
+@pytest.mark.parametrize("environment", own_environments(), ids=lambda environment: environment.name)
+def test_an_environments_page_lists_observations_in_the_vectors_order(environment):
+    section = inspect.getdoc(model_of(environment)).partition("## Observation space")[2].partition("\n## ")[0]
+    lines = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")] or [section]
+    listed = [name for line in lines for name in re.findall(r"`(\w+)`", line)]
+    tasks = [(name, {}) for name, entry in entries().items() if not entry.panel and name != "SyntheticStore"]
+    for name, changes in (*tasks, ("SyntheticStore", {"data": {"items": 3, "days": 400}}), *VARIANTS, MORE):
+        if entries()[name].environment == environment.name:
+            layout = TASKS[name](**changes).model().layout
+            assert [part for part in listed if part in layout] == list(layout), name
+
+
 @pytest.mark.slow
 def test_the_site_builds_and_its_links_lead_somewhere(tmp_path):
+    pytest.importorskip("mkdocs")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"})
     assert built.returncode == 0, built.stderr
@@ -47,6 +74,8 @@ def test_the_site_builds_and_its_links_lead_somewhere(tmp_path):
             assert not url.fragment or unquote(url.fragment) in anchors, f"{path.name}: {target}"
             checked += 1
     assert checked > 500
-    environments = [page for path, page in pages.items() if path.parent.name == "environments"]
-    assert len(environments) == 6
-    assert all(page.pictures for page in environments)
+    environments = {path.stem: page for path, page in pages.items() if path.parent.name == "environments"}
+    assert sorted(environments) == sorted(environment.name for environment in own_environments())
+    assert all(page.pictures for page in environments.values())
+    first = pages[tmp_path / "index.html"].targets  # its navigation
+    assert {f"environments/{name}.html" for name in environments} | {"pricing_inventory.html"} <= set(first)
