@@ -5,7 +5,7 @@ import pytest
 from storelab.agents import rules_of
 from storelab.agents.heuristics import duopoly as rules
 from storelab.agents.q_learning import play
-from storelab.envs import TASKS, Duopoly, DuopolyParams
+from storelab.envs import TASKS, Duopoly, DuopolyParams, make_env
 from storelab.envs.core.rollout import rollout
 from storelab.envs.duopoly import references as reference
 from storelab.envs.duopoly.model import initial_values, profit_gain
@@ -142,3 +142,25 @@ def test_bad_parameters_are_named(changes, words):
         TASKS["PricingDuopoly"](rival="q_learner").reference()
     with pytest.raises(ValueError, match="kind: 'greedy'"):
         rules.tune("greedy", TASKS["PricingDuopoly"](), [0])
+
+
+def test_nash_of_three_firms():
+    """Quality 2 and cost 1 for each: p = c + mu / (1 - share), the share at equal prices (Calvano et al. 2020)."""
+    prices, profits = reference.nash(quality=(2.0, 2.0, 2.0), cost=(1.0, 1.0, 1.0))
+    assert prices.shape == profits.shape == (3,)
+    assert prices == pytest.approx([1.370163] * 3, abs=1e-6)
+    share = reference.demand(prices)[0]
+    assert prices[0] == pytest.approx(1 + 0.25 / (1 - share), abs=1e-9)
+    one, _ = reference.nash(quality=2.0, cost=(1.0, 1.0, 1.0))  # one number for all
+    assert np.array_equal(one, prices)
+    with pytest.raises(ValueError, match=r"cost: \(2,\) is not allowed, expected one per firm, 3"):
+        reference.nash(quality=(2.0, 2.0, 2.0), cost=(1.0, 1.0))
+    with pytest.raises(ValueError, match=r"quality: .* expected one per firm, at least two"):
+        reference.nash(quality=(2.0,), cost=(1.0,))
+
+
+def test_the_picture_counts_the_agents_profit_alone():
+    env = make_env("PricingDuopoly", rival="fixed", render_mode="ansi")
+    env.reset(seed=0)
+    earned = sum(env.step([7])[1] for _ in range(5))
+    assert env.render().endswith(f"profit so far {earned:,.2f}")
