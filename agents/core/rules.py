@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +15,13 @@ from ...errors import FieldError
 from ...plugins import Environment, load, plugins
 from .tuner import Score, bar, coordinates, halved, neighbourhood, pattern_search
 
-HERE = __package__.rpartition(".")[0]  # storelab.agents
+HERE = __name__.partition(".core.")[0]  # storelab.agents
 ENVIRONMENTS = f"{HERE.rpartition('.')[0]}.envs."  # our own ones
 ROWS = 2048  # candidates x scenarios run in one batch
 GRID, POINTS = 1000, 21  # candidates of a declared rule's first grid, and values of each of its numbers, at the most
 FINEST = 1 / 256  # share of its range that a number is tuned to
 DIAGONALS = 4  # numbers up to which a search tries all neighbours of a point
+Parameters = Mapping[str, Any]  # name -> list of numbers; while it is tuned, an array with a row per row of the batch
 FACTORS = (-3, -1, 1, 3)  # of the step, tried of each number where there are more
 
 
@@ -69,7 +71,7 @@ class DeclaredHeuristic:
     """A rule with its parameters, a list of numbers each: plain data, so that it can be kept as JSON."""
 
     kind: str
-    params: Mapping[str, list[float] | np.ndarray]  # also (n, numbers), a row per row of the batch
+    params: Parameters
     model: Model
     rule: Rule = field(repr=False)
 
@@ -86,7 +88,7 @@ class DeclaredRules:
     def __init__(self, rules: Mapping[str, Rule]):
         self.rules, self.HEURISTICS = rules, tuple(rules)
 
-    def Heuristic(self, kind: str, params: Mapping[str, list[float]], model: Model) -> DeclaredHeuristic:
+    def Heuristic(self, kind: str, params: Parameters, model: Model) -> DeclaredHeuristic:
         """Return a heuristic of known parameters; raises FieldError for an unknown kind."""
         check_kind(kind, self.HEURISTICS)
         return DeclaredHeuristic(kind, params, model, self.rules[kind])
@@ -135,8 +137,9 @@ class JoinedRules:
                     raise FieldError("rules", kind, "a name that is not taken")
                 self._home[kind] = rules
         self.parts, self.HEURISTICS = parts, tuple(self._home)
+        self.RETUNED = tuple(kind for rules in parts for kind in getattr(rules, "RETUNED", ()))
 
-    def Heuristic(self, kind: str, params: dict[str, list[float]], model: Model) -> Policy:
+    def Heuristic(self, kind: str, params: Parameters, model: Model) -> Policy:
         """Return a heuristic of known parameters; raises FieldError for an unknown kind."""
         check_kind(kind, self.HEURISTICS)
         return self._home[kind].Heuristic(kind, params, model)

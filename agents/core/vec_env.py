@@ -28,7 +28,9 @@ class StoreVecEnv(VecEnv):
         self._batch = Batch(model, num_envs)
         self._returns = np.zeros(num_envs)
         self._none = np.zeros(self.num_envs, bool)
-        self._started, self._actions, self._observation = False, None, None
+        self._started = False
+        self._actions: Any = None
+        self._observation: Any = None
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Set the seeds of the environments for the next reset: seed, seed + 1, ..."""

@@ -5,11 +5,12 @@ A view turns observations of a model (num_envs, F) into a learner's rows, and a 
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
-from ...envs import Inventory, SupplyChain
+from ...envs import Inventory, Marketplace, SupplyChain
 from ...envs.core.contract import Model
 from ...envs.core.seeds import purpose_seeds
 from ...envs.registry import environment_of
@@ -26,10 +27,10 @@ class RawView:
     """Spaces, observations, actions and rewards as the model has them: a row per environment."""
 
     rows = 1  # of an environment
-    xp = np
+    xp: Any = np
 
     def __init__(self, model: Model):
-        self.model = model
+        self.model: Any = model  # of the kind that the view is for
         self.observation_space, self.action_space = model.observation_space, model.action_space
         if isinstance(self.action_space, spaces.MultiDiscrete) and len(self.action_space.nvec) == 1:
             self.action_space = spaces.Discrete(int(self.action_space.nvec[0]))
@@ -132,7 +133,7 @@ class MarketView(StoreView):
     """The whole store as one row; actions are scaled to [-S, S], S = `SPAN`, so that 0 is the heuristics' parameters as
     the environment has them, and -S and S are the ends of the action space."""
 
-    def __init__(self, model: Model):
+    def __init__(self, model: Marketplace):
         super().__init__(model)
         p = model.params
         centre = []
@@ -194,7 +195,7 @@ class ItemView(StoreView):
     counts as that.
     """
 
-    def __init__(self, model: Model):
+    def __init__(self, model: Inventory):
         super().__init__(model)
         p = model.params
         self.rows = p.items

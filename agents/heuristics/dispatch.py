@@ -19,7 +19,7 @@ from ...envs.dispatch.routing import RoutingProblem, pyvrp
 from ...envs.dispatch.state import Job
 from ...errors import FieldError
 from ..core.evolutionary import strategy
-from ..core.rules import check_kind
+from ..core.rules import Parameters, check_kind
 from ..core.tuner import bar
 
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)  # that tuning tries
@@ -40,7 +40,7 @@ class Heuristic:
     """
 
     kind: str
-    params: dict[str, list[float]]
+    params: Parameters
     model: Dispatch
 
     def __call__(self, observation: np.ndarray, policy_state, seed: int):
@@ -197,7 +197,8 @@ class Consensus:
         city, problem = self.model.cities[job.city], job.problem
         drawn = self.model.days.future(job.city, job.period, self.ahead, rng)
         drawn = [requests[city.depot[requests[:, 0]] == job.depot] for requests in drawn]
-        release = np.repeat(np.arange(1, len(drawn) + 1) * EPOCH, [len(d) for d in drawn])
+        later = np.repeat(np.arange(1, len(drawn) + 1) * EPOCH, [len(d) for d in drawn])
+        release = np.append(np.zeros(len(customer) + 1, int), later)
         coming = np.concatenate([*drawn, np.empty((0, 5), int)])
         leave = (job.epoch + 1) * EPOCH
         place = np.concatenate([[job.depot], customer, coming[:, 0]])
@@ -210,9 +211,9 @@ class Consensus:
             capacity=problem.capacity,
             prize=np.zeros(len(place)),
             required=np.ones(len(place), bool),
-            release=np.append(np.zeros(len(customer) + 1, int), release),
+            release=release,
         )
         now = np.zeros(len(place), bool)
         for route in pyvrp(plan, self.iterations, int(rng.integers(2**31))):
-            now[route] = plan.release[route].max() == 0
+            now[route] = release[route].max() == 0
         return now[1 : len(customer) + 1]

@@ -7,7 +7,7 @@ import numpy as np
 from ...envs import Duopoly, Task
 from ...envs.core.rollout import rollout
 from ...envs.duopoly import references as reference
-from ..core.rules import check_kind
+from ..core.rules import Parameters, check_kind
 
 RULES = {"nash": ("price",), "monopoly": ("price",), "fixed_price": ("price",), "best_response": (), "random": ()}
 HEURISTICS = tuple(RULES)
@@ -18,7 +18,7 @@ class Heuristic:
     """A rule with its parameters: plain data, so that it can be kept as JSON."""
 
     kind: str
-    params: dict[str, list[float]]
+    params: Parameters
     model: Duopoly
 
     def __call__(self, observation: np.ndarray, policy_state, seed: int):

@@ -14,7 +14,7 @@ from ...envs import Inventory, Task
 from ...envs.core.rollout import rollout
 from ...envs.inventory.params import CLASSICAL
 from ...envs.inventory.references import lost_sales
-from ..core.rules import check_kind
+from ..core.rules import Parameters, check_kind
 from ..core.tuner import Score, bar, halved, neighbourhood, pattern_search
 from .inventory_rules import HEURISTICS, RULES, available
 
@@ -30,7 +30,7 @@ class Heuristic:
     """A rule with its parameters, each a list of one number per item: plain data, so that it can be kept as JSON."""
 
     kind: str
-    params: dict[str, list[float]]
+    params: Parameters
     model: Inventory
     exact: Callable | None = None  # states (n, lead time) -> orders (n,): the exact myopic policy
 

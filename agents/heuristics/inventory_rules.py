@@ -5,6 +5,7 @@ A rule turns a model, its named features, parameters (one number per item) and a
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -90,11 +91,12 @@ def bsp_low_ew(model: Inventory, named: dict, S1, S2, b, mean, seed: int):
 def _estimated_waste(model: Inventory, named: dict, mean):
     """Return the units (n, items) that expire in the periods of the lead time if every demand is the mean (items,)."""
     shelf, waste = tuple(np.moveaxis(named["shelf"], 1, 0)), 0
+    life: Any = model.shelf  # there is one: see `available`
     for k in range(model.max_lead):
-        expired, shelf = model.shelf.age(model.shelf.issue(shelf, mean))
+        expired, shelf = life.age(life.issue(shelf, mean))
         waste = waste + expired * (model.lead > k)
         if k < model.max_lead - 1:
-            shelf = model.shelf.put(shelf, named["pipeline"][:, k])
+            shelf = life.put(shelf, named["pipeline"][:, k])
     return waste
 
 

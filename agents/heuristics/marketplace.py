@@ -12,7 +12,7 @@ from ...envs import Marketplace, Task
 from ...envs.core.rollout import rollout
 from ...envs.marketplace.params import WEIGHTS
 from ..core.evolutionary import own_stream, strategy
-from ..core.rules import check_kind
+from ..core.rules import Parameters, check_kind
 from ..core.tuner import bar, tiled
 
 HEURISTICS = ("composite", "textbook", "random")
@@ -29,7 +29,7 @@ class Heuristic:
     """
 
     kind: str
-    params: dict[str, list[float]]
+    params: Parameters
     model: Marketplace
 
     def __call__(self, observation: np.ndarray, policy_state, seed: int):
@@ -41,7 +41,7 @@ class Heuristic:
         return to_action(model, observation, self.params), policy_state
 
 
-def to_action(model: Marketplace, observation: np.ndarray, params: dict) -> np.ndarray:
+def to_action(model: Marketplace, observation: np.ndarray, params: Parameters) -> np.ndarray:
     """Turn heuristics' parameters, (numbers,) or (n, numbers) by decision, into actions (n, A) of the model's mode."""
     named, n, parts = model.features(observation), len(observation), []
     for name in model.params.decides:
@@ -157,10 +157,10 @@ def search_box(model: Marketplace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return where the parameters of what the agent decides are looked for: lowest, highest, and `textbook`'s."""
     narrow = {"restock": (-1.0, 4.0), "price": (0.4, 2.0)}
     known = textbook(model)
-    start = [(name, known[name]) for name in model.params.decides]
-    ends = [np.tile(narrow.get(name, model.controls[name][1:]), (len(value), 1)) for name, value in start]
-    low, high = np.concatenate(ends).T
-    return low, high, np.concatenate([value for _, value in start])
+    start = {name: known[name] for name in model.params.decides}
+    box = {name: narrow[name] if name in narrow else model.controls[name][1:] for name in start}
+    low, high = np.concatenate([np.tile(box[name], (len(value), 1)) for name, value in start.items()]).T
+    return low, high, np.concatenate(list(start.values()))
 
 
 def unpack(model: Marketplace, values: np.ndarray) -> dict:

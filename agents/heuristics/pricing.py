@@ -5,16 +5,16 @@ nearest one is taken). `fluid`, `resolved_fluid` and `myopic` know the demand cu
 tuned by simulation alone; `thompson` learns the curve within the season, `simulated_dp` a table of prices before it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from ...envs import Pricing, Task
 from ...envs.core.rollout import rollout
 from ...envs.pricing.references import mnl
-from ..core.rules import check_kind
+from ..core.rules import Parameters, check_kind
 from ..core.tuner import Score, halved, neighbourhood, pattern_search
 from . import simulated_dp
 
@@ -116,7 +116,7 @@ def myopic(model: Pricing, named: dict, size):
     return mnl.best_prices(model.params.per_item("demand.utility"), float(slope[0]), c)[0]
 
 
-RULES: dict[str, tuple[Callable | None, tuple[str, ...]]] = {
+RULES: dict[str, tuple[Any, tuple[str, ...]]] = {  # name -> the rule (None: the class has it), its parameters
     "fixed_price": (fixed_price, ("price",)),
     "markdown": (markdown, ("first", "last")),
     "fluid": (fluid, ("size",)),
@@ -134,7 +134,7 @@ class Heuristic:
     """A rule with its parameters, lists of numbers (one per item, but a table's): plain data, to be kept as JSON."""
 
     kind: str
-    params: dict[str, list[float]]
+    params: Parameters
     model: Pricing
 
     def __call__(self, observation: np.ndarray, policy_state, seed: int):

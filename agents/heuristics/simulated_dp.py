@@ -84,7 +84,7 @@ def _best(model: Pricing, stocks, actions, shock: dict, value: np.ndarray, shape
         state = State(np.repeat(stock, count * n, axis=0), None, None, None, np.zeros((size, 1), np.float32))
         played, all_shocks = np.repeat(action.reshape(-1, items), n, axis=0), tiled(shock, len(stock) * count)
         after, flow = model.transition(state, played.astype(np.float32), all_shocks)
-        at = np.ravel_multi_index(tuple(after.on_hand.astype(int).T), shape)
+        at = np.ravel_multi_index(tuple(np.asarray(after.on_hand, int).T), shape)
         money = (model.reward(model.money(flow)) + value[at]).reshape(len(stock), count, n).mean(axis=2)
         pick, each = money.argmax(axis=1), np.arange(len(stock))
         best[part], earned[part] = action[each, pick], money[each, pick]

@@ -6,6 +6,7 @@ arcs lead into a node they order one after the other, in their order, each knowi
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from ...envs.core.seeds import imagined_keys
 from ...envs.supply_chain.model import State
 from ...envs.supply_chain.references import hindsight, serial
 from ...errors import FieldError
-from ..core.rules import check_kind
+from ..core.rules import Parameters, check_kind
 from ..core.tuner import Score, bar, coordinates, halved, pattern_search
 
 PATHS = 10  # sample paths of a stochastic program
@@ -115,7 +116,7 @@ def _own_paths(model: SupplyChain) -> Callable:
 
 
 def _row(state: State, row: int) -> State:
-    pick = lambda array: None if array is None else array[row : row + 1]
+    pick: Any = lambda array: None if array is None else array[row : row + 1]
     return State(
         pick(state.on_hand), pick(state.arriving), pick(state.in_transit), tuple(map(pick, state.pipeline)),
         tuple(map(pick, state.orders)), pick(state.owed), pick(state.backlog),
@@ -140,7 +141,7 @@ class Heuristic:
     """A rule with its parameters, each a list of one number per arc and item: plain data, to be kept as JSON."""
 
     kind: str
-    params: dict[str, list[float]]
+    params: Parameters
     model: SupplyChain
 
     def __call__(self, observation: np.ndarray, policy_state, seed: int):

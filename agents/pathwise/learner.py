@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ from ..core.views import ItemView, NetworkView, view_of
 from . import state as pathwise_state
 
 AVERAGE = 0.99  # per gradient step, of the exponential moving average of the weights that is judged and kept
-MODELS = (Inventory, SupplyChain)  # in which money is a continuous function of the actions
+MODELS: tuple[type[Model], ...] = (Inventory, SupplyChain)  # in which money is a continuous function of the actions
 NUDGE = 1e-3  # lots, see `_whole`
 
 
@@ -95,6 +96,9 @@ def check(model: Model, params: PathwiseParams) -> None:
 class Network(nn.Module):
     """Numbers (n, A) from features (n, F), which are normalised by their mean and standard deviation."""
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, inputs: int, outputs: int, net_arch: list[int], start: float):
         super().__init__()
         sizes = [inputs, *net_arch]
@@ -120,7 +124,7 @@ class _Actor:
         check(model, params)
         auto = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(auto if params.device == "auto" else params.device)
-        self.view = view_of(model, params.per_item)
+        self.view: Any = view_of(model, params.per_item)
         self.residual = isinstance(self.view, NetworkView)
         # As in `ItemView`: the levels of interest lie far below the largest.
         self.power = 2 if isinstance(self.view, ItemView) else 1
@@ -197,7 +201,8 @@ class PathwiseLearner:
         self.model = self._relaxed()
         self.learnt = params.periods if self.continuing else self.model.horizon
         self.state = self.model.initial(params.num_envs)
-        self.steps, self.waited, self.top = 0, 0, None
+        self.steps, self.waited = 0, 0
+        self.top: Any = None
         self.moments = torch.zeros(3, len(self.network.mean), dtype=torch.float64)  # count, sum, sum of squares
         self.scale = 0.0  # money: the first window's, in which costs are counted
         self.judge = task.model("train", xp=torch, device=self.device)
@@ -278,7 +283,8 @@ class PathwiseLearner:
         keys = np.stack([training_seeds(self.seed, p.num_envs), np.full(p.num_envs, self.steps)], axis=1)
         scenario = self._tensors(model.scenarios(keys))
         state = self.state if self.continuing else model.initial(p.num_envs)
-        cost, seen, carried = 0.0, [], None
+        seen, carried = [], None
+        cost: Any = 0.0
         for t in range(model.horizon):
             shock = {name: block[:, t] for name, block in scenario.items()}
             features = view.observe(model.observation(state, shock))
@@ -323,7 +329,8 @@ class PathwiseLearner:
         As well: no worse by more than the standard error of the paired difference (the one-standard-error rule of
         Breiman et al. 1984, section 3.4.3). Early weights that were lucky there then give way to later ones.
         """
-        self.average.mean.copy_(self.network.mean), self.average.std.copy_(self.network.std)
+        self.average.mean.copy_(self.network.mean)
+        self.average.std.copy_(self.network.std)
         with torch.no_grad():
             reward = rollout(self.judge, self.actor.policy(self.average), self.held_out)["reward"]
         values = (reward[:, self.task.warmup :].mean(1) if self.continuing else reward.sum(1)).double().cpu()

@@ -200,8 +200,9 @@ class SB3Learner:
             policy_kwargs=policy,
             **params.hyper,
         )
-        if isinstance(self.store, Inventory) and hasattr(self.model.policy, "action_net"):
-            _small_first_orders(self.model.policy.action_net, self.view.action_space)
+        head: Any = getattr(self.model.policy, "action_net", None)
+        if isinstance(self.store, Inventory) and head is not None:
+            _small_first_orders(head, self.view.action_space)
         # SB3 seeds the environments with `seed`; runs with other seeds must not share their rows' scenarios.
         self.envs.seed(int(training_seeds(seed, params.num_envs)[0]))
         # Without a folder `configure` would leave an empty one among the temporary files.

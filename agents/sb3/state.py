@@ -9,6 +9,7 @@ import random
 from collections import deque
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def save(learner, folder: Path) -> None:
     if torch.cuda.is_available():
         tensors |= {f"cuda_rng|{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
     save_file(tensors, folder / "policy.safetensors")
-    arrays = {name: v for name in ARRAYS if isinstance(v := getattr(model, name, None), np.ndarray)}
+    arrays: dict[str, Any] = {name: v for name in ARRAYS if isinstance(v := getattr(model, name, None), np.ndarray)}
     np.savez(folder / "environments.npz", **learner.envs.state_dict())
     np.savez(folder / "normalization.npz", **_statistics(model))
     np.savez(folder / "learner.npz", **arrays)
@@ -129,7 +130,7 @@ def _rolls_itself(model) -> bool:
     return isinstance(model.action_space, spaces.MultiDiscrete)
 
 
-def _statistics(model) -> dict[str, np.ndarray]:
+def _statistics(model) -> dict[str, Any]:
     env = model.get_vec_normalize_env()
     if env is None:
         return {}
@@ -152,7 +153,7 @@ def _set_statistics(model, arrays: dict[str, np.ndarray]) -> None:
                 setattr(env, name, arrays[name])
 
 
-def _replay(buffer) -> dict[str, np.ndarray]:
+def _replay(buffer) -> dict[str, Any]:
     filled = buffer.buffer_size if buffer.full else buffer.pos
     arrays = {name: getattr(buffer, name)[:filled] for name in BUFFER if hasattr(buffer, name)}
     return arrays | {"position": np.array([buffer.pos, buffer.full])}
@@ -166,6 +167,7 @@ def _set_replay(buffer, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _set_running(env: VecNormalize, arrays: dict[str, np.ndarray]) -> None:
+    running: Any
     for prefix, running in (("observation", getattr(env, "obs_rms", None)), ("reward", env.ret_rms)):
         if f"{prefix}.mean" in arrays:
             running.mean, running.var = arrays[f"{prefix}.mean"], arrays[f"{prefix}.var"]

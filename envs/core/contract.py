@@ -6,7 +6,7 @@ Arrays are NumPy's; where a model says so with `xp`, they may be torch's, so tha
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -48,6 +48,8 @@ class Model(ABC):
         observation_space: Box (F,), of one row.
         action_space: Box or MultiDiscrete, of one row.
         action_low, action_high: (A,) float64, the bounds of an action.
+        action_masks: only where a model has it: which discrete actions make sense at observations (num_envs, F), as
+            bools (num_envs, sum of the choices).
         xp: the array library, `numpy` or `torch`.
     """
 
@@ -60,6 +62,7 @@ class Model(ABC):
     action_space: spaces.Box | spaces.MultiDiscrete
     action_low: np.ndarray
     action_high: np.ndarray
+    action_masks: Callable[[np.ndarray], np.ndarray]  # declared, not defined: an AttributeError where there is none
 
     @abstractmethod
     def scenarios(self, seeds) -> dict[str, np.ndarray]:
@@ -96,10 +99,14 @@ class Model(ABC):
         """Return what a period's `info` holds, each (num_envs,): the money of `terms`, units and key figures."""
 
     @abstractmethod
-    def observe(self, state, signal: dict) -> dict[str, Array | tuple[Array, ...]]:
-        """Return the named features, each (num_envs, *shape) as `layout` has it; `signal` is the period's slice.
+    def observe(self, state, signal: dict) -> dict[str, Any]:
+        """Return the named features, each an array (num_envs, *shape), shapes and order as in `layout`.
 
-        A feature may also be a tuple: its parts along the first axis of its shape, which saves a copy.
+        A feature may also be a tuple of arrays, its parts along the first axis of its shape. This saves a copy.
+
+        Args:
+            state: before the period.
+            signal: the period's slice of the scenario.
         """
 
     @abstractmethod
@@ -165,12 +172,12 @@ class Model(ABC):
             start = stop
         return named
 
-    def time_left(self, rows: int, dtype=np.float32) -> np.ndarray:
+    def time_left(self, rows: int, dtype: Any = np.float32) -> np.ndarray:
         """Return the share of the season that is left (rows, T + 1, 1) float32, computed in `dtype`."""
         left = (1 - np.arange(self.horizon + 1, dtype=dtype) / self.horizon).astype(np.float32)
         return np.broadcast_to(left[:, None], (rows, self.horizon + 1, 1))
 
-    def box_of(self, layout: Mapping[str, tuple[int, ...]], signed: Sequence[str] = ("calendar",)) -> spaces.Box:
+    def box_of(self, layout: Mapping[str, tuple[int, ...]], signed: Collection[str] = ("calendar",)) -> spaces.Box:
         """Return the space of observations of a layout: at least 0, but for the features that may be negative."""
         low = [np.full(math.prod(shape), -np.inf if name in signed else 0) for name, shape in layout.items()]
         return spaces.Box(np.concatenate(low).astype(np.float32), np.float32(np.inf), dtype=np.float32)
@@ -227,14 +234,18 @@ class Rules(Protocol):
     """The heuristics of a model: what `agents.rules_of` returns."""
 
     HEURISTICS: tuple[str, ...]  # all kinds
-    Heuristic: Callable[[str, dict[str, list[float]], Any], Policy]  # of a kind with its parameters, on a model
+
+    @property
+    def Heuristic(self) -> Callable[[str, Mapping[str, Any], Any], Policy]:
+        """Return what makes a heuristic: of a kind, its parameters (name -> list of numbers) and a model."""
+        ...
 
     def available(self, model) -> list[str]:
         """Return the kinds that a model has what they need for."""
         ...
 
     def tune(self, kind: str, task, seeds, progress: bool = False) -> Policy:
-        """Return a heuristic with its best parameters on training scenarios; `kind` and `params` tell which."""
+        """Return a heuristic with its best parameters on training scenarios; it has `kind` and `params`."""
         ...
 
 

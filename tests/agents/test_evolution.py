@@ -42,5 +42,5 @@ def test_it_learns_and_goes_on_exactly(tmp_path):
 
 
 def test_it_is_for_the_whole_store():
-    with pytest.raises(ValueError, match="Pricing is not allowed"):
+    with pytest.raises(ValueError, match="environment: 'Pricing' is not allowed for evolution"):
         check(TASKS["Pricing"]().model(), PARAMS)

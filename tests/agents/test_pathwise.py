@@ -107,10 +107,10 @@ def test_a_finished_run_of_the_table_is_not_run_again(tmp_path, monkeypatch):
     ran, file = [], tmp_path / "results.jsonl"
     monkeypatch.setattr(lost_sales_table, "gap", lambda settings: ran.append(settings) or {"gap": 0.5, "seconds": 1.0})
     for seed in (0, 1, 0, 1):
-        run = lost_sales_table.found(lost_sales_table.settings_of("pathwise", [], 2, 9, seed), file)
+        run = lost_sales_table.kept_or_run(lost_sales_table.settings_of("pathwise", [], 2, 9, seed), file)
         assert (run["seed"], run["lead_time"], run["gap"]) == (seed, 2, 0.5)
     assert [settings.top.seed for settings in ran] == [0, 1]
-    lost_sales_table.found(lost_sales_table.settings_of("pathwise", ["agent.periods=8"], 2, 9, 0), file)
+    lost_sales_table.kept_or_run(lost_sales_table.settings_of("pathwise", ["agent.periods=8"], 2, 9, 0), file)
     assert len(ran) == len(file.read_text().splitlines()) == 3
 
 
@@ -229,7 +229,7 @@ def test_it_stops_early_and_stays_so(tmp_path):
     [
         (lambda: make(task=TASKS["LostSales"]()), "action: 'multi_discrete' is not allowed for the pathwise learner"),
         (lambda: make(task=TASKS["FixedCost"](action="continuous")), "fixed_cost: 64.0 is not allowed"),
-        (lambda: make(task=TASKS["Pricing"]()), "environment: Pricing is not allowed"),
+        (lambda: make(task=TASKS["Pricing"]()), "environment: 'Pricing' is not allowed"),
         (lambda: PathwiseParams(total_steps=0), "total_steps: 0"),
         (lambda: PathwiseParams(lookahead=-1), "lookahead: -1"),
         (lambda: PathwiseParams(rounding="up"), "rounding: 'up'"),

@@ -5,7 +5,8 @@ import pytest
 from storelab.agents import rules_of
 from storelab.agents.heuristics import dispatch
 from storelab.agents.heuristics.dispatch import Consensus, Heuristic, available, costs, learn_prizes, tune
-from storelab.envs import TASKS
+from storelab.envs import TASKS, Dispatch
+from storelab.envs.core.seeds import PURPOSES
 from storelab.envs.dispatch.references import hindsight
 
 pytest.importorskip("numba")
@@ -101,3 +102,22 @@ def test_unknown_kinds_are_refused():
         tune("linear_prize", task, np.arange(2))
     with pytest.raises(ValueError, match="action: 'prize' is not allowed for linear prizes"):
         learn_prizes(task, 1, 1)
+    with pytest.raises(ValueError, match="seed: 2000 is not allowed, expected an integer >= 0 and <= 1999"):
+        learn_prizes(task, 1, 1, seed=2000)
+    with pytest.raises(
+        ValueError, match="generations: 101 is not allowed with 10000 days in each"
+    ):
+        learn_prizes(task, 101, 10_000)
+
+
+def test_runs_learn_prizes_on_days_of_their_own(monkeypatch):
+    """Neither another seed's days nor those of any other purpose."""
+    pytest.importorskip("cma")
+    asked = []
+    scenarios = Dispatch.scenarios
+    monkeypatch.setattr(Dispatch, "scenarios", lambda self, seeds: asked.append(seeds) or scenarios(self, seeds))
+    for seed in (0, 1999):
+        learn_prizes(TASKS["Dispatch"](action="weights", **FAST), generations=2, days=2, seed=seed)
+    start, size = PURPOSES["prizes"]
+    assert len(set(np.concatenate(asked))) == 8
+    assert start <= np.min(asked) <= np.max(asked) < start + size
