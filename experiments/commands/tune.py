@@ -24,6 +24,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from ...errors import FieldError
 from ..config.settings import ConfigError, Settings, one_line, read, read_study, unknown_key
 from ..experiment import checkpoint_steps
 from ..inputs import build, data_hash
@@ -169,7 +170,7 @@ class Search:
                         carry_out(run, settings, build(settings), self.watch(trial, settings))
             value = run.metrics()[-1]["value"]
             if not math.isfinite(value):
-                raise ValueError(f"value: {value} is not allowed, expected a finite number")
+                raise FieldError("value", value, "a finite number")
             study.tell(trial.number, value)
             print(f"trial {trial.number}: {self.objective} {value:,.4f}, {run.folder}")
         except Pruned:

@@ -17,6 +17,7 @@ from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field, create_model
 
+from ...errors import FieldError
 from ..config.settings import one_line
 from ..runs.provenance import versions
 from .access import Keys
@@ -72,7 +73,7 @@ class Slot:
             fresh = self.load(self.root / name)
             with self.lock:
                 if fresh.route != self.served.route:
-                    raise ValueError(f"name: {name!r} is for {fresh.route}, expected one for {self.served.route}")
+                    raise FieldError("name", name, f"one for {self.served.route}", f"as it is for {fresh.route}")
                 fresh.follow(self.served)
                 self.served = fresh
         except ValueError as error:
@@ -94,7 +95,7 @@ def create_app(slots: list[Slot], keys: Keys) -> FastAPI:
     by_route = {slot.served.route: slot for slot in slots}
     if not slots or len(by_route) < len(slots):
         routes = ", ".join(slot.served.route for slot in slots) or "none"
-        raise ValueError(f"models: {routes} is not allowed, expected one or more of different routes")
+        raise FieldError("models", routes, "one or more of different routes")
     metrics = Metrics()
     app = FastAPI(title="storelab", version=versions()["storelab"], docs_url=None, redoc_url=None)
     app.add_middleware(Gate, keys=keys, metrics=metrics)

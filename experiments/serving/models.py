@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from ... import language, recommendation, risk
+from ...errors import FieldError
 from ...language.answers import SLOTS, read_answers
 from ...language.retrieval import Retrieval
 from ...language.service import Dialogue, Service
@@ -91,7 +92,7 @@ class Sentiment(Served):
     def follow(self, old) -> None:
         if self.model.labels != old.model.labels:
             labels, expected = self.model.labels, old.model.labels
-            raise ValueError(f"name: labels {labels} are not allowed, expected {expected}")
+            raise FieldError("name", self.folder.name, f"labels {expected}, not {labels}")
 
 
 class DialogueBody(Body):
@@ -202,8 +203,8 @@ class Fraud(Served):
         latest = _utc(datetime.now(UTC)) + AHEAD
         for place, row in enumerate(rows):  # one of next year would shut out all others until then
             if row["timestamp"] > latest:
-                value = row["timestamp"].isoformat()
-                raise ValueError(f"transactions[{place}].timestamp: {value} is not allowed, expected a time until now")
+                field = f"transactions[{place}].timestamp"
+                raise FieldError(field, row["timestamp"].isoformat(), "a time until now")
         last = self.scorer.stream.time
         times = columns({name: [row[name] for row in rows] for name in rows[0]})["time"]
         check_order(times if last is None else np.r_[last, times])
@@ -215,7 +216,7 @@ class Fraud(Served):
     def follow(self, old) -> None:
         """Go on with the old one's sums. A sequence model's memory is in its own terms: it follows trees alone."""
         if not isinstance(old.scorer.model, Trees) or not isinstance(self.scorer.model, Trees):
-            raise ValueError(f"name: {self.folder.name!r} is not allowed, expected {Trees.name} after {Trees.name}")
+            raise FieldError("name", self.folder.name, f"{Trees.name} after {Trees.name}")
         self.scorer.stream = old.scorer.stream
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, create_model
 
 from ...envs.core.batch import admit
 from ...envs.registry import entry_of
+from ...errors import FieldError
 from ..config.settings import ConfigError, Settings, one_line
 from ..experiment import Experiment, learnt, tuned
 from ..inputs import build
@@ -84,11 +85,9 @@ class Policy(Served):
         bad = ~((rows >= self.low) & (rows <= self.high))
         if bad.any():
             row, column = np.argwhere(bad)[0].tolist()
-            value = f"{body.observations[row][column]} is not allowed"
+            field = f"observations[{row}][{column}], which is {self.columns[column]}"
             bounds = f"a number from {self.low[column]:g} to {self.high[column]:g}"
-            raise ValueError(
-                f"observations[{row}][{column}], which is {self.columns[column]}: {value}, expected {bounds}"
-            )
+            raise FieldError(field, body.observations[row][column], bounds)
         return rows.astype(np.float32)
 
     def answer(self, inputs) -> dict:
@@ -102,4 +101,4 @@ class Policy(Served):
         same = ("task", "observation", "action")
         if any(self.about[name] != old.about[name] for name in same):
             expected = {name: old.about[name] for name in same}
-            raise ValueError(f"name: {self.folder.name!r} is not allowed, expected a run with {expected}")
+            raise FieldError("name", self.folder.name, f"a run with {expected}")

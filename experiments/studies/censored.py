@@ -20,6 +20,7 @@ from ...data import Panel, SyntheticStoreParams, generate
 from ...envs import Days, Inventory, InventoryParams, RateDemand
 from ...envs.core.checks import check_choice, check_number
 from ...envs.core.rollout import rollout
+from ...errors import FieldError
 from ...evaluation import bootstrap_interval
 from ...forecasting import DECILES, FORECASTERS, Forecaster, create, known_future
 from ...forecasting.backtest import metrics
@@ -60,7 +61,7 @@ class InTheLoop:
         check_number("start", self.start, MIN_HISTORY, self.model.horizon, integer=True)
         least = self.model.horizon + self.model.max_lead
         if len(self.days.dates) < least:
-            raise ValueError(f"days: {len(self.days.dates)} days are not allowed, expected at least {least}")
+            raise FieldError("days", len(self.days.dates), f"at least {least} days")
 
     def __call__(self, observation: np.ndarray, seen: list | None, seed: int):
         """Act; the state is the list of the entries (n, 2, I) of the periods that are over."""

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from ...envs.marketplace.params import StoreModels
+from ...errors import FieldError
 from ...language import customers
 from ...language.rules import reasons, stars
 from ...learning.base import Card
@@ -53,7 +54,7 @@ class SampleParams:
         for name, low in least.items():
             value = getattr(self, name)
             if type(value) is not int or value < low:
-                raise ValueError(f"{name} is {value!r}: allowed are whole numbers from {low}")
+                raise FieldError(name, value, f"a whole number of at least {low}")
 
 
 class Samples:
@@ -115,7 +116,7 @@ def tables(answers: Answers, samples: Samples, relevance: np.ndarray | None = No
 def _shares(row: np.ndarray, column: np.ndarray, rows: int, columns: int) -> np.ndarray:
     counts = np.bincount(row * columns + column, minlength=rows * columns).reshape(rows, columns)
     if not counts.sum(1).all():
-        raise ValueError(f"held_out is {len(row)}: a row of a table is empty, allowed are larger samples")
+        raise FieldError("held_out", len(row), "larger samples: a row of a table is empty")
     return counts / counts.sum(1, keepdims=True)
 
 
@@ -250,7 +251,7 @@ def save(
     """
     folder = Path(folder).absolute()
     if folder.exists() and not (folder / "tables.npz").is_file():
-        raise ValueError(f"{folder} is there already and holds no store models: allowed is a new folder")
+        raise FieldError("folder", str(folder), "a new folder, or one with store models")
     part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
     try:
         part.mkdir(parents=True)

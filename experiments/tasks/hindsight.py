@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ...errors import FieldError
+
 
 def hindsight_bound(model, scenario: dict) -> np.ndarray:
     """Return an upper bound on each scenario's profit (n,), money per episode, for lost sales.
@@ -16,20 +18,20 @@ def hindsight_bound(model, scenario: dict) -> np.ndarray:
     unit from a customer for a better day; random lead times count with their shortest), as yield and disruptions do.
 
     Raises:
-        ValueError: backorders (demand that waits earns another day's price), substitution (another item's), perishables
+        FieldError: backorders (demand that waits earns another day's price), substitution (another item's), perishables
             (waste can be cheaper than holding), or a salvage value above the purchase cost (whoever buys to salvage
             has no bound).
     """
     p = model.params
     for name in ("backorder_share", "substitution_share"):
         if share := getattr(p, name):
-            raise ValueError(f"{name}: {share} is not allowed, expected 0 for the bound in hindsight")
+            raise FieldError(name, share, "0 for the bound in hindsight")
     if np.isfinite(p.per_item("shelf_life")).any():
-        raise ValueError(f"shelf_life: {p.shelf_life!r} is not allowed, expected inf for the bound in hindsight")
+        raise FieldError("shelf_life", p.shelf_life, "inf for the bound in hindsight")
     salvage = p.per_item("salvage_value") if not p.continuing else np.zeros(p.items)
     cost, holding, goodwill = (p.per_item(name) for name in ("purchase_cost", "holding_cost", "lost_sale_cost"))
     if (salvage > cost).any():
-        raise ValueError(f"salvage_value: {salvage.max():g} is not allowed, expected at most the purchase cost")
+        raise FieldError("salvage_value", float(salvage.max()), "at most the purchase cost")
     lead = model.lead if not model.random_lead else np.full(p.items, 1 + np.flatnonzero(p.lead_time_pmf)[0])
     demand = scenario["demand"][:, : model.horizon].astype(float)  # (n, T, I)
     price = scenario["price"][:, : model.horizon].astype(float) if "price" in scenario else p.per_item("price")

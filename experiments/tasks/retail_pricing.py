@@ -11,6 +11,7 @@ from ...data.online_retail import hold_out
 from ...envs import Days, HistoryDemand, PathDemand, PriceDemandParams, Pricing, PricingParams
 from ...envs.core.task import Task, override
 from ...envs.pricing.references.hindsight import bounds
+from ...errors import FieldError
 from ...forecasting.base import known_future
 
 HORIZON = 28  # days of a season
@@ -43,14 +44,14 @@ def retail_pricing_task(
             price are observed.
 
     Raises:
-        ValueError: an unknown item, too few days, a forecaster that is missing.
+        FieldError: an unknown item, too few days, a forecaster that is missing.
     """
     data, held_out = hold_out(data, HELD_OUT_DAYS)
     observed = changes.get("forecast") == "model"
     if (observed or paths) and forecaster is None:
-        raise ValueError("forecaster: None is not allowed with forecast='model' or paths, expected a Forecaster")
+        raise FieldError("forecaster", None, "a Forecaster", "with forecast='model' or paths")
     if observed and paths:
-        raise ValueError(f"paths: {paths} is not allowed with forecast='model', expected 0: no forecast follows a path")
+        raise FieldError("paths", paths, "0: no forecast follows a path", "with forecast='model'")
     panel, elasticity = _item(data, held_out, item)
     listed = float(np.nanmedian(panel.price[:held_out]))
     factor = np.clip(panel.price / listed, *RANGE) ** elasticity
@@ -70,7 +71,7 @@ def retail_pricing_task(
     start = round(FORECASTER_SHARE * held_out) if observed else 0
     splits, known = [slice(start, held_out), slice(held_out, len(units))], [None, None]
     if params.horizon + 1 > HELD_OUT_DAYS:
-        raise ValueError(f"horizon: {params.horizon} is not allowed, expected <= {HELD_OUT_DAYS - 1}")
+        raise FieldError("horizon", params.horizon, f"<= {HELD_OUT_DAYS - 1}")
     missing = np.isnan(panel.units), np.isnan(panel.price)
     at_list = np.where(missing[0], np.nan, units), np.where(missing[1], np.nan, listed)
     listed_panel = replace(panel, units=at_list[0], price=at_list[1])
@@ -94,9 +95,9 @@ def _item(panel: Panel, held_out: int, item: str) -> tuple[Panel, float]:
     revenue = dict(zip(panel.items, np.nansum(past.units * past.price, axis=0).tolist(), strict=True))
     allowed = [name for name in table.index if table.loc[name, "elasticity"] > 1]
     if item and item not in table.index:
-        raise ValueError(f"item: {item!r} is not allowed, expected one of {len(table)} with an estimated elasticity")
+        raise FieldError("item", item, f"one of {len(table)} with an estimated elasticity")
     if not item and not allowed:
-        raise ValueError("item: '' is not allowed here, expected a name: no item's elasticity is above 1")
+        raise FieldError("item", "", "a name: no item's elasticity is above 1", "here")
     chosen = item or max(allowed, key=revenue.__getitem__)
     return panel.select([chosen]), float(np.clip(table.loc[chosen, "elasticity"], 0.1, 10))
 

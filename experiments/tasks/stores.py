@@ -21,6 +21,7 @@ from ...envs.inventory.model import Inventory
 from ...envs.inventory.params import InventoryParams
 from ...envs.marketplace.model import MEAN_VISITS
 from ...envs.marketplace.tasks import marketplace_task as generated_visits
+from ...errors import FieldError
 from .hindsight import hindsight_bound
 
 HORIZON = 56  # days in an episode
@@ -53,7 +54,7 @@ def synthetic_store_task(data=None, forecaster=None, cache: str | Path | None = 
         changes: fields of `InventoryParams`.
     """
     if "items" in changes:
-        raise ValueError(f"items: {changes['items']!r} is not allowed here, expected data.items for this task")
+        raise FieldError("items", changes["items"], "data.items for this task", "here")
     store = generate(_store_params(data))
     panel, catalogue = store.panel, store.catalogue
     held_out = _held_out(panel)
@@ -111,7 +112,7 @@ def marketplace_task(data=None, forecaster=None, cache: str | Path | None = None
     task = generated_visits(**changes)
     if data is None:
         if task.params.forecast == "model":
-            raise ValueError("forecast: 'model' is not allowed without data, expected data of days to forecast")
+            raise FieldError("forecast", "model", "data of days to forecast", "without data")
         return task
     panel = visits(_store_params(data))
     held_out = _held_out(panel)
@@ -137,11 +138,11 @@ def _store_params(data) -> SyntheticStoreParams:
     if data is None or isinstance(data, SyntheticStoreParams):
         return data or SyntheticStoreParams()
     if not isinstance(data, dict):
-        raise ValueError(f"data: {data!r} is not allowed, expected SyntheticStoreParams or a dict of its fields")
+        raise FieldError("data", data, "SyntheticStoreParams or a dict of its fields")
     allowed = asdict(SyntheticStoreParams())
     for name in data:
         if name not in allowed:
-            raise ValueError(f"data.{name}: {data[name]!r} is not allowed, expected one of {', '.join(allowed)}")
+            raise FieldError(f"data.{name}", data[name], f"one of {', '.join(allowed)}")
     return SyntheticStoreParams(**data)
 
 
@@ -151,7 +152,7 @@ def _best_sellers(panel: Panel, held_out: int, items: int) -> Panel:
     observed = ~(np.isnan(panel.units) & (np.arange(len(panel.dates))[:, None] >= first)).any(axis=0)
     eligible = np.flatnonzero(launched & observed)
     if not isinstance(items, int) or isinstance(items, bool) or not 1 <= items <= len(eligible):
-        raise ValueError(f"items: {items!r} is not allowed, expected an integer >= 1 and <= {len(eligible)}")
+        raise FieldError("items", items, f"an integer >= 1 and <= {len(eligible)}")
     revenue = np.nansum((panel.units * panel.price)[:held_out, eligible], axis=0)
     best = eligible[np.argsort(-revenue, kind="stable")[:items]]
     return panel.select([panel.items[i] for i in best])
@@ -161,7 +162,7 @@ def _store(past: Panel, cost: np.ndarray, lead_time, changes: dict) -> Inventory
     """The parameters of a store, from its days before the held-out ones; what follows from a change follows it."""
     for name in ("demand", "price"):
         if name in changes:
-            raise ValueError(f"{name}: {changes[name]!r} is not allowed here, expected none: the store's days tell it")
+            raise FieldError(name, changes[name], "none: the store's days say it", "here")
     cost = np.broadcast_to(np.asarray(changes.get("purchase_cost", cost), dtype=float), len(past.items))
     pmf = changes.get("lead_time_pmf")
     lead = np.asarray(len(pmf) if pmf else changes.get("lead_time", lead_time), dtype=float)
@@ -202,10 +203,8 @@ def _task(name, params, panel, start, held_out, source, forecaster, cache) -> Ta
     needed = params.horizon + 1 + int(lead.max())
     shortest = min(days.stop - days.start for days in splits)
     if needed > shortest:
-        raise ValueError(
-            f"horizon: {params.horizon} is not allowed, expected <= {shortest - needed + params.horizon}, "
-            f"as the shorter split has {shortest} days and the longest lead time is {lead.max()}"
-        )
+        why = f"as the shorter split has {shortest} days and the longest lead time is {lead.max()}"
+        raise FieldError("horizon", params.horizon, f"<= {shortest - needed + params.horizon}, {why}")
     calendar = _calendar(panel, yearly=held_out - start >= 365)
     # An item has no price before its launch, and no demand: the first one known stands there.
     price = np.nan_to_num(np.where(np.isnan(panel.price), _first_known(panel.price), panel.price))
@@ -224,7 +223,7 @@ def _forecasts(params, forecaster, panel: Panel, splits: list[slice], lead: np.n
     if params.forecast != "model":
         return [None] * len(splits)
     if forecaster is None:
-        raise ValueError("forecaster: None is not allowed with forecast='model', expected a Forecaster")
+        raise FieldError("forecaster", None, "a Forecaster", "with forecast='model'")
     from .forecasts import forecast_splits
 
     return forecast_splits(forecaster, panel, splits, lead, params.quantiles, cache)

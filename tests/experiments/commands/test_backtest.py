@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_module
 from storelab.data import SyntheticStoreParams, generate
-from storelab.experiments.commands.backtest import _forecasters, comparison
-from storelab.experiments.config.schemas import BacktestParams, register
+from storelab.experiments.commands.backtest import _forecasters
+from storelab.experiments.config.options import register
+from storelab.experiments.config.schemas import BacktestParams
 from storelab.experiments.config.settings import read_backtest
+from storelab.experiments.reports.backtest import comparison
 from storelab.experiments.runs.folder import to_config
 from storelab.forecasting import create
 from storelab.forecasting.backtest import backtest, measure, rolling_forecasts, table
@@ -185,7 +187,10 @@ def test_a_sweep_makes_a_run_each(storelab, tmp_path):
             ["data=online_retail", "data.path=nowhere.csv", "forecaster=conformal"],
             "forecaster.params.planned: true is not allowed with data=online_retail, expected false",
         ),
-        (["forecaster=conformal", "forecaster.base=arima"], "forecaster.base: 'arima' is not allowed, expected one of seasonal_naive, "),
+        (
+            ["forecaster=conformal", "forecaster.base=arima"],
+            "forecaster.base: 'arima' is not allowed, expected one of seasonal_naive, ",
+        ),
         (["data=online_retail", "data.path=nowhere.csv"], "data.path: 'nowhere.csv' is not allowed"),
         (
             ["horizon=35", "origins=1", "forecaster=transformer", "forecaster.fine_tune_steps=1"],

@@ -5,7 +5,7 @@ import re
 import pytest
 from storelab.experiments.runs.index import read_index
 
-from .conftest import EVALUATION
+from ..conftest import EVALUATION
 
 
 @pytest.fixture(scope="module")

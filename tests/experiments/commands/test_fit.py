@@ -146,7 +146,10 @@ def test_intervals_are_students():
         (["model=tfidf", "model.shortest=0"], "model.shortest: 0 is not allowed, expected a whole number from 1"),
         (["dataset=online_retail", "model=ease"], "dataset.path: not set, expected dataset.path=VALUE"),
         (["dataset.target=size"], "dataset.target: 'size' is not allowed, expected positive or stars"),
-        (["dataset=transactions", "model=fraud_sequence", "model.method=lora"], "model.method: 'lora' is not allowed, expected"),
+        (
+            ["dataset=transactions", "model=fraud_sequence", "model.method=lora"],
+            "model.method: 'lora' is not allowed, expected",
+        ),
         (["dataset=purchases", "model=ease", "dataset.test_days=0"], "dataset.test_days: 0 is not allowed, expected"),
     ],
 )

@@ -15,13 +15,13 @@ import storelab.conf
 from hydra import compose, initialize_config_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from storelab.envs.registry import entries, environments
 from storelab.experiments import cli
 from storelab.experiments.commands import compose as commands
-from storelab.experiments.inputs import build
-from storelab.envs.registry import entries, environments
 from storelab.experiments.config.options import COMMANDS as TOPS
 from storelab.experiments.config.options import keys, options, register
 from storelab.experiments.config.settings import read
+from storelab.experiments.inputs import build
 from storelab.experiments.runs.folder import from_config, to_config
 from storelab.forecasting import FORECASTERS
 
@@ -169,7 +169,7 @@ EXACT = {
     "~agent": "agent: not an option, expected agent=NAME",
     "agent.gamma=2": "agent.gamma: 2.0 is not allowed, expected a number >= 0 and <= 1",
     "agent=pathwise": "agent: action: 'multi_discrete' is not allowed for the pathwise learner, expected continuous or",
-    "agent=sac": "agent.algorithm: SAC is not allowed with action=multi_discrete, items=1, expected action=continuous",
+    "agent=sac": "agent.algorithm: 'SAC' is not allowed with actions Discrete(13), expected action=continuous",
     "evaluation.episodes=0": "evaluation.episodes: 0 is not allowed, expected an integer >= 2",
     "forecaster.d_model=7": "forecaster.d_model: 7 is not allowed, expected a multiple of heads (4)",
 }

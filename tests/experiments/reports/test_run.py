@@ -9,7 +9,7 @@ from storelab.agents import tune
 from storelab.agents.heuristics import dispatch as rules
 from storelab.envs import TASKS, HistoryDemand
 from storelab.evaluation import evaluate, summarise
-from storelab.experiments.commands.train import Experiment
+from storelab.experiments.experiment import Experiment
 from storelab.experiments.reports.run import columns, findings, render, text_table
 
 LOST_SALES = TASKS["LostSales"](horizon=60)

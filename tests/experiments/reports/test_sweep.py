@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from storelab.experiments.config.settings import ConfigError
-from storelab.experiments.reports.run import html_table
+from storelab.experiments.reports.page import html_table
 from storelab.experiments.reports.sweep import (
     curves,
     leaderboard,

@@ -132,7 +132,7 @@ def test_a_refused_request_leaves_no_trace(serve, saved, transactions):
 @pytest.mark.parametrize(
     ("route", "name", "words"),
     [
-        ("sentiment", "intents", "name: 'intents' is for answer, expected one for sentiment"),
+        ("sentiment", "intents", "name: 'intents' is not allowed as it is for answer, expected one for sentiment"),
         ("fraud", "sentiment", "holds a"),
         ("price", "trees", "route: 'price' is not allowed: "),
     ],

@@ -5,8 +5,8 @@ import threading
 
 import numpy as np
 import pytest
-from storelab.experiments.commands.train import restore
 from storelab.experiments.config.settings import ConfigError
+from storelab.experiments.experiment import restore
 from storelab.experiments.runs.folder import Run
 from storelab.experiments.serving.app import Slot
 
@@ -162,7 +162,7 @@ def test_a_swap_drops_no_request(restock):
     ("name", "words"),
     [
         ("unfinished", "expected the folder of a finished run"),
-        ("price", "name: 'price' is for price, expected one for restock"),
+        ("price", "name: 'price' is not allowed as it is for price, expected one for restock"),
         ("other", "name: 'other' is not allowed, expected a run with {'task': 'LostSales', 'observation': "),
         ("../ppo", "name: '../ppo' is not allowed: String should match pattern"),
         ("..", "name: '..' is not allowed: String should match pattern"),

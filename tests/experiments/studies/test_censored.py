@@ -81,7 +81,7 @@ def test_the_study_meets_one_demand_and_sales_understate_it():
         ({"forecast": "none"}, "forecast: 'none' is not allowed, expected one of history"),
         ({"treatment": "guess"}, "treatment: 'guess'"),
         ({"start": 13}, "start: 13 is not allowed, expected an integer >= 14"),
-        ({"days": 42}, "days: 42 days are not allowed, expected at least 43"),
+        ({"days": 42}, "days: 42 is not allowed, expected at least 43"),
     ],
 )
 def test_bad_arguments(store, change, message):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from storelab.envs import Inventory, InventoryParams, PathDemand
-from storelab.envs.core.rollout import rollout
 from storelab.envs.core.demand import Days
+from storelab.envs.core.rollout import rollout
 from storelab.experiments.tasks.hindsight import hindsight_bound
 
 
