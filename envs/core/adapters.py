@@ -1,6 +1,7 @@
 """A model as `gymnasium.Env` and as `gymnasium.vector.VectorEnv`: thin, and the same for every model."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -8,14 +9,16 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
+from ...errors import FieldError
 from .batch import Batch, admit
+from .contract import Model
 
 
-def _seed_or_entropy(seed: int | None) -> int:
+def _seed_or_entropy(seed) -> int:
     if seed is None:
         return secrets.randbits(62)
     if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"seed: {seed!r} is not allowed, expected an integer >= 0")
+        raise FieldError("seed", seed, "an integer >= 0")
     return int(seed) % 2**63
 
 
@@ -28,9 +31,9 @@ class StoreEnv(gym.Env):
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human", "ansi"], "render_fps": 8}
 
-    def __init__(self, model, render_mode: str | None = None):
+    def __init__(self, model: Model, render_mode: str | None = None):
         if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode: {render_mode!r} is not allowed, expected rgb_array, human or ansi")
+            raise FieldError("render_mode", render_mode, "rgb_array, human or ansi")
         self.model, self.render_mode = model, render_mode
         self.observation_space, self.action_space = model.observation_space, model.action_space
         self._batch = Batch(model, 1)
@@ -46,7 +49,7 @@ class StoreEnv(gym.Env):
             self._batch.reset(np.array([[_seed_or_entropy(seed), 0]], np.uint64))
         self._started = True
         if self.render_mode:
-            self._watch(None)
+            self._watch(None, self.render_mode)
         return self._batch.observe()[0], {}
 
     def step(self, action):
@@ -59,7 +62,7 @@ class StoreEnv(gym.Env):
         info = {name: value.item() for name, value in self.model.info(flow, terms).items()}
         info["clipped_actions"] = 0 if clipped is None else int(clipped[0])
         if self.render_mode:
-            self._watch(flow)
+            self._watch(flow, self.render_mode)
         ended, finite = bool(ended), not self.model.params.continuing
         return batch.observe()[0], reward.item(), ended and finite, ended and not finite, info
 
@@ -78,11 +81,11 @@ class StoreEnv(gym.Env):
         self._batch.load_state_dict(arrays)
         self._started = True
 
-    def _watch(self, flow) -> None:
+    def _watch(self, flow, mode: str) -> None:
         if self._viewer is None:
-            self._viewer = self.model.viewer(self.render_mode)
+            self._viewer = self.model.viewer(mode)
         self._viewer.add(flow)
-        if self.render_mode == "human":
+        if mode == "human":
             self.render()
 
     def render(self):
@@ -108,9 +111,9 @@ class StoreVectorEnv(gym.vector.VectorEnv):
 
     metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
 
-    def __init__(self, model, num_envs: int = 1, render_mode: str | None = None):
+    def __init__(self, model: Model, num_envs: int = 1, render_mode: str | None = None):
         if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
-            raise ValueError(f"num_envs: {num_envs!r} is not allowed, expected an integer >= 1")
+            raise FieldError("num_envs", num_envs, "an integer >= 1")
         self.model, self.num_envs, self.render_mode = model, num_envs, render_mode
         self.single_observation_space, self.single_action_space = model.observation_space, model.action_space
         self.observation_space = batch_space(model.observation_space, num_envs)
@@ -127,19 +130,24 @@ class StoreVectorEnv(gym.vector.VectorEnv):
         """
         rows = (options or {}).get("reset_mask")
         if rows is not None and (np.shape(rows) != (self.num_envs,) or np.asarray(rows).dtype.kind != "b"):
-            raise ValueError(f"reset_mask: {rows!r:.80} is not allowed, expected bools of shape ({self.num_envs},)")
+            raise FieldError("reset_mask", rows, f"bools of shape ({self.num_envs},)")
         rows = self._yes if rows is None or not self._started else np.asarray(rows)
         if seed is None and self._started:
             self._batch.restart(rows)
         else:
-            base = _seed_or_entropy(seed) if not isinstance(seed, (list, tuple)) else None
-            seeds = seed if base is None else [base + i for i in range(self.num_envs)]
-            if len(seeds) != self.num_envs:
-                raise ValueError(f"seed: {len(seeds)} seeds are not allowed, expected {self.num_envs}")
-            keys = np.array([[_seed_or_entropy(s), 0] for s in seeds], np.uint64)
+            keys = np.array([[s, 0] for s in self._seeds(seed)], np.uint64)
             self._batch.reset(keys[rows], rows)
         self._started = True
         return self._batch.observe(), {}
+
+    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int]:
+        """Return a seed for each row: those of a list, or so many from one number on."""
+        if isinstance(seed, (list, tuple)):
+            if len(seed) != self.num_envs:
+                raise FieldError("seed", seed, f"{self.num_envs} of them, not {len(seed)}")
+            return [_seed_or_entropy(s) for s in seed]
+        base = _seed_or_entropy(seed)
+        return [_seed_or_entropy(base + i) for i in range(self.num_envs)]
 
     def step(self, actions):
         """Move all rows one period on; `info` arrays (num_envs,) as in `model.info`, each with its `_mask`."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,7 @@ def pack(state) -> dict[str, np.ndarray]:
 
 
 def unpack(template, packed: dict[str, np.ndarray]):
-    """Return a state like `template` with the arrays of `pack`. Raises a ValueError that names a wrong array."""
+    """Return a state like `template` with the arrays of `pack`. Raises a FieldError that names a wrong array."""
     for name, array in pack(template).items():
         if name not in packed or packed[name].shape != array.shape:
             given = packed[name].shape if name in packed else None
@@ -100,7 +101,9 @@ class Batch:
         self.keys = np.zeros((num_envs, 2), np.uint64)
         self.clock: int | np.ndarray = 0  # one number while all rows are in step, else (num_envs,)
         self._all = np.arange(num_envs)
-        self.scenario = self.state = self._shock = None
+        self.scenario: dict[str, np.ndarray] = {}
+        self.state: Any = None
+        self._shock: dict[str, np.ndarray] | None = None  # the period's slice of the scenario, once it is cut
 
     def reset(self, keys, rows: np.ndarray | None = None) -> None:
         """Start the episodes `keys` (n, 2) in all rows, or in those where `rows` (num_envs,) is true."""
@@ -136,7 +139,7 @@ class Batch:
         return self.model.observation(self.state, self._now())
 
     def action_masks(self) -> np.ndarray:
-        """Return which discrete actions make sense (num_envs, sum of the choices), where the model tells."""
+        """Return which discrete actions make sense (num_envs, sum of the choices), where the model masks actions."""
         return self.model.action_masks(self.observe())
 
     def step(self, action):
@@ -164,7 +167,7 @@ class Batch:
         }
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from a `state_dict` of the same model and number of environments (else a ValueError)."""
+        """Go on from a `state_dict` of the same model and number of environments (else a FieldError)."""
         if arrays["keys"].shape != (self.num_envs, 2):
             raise FieldError("keys", arrays["keys"].shape, f"shape ({self.num_envs}, 2)")
         self.reset(arrays["keys"])

@@ -1,7 +1,7 @@
 """Checks of what users hand in: every error is a `FieldError` with the field, the value and what is allowed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -51,9 +51,9 @@ def check_quantiles(value) -> None:
         raise FieldError("quantiles", value, "increasing numbers < 1")
 
 
-def check_forecast(params, known: dict, items: int) -> None:
-    """Raise a FieldError where `forecast="model"` is asked of a source that gives no such quantiles (items, Q)."""
+def check_forecast(params, known: Mapping[str, tuple[int, ...]], items: int) -> None:
+    """Raise a FieldError where `forecast="model"` meets a source without such quantiles (items, Q)."""
     wanted = (items, len(params.quantiles))
     if params.forecast == "model" and known.get("forecast") != wanted:
         given = known.get("forecast", "none")
-        raise FieldError("forecast", params.forecast, f"a source that tells {wanted}, not {given}")
+        raise FieldError("forecast", params.forecast, f"a source with forecasts of shape {wanted}, not {given}")

@@ -1,29 +1,42 @@
 """Demand sources: where a scenario's demand, prices, calendar and forecasts come from.
 
-A source is anything with the attributes `items` and `known` and the method `draw`: see `DemandSource`. The
-environments know no other way in, so a forecaster, a recorded history or a simulator is just another source.
+A source is anything with the attributes `items`, `known` and `largest` and the method `draw`: see `DemandSource`. The
+environments take demand in no other way: a forecaster, a recorded history or a simulator is one more source.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
 
+from ...errors import FieldError
 from . import pmf as pmfs
 from .checks import check_choice, check_number
 from .random import DEMAND, streams
 
-KNOWN = ("price", "calendar", "forecast")  # what a source may tell before the period's order is placed
+KNOWN = ("price", "calendar", "forecast")  # what a source may give before the period's order is placed
 
 
 class DemandSource(Protocol):
     """What the environments ask of a source of demand."""
 
-    items: int
-    known: dict[str, tuple[int, ...]]  # name (one of KNOWN) -> shape per period: price (I,), calendar (C,), ...
-    largest: np.ndarray | None  # (I,) units: a bound on one period's demand where one is known
+    @property
+    def items(self) -> int:
+        """Return the number of items, I."""
+        ...
+
+    @property
+    def known(self) -> Mapping[str, tuple[int, ...]]:
+        """Return name (one of KNOWN) -> shape per period: price (I,), calendar (C,), forecast (I, Q)."""
+        ...
+
+    @property
+    def largest(self) -> np.ndarray | None:
+        """Return an upper bound on one period's demand (I,), units; None where none is known."""
+        ...
 
     def draw(self, keys: np.ndarray, periods: int) -> dict[str, np.ndarray]:
         """Return `demand` (n, periods, I) and each of `known` (n, periods, ...), float32.
@@ -78,14 +91,14 @@ class TableDemand:
         """Build the tables of the items' pmfs, each (K,) over demands 0, 1, ..., summing to 1.
 
         Raises:
-            ValueError: a pmf with negative entries or a sum that is not 1.
+            FieldError: a pmf with negative entries or a sum that is not 1.
         """
         self.items, self.known = len(item_pmfs), {}
         steps = []
         for item, p in enumerate(item_pmfs):
             p = np.asarray(p, dtype=float)
             if p.ndim != 1 or not (p >= 0).all() or abs(p.sum() - 1) > 1e-6:
-                raise ValueError(f"pmf of item {item}: expected probabilities >= 0 that sum to 1, got {p.sum():.6g}")
+                raise FieldError(f"item_pmfs[{item}]", p.tolist(), f"probabilities that sum to 1, not {p.sum():.6g}")
             cumulative = np.round(np.cumsum(p / p.sum())[:-1] * 2.0**32).astype(np.int64)
             steps.append(cumulative[cumulative < 2**32])
         self.largest = np.array([len(s) for s in steps], dtype=np.float32)
@@ -125,8 +138,8 @@ class TableDemand:
         units = self._guide.take(cell)
         row, item = np.divmod(np.flatnonzero(units < 0), self.items)
         table = self._table[item]
-        found = np.searchsorted(self._steps, bits[row, item].astype(np.int64) + (table << 32), side="right")
-        units[row, item] = found - self._first[table]
+        place = np.searchsorted(self._steps, bits[row, item].astype(np.int64) + (table << 32), side="right")
+        units[row, item] = place - self._first[table]
         out[:] = units
 
 
@@ -160,39 +173,41 @@ class Days:
             if table is not None:
                 table = np.ascontiguousarray(table, dtype=np.float32)
                 if not np.isfinite(table).all():
-                    raise ValueError(f"{name}: {np.isnan(table).sum()} values are not finite, expected numbers only")
+                    bad = np.argwhere(~np.isfinite(table))[0]
+                    raise FieldError(f"{name}{bad.tolist()}", float(table[tuple(bad)]), "a finite number")
                 setattr(self, name, table)
 
     def tables(self, days: int) -> dict[str, np.ndarray]:
-        """Return the tables that are there, each of them `days` long (or a ValueError)."""
+        """Return the tables that are there, by name. Raises a FieldError where one is not `days` long."""
         given = {name: getattr(self, name) for name in KNOWN if getattr(self, name) is not None}
         for name, table in given.items():
             if len(table) != days:
-                raise ValueError(f"{name}: {len(table)} days are not allowed, expected {days} as in demand")
+                raise FieldError(name, len(table), f"{days} days, as in demand")
         return given
 
 
 def _finite_demand(demand, ndim: int) -> np.ndarray:
     demand = np.ascontiguousarray(demand, dtype=np.float32)
     if demand.ndim != ndim:
-        raise ValueError(f"demand: {demand.ndim} dimensions are not allowed, expected {ndim}")
+        raise FieldError("demand", demand.shape, f"an array of {ndim} dimensions")
     if not (np.isfinite(demand).all() and (demand >= 0).all()):
         where = np.argwhere(~(np.isfinite(demand) & (demand >= 0)))[0]
-        raise ValueError(f"demand{where.tolist()}: {demand[tuple(where)]} is not allowed, expected units >= 0")
+        raise FieldError(f"demand{where.tolist()}", float(demand[tuple(where)]), "units >= 0")
     return demand
 
 
 class _DayDemand:
-    """Shared by the sources that walk through days: draws a start, then gathers what is known of each day."""
+    """The base of the sources that walk through days: it draws a first day and gathers what is known of each."""
 
-    def __init__(self, days: int, items: int, known: dict[str, np.ndarray]):
-        self.days, self.items, self._tables = days, items, known
+    def __init__(self, shape: tuple[int, ...], known: dict[str, np.ndarray]):
+        """Take the number of days and of items (D, I), and the tables of what is known, each (D, ...)."""
+        (self.days, self.items), self._tables = shape, known
         self.known = {name: table.shape[1:] for name, table in known.items()}
-        self.largest = None
+        self.largest: np.ndarray | None = None
 
     def _window(self, rng: np.random.Generator, periods: int) -> np.ndarray:
         if periods > self.days:
-            raise ValueError(f"horizon: {periods} periods (with look-ahead) exceed the {self.days} days of demand")
+            raise FieldError("horizon", periods, f"at most the {self.days} days of demand", "with look-ahead")
         return rng.integers(self.days - periods + 1) + np.arange(periods)
 
 
@@ -207,17 +222,17 @@ class HistoryDemand(_DayDemand):
         """Take `demand` (D, I) in units.
 
         Raises:
-            ValueError: demand that is negative or not finite, tables of another length, an unknown mode, a block
+            FieldError: demand that is negative or not finite, tables of another length, an unknown mode, a block
                 that is no multiple of 7, forecasts with `bootstrap` (they belong to the days as they were).
         """
         self._demand = _finite_demand(demand, 2)
-        super().__init__(*self._demand.shape, (days or Days()).tables(len(self._demand)))
+        super().__init__(self._demand.shape, (days or Days()).tables(len(self._demand)))
         check_choice("mode", mode, ("replay", "bootstrap"))
         check_number("block", block, 7, 7 * (len(self._demand) // 7))
         if block % 7:
-            raise ValueError(f"block: {block} is not allowed, expected a multiple of 7 days")
+            raise FieldError("block", block, "a multiple of 7 days")
         if mode == "bootstrap" and "forecast" in self.known:
-            raise ValueError("mode: 'bootstrap' is not allowed with forecasts, expected 'replay'")
+            raise FieldError("mode", mode, "'replay'", "with forecasts")
         self.mode, self.block = mode, block
         self.largest = self._demand.max(axis=0)
 
@@ -244,10 +259,10 @@ class RateDemand(_DayDemand):
     def __init__(self, rate, dispersion, days: Days | None = None):
         """Take `rate` (D, I) in units per day and `dispersion` (I,)."""
         self._rate = _finite_demand(rate, 2).astype(float)
-        super().__init__(*self._rate.shape, (days or Days()).tables(len(self._rate)))
+        super().__init__(self._rate.shape, (days or Days()).tables(len(self._rate)))
         self._dispersion = np.broadcast_to(np.asarray(dispersion, float), (self.items,))
         if not (self._dispersion > 0).all():
-            raise ValueError(f"dispersion: {self._dispersion.min()} is not allowed, expected numbers > 0")
+            raise FieldError("dispersion", float(self._dispersion.min()), "numbers > 0")
 
     def draw(self, keys: np.ndarray, periods: int) -> dict[str, np.ndarray]:
         """See `DemandSource.draw`."""
@@ -272,7 +287,7 @@ class PathDemand(_DayDemand):
     def __init__(self, paths, days: Days | None = None):
         """Take `paths` (P, D, I) in units."""
         self._paths = _finite_demand(paths, 3)
-        super().__init__(*self._paths.shape[1:], (days or Days()).tables(self._paths.shape[1]))
+        super().__init__(self._paths.shape[1:], (days or Days()).tables(self._paths.shape[1]))
         self.largest = self._paths.max(axis=(0, 1))
 
     def draw(self, keys: np.ndarray, periods: int) -> dict[str, np.ndarray]:

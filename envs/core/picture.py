@@ -1,5 +1,8 @@
 """The picture of a store: what a period moved, as a line of text or as a chart over the last periods."""
 
+from abc import ABC, abstractmethod
+from typing import Any
+
 import numpy as np
 
 WINDOW = 60  # periods shown
@@ -15,13 +18,33 @@ COLOURS = {
 }
 
 
-class Viewer:
-    """A picture of a single environment: `_line` tells it in text, `_draw` brings the open figure up to date."""
+class Viewer(ABC):
+    """A picture of a single environment, as text or as a figure of matplotlib."""
 
     size: tuple[float, float]  # inches
 
     def __init__(self, model, mode: str):
-        self.model, self.mode, self._figure = model, mode, None
+        self.model, self.mode = model, mode
+        self._figure: Any = None
+
+    @abstractmethod
+    def add(self, flow) -> None:
+        """Take the flow of a period, or None where an episode starts."""
+
+    @abstractmethod
+    def _line(self) -> str:
+        """Return the picture as a line of text."""
+
+    @abstractmethod
+    def _draw(self) -> None:
+        """Bring the open figure up to date."""
+
+    @property
+    def figure(self) -> Any:
+        """Return the open figure of matplotlib; raises RuntimeError where none is open."""
+        if self._figure is None:
+            raise RuntimeError("the figure is not open: call render first")
+        return self._figure
 
     def render(self):
         """Return a line of text (`ansi`) or a picture (H, W, 3) uint8 (`rgb_array`); `human` shows it and returns None.
@@ -35,9 +58,9 @@ class Viewer:
             self._open()
         self._draw()
         if self.mode == "human":
-            self._figure.canvas.flush_events()
+            self.figure.canvas.flush_events()
             return None
-        return np.asarray(self._figure.canvas.buffer_rgba())[..., :3].copy()
+        return np.asarray(self.figure.canvas.buffer_rgba())[..., :3].copy()
 
     def _open(self):
         try:
@@ -96,7 +119,7 @@ class StoreViewer(Viewer):
 
     def _open(self):
         super()._open()
-        axes = self._figure.subplots(2, 1, sharex=True)
+        axes = self.figure.subplots(2, 1, sharex=True)
         x = np.arange(WINDOW) - WINDOW + 1
         # Artists are kept and only they are drawn anew over the saved background: 20 times faster than a new chart.
         self._artists = {}
@@ -111,24 +134,24 @@ class StoreViewer(Viewer):
         self._title = axes[0].set_title("", fontsize=10, loc="left", animated=True)
         axes[1].set_xlabel("periods before now")
         axes[1].set_xlim(x[0] - 1, 1)
-        self._figure.tight_layout()
+        self.figure.tight_layout()
         self._background = None
 
     def _draw(self):
-        canvas = self._figure.canvas
-        for axis, names in zip(self._figure.axes, self.panels.values(), strict=True):
+        figure, canvas = self.figure, self.figure.canvas
+        for axis, names in zip(figure.axes, self.panels.values(), strict=True):
             top = max(self.series[name].max() for name in names)
             if top > axis.get_ylim()[1]:
                 axis.set_ylim(0, 1.5 * top)
                 self._background = None
         if self._background is None:
             canvas.draw()
-            self._background = canvas.copy_from_bbox(self._figure.bbox)
+            self._background = canvas.copy_from_bbox(figure.bbox)
         canvas.restore_region(self._background)
         self._title.set_text(f"period {self.periods}   profit so far {self.profit:,.2f}")
-        self._figure.axes[0].draw_artist(self._title)
+        figure.axes[0].draw_artist(self._title)
         for name, artist in self._artists.items():
             values = self.series[name]
             artist.set_ydata(np.where(values > 0, values, np.nan) if name == "unmet" else values)
             artist.axes.draw_artist(artist)
-        canvas.blit(self._figure.bbox)
+        canvas.blit(figure.bbox)

@@ -9,6 +9,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from ...errors import FieldError
+
 TAIL = 1e-12
 MAX_SUPPORT = 10_000_000  # 80 MB of float64
 
@@ -16,7 +18,9 @@ MAX_SUPPORT = 10_000_000  # 80 MB of float64
 def poisson(mean: float) -> np.ndarray:
     """Poisson demand. `mean` in units per period, > 0."""
     require_positive("mean", mean)
-    return _from_ratios(lambda k: mean / k, mean, mean + 12 * math.sqrt(mean) + 40, f"mean {mean:g}")
+    top = mean + 12 * math.sqrt(mean) + 40
+    _check_support(mean, top)
+    return _from_ratios(lambda k: mean / k, mean, top)
 
 
 def negative_binomial(mean: float, dispersion: float) -> np.ndarray:
@@ -29,8 +33,8 @@ def negative_binomial(mean: float, dispersion: float) -> np.ndarray:
     decay = mean / (mean + dispersion)
     std = math.sqrt(mean + mean / dispersion * mean)
     top = mean + 12 * std + 40 * (1 + mean / dispersion)
-    name = f"mean {mean:g}, dispersion {dispersion:g}"
-    return _from_ratios(lambda k: (k - 1 + dispersion) / k * decay, mean - mean / dispersion, top, name)
+    _check_support(mean, top, f"with dispersion {dispersion:g}")
+    return _from_ratios(lambda k: (k - 1 + dispersion) / k * decay, mean - mean / dispersion, top)
 
 
 def geometric(mean: float) -> np.ndarray:
@@ -50,7 +54,8 @@ def normal(mean: float, std: float) -> np.ndarray:
     """
     require_positive("mean", mean)
     require_positive("std", std)
-    edges = (np.arange(_support_size(mean + 10 * std, f"mean {mean:g}, std {std:g}") + 1) - 0.5 - mean) / std
+    _check_support(mean, mean + 10 * std, f"with std {std:g}")
+    edges = (np.arange(math.ceil(mean + 10 * std) + 2) - 0.5 - mean) / std
     upper = np.array([math.erfc(z / math.sqrt(2)) / 2 for z in edges.tolist()])
     lower = np.array([math.erfc(-z / math.sqrt(2)) / 2 for z in edges.tolist()])
     # Each side's own tail, so that no difference of two numbers near 1 is taken.
@@ -62,7 +67,9 @@ def gamma(mean: float, std: float) -> np.ndarray:
     require_positive("mean", mean)
     require_positive("std", std)
     shape, scale = (mean / std) ** 2, std**2 / mean
-    edges = np.arange(_support_size(mean + 12 * std + 40 * scale, f"mean {mean:g}, std {std:g}")) + 0.5
+    top = mean + 12 * std + 40 * scale
+    _check_support(mean, top, f"with std {std:g}")
+    edges = np.arange(math.ceil(top) + 1) + 0.5
     # P(a, x) = x^a e^-x / Gamma(a + 1) (1 + x / (a + 1) + x^2 / ((a + 1) (a + 2)) + ...): Abramowitz and Stegun 6.5.29.
     # All terms are positive. For large a, Stirling's series in place of a difference of two large logarithms.
     x, k = edges / scale, shape + 1
@@ -80,19 +87,19 @@ def gamma(mean: float, std: float) -> np.ndarray:
 def check(pmf: np.ndarray) -> np.ndarray:
     """`pmf` as float64, normalised.
 
-    Raises ValueError unless it is a non-empty vector of probabilities that sum to 1 (within 1e-9) with a mean > 0.
+    Raises FieldError unless it is a non-empty vector of probabilities that sum to 1 (within 1e-9) with a mean > 0.
     """
     pmf = np.asarray(pmf, dtype=np.float64)
     if pmf.ndim != 1 or not len(pmf):
-        raise ValueError(f"pmf: shape {pmf.shape} is not allowed; use a non-empty vector, P(D = k) at index k")
+        raise FieldError("pmf", pmf.shape, "shape (K,), K >= 1: P(D = k) at index k")
     if not np.isfinite(pmf).all() or pmf.min() < 0:
         k = int(np.argmin(np.where(np.isfinite(pmf), pmf, -np.inf)))
-        raise ValueError(f"pmf: {float(pmf[k])!r} at index {k} is not allowed; use probabilities between 0 and 1")
+        raise FieldError(f"pmf[{k}]", float(pmf[k]), "a probability, from 0 to 1")
     if abs(pmf.sum() - 1) > 1e-9:
-        raise ValueError(f"pmf: a sum of {float(pmf.sum())!r} is not allowed; probabilities sum to 1")
+        raise FieldError("pmf", float(pmf.sum()), "probabilities that sum to 1", "as their sum")
     pmf = pmf / pmf.sum()
     if pmf[0] == 1:
-        raise ValueError("pmf: a mean demand of 0 is not allowed; use a mean above 0")
+        raise FieldError("pmf", 0.0, "a mean > 0", "as the mean demand")
     return pmf
 
 
@@ -116,20 +123,26 @@ def visits(pmf: np.ndarray, count: int) -> np.ndarray:
 
 
 def require_positive(field: str, value: float) -> None:
-    """Raises ValueError unless `value` is a finite number above 0."""
+    """Raise a FieldError unless `value` is a finite number > 0."""
     if not isinstance(value, Real) or not 0 < value < math.inf:
-        raise ValueError(f"{field}: {value!r} is not allowed; use a finite number above 0")
+        raise FieldError(field, value, "a finite number > 0")
+
+
+def require_nonnegative(field: str, value: float) -> None:
+    """Raise a FieldError unless `value` is a finite number >= 0."""
+    if not isinstance(value, Real) or not 0 <= value < math.inf:
+        raise FieldError(field, value, "a finite number >= 0")
 
 
 def require_lead_time(lead_time: int) -> None:
-    """Raises ValueError unless `lead_time` is an integer of at least 0."""
+    """Raise a FieldError unless `lead_time` is an integer >= 0."""
     if not isinstance(lead_time, Integral) or lead_time < 0:
-        raise ValueError(f"lead_time: {lead_time!r} is not allowed; use an integer of at least 0")
+        raise FieldError("lead_time", lead_time, "an integer >= 0")
 
 
-def _from_ratios(ratio: Callable, mode: float, top: float, name: str) -> np.ndarray:
+def _from_ratios(ratio: Callable, mode: float, top: float) -> np.ndarray:
     """A pmf from ratio(k) = p(k) / p(k - 1), multiplied out from the mode, where nothing underflows."""
-    size = _support_size(top, name)
+    size = math.ceil(top) + 1
     start = min(max(int(mode), 0), size - 1)
     ratios = ratio(np.arange(1.0, size))
     below = np.cumprod(1 / ratios[:start][::-1])[::-1]
@@ -137,10 +150,9 @@ def _from_ratios(ratio: Callable, mode: float, top: float, name: str) -> np.ndar
     return _cut(np.concatenate([below, [1.0], above]))
 
 
-def _support_size(top: float, name: str) -> int:
+def _check_support(mean: float, top: float, because: str = "") -> None:
     if top >= MAX_SUPPORT:
-        raise ValueError(f"{name}: not allowed; demand up to {top:.3g} would exceed {MAX_SUPPORT:,} units")
-    return math.ceil(top) + 1
+        raise FieldError("mean", mean, f"demand below {MAX_SUPPORT:,} units, not up to {top:.3g}", because)
 
 
 def _cut(mass: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ...errors import FieldError
+
 # What a stream is for: one block of Philox's counter space each.
 DEMAND, LEAD_TIME, PATIENCE, CHOICE, YIELD, DISRUPTION, SUBSTITUTION = range(7)
 
@@ -32,13 +34,13 @@ def as_keys(seeds) -> np.ndarray:
     """Turn seeds `(n,)` or keys `(n, 2)` into keys `(n, 2)` uint64; a bare seed is its first episode.
 
     Raises:
-        ValueError: a seed that is not an integer of at least zero.
+        FieldError: a seed that is not an integer of at least zero.
     """
     array = np.asarray(seeds)
     if array.dtype.kind not in "iu" or (array.size and array.min() < 0):
-        raise ValueError(f"seeds: {seeds!r} is not allowed, expected integers of at least 0")
+        raise FieldError("seeds", seeds, "integers >= 0")
     if array.ndim == 1:
         array = np.stack([array, np.zeros_like(array)], axis=1)
     if array.ndim != 2 or array.shape[1] != 2:
-        raise ValueError(f"seeds: shape {array.shape} is not allowed, expected (n,) or (n, 2)")
+        raise FieldError("seeds", array.shape, "shape (n,) or (n, 2)")
     return array.astype(np.uint64)

@@ -82,7 +82,7 @@ def _block(first: int, seed: int) -> int:
     return first + (BLOCK * int(seed) if seed < BLOCKS else int(seed) << 32)
 
 
-def _rows(count: int, most: int) -> np.ndarray:
-    if count > most:
-        raise FieldError("num_envs", count, f"at most {most:,}")
+def _rows(count: int, largest: int) -> np.ndarray:
+    if count > largest:
+        raise FieldError("num_envs", count, f"at most {largest:,}")
     return np.arange(count)
