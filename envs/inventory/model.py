@@ -7,50 +7,60 @@ serve the demand of period t + L (the convention of Zipkin 2008, Operations Rese
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
 from ...errors import FieldError
 from ..core.checks import check_forecast
-from ..core.contract import Model
+from ..core.contract import Array, Model
 from ..core.demand import KNOWN, DemandSource, TableDemand
 from ..core.random import PATIENCE, SUBSTITUTION, as_keys, streams
-from .params import COSTS, InventoryParams
+from .params import InventoryParams
 from .shelf import Shelf, Substitution, whole
 from .supply import Supply
 
+CHARGES = (  # money term, quantity of the flow, parameter that is the money per unit
+    ("revenue", "sales", "price"),
+    ("purchase_cost", "ordered", "purchase_cost"),
+    ("fixed_cost", "ordered", "fixed_cost"),
+    ("holding_cost", "on_hand", "holding_cost"),
+    ("lost_sale_cost", "lost", "lost_sale_cost"),
+    ("backorder_cost", "backlog", "backorder_cost"),
+    ("waste_cost", "waste", "waste_cost"),
+)
 PANELS = {"units in stock": ("on_hand", "backlog"), "units": ("demand", "ordered", "unmet")}  # of the picture
 
 
 @dataclass(slots=True)
 class State:
-    """What the store is in, before it orders. All arrays (num_envs, items), units, but the history."""
+    """The store before it orders. All arrays (num_envs, items), units, except the history."""
 
-    on_hand: np.ndarray
+    on_hand: Array
     pipeline: tuple  # on order: entry k arrives k + 1 periods ahead (fixed), or was ordered k + 1 periods ago (random)
-    backlog: np.ndarray | None  # customers' units that wait; None where nobody ever does
-    history: np.ndarray | None  # (num_envs, history_days * 2 * items), see `Inventory`; None where it is not observed
-    shelf: tuple | None  # stock on hand by remaining life: entry k expires k + 1 periods ahead; None: nothing perishes
+    backlog: Array  # customers' units that wait; None where nobody ever does
+    history: Array  # (num_envs, history_days * 2 * items), see `Inventory`; None where it is not observed
+    shelf: Any  # stock on hand by remaining life, a tuple: entry k expires k + 1 periods ahead; None: nothing perishes
 
 
 @dataclass(slots=True)
 class Flow:
     """What moved in one period. All arrays (num_envs, items), units unless said."""
 
-    price: np.ndarray | None  # money per unit; None: the constant of the parameters
-    demand: np.ndarray
-    ordered: np.ndarray  # after the limits
-    overflow: np.ndarray | None  # asked for, but over a limit or of a supplier who is down; None where neither can be
-    received: np.ndarray
-    sales: np.ndarray  # also to customers who wanted a neighbour
-    unmet: np.ndarray  # demand of this period that stock did not serve: it is lost or waits
-    lost: np.ndarray | None  # None where all unmet demand waits
-    on_hand: np.ndarray  # left at the end of the period, less what expired, before the next one's receipts
-    backlog: np.ndarray | None
-    shrinkage: np.ndarray | None = None  # ordered and due, but kept back by the yield
-    waste: np.ndarray | None = None  # expired at the end of the period
-    substituted: np.ndarray | None = None  # of the unmet demand: served by a neighbour
+    price: Array  # money per unit; None: the constant of the parameters
+    demand: Array
+    ordered: Array  # after the limits
+    overflow: Array  # asked for, but over a limit or of a supplier who is down; None where neither can be
+    received: Array
+    sales: Array  # also to customers who wanted a neighbour
+    unmet: Array  # demand of this period that stock did not serve: it is lost or waits
+    lost: Array  # None where all unmet demand waits
+    on_hand: Array  # left at the end of the period, less what expired, before the next one's receipts
+    backlog: Array  # None where nobody ever waits
+    shrinkage: Array = None  # ordered and due, but lost by the yield; None where all of an order arrives
+    waste: Array = None  # expired at the end of the period; None where nothing perishes
+    substituted: Array = None  # of the unmet demand: served by a neighbour; None without substitution
 
 
 class Inventory(Model):
@@ -77,17 +87,17 @@ class Inventory(Model):
     | `backlog` | (I,) | units that customers wait for; only with `backorder_share` > 0 |
     | `history` | (k, 2, I) | the last k = `history_days` periods, the latest last; with `forecast=history` |
     | `supplier` | (I,) | 1 where the supplier is up, 0 where down; with `disruption_probability` |
-    | `price` | (I,) | money per unit; where the source tells prices |
-    | `calendar` | (C,) | where the source tells one, such as the weekday's sine and cosine |
+    | `price` | (I,) | money per unit; where the source gives prices |
+    | `calendar` | (C,) | where the source gives one, such as the weekday's sine and cosine |
     | `forecast` | (I, Q) | units: `quantiles` of demand over lead time + 1 periods; with `forecast=model`, `oracle` |
     | `time_left` | (1,) | share of the season; only with `continuing=False` |
 
-    `forecast=oracle` tells the true sum of the coming demand in every quantile: a bound on what forecasts are worth.
+    `forecast=oracle` gives the true sum of the coming demand in every quantile: a bound on the value of forecasts.
 
-    A period of the `history` is the demand that the store saw (units), then 1 where that says only that demand was at
-    least as much, else 0. Customers who are lost are not seen: nothing was left at the period's end, and of the
-    further demand no more than what waits was seen. With `backorder_share=1` all demand is seen. Who takes a neighbour
-    is seen as its customer. Periods before the start stand there as 0 units and 1: at least 0, nothing is known.
+    A period of the `history` is the demand that the store saw (units), then 1 where this is a lower bound (censored
+    demand), else 0. Customers who are lost are not seen: where stock ran out, the store saw its sales and the customers
+    who wait. With `backorder_share=1` all demand is seen. A customer who takes a neighbour is seen as a customer of the
+    neighbour. Periods before the start are 0 units and 1: a lower bound of 0.
 
     ## Dynamics
 
@@ -102,10 +112,10 @@ class Inventory(Model):
     *Perishables* (Nahmias 1975, Operations Research 23(4)): units arrive fresh and can be sold in `shelf_life`
     periods, that of arrival the first; what is then left is waste. Sales take the oldest or the freshest (`issuing`).
     *Random yield* (stochastically proportional: Henig and Gerchak 1990, Operations Research 38(4)): of an order q
-    arrives u q, u drawn for each order from a beta distribution; all of q is paid, and the pipeline tells q.
+    arrives u q, u drawn for each order from a beta distribution; all of q is paid, and the pipeline shows q.
     *Disruptions* (all or nothing: Snyder and Shen 2019, section 9.2): each item's supplier is up or down, a Markov
-    chain that starts up and is seen before ordering. Who is down accepts no order, it costs nothing and counts as
-    `overflow`; what is on order already arrives. *Substitution*: `Substitution` says who takes what; customers whom
+    chain that starts up and is observed before ordering. A supplier who is down accepts no order; the order costs
+    nothing and counts as `overflow`. What is on order already arrives. *Substitution*: `Substitution` says who takes what; customers whom
     neither their item nor a neighbour serves wait or are lost, and lost sales are charged to the item they wanted.
 
     ## Reward
@@ -160,15 +170,18 @@ class Inventory(Model):
         limit, lot = params.per_item("max_order"), params.lot_size
         self._largest_order = np.floor(limit / lot + 1e-9) * lot if lot else limit
         self._max_order = constant(self._largest_order)
-        self._weights = {
-            name: constant(params.per_item(name))
-            for name in ("price", *COSTS)
-            if name == "holding_cost" or params.per_item(name).any()
-        }
+        # Money terms: name, quantity of the flow, money per unit. A source that tells prices earns by them.
+        self._charged = [
+            (name, quantity, constant(params.per_item(parameter)))
+            for name, quantity, parameter in CHARGES
+            if name == "holding_cost"
+            or params.per_item(parameter).any()
+            or (name == "revenue" and "price" in self.source.known)
+        ]
         self._salvage, self._initial = (constant(params.per_item(name)) for name in ("salvage_value", "initial_stock"))
         self.supply, shelf = Supply(params, xp, constant), Shelf(params, xp, constant)
         self.lead, self.max_lead, self.random_lead = self.supply.lead, self.supply.max_lead, self.supply.random_lead
-        self.shelf = shelf if shelf.layers else None
+        self.shelf: Any = shelf if shelf.layers else None  # None: nothing perishes
         self._substitution = Substitution(params, xp, constant) if params.substitution_share else None
         present = {"backlog": params.backorder_share, "overflow": self.supply.limited, "shrinkage": self.supply.loses}
         present |= {"waste": self.shelf, "substituted": self._substitution}
@@ -327,7 +340,7 @@ class Inventory(Model):
         return State(left + arrived, pipeline, backlog, history, shelf), flow
 
     def _serve(self, state: State, now, shock: dict) -> tuple:
-        """Serve who waits, then the period's customers, then who takes a neighbour; `now` arrived for this period.
+        """Serve customers who wait, then the period's, then those who take a neighbour; `now` arrived for this period.
 
         Returns:
             Sales, stock left, unmet demand, lost demand, backlog, unmet demand that a neighbour served, and the demand
@@ -380,21 +393,15 @@ class Inventory(Model):
 
     def _terms(self, flow: Flow) -> list[tuple]:
         """Return the name, the quantity and the money per unit of each term: (num_envs, items) and (items,)."""
-        w, terms = self._weights, []
-        if flow.price is not None or "price" in w:
-            terms.append(("revenue", flow.sales, w["price"] if flow.price is None else flow.price))
-        if "purchase_cost" in w:
-            terms.append(("purchase_cost", flow.ordered, w["purchase_cost"]))
-        if "fixed_cost" in w:
-            placed = self.xp.where(flow.ordered > self._zero, self._one, self._zero)
-            terms.append(("fixed_cost", placed, w["fixed_cost"]))
-        terms.append(("holding_cost", flow.on_hand, w["holding_cost"]))
-        if "lost_sale_cost" in w and flow.lost is not None:
-            terms.append(("lost_sale_cost", flow.lost, w["lost_sale_cost"]))
-        if "backorder_cost" in w and flow.backlog is not None:
-            terms.append(("backorder_cost", flow.backlog, w["backorder_cost"]))
-        if "waste_cost" in w and flow.waste is not None:
-            terms.append(("waste_cost", flow.waste, w["waste_cost"]))
+        terms = []
+        for name, quantity, rate in self._charged:
+            units = getattr(flow, quantity)
+            if name == "revenue" and flow.price is not None:
+                rate = flow.price
+            elif name == "fixed_cost":
+                units = self.xp.where(units > self._zero, self._one, self._zero)  # orders placed
+            if units is not None:
+                terms.append((name, units, rate))
         return terms
 
     def money(self, flow: Flow) -> dict:
@@ -406,7 +413,7 @@ class Inventory(Model):
         return sum(units * rate if name == "revenue" else -units * rate for name, units, rate in self._terms(flow))
 
     def info(self, flow: Flow, terms: dict) -> dict:
-        """Return what a period's `info` tells, each (num_envs,): the money of `terms`, and units over all items."""
+        """Return what a period's `info` holds, each (num_envs,): the money of `terms`, and units over all items."""
         info = dict(terms)
         for name in self._units:
             units = getattr(flow, name)
