@@ -115,8 +115,8 @@ class Inventory(Model):
     arrives u q, u drawn for each order from a beta distribution; all of q is paid, and the pipeline shows q.
     *Disruptions* (all or nothing: Snyder and Shen 2019, section 9.2): each item's supplier is up or down, a Markov
     chain that starts up and is observed before ordering. A supplier who is down accepts no order; the order costs
-    nothing and counts as `overflow`. What is on order already arrives. *Substitution*: `Substitution` says who takes what; customers whom
-    neither their item nor a neighbour serves wait or are lost, and lost sales are charged to the item they wanted.
+    nothing and counts as `overflow`. What is on order already arrives. *Substitution*: see `Substitution`. Customers
+    whom neither their item nor a neighbour serves wait or are lost; lost sales are charged to the item they wanted.
 
     ## Reward
 

@@ -33,7 +33,7 @@ class InventoryParams:
     issuing: str = "fifo"  # fifo | lifo: the oldest or the freshest units are sold first
     substitution_share: float = 0.0  # share of unmet demand that turns to the item before or after it in the list
     backorder_share: float = 0.0  # share of unmet demand that waits; the rest is lost
-    price: Any = 0.0  # money per unit sold, per item; a source that tells prices overrides it
+    price: Any = 0.0  # money per unit sold, per item; a source that gives prices overrides it
     purchase_cost: Any = 0.0  # money per unit ordered, per item
     fixed_cost: Any = 0.0  # money per order placed, per item
     holding_cost: Any = 1.0  # money per unit on hand at the end of a period, per item

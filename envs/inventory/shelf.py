@@ -3,16 +3,16 @@
 import numpy as np
 
 
-def whole(xp, units, uniform, most):
-    """Round units at random to whole ones, at most `most`: the mean stays exact where `most` is whole.
+def whole(xp, units, uniform, largest):
+    """Round units at random to whole ones, at most `largest`. The mean stays exact where `largest` is whole.
 
     Args:
         xp: numpy or torch.
         units: numbers of at least 0.
         uniform: of the same shape, in [0, 1); None leaves the units as they are (divisible goods).
-        most: of the same shape, at least `units`.
+        largest: of the same shape, at least `units`.
     """
-    return units if uniform is None else xp.minimum(xp.floor(units + uniform), most)
+    return units if uniform is None else xp.minimum(xp.floor(units + uniform), largest)
 
 
 class Shelf:

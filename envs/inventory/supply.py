@@ -1,4 +1,4 @@
-"""The supply side of an inventory model: what becomes of an order until it is in stock."""
+"""The supply side of an inventory model: an order from its placement until it is in stock."""
 
 import math
 
@@ -9,7 +9,7 @@ from .shelf import whole
 
 
 class Supply:
-    """Limits, disruptions, lead times and yield of the items' orders; `Inventory` says what each of them means."""
+    """Limits, disruptions, lead times and yield of the items' orders; see `Inventory` for their meaning."""
 
     def __init__(self, params, xp, constant):
         """Take the checked parameters, the array module and what makes its constants."""

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ....errors import FieldError
+
 Policy = Callable[[np.ndarray], np.ndarray]  # integer states (n, max(L, 1)) -> integer orders (n,)
 
 MAX_TRANSITIONS = 20_000_000  # about 1 GB
@@ -17,7 +19,7 @@ MAX_UNITS = (1 << BITS) - 1
 def reachable(pmf: np.ndarray, lead_time: int, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
     """The states (n, max(L, 1)) that the policy reaches from the empty one, sorted by key, and its orders (n,).
 
-    Raises ValueError for orders that are no integers >= 0 and when stock grows beyond what can be held.
+    Raises FieldError for orders that are no integers >= 0 and when stock grows beyond what can be held.
     """
     width = max(lead_time, 1)
     keys = frontier = np.zeros(1, dtype=np.int64)
@@ -27,7 +29,7 @@ def reachable(pmf: np.ndarray, lead_time: int, policy: Policy) -> tuple[np.ndarr
         frontier = np.setdiff1d(encode(successors), keys)
         keys = np.union1d(keys, frontier)
         if len(keys) > MAX_TRANSITIONS:
-            raise ValueError(f"policy: not allowed; it reaches more than {MAX_TRANSITIONS:,} states")
+            raise FieldError("policy", len(keys), f"at most {MAX_TRANSITIONS:,}", "as the states that it reaches")
     states = decode(keys, width)
     return states, _orders(policy, states)
 
@@ -40,7 +42,8 @@ def transitions(
     stock = states[:, 0] + (orders if lead_time == 0 else 0)
     count = np.minimum(stock, len(pmf) - 1) + 1  # demands 0, 1, ...; a demand equal to the stock stands for larger ones
     if count.sum() > MAX_TRANSITIONS:
-        raise ValueError(f"policy: not allowed; its chain has {count.sum():,} transitions, at most {MAX_TRANSITIONS:,}")
+        because = "as the transitions of its chain"
+        raise FieldError("policy", int(count.sum()), f"at most {MAX_TRANSITIONS:,}", because)
     row = np.repeat(np.arange(len(states)), count)
     demand = np.arange(len(row)) - (np.cumsum(count) - count)[row]
     at_least = np.cumsum(pmf[::-1])[::-1]
@@ -59,7 +62,7 @@ def transitions(
 def encode(states: np.ndarray) -> np.ndarray:
     """One int64 key for each state (n, up to 4)."""
     if states.max() > MAX_UNITS:
-        raise ValueError(f"policy: not allowed; it reaches {states.max():,} units on hand, at most {MAX_UNITS:,}")
+        raise FieldError("policy", int(states.max()), f"at most {MAX_UNITS:,}", "as the units on hand that it reaches")
     return (states << _shifts(states.shape[1])).sum(axis=1)
 
 
@@ -75,11 +78,11 @@ def _shifts(width: int) -> np.ndarray:
 def _orders(policy: Policy, states: np.ndarray) -> np.ndarray:
     orders = np.asarray(policy(states))
     if orders.shape != (len(states),):
-        raise ValueError(f"policy: orders of shape {orders.shape} are not allowed; use ({len(states)},)")
+        raise FieldError("policy", orders.shape, f"orders of shape ({len(states)},)")
     wrong = (orders != np.rint(orders)) | (orders < 0)
     if wrong.any():
         bad = np.argmax(wrong)
-        raise ValueError(
-            f"policy: order {orders[bad].item()!r} at state {states[bad].tolist()} is not allowed; use integers >= 0"
+        raise FieldError(
+            "policy", orders[bad].item(), "an integer >= 0", f"as the order at state {states[bad].tolist()}"
         )
     return orders.astype(np.int64)

@@ -7,12 +7,12 @@ net inventory at the period's end. An (s, S) policy orders up to S when the inve
 as evaluating a single policy, Operations Research 39(4); Snyder and Shen (2019), section 4.4.
 """
 
-import math
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 
-from ...core.pmf import check, require_lead_time, require_positive, total, visits
+from ....errors import FieldError
+from ...core.pmf import check, require_lead_time, require_nonnegative, require_positive, total, visits
 from .newsvendor import critical_level, expected_cost
 
 
@@ -22,7 +22,7 @@ def solve(
     """The optimal (s, S, cost): levels of the inventory position in units, expected cost per period.
 
     `pmf` is P(D = k) of one period at index k; `holding_cost` and `backorder_cost` > 0 per unit at the period's end;
-    `fixed_cost` >= 0 per order placed. Raises ValueError for values out of range.
+    `fixed_cost` >= 0 per order placed. Raises FieldError for values out of range.
     """
     costs = _Costs(pmf, lead_time, holding_cost, backorder_cost, fixed_cost)
     best_S = costs.newsvendor_level
@@ -49,8 +49,10 @@ def evaluate(
     fixed_cost: float,
 ) -> float:
     """The expected cost per period of the (s, S) policy, s < S; the rest as in `solve`."""
-    if not isinstance(s, Integral) or not isinstance(S, Integral) or s >= S:
-        raise ValueError(f"s, S: {s!r}, {S!r} are not allowed; use integers with s < S")
+    if not isinstance(S, Integral):
+        raise FieldError("S", S, "an integer")
+    if not isinstance(s, Integral) or s >= S:
+        raise FieldError("s", s, f"an integer < S, {S}")
     return _Costs(pmf, lead_time, holding_cost, backorder_cost, fixed_cost).average(s, S)
 
 
@@ -62,8 +64,7 @@ class _Costs:
         require_lead_time(lead_time)
         require_positive("holding_cost", holding_cost)
         require_positive("backorder_cost", backorder_cost)
-        if not isinstance(fixed_cost, Real) or not 0 <= fixed_cost < math.inf:
-            raise ValueError(f"fixed_cost: {fixed_cost!r} is not allowed; use a finite number of at least 0")
+        require_nonnegative("fixed_cost", fixed_cost)
         # What is ordered now meets the demand of lead_time + 1 periods before the next order can help.
         self.lead_time_demand = total(self.pmf, lead_time + 1)
         self.rates = (holding_cost, backorder_cost)

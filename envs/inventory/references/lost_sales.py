@@ -20,6 +20,7 @@ from numbers import Integral
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from ....errors import FieldError
 from ...core.pmf import check, require_lead_time, require_positive, total, visits
 from .chain import Policy, encode, reachable, transitions
 from .newsvendor import critical_level, expected_cost
@@ -59,7 +60,7 @@ def solve(
 
     `pmf` is P(D = k) at index k; `lead_time` 0 to 4 periods; `holding_cost` and `lost_sale_cost` > 0 per unit;
     `max_order`, where given, restricts the problem to orders up to it (from S_1 on it is no restriction).
-    Raises ValueError for values out of range and for a state space that is too large, with its size.
+    Raises FieldError for values out of range and for a state space that is too large, with its size.
     """
     require_positive("tolerance", tolerance)
     model = _Model(pmf, lead_time, holding_cost, lost_sale_cost, max_order)
@@ -71,7 +72,7 @@ def solve(
             cost = float(lower + upper) / 2
             return LostSalesSolution(cost, float(lower), float(upper), model.policy(values), sweep)
         values = values + STEP * (change - lower)
-    raise ValueError(f"tolerance: {tolerance!r} is not reached in {MAX_SWEEPS:,} sweeps; use a larger one")
+    raise FieldError("tolerance", tolerance, f"a larger one: {MAX_SWEEPS:,} sweeps do not reach it")
 
 
 def evaluate(
@@ -85,7 +86,7 @@ def evaluate(
     """The average cost per period of a stationary policy that starts empty, within `tolerance` / 2.
 
     `policy` gives integer orders (n,) at integer states (n, max(L, 1)); the other arguments as in `solve`. The chain
-    is held on exactly the states that the policy reaches. Raises ValueError for orders that are no integers >= 0, for
+    is held on exactly the states that the policy reaches. Raises FieldError for orders that are no integers >= 0, for
     a policy that lets stock grow without limit, and when the average depends on chance (several recurrent classes).
     """
     pmf = _check(pmf, lead_time, holding_cost, lost_sale_cost)
@@ -101,7 +102,7 @@ def evaluate(
         if np.ptp(change) <= tolerance:
             return float(change.min() + change.max()) / 2
         values = values + STEP * (change - change[0])
-    raise ValueError("policy: its average cost does not converge; use one with a single recurrent class")
+    raise FieldError("policy", policy, "one with a single recurrent class: its average cost does not converge")
 
 
 def base_stock(pmf: np.ndarray, lead_time: int, holding_cost: float, lost_sale_cost: float) -> tuple[float, int]:
@@ -181,7 +182,7 @@ def look_up(table: np.ndarray, states: np.ndarray) -> np.ndarray:
     moved to the nearest inside."""
     states = np.asarray(states)
     if states.ndim != 2 or states.shape[1] != table.ndim:
-        raise ValueError(f"states: shape {states.shape} is not allowed; use (n, {table.ndim})")
+        raise FieldError("states", states.shape, f"shape (n, {table.ndim})")
     return table[tuple(np.clip(states.astype(np.int64), 0, np.array(table.shape) - 1).T)]
 
 
@@ -199,10 +200,9 @@ class _Model:
         self.shape = (self.orders,) * (lead_time - 1) + (self.width,)
         work = self.orders * math.prod(self.shape) * self.size
         if work > MAX_WORK:
-            raise ValueError(
-                f"pmf: too large at lead_time {lead_time}; {math.prod(self.shape):,} states (orders up to {max_order}, "
-                f"{position} units in all) take {work:.1e} multiplications a sweep, at most {MAX_WORK:.0e} are allowed"
-            )
+            states = f"{math.prod(self.shape):,} states (orders up to {max_order}, {position} units in all)"
+            expected = f"less: {states} take {work:.1e} multiplications a sweep, more than {MAX_WORK:.0e}"
+            raise FieldError("pmf", len(self.pmf) - 1, expected, f"as the largest demand at lead_time {lead_time}")
         stock = np.arange(self.size)
         self.cost = expected_cost(self.pmf, stock, holding_cost, lost_sale_cost)
         # P(stock left = row | stock = column); a demand of the stock or more leaves nothing.
@@ -253,19 +253,19 @@ class _Model:
 def _check(pmf, lead_time, holding_cost, lost_sale_cost):
     require_lead_time(lead_time)
     if lead_time > MAX_LEAD_TIME:
-        raise ValueError(f"lead_time: {lead_time!r} is not allowed; use at most {MAX_LEAD_TIME}")
+        raise FieldError("lead_time", lead_time, f"at most {MAX_LEAD_TIME}")
     require_positive("holding_cost", holding_cost)
     require_positive("lost_sale_cost", lost_sale_cost)
     return check(pmf)
 
 
-def _bounds(pmf, lead_time, holding_cost, lost_sale_cost, max_order=None):
+def _bounds(pmf, lead_time, holding_cost, lost_sale_cost, max_order: int | None = None) -> tuple[int, int]:
     """The largest order, and the largest total of stock, pipeline and order, under an optimal policy."""
     one_period = critical_level(pmf, holding_cost, lost_sale_cost)
     if max_order is None or max_order >= one_period:
         return one_period, critical_level(total(pmf, lead_time + 1), holding_cost, lost_sale_cost)
     if not isinstance(max_order, Integral) or max_order < 0:
-        raise ValueError(f"max_order: {max_order!r} is not allowed; use an integer of at least 0")
+        raise FieldError("max_order", max_order, "an integer >= 0")
     return max_order, _capacitated_position(pmf, lead_time, holding_cost, lost_sale_cost)
 
 

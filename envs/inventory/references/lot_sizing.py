@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ....errors import FieldError
 from ...core.pmf import require_positive
 
 
@@ -18,18 +19,18 @@ def wagner_whitin(demand, holding_cost: float, fixed_cost, unit_cost=0.0) -> tup
         unit_cost: money per unit ordered, a number or (T,), >= 0.
 
     Raises:
-        ValueError: values out of range.
+        FieldError: values out of range.
     """
     demand = np.asarray(demand, dtype=float)
     if demand.ndim != 1 or not len(demand) or not np.isfinite(demand).all() or (demand < 0).any():
-        raise ValueError(f"demand: {demand!r:.80} is not allowed; use a non-empty vector of units >= 0")
+        raise FieldError("demand", demand.tolist(), "a non-empty vector of units >= 0")
     require_positive("holding_cost", holding_cost)
     periods = len(demand)
     costs = []
     for name, value in (("fixed_cost", fixed_cost), ("unit_cost", unit_cost)):
         value = np.asarray(value, dtype=float)
         if value.shape not in ((), (periods,)) or not np.isfinite(value).all() or (value < 0).any():
-            raise ValueError(f"{name}: {value!r:.80} is not allowed; use numbers >= 0, one or {periods}")
+            raise FieldError(name, value.tolist(), f"numbers >= 0, one or {periods}")
         costs.append(np.broadcast_to(value, periods))
     fixed, unit = costs
     best, last = np.zeros(periods + 1), np.zeros(periods, dtype=int)  # of the periods from t on

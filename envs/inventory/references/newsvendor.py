@@ -1,4 +1,4 @@
-"""The newsvendor: one order before one period's demand, no order cost, what is left costs, what is missing costs.
+"""The newsvendor: one order before one period's demand, with a cost per unit left over and per unit missing.
 
 Snyder and Shen, Fundamentals of Supply Chain Theory, 2nd ed. (2019), section 4.3.
 """
@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from ....errors import FieldError
 from ...core.pmf import check, require_positive
 
 
@@ -26,7 +27,7 @@ def solve_normal(mean: float, std: float, overage_cost: float, underage_cost: fl
     """The same for a continuous normal demand, in closed form: S = mean + z std, cost = (o + u) std phi(z)."""
     require_positive("std", std)
     if not math.isfinite(mean):
-        raise ValueError(f"mean: {mean!r} is not allowed; use a finite number")
+        raise FieldError("mean", mean, "a finite number")
     require_positive("overage_cost", overage_cost)
     require_positive("underage_cost", underage_cost)
     z = NormalDist().inv_cdf(underage_cost / (underage_cost + overage_cost))
@@ -46,7 +47,7 @@ def solve_yield(
     Of an order q arrives u q, u of a beta distribution with `yield_mean` (0 to 1) and `yield_std` (> 0); all of q is
     paid. The cost is convex in q; with F the demand's distribution, the best q has
     E[u ((overage + underage) F(u q) - underage)] + purchase = 0 (Henig and Gerchak 1990, Operations Research 38(4),
-    the single period). Needs the extra `optimize` (SciPy). Raises ValueError for values out of range.
+    the single period). Needs the extra `optimize` (SciPy). Raises FieldError for values out of range.
     """
     try:
         from scipy.optimize import brentq
@@ -56,11 +57,15 @@ def solve_yield(
     pmf = check(pmf)
     require_positive("overage_cost", overage_cost)
     require_positive("underage_cost", underage_cost)
-    if not 0 < yield_mean < 1 or not 0 < yield_std**2 < yield_mean * (1 - yield_mean):
-        raise ValueError(f"yield_std: {yield_std!r} with yield_mean {yield_mean!r} is not allowed; no beta has them")
+    if not 0 < yield_mean < 1:
+        raise FieldError("yield_mean", yield_mean, "a number > 0 and < 1")
+    if not 0 < yield_std**2 < yield_mean * (1 - yield_mean):
+        bound = math.sqrt(yield_mean * (1 - yield_mean))
+        because = f"with yield_mean {yield_mean!r}"
+        raise FieldError("yield_std", yield_std, f"a number > 0 and < {bound:.4g}, as of a beta distribution", because)
     if not 0 <= purchase_cost < underage_cost * yield_mean:
         bound = underage_cost * yield_mean
-        raise ValueError(f"purchase_cost: {purchase_cost!r} is not allowed; at {bound:g} or more nothing is ordered")
+        raise FieldError("purchase_cost", purchase_cost, f"a number >= 0 and < {bound:g}, or nothing is ordered")
     size = yield_mean * (1 - yield_mean) / yield_std**2 - 1
     a, b = yield_mean * size, (1 - yield_mean) * size
     demand = np.arange(len(pmf))
@@ -70,13 +75,12 @@ def solve_yield(
         over = yield_mean - pmf @ arrived
         return overage_cost * over - underage_cost * (yield_mean - over) + purchase_cost
 
-    least = 1e-9
-    if slope(least) >= 0:
+    low, high = 1e-9, 1.0  # around the root
+    if slope(low) >= 0:
         return 0.0, underage_cost * float(pmf @ demand)
-    most = 1.0
-    while slope(most) < 0:
-        most *= 2
-    order = float(brentq(slope, least, most, xtol=1e-12))
+    while slope(high) < 0:
+        high *= 2
+    order, _ = brentq(slope, low, high, xtol=1e-12, full_output=True)
     at = np.minimum(demand / order, 1)
     over = pmf @ (order * yield_mean * (1 - betainc(a + 1, b, at)) - demand * (1 - betainc(a, b, at)))
     under = pmf @ demand - order * yield_mean + over

@@ -10,15 +10,15 @@ everything ages and y_1 (q, with L = 1) arrives as the next x_m. With L = 0 the 
 (x_1, ..., x_{m-1}).
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 
-from ...core.pmf import check, require_lead_time, require_positive, total
+from ....errors import FieldError
+from ...core.pmf import check, require_lead_time, require_nonnegative, require_positive, total
 from .lost_sales import MAX_SWEEPS, STEP, look_up, order_up_to
 from .newsvendor import critical_level, expected_cost
 
@@ -45,7 +45,7 @@ class PerishableSolution:
 class Perishable:
     """The problem: a demand, its times and its costs.
 
-    Raises ValueError for values out of range.
+    Raises FieldError for values out of range.
     """
 
     pmf: np.ndarray  # P(D = k) at index k
@@ -61,20 +61,19 @@ class Perishable:
         self.pmf = check(self.pmf)
         require_lead_time(self.lead_time)
         if not isinstance(self.shelf_life, Integral) or self.shelf_life < 1:
-            raise ValueError(f"shelf_life: {self.shelf_life!r} is not allowed; use an integer of at least 1")
+            raise FieldError("shelf_life", self.shelf_life, "an integer >= 1")
         if self.shelf_life + self.lead_time == 1:
-            raise ValueError(
-                "shelf_life: 1 is not allowed at lead_time 0; use newsvendor.solve, for nothing is carried over"
-            )
+            expected = "at least 2: nothing is carried over, see newsvendor.solve"
+            raise FieldError("shelf_life", 1, expected, "at lead_time 0")
         for name in ("holding_cost", "waste_cost", "purchase_cost"):
-            value = getattr(self, name)
-            if not isinstance(value, Real) or not 0 <= value < math.inf:
-                raise ValueError(f"{name}: {value!r} is not allowed; use a finite number of at least 0")
+            require_nonnegative(name, getattr(self, name))
         require_positive("lost_sale_cost", self.lost_sale_cost)
         if self.lost_sale_cost <= self.purchase_cost:
-            raise ValueError(f"lost_sale_cost: {self.lost_sale_cost!r} is not allowed; use more than the purchase cost")
+            raise FieldError(
+                "lost_sale_cost", self.lost_sale_cost, f"more than the purchase cost, {self.purchase_cost}"
+            )
         if self.issuing not in ISSUING:
-            raise ValueError(f"issuing: {self.issuing!r} is not allowed; use one of {', '.join(ISSUING)}")
+            raise FieldError("issuing", self.issuing, f"one of {', '.join(ISSUING)}")
 
     def largest_order(self, periods: int | None = None) -> int:
         """The critical level of the demand of `periods` (by default m): no larger order is ever needed.
@@ -92,7 +91,7 @@ def solve(problem: Perishable, tolerance: float = 1e-5, max_order: int | None = 
     """The optimal policy for the average cost, by value iteration until the bounds are within `tolerance`.
 
     `max_order` is the largest order (by default `problem.largest_order()`: from there on it is no restriction), and the
-    largest number of units of one age that the policy's table holds. Raises ValueError for values out of range and for
+    largest number of units of one age that the policy's table holds. Raises FieldError for values out of range and for
     a state space that is too large, with its size.
     """
     require_positive("tolerance", tolerance)
@@ -105,7 +104,7 @@ def solve(problem: Perishable, tolerance: float = 1e-5, max_order: int | None = 
 def evaluate(problem: Perishable, policy: Callable, max_order: int, tolerance: float = 1e-6) -> float:
     """The average cost per period, within `tolerance` / 2, of a policy with orders up to `max_order` that starts empty.
 
-    `policy` gives integer orders (n,) at integer states (n, m + L - 1), the oldest stock first. Raises ValueError for
+    `policy` gives integer orders (n,) at integer states (n, m + L - 1), the oldest stock first. Raises FieldError for
     orders out of range, and when the average depends on chance (several recurrent classes).
     """
     require_positive("tolerance", tolerance)
@@ -113,7 +112,8 @@ def evaluate(problem: Perishable, policy: Callable, max_order: int, tolerance: f
     states = np.indices(model.shape).reshape(len(model.shape), -1).T
     orders = np.asarray(policy(states))
     if orders.shape != (len(states),) or not np.isin(orders, np.arange(max_order + 1)).all():
-        raise ValueError(f"policy: not allowed; use integer orders of shape ({len(states)},) from 0 to {max_order}")
+        expected = f"integer orders of shape ({len(states)},) from 0 to {max_order}"
+        raise FieldError("policy", orders.tolist(), expected)
     chosen = orders.astype(np.int64).reshape(*model.shape, 1)
     best = lambda values: np.take_along_axis(model.costs(values), chosen, axis=-1)[..., 0]
     _, lower, upper, _ = _iterate(model.shape, best, tolerance, model.reached(chosen))
@@ -140,7 +140,7 @@ def _iterate(shape: tuple, best: Callable, tolerance: float, inside):
         if upper - lower <= tolerance:
             return values, lower, upper, sweep
         values = values + STEP * (change - lower)
-    raise ValueError(f"tolerance: {tolerance!r} is not reached in {MAX_SWEEPS:,} sweeps; use a larger one")
+    raise FieldError("tolerance", tolerance, f"a larger one: {MAX_SWEEPS:,} sweeps do not reach it")
 
 
 class _Model:
@@ -148,16 +148,16 @@ class _Model:
 
     def __init__(self, problem: Perishable, max_order: int):
         if not isinstance(max_order, Integral) or max_order < 0:
-            raise ValueError(f"max_order: {max_order!r} is not allowed; use an integer of at least 0")
+            raise FieldError("max_order", max_order, "an integer >= 0")
         life, lead, size = problem.shelf_life, problem.lead_time, max_order + 1
         self.shape = (size,) * (life + lead - 1)
         stocks, aged = size**life, size ** (life - 1)
         work = stocks * aged * size**lead
         if work > MAX_WORK:
-            raise ValueError(
-                f"pmf: too large at shelf_life {life} and lead_time {lead}; {size ** (life + lead - 1):,} states "
-                f"(orders up to {max_order}) take {work:.1e} multiplications a sweep, at most {MAX_WORK:.0e} may be"
-            )
+            states = f"{size ** (life + lead - 1):,} states (orders up to {max_order})"
+            expected = f"less: {states} take {work:.1e} multiplications a sweep, more than {MAX_WORK:.0e}"
+            because = f"as the largest demand at shelf_life {life} and lead_time {lead}"
+            raise FieldError("pmf", len(problem.pmf) - 1, expected, because)
         shelf = np.indices((size,) * life).reshape(life, -1)  # by age, the oldest first
         on_hand = shelf.sum(axis=0)
         self.cost = expected_cost(problem.pmf, on_hand, 0.0, problem.lost_sale_cost)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from storelab.envs import Inventory, InventoryParams
-from storelab.envs.core.rollout import rollout
 from storelab.envs.core.batch import admit
+from storelab.envs.core.rollout import rollout
 
 
 def order_script(quantities):

@@ -95,5 +95,5 @@ def test_bad_input_is_named(changes, match):
 
 
 def test_reorder_level_below_order_up_to_level():
-    with pytest.raises(ValueError, match="s < S"):
+    with pytest.raises(ValueError, match="s: 5 is not allowed, expected an integer < S, 5"):
         fixed_cost.evaluate(5, 5, [0.5, 0.5], 0, 1, 4, 5)

@@ -278,8 +278,11 @@ def test_keys_of_states_are_unique_and_reversible(width, numbers):
         ({"tolerance": 0}, "tolerance: 0"),
         ({"max_order": -1}, "max_order: -1"),
         ({"max_order": 1.5}, "max_order: 1.5"),
-        ({"pmf": [0.5, 0.4]}, "pmf: a sum of 0.9"),
-        ({"pmf": pmf.normal(500, 80), "lead_time": 4}, "pmf: too large at lead_time 4; .* states"),
+        ({"pmf": [0.5, 0.4]}, "pmf: 0.9 is not allowed as their sum"),
+        (
+            {"pmf": pmf.normal(500, 80), "lead_time": 4},
+            r"pmf: \d+ is not allowed as the largest demand at lead_time 4, expected less: .* states",
+        ),
     ],
 )
 def test_bad_input_is_named(changes, match):
@@ -291,11 +294,20 @@ def test_bad_input_is_named(changes, match):
 @pytest.mark.parametrize(
     ("policy", "match"),
     [
-        (lambda states: np.full(len(states), 1.5), "order 1.5"),
-        (lambda states: np.full(len(states), -1), "order -1"),
-        (lambda states: np.full(len(states), np.nan), "order nan"),
-        (lambda states: np.zeros((len(states), 1)), "shape"),
-        (lambda states: np.full(len(states), 400), "policy: not allowed; it reaches"),
+        (
+            lambda states: np.full(len(states), 1.5),
+            r"policy: 1\.5 is not allowed as the order at state \[\d+\], expected an integer >= 0",
+        ),
+        (lambda states: np.full(len(states), -1), "policy: -1 is not allowed as the order"),
+        (lambda states: np.full(len(states), np.nan), "policy: nan is not allowed as the order"),
+        (
+            lambda states: np.zeros((len(states), 1)),
+            r"policy: \(\d+, 1\) is not allowed, expected orders of shape \(\d+,\)",
+        ),
+        (
+            lambda states: np.full(len(states), 400),
+            r"policy: \d+ is not allowed as the units on hand that it reaches, expected at most 8,191",
+        ),
     ],
 )
 def test_bad_policies_are_named(policy, match):
@@ -304,5 +316,5 @@ def test_bad_policies_are_named(policy, match):
 
 
 def test_states_of_a_wrong_shape_are_named():
-    with pytest.raises(ValueError, match="states: shape"):
+    with pytest.raises(ValueError, match=r"states: \(3, 1\) is not allowed, expected shape \(n, 2\)"):
         lost_sales.solve(POISSON, 2, 1, 9).act(np.zeros((3, 1)))

@@ -80,8 +80,14 @@ def test_a_sure_yield_is_the_newsvendor():
         (lambda: newsvendor.solve([0.5, 0.5], 1, -1), "underage_cost: -1"),
         (lambda: newsvendor.solve_normal(5, 0, 1, 1), "std: 0"),
         (lambda: newsvendor.solve_normal(float("nan"), 1, 1, 1), "mean: nan"),
-        (lambda: newsvendor.solve_yield([0.5, 0.5], 1, 1, 0.5, 0.5), "yield_std: 0.5 with yield_mean 0.5"),
-        (lambda: newsvendor.solve_yield([0.5, 0.5], 1, 1, 0.5, 0.1, 2.0), "purchase_cost: 2.0 .* at 0.5 or more"),
+        (
+            lambda: newsvendor.solve_yield([0.5, 0.5], 1, 1, 0.5, 0.5),
+            "yield_std: 0.5 is not allowed with yield_mean 0.5, expected .*< 0.5",
+        ),
+        (
+            lambda: newsvendor.solve_yield([0.5, 0.5], 1, 1, 0.5, 0.1, 2.0),
+            "purchase_cost: 2.0 is not allowed, expected a number >= 0 and < 0.5",
+        ),
     ],
 )
 def test_bad_input_is_named(call, match):
