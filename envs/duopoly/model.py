@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ...errors import FieldError
-from ..core.contract import Model
+from ..core.contract import Array, Model
 from ..core.random import CHOICE, as_keys, streams
 from . import references as reference
 from .params import DuopolyParams
@@ -21,11 +21,11 @@ PANELS = {"money": ("price",), "share of customers": ("sales",)}  # of the pictu
 
 @dataclass(slots=True)
 class State:
-    """The prices of the period before (num_envs, 2) money, and what a learning rival knows."""
+    """The prices of the period before (num_envs, 2), money, and the memory of a learning rival."""
 
     price: np.ndarray
-    values: np.ndarray | None  # (num_envs, m^3): its Q(own last, agent's last, own next); None for other rivals
-    clock: np.ndarray | None  # (num_envs, 1) periods gone, of its exploration
+    values: Array  # (num_envs, m^3): its Q(own last, agent's last, own next); None for other rivals
+    clock: Array  # (num_envs, 1) periods gone, of its exploration; None for other rivals
 
 
 @dataclass(slots=True)
@@ -56,7 +56,8 @@ class Duopoly(Model):
 
     - `fixed`: `rival_price`, which is also its first price whatever it does later (by default Nash).
     - `undercut`: `undercut` below the agent's last price, but not below `floor`.
-    - `best_response`: what earns it most in a period against the agent's last price (Bertrand), on any price.
+    - `best_response`: the price that maximises its profit of a period against the agent's last price (Bertrand), any
+      price.
     - `q_learner`: tabular Q-learning with memory one on the grid, as in the paper; it starts from the values against
       an agent who plays each price with the same probability, and learns through the episode.
 

@@ -63,7 +63,7 @@ class DuopolyParams:
     items = 2  # firms: what tables and pictures count by
 
     def logit(self) -> dict:
-        """Return the arguments of the functions of `references.duopoly`."""
+        """Return the arguments of the functions of `references`."""
         return {"quality": np.array(self.quality, float), "outside": self.outside, "mu": self.differentiation}
 
     def prices(self) -> np.ndarray:

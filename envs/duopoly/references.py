@@ -4,13 +4,14 @@ Firm i sells q_i = exp((a_i - p_i) / mu) / (exp(a_0 / mu) + sum over firms of ex
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...errors import FieldError
 from ..core.pmf import require_positive
 from ..pricing.references.mnl import lambert_w
 
 
-def demand(prices, quality=2.0, outside: float = 0.0, mu: float = 0.25) -> np.ndarray:
+def demand(prices: ArrayLike, quality: ArrayLike = 2.0, outside: float = 0.0, mu: float = 0.25) -> np.ndarray:
     """The firms' shares of customers (..., firms) at prices (..., firms)."""
     utility = (np.asarray(quality, dtype=float) - np.asarray(prices, dtype=float)) / mu
     top = np.maximum(utility.max(axis=-1, keepdims=True), outside / mu)  # against overflow
@@ -34,7 +35,9 @@ def _response(rest, quality, mu: float, cost):
     return cost + mu * (1 + lambert_w(np.exp((quality - cost) / mu - 1 - rest)))
 
 
-def nash(quality=(2.0, 2.0), outside: float = 0.0, mu: float = 0.25, cost=(1.0, 1.0)) -> tuple[np.ndarray, np.ndarray]:
+def nash(
+    quality: ArrayLike = (2.0, 2.0), outside: float = 0.0, mu: float = 0.25, cost: ArrayLike = (1.0, 1.0)
+) -> tuple[np.ndarray, np.ndarray]:
     """The Bertrand-Nash prices and profits of one period, one per firm: best responses, iterated to 1e-13.
 
     Args:
@@ -63,7 +66,9 @@ def nash(quality=(2.0, 2.0), outside: float = 0.0, mu: float = 0.25, cost=(1.0, 
     return prices, (prices - cost) * demand(prices, quality, outside, mu)
 
 
-def monopoly(quality=(2.0, 2.0), outside: float = 0.0, mu: float = 0.25, cost=(1.0, 1.0)):
+def monopoly(
+    quality: ArrayLike = (2.0, 2.0), outside: float = 0.0, mu: float = 0.25, cost: ArrayLike = (1.0, 1.0)
+) -> tuple[np.ndarray, np.ndarray]:
     """The prices (2,) and profits (2,) that maximise the firms' joint profit: one markup mu (1 + W) for both."""
     require_positive("mu", mu)
     quality, cost = np.asarray(quality, dtype=float), np.asarray(cost, dtype=float)

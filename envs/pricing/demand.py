@@ -1,4 +1,4 @@
-"""How a period's customers answer to prices, deterministically, given the chance that a scenario has drawn."""
+"""A period's demand at given prices, deterministic given what a scenario has drawn."""
 
 import math
 
@@ -64,7 +64,7 @@ class CountTable:
 
     @staticmethod
     def fits(mean: np.ndarray, noise: str, dispersion: float) -> bool:
-        """Tell whether such a table is small enough to be worth its making."""
+        """Return whether such a table is small enough."""
         return mean.size * max(CELLS, _longest(mean, noise, dispersion)) <= LARGEST_TABLE
 
     def __call__(self, which: np.ndarray, uniform: np.ndarray) -> np.ndarray:
@@ -79,13 +79,13 @@ class CountTable:
 
 
 def _longest(mean: np.ndarray, noise: str, dispersion: float) -> int:
-    """Return a count that none passes, but for 1e-17 of its probability."""
+    """Return an upper bound on counts of means, exceeded with a probability of at most 1e-17."""
     if noise == "bernoulli":
         return 2
-    most = float(mean.max())
+    largest = float(mean.max())
     if noise == "poisson":
-        return math.ceil(most + 12 * math.sqrt(most) + 40)
-    return math.ceil(most + (40 + 4 * math.sqrt(most)) * (1 + most / dispersion))
+        return math.ceil(largest + 12 * math.sqrt(largest) + 40)
+    return math.ceil(largest + (40 + 4 * math.sqrt(largest)) * (1 + largest / dispersion))
 
 
 def _cumulative(mean: np.ndarray, noise: str, dispersion: float) -> np.ndarray:

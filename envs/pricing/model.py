@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from ...errors import FieldError
 from ..core.checks import check_forecast
-from ..core.contract import Model
+from ..core.contract import Array, Model
 from ..core.demand import DemandSource, TableDemand
 from ..core.random import CHOICE, DEMAND, as_keys, streams
 from . import demand as price_demand
@@ -20,17 +20,17 @@ from .params import PricingParams
 
 UNITS = ("demand", "sales", "unmet", "on_hand")  # of a flow, in `info`
 PANELS = {"money": ("price",), "units": ("on_hand", "demand", "unmet")}  # of the picture
-MOST = 500.0  # units per period that an item may be expected to sell where counts are drawn
+LARGEST_MEAN = 500.0  # units of an item per period: up to there counts are drawn exactly
 
 
 @dataclass(slots=True)
 class State:
-    """What the store is in, before it prices. All arrays (num_envs, items)."""
+    """The store before it sets prices. All arrays (num_envs, items)."""
 
-    on_hand: np.ndarray | None  # units; None where stock has no limit
-    price: np.ndarray | None  # money, of the last period, the highest at first; None where it is of no account
-    changes: np.ndarray | None  # of price so far, -1 before the first price is set
-    reference: np.ndarray | None  # money: the price that customers compare with
+    on_hand: Array  # units; None where stock has no limit
+    price: Array  # money, of the last period, at first the highest; None where changes cost nothing and have no limit
+    changes: Array  # of price so far, -1 before the first price is set; None as above
+    reference: Array  # money: the price that customers compare with; None without a reference price
     clock: np.ndarray  # (num_envs, 1) periods gone: a state with no other array needs one
 
 
@@ -42,8 +42,8 @@ class Flow:
     demand: np.ndarray  # units asked for at the prices (mnl: first choices)
     sales: np.ndarray  # units
     unmet: np.ndarray  # units of demand that stock did not serve (mnl: some of these customers took another item)
-    on_hand: np.ndarray | None  # units left at the end of the period
-    changed: np.ndarray | None  # 1 where a price differs from the last one, the first one set aside
+    on_hand: Array  # units left at the end of the period; None where stock has no limit
+    changed: Array  # 1 where a price differs from the last one, except the first; None where changes do not matter
 
 
 class Pricing(Model):
@@ -68,8 +68,8 @@ class Pricing(Model):
     | `price` | (I,) | money, of the last period (at first the highest); where changes cost or are restricted |
     | `changes_left` | (I,) | with a finite `max_changes` |
     | `reference` | (I,) | money; with a reference price |
-    | `calendar` | (C,) | where the source tells one |
-    | `forecast` | (I, Q) | units at the list price: quantiles as the source tells them; with `forecast=model` |
+    | `calendar` | (C,) | where the source gives one |
+    | `forecast` | (I, Q) | units at the list price: quantiles as the source gives them; with `forecast=model` |
     | `time_left` | (1,) | share of the season; only with `continuing=False` |
 
     ## Dynamics
@@ -122,7 +122,7 @@ class Pricing(Model):
         """Bind the parameters and a source of demand at the list price (by default what `params.demand` says).
 
         Raises:
-            FieldError: a source that does not fit the parameters, more units than counts are drawn of.
+            FieldError: a source that does not fit the parameters, or a mean demand too large to draw counts of.
         """
         self.params, self.source, self.horizon = params, source, params.horizon
         self.prices = np.asarray(params.prices, dtype=float)
@@ -133,13 +133,16 @@ class Pricing(Model):
         d = "demand."
         self._size, self._slope, self._list = (params.per_item(d + n) for n in ("size", "sensitivity", "list_price"))
         self._utility = params.per_item(d + "utility")
-        most = self._size.max() if self._kind == "mnl" else self.curve(self.prices[:1]).max()
-        if source is None and self._kind != "linear" and most > MOST:
-            raise FieldError("demand.size", most, f"at most {MOST:g} customers, or units at the lowest price, a period")
+        mean = float((self._size if self._kind == "mnl" else self.curve(self.prices[:1])).max())
+        if source is None and self._kind != "linear" and mean > LARGEST_MEAN:
+            expected = f"at most {LARGEST_MEAN:g} customers, or units at the lowest price, a period"
+            raise FieldError("demand.size", mean, expected)
         if self._kind == "mnl":
             self._arrivals = source or TableDemand([params.demand.pmf(float(self._size[0]))])
-            if self._arrivals.largest is None:
+            largest = self._arrivals.largest
+            if largest is None:
                 raise FieldError("source", source, "one with a known largest demand", "with kind=mnl")
+            self._candidates = int(largest.max())  # customers of a period, at most
         names = ("purchase_cost", "holding_cost", "salvage_value")
         self._purchase, self._holding, self._salvage = (params.per_item(n).astype(np.float32) for n in names)
         self._initial = params.per_item("initial_stock").astype(np.float32)
@@ -229,9 +232,8 @@ class Pricing(Model):
             drawn = self.source.draw(keys, periods)
         if self._kind == "mnl":
             scenario["customers"] = (drawn or self._arrivals.draw(keys, periods))["demand"]
-            most = int(self._arrivals.largest.max())
-            come = np.arange(most) < scenario["customers"]
-            taste = _by_period(len(keys), (periods, most, 1 + p.items), np.float32)
+            come = np.arange(self._candidates) < scenario["customers"]
+            taste = _by_period(len(keys), (periods, self._candidates, 1 + p.items), np.float32)
             for row, there, rng in zip(taste, come, streams(keys, CHOICE), strict=True):
                 row[there] = rng.standard_exponential((there.sum(), 1 + p.items), dtype=np.float32)
             scenario["taste"] = taste.reshape(len(keys), periods, -1)
@@ -326,7 +328,7 @@ class Pricing(Model):
         return sum(money if name == "revenue" else -money for name, money in self._terms(flow))
 
     def info(self, flow: Flow, terms: dict) -> dict:
-        """Return what a period's `info` tells, each (num_envs,): the money of `terms`, and units over all items."""
+        """Return what a period's `info` holds, each (num_envs,): the money of `terms`, and units over all items."""
         units = {name: getattr(flow, name) for name in UNITS}
         return dict(terms) | {name: self._total(value) for name, value in units.items() if value is not None}
 

@@ -82,7 +82,7 @@ class PricingParams:
     price_change_cost: float = 0.0  # money per change of an item's price; an episode's first price is free
     markdown: bool = False  # prices only fall
     max_changes: float = math.inf  # of an item's price in an episode
-    forecast: str = "none"  # none | model: quantiles of demand at the list price are observed, as the source tells them
+    forecast: str = "none"  # none | model: quantiles of demand at the list price are observed, as the source gives them
     forecast_periods: int = 1  # periods that these quantiles are of
     quantiles: list[float] = field(default_factory=lambda: [0.1, 0.25, 0.5, 0.75, 0.9])
 

@@ -1,6 +1,7 @@
 """The pricing tasks, and which reference fits which parameters."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def reference(params: PricingParams) -> Reference:
     """Return the optimum of a pricing problem.
 
     Raises:
-        ValueError: parameters for which none is known; it names the one that does not fit.
+        FieldError: parameters for which none is known; it names the one that does not fit.
     """
     if params.continuing:
         raise FieldError("continuing", True, "False for a reference")
@@ -71,7 +72,7 @@ def _counts(params: PricingParams) -> Reference:
     _need(params, items=1)
     (stock,), model = _whole_stock(params), Pricing(params)
     names = ("purchase_cost", "holding_cost", "salvage_value")
-    money = {name: float(params.per_item(name)[0]) for name in names}
+    money: dict[str, Any] = {name: float(params.per_item(name)[0]) for name in names}
     money |= {name: getattr(params, name) for name in ("price_change_cost", "markdown", "max_changes")}
 
     def solve(prices) -> price_dp.Solution:
@@ -105,9 +106,9 @@ def _mnl(params: PricingParams) -> Reference:
     utility, arrival = params.per_item("demand.utility"), float(np.ravel(d.size)[0])
     b = float(np.ravel(d.sensitivity)[0])
     solution = mnl.solve(utility, b, arrival, stocks, params.horizon, cost, salvage)
-    wanted = solution.prices[np.isfinite(solution.prices)]
-    if wanted.min() < model.prices[0] or wanted.max() > model.prices[-1]:
-        bounds = f"from {wanted.min():.3f} to {wanted.max():.3f}"
+    optimal = solution.prices[np.isfinite(solution.prices)]
+    if optimal.min() < model.prices[0] or optimal.max() > model.prices[-1]:
+        bounds = f"from {optimal.min():.3f} to {optimal.max():.3f}"
         raise FieldError("prices", params.prices, f"a range of optimal prices, {bounds}")
 
     def act(observation, memory, seed):
@@ -127,14 +128,14 @@ def _linear(params: PricingParams) -> Reference:
     size, slope, cost = (float(params.per_item(n)[0]) for n in ("demand.size", "demand.sensitivity", "purchase_cost"))
     low, high = model.prices[[0, -1]]
     start = d.initial_reference if d.has_reference else float(low)
-    least, most = min(low, start), max(high, start)
+    lowest, highest = min(low, start), max(high, start)
     if d.gain == d.loss and params.action == "continuous":
         policy = reference_price.solve(size, slope, d.gain, d.memory, cost, 1.0, params.horizon)
         at, path = start, []
         for constant, gain in zip(policy.constant, policy.slope, strict=True):
             path.append(constant + gain * at)
             at = d.memory * at + (1 - d.memory) * path[-1]
-        never_zero = size - slope * high + d.gain * (least - high) >= 0
+        never_zero = size - slope * high + d.gain * (lowest - high) >= 0
         if never_zero and min(path) >= low and max(path) <= high:
 
             def linear(observation, memory, seed):
@@ -147,7 +148,7 @@ def _linear(params: PricingParams) -> Reference:
     prices = model.prices if params.action == "grid" else np.linspace(low, high, 2 * FINE - 1)
 
     def solve(points: int):
-        at = np.linspace(least, most, points)
+        at = np.linspace(lowest, highest, points)
         value, policy = reference_price.solve_grid(
             size, slope, d.gain, d.loss, d.memory, prices, params.horizon, cost, references=at
         )

@@ -21,7 +21,7 @@ def net_stock(named: dict) -> np.ndarray:
 
 
 def separate(model: PricingInventory, named: dict, seed: int) -> np.ndarray:
-    """Price first, then order: the price that earns most where demand is its mean, then the best levels for that price.
+    """Price first, then order: the most profitable price for the mean demand, then the best levels for that price.
 
     The levels are the newsvendor's, or with a fixed cost the (s, S) of the lowest average cost for backorders, S no
     more than what the rest of the season is expected to take.
@@ -96,14 +96,14 @@ def random(model: PricingInventory, named: dict, seed: int) -> np.ndarray:
 def _boxes(model: PricingInventory, *names: str) -> dict[str, tuple]:
     """Return where parameters are looked for: the lowest, the highest and the first step of each; units are whole."""
     low, high = float(model.prices[0]), float(model.prices[-1])
-    most = int(model.params.max_order)
-    span, step = high - low or 1.0, max(1, most // 8)
+    largest = int(model.params.max_order)
+    span, step = high - low or 1.0, max(1, largest // 8)
     boxes = {
         "price": (low, high, span / 8),
-        "level": (0, 2 * most, step),
+        "level": (0, 2 * largest, step),
         "slope": (0.0, span / 10, span / 80),
-        "reorder": (-most if model.backorders else -1, most, step),
-        "size": (1, most, step),
+        "reorder": (-largest if model.backorders else -1, largest, step),
+        "size": (1, largest, step),
     }
     return {name: boxes[name] for name in names}
 

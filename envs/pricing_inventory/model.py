@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ...errors import FieldError
-from ..core.contract import Model
+from ..core.contract import Array, Model
 from ..core.random import CHOICE, as_keys, streams
 from ..pricing.demand import CountTable, inverse_transform
 from .params import PricingInventoryParams
@@ -21,11 +21,11 @@ PANELS = {"price": ("price",), "units": ("on_hand", "backlog", "demand", "ordere
 
 @dataclass(slots=True)
 class State:
-    """What the store is in, before it decides. Units."""
+    """The store before it decides. Units."""
 
     on_hand: np.ndarray  # (num_envs, 1)
-    backlog: np.ndarray | None  # (num_envs, 1) of customers who wait; None where nobody does
-    shelf: np.ndarray | None  # (num_envs, shelf_life - 1) stock by the periods it has left, the oldest first
+    backlog: Array  # (num_envs, 1) of customers who wait; None where nobody does
+    shelf: Array  # (num_envs, shelf_life - 1) stock by the periods it has left, the oldest first; None: one age only
 
 
 @dataclass(slots=True)
@@ -39,8 +39,8 @@ class Flow:
     unmet: np.ndarray  # demand of this period that stock did not serve: it waits or is lost
     paid: np.ndarray  # by this period's customers: all of them, or where the others are lost who was served
     on_hand: np.ndarray  # left at the end of the period, without what expired
-    backlog: np.ndarray | None
-    waste: np.ndarray | None
+    backlog: Array  # None where nobody waits
+    waste: Array  # None where nothing perishes
 
 
 class PricingInventory(Model):
@@ -133,12 +133,12 @@ class PricingInventory(Model):
             self.layout["shelf"] = (params.layers,)
         self.layout["time_left"] = (1,)
         self.observation_space = self.box_of(self.layout)
-        most = int(params.max_order)
+        largest = int(params.max_order)
         if self.grid:
-            self.action_space = spaces.MultiDiscrete([len(self.prices), most + 1])
-            self.action_low, self.action_high = np.zeros(2), np.array([len(self.prices) - 1.0, most])
+            self.action_space = spaces.MultiDiscrete([len(self.prices), largest + 1])
+            self.action_low, self.action_high = np.zeros(2), np.array([len(self.prices) - 1.0, largest])
         else:
-            low, high = np.array([[self._grid[0], 0], [self._grid[-1], most]], np.float32)
+            low, high = np.array([[self._grid[0], 0], [self._grid[-1], largest]], np.float32)
             self.action_space = spaces.Box(low, high, dtype=np.float32)
             self.action_low, self.action_high = low.astype(float), high.astype(float)
 

@@ -93,10 +93,10 @@ class PricingInventoryParams:
             check_number(name, getattr(self, name), 0, LARGEST)
         for name in ("waste_cost", "salvage_value"):
             check_number(name, getattr(self, name), 0, LARGEST)
-        most = float(self.demand.mean(self.prices[0]))
-        if most > LARGEST_MEAN:
-            where = f"({most:g} units expected at the lowest price)"
-            raise FieldError("demand.size", self.demand.size, f"at most {LARGEST_MEAN:g} units", where)
+        mean = float(self.demand.mean(self.prices[0]))
+        if mean > LARGEST_MEAN:
+            because = f"with {mean:g} units expected at the lowest price"
+            raise FieldError("demand.size", self.demand.size, f"at most {LARGEST_MEAN:g} units", because)
 
     @property
     def continuing(self) -> bool:

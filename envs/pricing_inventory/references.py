@@ -214,5 +214,7 @@ def _check_size(params: PricingInventoryParams, *cells: int) -> None:
     if max(cells) > MAX_CELLS:
         name = "shelf_life" if params.layers > 1 else "max_order"
         because = f"with max_order {params.max_order} and horizon {params.horizon}" if params.layers > 1 else ""
-        most = f"fewer states for an exact reference: 10^{len(str(max(cells))) - 1} cells, of at most {MAX_CELLS:,}"
-        raise FieldError(name, getattr(params, name), most, because)
+        expected = (
+            f"fewer states: an exact reference has at most {MAX_CELLS:,} cells, not 10^{len(str(max(cells))) - 1}"
+        )
+        raise FieldError(name, getattr(params, name), expected, because)

@@ -9,8 +9,9 @@ import math
 
 import numpy as np
 
+from ....errors import FieldError
 from ...core import pmf
-from ...core.pmf import require_positive
+from ...core.pmf import require_nonnegative, require_positive
 
 
 def value(stock: int, customers: float, sensitivity: float = 1.0) -> float:
@@ -43,8 +44,7 @@ def fluid(stock: float, customers: float, sensitivity: float = 1.0) -> tuple[flo
 def fixed_price_value(price: float, stock: int, customers: float, sensitivity: float = 1.0) -> float:
     """The expected revenue p E min(D, stock) of one price for the whole season, D Poisson(customers exp(-b p))."""
     _check(stock, customers, sensitivity)
-    if not math.isfinite(price) or price < 0:
-        raise ValueError(f"price: {price!r} is not allowed; use a finite number of at least 0")
+    require_nonnegative("price", price)
     demand = pmf.poisson(customers * math.exp(-sensitivity * price))
     return price * float(demand @ np.minimum(np.arange(len(demand)), stock))
 
@@ -69,7 +69,7 @@ def bernoulli_value(stock: int, customers: float, slots: int, sensitivity: float
     """
     _check(stock, customers, sensitivity)
     if not isinstance(slots, int) or slots < 1:
-        raise ValueError(f"slots: {slots!r} is not allowed; use an integer of at least 1")
+        raise FieldError("slots", slots, "an integer >= 1")
     rate = customers / slots
     least = max(0.0, math.log(rate))  # the price at which a sale is certain
     values = np.zeros(stock + 1)
@@ -84,6 +84,6 @@ def _check(stock, customers: float, sensitivity: float, least: int = 0, whole: b
     number = isinstance(stock, int | float | np.number) and least <= stock <= 1e6
     if not number or (whole and stock != int(stock)):
         kind = "an integer" if whole else "a number"
-        raise ValueError(f"stock: {stock!r} is not allowed; use {kind} of at least {least} and at most 1e6")
+        raise FieldError("stock", stock, f"{kind} >= {least} and <= 1e6")
     require_positive("customers", customers)
     require_positive("sensitivity", sensitivity)

@@ -1,4 +1,4 @@
-"""The most that prices could have earned on recorded demand, for one who knew the whole scenario beforehand: a bound.
+"""An upper bound on the profit of any prices on recorded demand, with the whole scenario known beforehand.
 
 The planner sets any price each period and need not sell all that is asked for. What binds the periods together, the
 stock, has one price (Lagrangian relaxation; Talluri and van Ryzin 2004, The Theory and Practice of Revenue Management,
@@ -6,6 +6,8 @@ chapter 3): at every such price the relaxed value is an upper bound, and the lea
 """
 
 import numpy as np
+
+from ....errors import FieldError
 
 STEPS = 40  # halvings of the interval that the stock's price lies in
 LARGEST = 4_000_000  # numbers at a time
@@ -21,24 +23,24 @@ def bounds(model, scenario: dict) -> np.ndarray:
         scenario: of its `scenarios`, n rows.
 
     Raises:
-        ValueError: another kind of demand, or none from a source.
+        FieldError: another kind of demand, or none from a source.
     """
     kind = model.params.demand.kind
     if model.source is None or kind not in ("exponential", "elastic"):
-        raise ValueError(f"demand.kind: {kind} is not allowed here, expected exponential or elastic, from a source")
+        raise FieldError("demand.kind", kind, "exponential or elastic, from a source", "here")
     total = np.zeros(len(scenario["demand"]))
     for item in range(model.params.items):
         demand, uniform = (scenario[name][:, : model.horizon, item].astype(float) for name in ("demand", "uniform"))
-        most = int((demand * model.factor(model.prices[0])[item] + uniform).max())
-        rows = max(1, LARGEST // (model.horizon * (most + 1)))
+        largest = int((demand * model.factor(model.prices[0])[item] + uniform).max())
+        rows = max(1, LARGEST // (model.horizon * (largest + 1)))
         for start in range(0, len(total), rows):
             part = slice(start, start + rows)
-            total[part] += _of_item(model, item, demand[part], uniform[part], most)
+            total[part] += _of_item(model, item, demand[part], uniform[part], largest)
     return total
 
 
-def _of_item(model, item: int, demand: np.ndarray, uniform: np.ndarray, most: int) -> np.ndarray:
-    """Return an item's bounds (n,) for `demand` and `uniform` (n, T); nothing sells more than `most` in a period."""
+def _of_item(model, item: int, demand: np.ndarray, uniform: np.ndarray, largest: int) -> np.ndarray:
+    """Return an item's bounds (n,) for `demand` and `uniform` (n, T); a period's sales are at most `largest`."""
     p = model.params
     cost, hold, salvage, stock = (
         float(p.per_item(name)[item]) for name in ("purchase_cost", "holding_cost", "salvage_value", "initial_stock")
@@ -46,7 +48,7 @@ def _of_item(model, item: int, demand: np.ndarray, uniform: np.ndarray, most: in
     if not model.limited:
         hold = salvage = stock = 0.0
     left = (0.0 if p.continuing else salvage) - hold * model.horizon  # a unit that is never sold
-    count = np.arange(most + 1)
+    count = np.arange(largest + 1)
     price = _highest_prices(model, item, demand, uniform, count)
     # What units sold in a period earn more than kept ones: (n, T, K), -inf where no price sells so many.
     gain = count * (price - cost - hold * np.arange(model.horizon)[:, None] - left)

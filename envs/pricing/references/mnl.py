@@ -10,7 +10,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ....errors import FieldError
 from ...core.pmf import require_positive
 
 MAX_CELLS = 50_000_000  # of the value table: 400 MB
@@ -20,7 +22,7 @@ def lambert_w(z) -> np.ndarray:
     """The W >= 0 with W exp(W) = z, for z >= 0 of any shape, by Halley's method to machine precision."""
     z = np.asarray(z, dtype=float)
     if not (np.isfinite(z) & (z >= 0)).all():
-        raise ValueError(f"z: {z!r} is not allowed; use finite numbers of at least 0")
+        raise FieldError("z", z.tolist(), "finite numbers >= 0")
     w = np.where(z < 3, np.log1p(z), np.log(np.maximum(z, 3)) - np.log(np.log(np.maximum(z, 3))))
     for _ in range(8):
         e = np.exp(w)
@@ -60,7 +62,15 @@ class Solution:
         return self.prices[period, np.ravel_multi_index(tuple(np.asarray(stocks, dtype=int).T), self.shape)]
 
 
-def solve(utility, sensitivity: float, arrival: float, stocks, horizon: int, cost=0.0, salvage=0.0) -> Solution:
+def solve(
+    utility: ArrayLike,
+    sensitivity: float,
+    arrival: float,
+    stocks: ArrayLike,
+    horizon: int,
+    cost: ArrayLike = 0.0,
+    salvage: ArrayLike = 0.0,
+) -> Solution:
     """The optimal prices of items with stocks, where a customer comes in a period with probability `arrival`.
 
     V_t(x) = V_{t+1}(x) + arrival W / b, with W = LambertW(sum over items in stock of exp(a_i - b (c_i + dV_i) - 1)).
@@ -75,7 +85,7 @@ def solve(utility, sensitivity: float, arrival: float, stocks, horizon: int, cos
         salvage: money per unit left at the end, a number or (items,).
 
     Raises:
-        ValueError: a number out of its bounds, a table too large.
+        FieldError: a number out of its bounds, a table too large.
     """
     utility = np.asarray(utility, dtype=float)
     stocks = np.asarray(stocks)
@@ -83,12 +93,12 @@ def solve(utility, sensitivity: float, arrival: float, stocks, horizon: int, cos
     require_positive("arrival", arrival)
     require_positive("horizon", horizon)
     if arrival > 1:
-        raise ValueError(f"arrival: {arrival!r} is not allowed; use a probability of at most 1")
+        raise FieldError("arrival", arrival, "a probability, at most 1")
     if utility.ndim != 1 or stocks.shape != utility.shape or (stocks < 0).any() or (stocks != np.rint(stocks)).any():
-        raise ValueError(f"stocks: {stocks.tolist()!r} is not allowed; use an integer >= 0 for each utility")
+        raise FieldError("stocks", stocks.tolist(), "an integer >= 0 for each utility")
     shape = tuple(int(n) + 1 for n in stocks)
     if math.prod(shape) * (horizon + 1) * (len(shape) + 1) > MAX_CELLS:
-        raise ValueError(f"stocks: {stocks.tolist()!r} is not allowed; the table would exceed {MAX_CELLS:,} cells")
+        raise FieldError("stocks", stocks.tolist(), f"a table of at most {MAX_CELLS:,} cells")
     states = np.stack(np.unravel_index(np.arange(math.prod(shape)), shape), axis=1)  # (S, items)
     strides = np.array([math.prod(shape[i + 1 :]) for i in range(len(shape))])
     out, one_less = states == 0, np.maximum(np.arange(len(states))[:, None] - strides, 0)
@@ -97,6 +107,6 @@ def solve(utility, sensitivity: float, arrival: float, stocks, horizon: int, cos
     values[horizon] = states @ np.broadcast_to(np.asarray(salvage, dtype=float), utility.shape)
     for t in reversed(range(horizon)):
         worth = np.where(out, np.inf, values[t + 1][:, None] - values[t + 1][one_less])
-        prices[t], profit = best_prices(utility, sensitivity, worth + cost)
+        prices[t], profit = best_prices(utility, sensitivity, worth + np.asarray(cost))
         values[t] = values[t + 1] + arrival * profit
     return Solution(float(values[0, -1]), values, prices, shape)

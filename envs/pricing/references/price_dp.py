@@ -1,15 +1,17 @@
 """Pricing one item over a season on any grid of prices and any demand distribution, by backward induction.
 
 The finite-horizon dynamic program of Talluri and van Ryzin 2004, The Theory and Practice of Revenue Management,
-section 5.2, with prices that stay for a period. A price that is remembered (markdowns, a cost or a limit of changes)
-is part of the state.
+section 5.2, with a price set for each period. The last price is part of the state where it matters: with markdowns,
+or with a cost or a limit of changes.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ....errors import FieldError
 from ...core.pmf import require_positive
 
 MAX_CELLS = 200_000_000  # of the value table: 1.6 GB
@@ -33,13 +35,13 @@ class Solution:
         if period == 0:
             return self.first[stock]
         count, prices = self.choices.shape[1:3]
-        last = 0 if last is None or prices == 1 else np.asarray(last, dtype=int)
-        left = 0 if left is None else np.minimum(np.asarray(left, dtype=float), count - 1).astype(int)
-        return self.choices[period, left, last, stock]
+        price = 0 if last is None or prices == 1 else np.asarray(last, dtype=int)
+        changes = 0 if left is None else np.minimum(np.asarray(left, dtype=float), count - 1).astype(int)
+        return self.choices[period, changes, price, stock]
 
 
 def solve(
-    prices: Sequence[float],
+    prices: ArrayLike,
     pmfs: Sequence[np.ndarray],
     stock: int,
     horizon: int,
@@ -65,18 +67,18 @@ def solve(
         max_changes: of the price.
 
     Raises:
-        ValueError: pmfs that are none, another number of them than prices, a table too large.
+        FieldError: pmfs that are none, another number of them than prices, a table too large.
     """
-    prices, take = _check(prices, pmfs, stock, horizon)
-    m, units = len(prices), np.arange(stock + 1)
+    grid, take = _check(prices, pmfs, stock, horizon)
+    m, units = len(grid), np.arange(stock + 1)
     remembers = markdown or price_change_cost > 0 or np.isfinite(max_changes)
     # One more layer stands for "more changes than there are periods".
     layers = int(min(max_changes, horizon)) + 1 if np.isfinite(max_changes) else 1
     if (horizon + 1) * layers * (m if remembers else 1) * (stock + 1) > MAX_CELLS:
-        raise ValueError(f"stock: {stock} is not allowed here; the table would exceed {MAX_CELLS:,} cells")
+        raise FieldError("stock", stock, f"a table of at most {MAX_CELLS:,} cells", "here")
     sold = np.array([chain @ units for chain in take])  # expected units left (m, n + 1)
     sold = units - sold
-    now = (prices[:, None] - purchase_cost) * sold - holding_cost * (units - sold)
+    now = (grid[:, None] - purchase_cost) * sold - holding_cost * (units - sold)
     shape = (layers, m if remembers else 1, stock + 1)
     values = np.empty((horizon + 1, *shape))
     choices = np.zeros((horizon, *shape), dtype=np.int32)
@@ -114,19 +116,19 @@ def _check(prices, pmfs, stock, horizon) -> tuple[np.ndarray, np.ndarray]:
     """Return the prices, and for each the transition matrix of the stock (m, n + 1, n + 1)."""
     prices = np.asarray(prices, dtype=float)
     if prices.ndim != 1 or len(prices) != len(pmfs) or not len(prices):
-        raise ValueError(f"pmfs: {len(pmfs)} are not allowed; use one for each of {prices.size} prices")
+        raise FieldError("pmfs", len(pmfs), f"one for each of {prices.size} prices", "as their number")
     if not np.isfinite(prices).all() or (np.diff(prices) <= 0).any():
-        raise ValueError(f"prices: {prices.tolist()!r} is not allowed; use finite numbers, rising")
+        raise FieldError("prices", prices.tolist(), "finite numbers, rising")
     for name, number in (("stock", stock), ("horizon", horizon)):
         require_positive(name, number)
         if number != int(number):
-            raise ValueError(f"{name}: {number!r} is not allowed; use an integer of at least 1")
+            raise FieldError(name, number, "an integer >= 1")
     stock = int(stock)
     take = np.zeros((len(prices), stock + 1, stock + 1))
     for j, p in enumerate(pmfs):
         p = np.asarray(p, dtype=float)
         if p.ndim != 1 or not len(p) or not np.isfinite(p).all() or p.min() < 0 or abs(p.sum() - 1) > 1e-9:
-            raise ValueError(f"pmfs: number {j} is not allowed; use probabilities that sum to 1")
+            raise FieldError(f"pmfs[{j}]", p.tolist(), "probabilities that sum to 1")
         at_least = np.cumsum(p[::-1])[::-1]
         for x in range(stock + 1):
             reach = min(x, len(p))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ....errors import FieldError
 from ...core.pmf import require_positive
 
 
@@ -38,11 +39,11 @@ def solve(size, slope, effect, memory, cost=0.0, discount=1.0, horizon: int | No
         horizon: periods; None: endless, for `discount` < 1, where the policy (T = 1) is the same in all periods.
 
     Raises:
-        ValueError: a number out of its bounds.
+        FieldError: a number out of its bounds.
     """
     _check(size, slope, memory, discount, horizon)
     if not effect >= 0:
-        raise ValueError(f"effect: {effect!r} is not allowed; use a number of at least 0")
+        raise FieldError("effect", effect, "a number >= 0")
     v0 = v1 = v2 = 0.0
     constants, slopes, keep = [], [], 1 - memory
     steps = horizon or 100_000
@@ -104,8 +105,8 @@ def _check(size, slope, memory, discount, horizon) -> None:
     require_positive("size", size)
     require_positive("slope", slope)
     if not 0 <= memory <= 1:
-        raise ValueError(f"memory: {memory!r} is not allowed; use a number from 0 to 1")
+        raise FieldError("memory", memory, "a number from 0 to 1")
     if not 0 < discount <= 1 or (horizon is None and discount == 1):
-        raise ValueError(f"discount: {discount!r} is not allowed; use a number above 0 and below 1 (1 with a horizon)")
+        raise FieldError("discount", discount, "a number > 0 and < 1 (1 with a horizon)")
     if horizon is not None:
         require_positive("horizon", horizon)

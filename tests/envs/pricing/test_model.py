@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from storelab.envs import TASKS, HistoryDemand, PriceDemandParams, Pricing, PricingParams
-from storelab.envs.core.rollout import rollout
 from storelab.envs.core.demand import Days
+from storelab.envs.core.rollout import rollout
 from storelab.envs.pricing.demand import CountTable, choose, inverse_transform
 from storelab.envs.pricing.references import mnl
 from storelab.evaluation import evaluate

@@ -171,9 +171,15 @@ def test_the_grid_agrees_with_the_linear_quadratic_solution():
         (lambda: gvr.value(5, 0), "customers: 0"),
         (lambda: gvr.fixed_price_value(-1.0, 5, 40), "price: -1.0"),
         (lambda: gvr.bernoulli_value(5, 40, 0), "slots: 0"),
-        (lambda: price_dp.solve([1, 2], [np.ones(1)], 3, 3), "pmfs: 1 are not allowed"),
+        (
+            lambda: price_dp.solve([1, 2], [np.ones(1)], 3, 3),
+            "pmfs: 1 is not allowed as their number, expected one for each of 2 prices",
+        ),
         (lambda: price_dp.solve([2, 1], [np.ones(1)] * 2, 3, 3), "prices: .*rising"),
-        (lambda: price_dp.solve([1], [np.array([0.5])], 3, 3), "pmfs: number 0"),
+        (
+            lambda: price_dp.solve([1], [np.array([0.5])], 3, 3),
+            r"pmfs\[0\]: \[0\.5\] is not allowed, expected probabilities that sum to 1",
+        ),
         (lambda: price_dp.solve([1], [np.ones(1)], 2.5, 3), "stock: 2.5"),
         (lambda: mnl.lambert_w(-1), "z: "),
         (lambda: mnl.solve([1.0], 1.0, 1.5, [3], 4), "arrival: 1.5"),
@@ -216,5 +222,7 @@ def test_hindsight_bounds_every_path_of_prices(kind, stock):
 
 def test_hindsight_needs_recorded_demand():
     model = TASKS["Pricing"]().model()
-    with pytest.raises(ValueError, match="kind: exponential is not allowed here"):
+    with pytest.raises(
+        ValueError, match="kind: 'exponential' is not allowed here, expected exponential or elastic, from a source"
+    ):
         price_hindsight.bounds(model, model.scenarios([0]))
