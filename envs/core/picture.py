@@ -125,7 +125,7 @@ class StoreViewer(Viewer):
         self._artists = {}
         for axis, (unit, names) in zip(axes, self.panels.items(), strict=True):
             for name in names:
-                look = {"label": NAMES.get(name, name), "color": COLOURS[name], "animated": True}
+                look = {"label": NAMES.get(name, name), "color": COLOURS.get(name), "animated": True}
                 dots = axis.plot(x, x * 0, "o", ms=4, **look) if name == "unmet" else None
                 self._artists[name] = (dots or axis.step(x, x * 0, where="mid", **look))[0]
             axis.set_ylabel(unit)

@@ -10,7 +10,7 @@ from storelab.envs.core.contract import Model
 from storelab.envs.core.random import DEMAND, as_keys, streams
 from storelab.errors import FieldError
 
-PANELS = {"litres": ("demand", "unmet"), "money": ("price",)}  # of the picture
+PANELS = {"litres": ("demand", "brewed", "spoilt", "unmet"), "money per litre": ("price",)}  # of the picture
 
 
 @dataclass
