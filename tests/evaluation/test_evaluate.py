@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from storelab.envs import TASKS
+from storelab.envs.registry import entry_of
 from storelab.evaluation import bootstrap_interval, evaluate, scenario_keys, summarise
 
 
@@ -35,9 +36,11 @@ def test_summary_pairs_on_scenarios():
 
 
 @pytest.mark.parametrize("name", sorted(set(TASKS) - {"ManyItems"}))  # 2,000 items: the same model as SupplyChain
-def test_every_task_is_summed_up(name):
+def test_every_task_is_summed_up(name, request):
     """Also those without stock, whose episodes have no fill rate."""
-    task = TASKS[name]()
+    needs_data = "online_retail" in entry_of(name).data
+    panel = needs_data and request.getfixturevalue("real_data") / "online_retail_daily_panel.parquet"
+    task = TASKS[name](**({"data": panel} if needs_data else {}))
     low = task.model().action_low
     policies = {"lowest": lambda observation, state, seed: (np.tile(low, (len(observation), 1)), state)}
     table = summarise(evaluate(policies, task, np.arange(2)), task.objective, None)
