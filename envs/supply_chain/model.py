@@ -28,7 +28,7 @@ class SupplyChain(Topology):
     up to which the echelon inventory position of the arc's target is raised (its stock, what is on the way to it or
     ordered, and all of that downstream, less backlog); several arcs into a node order one after the other. Orders are
     rounded to lots. With `allocation=learned` a weight in [0, 1] per arc follows. Finite actions outside the space are
-    clipped to it and counted (`clipped_actions`); what is not finite, or has another shape, raises a ValueError.
+    clipped to it and counted (`clipped_actions`); what is not finite, or has another shape, raises a FieldError.
 
     ## Observation space
 
@@ -205,8 +205,8 @@ class SupplyChain(Topology):
             ship = self._lots(ship * factor[:, self._source, None])
         return ship
 
-    def _tell(self, orders: tuple, order):
-        """Return the orders that their sources know of now, and those under way."""
+    def _forward(self, orders: tuple, order):
+        """Return the orders that reach their sources now, and those under way."""
         if self.max_delay == 0:
             return order, ()
         waiting = [*orders[1:], order * self._zero]
@@ -237,7 +237,7 @@ class SupplyChain(Topology):
         return now, waiting[0], tuple(waiting[1:])
 
     def _serve(self, on_hand, state: State, demand):
-        """Serve the customers from the shops' stock; return the rest and the flow's fields of the shops."""
+        """Serve the customers from the shops' stock; return the stock left and the flow's fields of the shops."""
         xp, n = self.xp, len(demand)
         stock = on_hand[:, self._inner :].reshape(n, -1)
         served = None
@@ -256,7 +256,7 @@ class SupplyChain(Topology):
         return on_hand, {"sales": sales, "unmet": unmet, "lost": lost, "backlog": backlog}
 
     def seen_state(self, named: dict) -> State:
-        """Return the state (n rows, float64) that named features tell of."""
+        """Return the state (n rows, float64) that named features describe."""
         on_hand = np.asarray(named["on_hand"], dtype=float)
         shape = (len(on_hand), len(self.arcs), self.params.items)
 
@@ -288,7 +288,7 @@ class SupplyChain(Topology):
         xp, order, overflow = self.xp, self.orders(state, action), None
         if self._storage is not None:
             order, overflow = self._limit(state, order)
-        request, orders = self._tell(state.orders, order)
+        request, orders = self._forward(state.orders, order)
         if state.owed is not None:
             request = request + state.owed
         ship = self._ship(state.on_hand, request, action)
@@ -357,7 +357,7 @@ class SupplyChain(Topology):
         return sum(gains) - sum(value for name, value in terms.items() if name not in GAINS)
 
     def info(self, flow: Flow, terms: dict) -> dict:
-        """Return what a period's `info` tells, each (num_envs,): the money of `terms`, and units over all rows."""
+        """Return what a period's `info` holds, each (num_envs,): the money of `terms`, and units over all rows."""
         info = dict(terms)
         for name in UNITS:
             units = getattr(flow, name)

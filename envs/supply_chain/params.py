@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import FieldError
 from ..core.checks import LARGEST, check_choice, check_flag, check_number
 from ..core.demand import DemandParams
 
@@ -101,13 +102,13 @@ class SupplyChainParams:
         for end in ("source", "target"):
             if getattr(arc, end) not in self.nodes:
                 known = ", ".join(self.nodes)
-                raise ValueError(f"{at}.{end}: {getattr(arc, end)!r} is not allowed, expected one of {known}")
+                raise FieldError(f"{at}.{end}", getattr(arc, end), f"one of {known}")
         check_number(f"{at}.lead_time", arc.lead_time, 0, 100, integer=True, items=self.items)
         pmf = arc.lead_time_pmf
         if np.size(pmf):
             check_number(f"{at}.lead_time_pmf", pmf, 0, 1, items=np.size(pmf))
             if np.size(pmf) > 100 or abs(np.sum(pmf) - 1) > 1e-6:
-                raise ValueError(f"{at}.lead_time_pmf: {pmf!r} is not allowed, expected at most 100 that sum to 1")
+                raise FieldError(f"{at}.lead_time_pmf", pmf, "at most 100 numbers that sum to 1")
         check_number(f"{at}.order_delay", arc.order_delay, 0, 100, integer=True)
         for name in ARC_NUMBERS:
             check_number(f"{at}.{name}", getattr(arc, name), 0, LARGEST, items=self.items)
@@ -119,15 +120,15 @@ class SupplyChainParams:
         while left:  # take the nodes whose suppliers are taken (Kahn 1962)
             free = [n for n in left if all(a.source in placed for a in self.arcs.values() if a.target == n)]
             if not free:
-                raise ValueError(f"arcs: a cycle through {', '.join(left)} is not allowed, expected an acyclic network")
+                raise FieldError("arcs", list(left), "an acyclic network", "as a cycle")
             placed.update(free)
             for name in free:
                 del left[name]
         for name, node in self.nodes.items():
             if node.demand is not None and name in self.suppliers:
-                raise ValueError(f"nodes.{name}.demand: not allowed for a supplier, expected an arc into {name}")
+                raise FieldError(f"nodes.{name}.demand", node.demand, f"an arc into {name}", "for a supplier")
         if not any(node.demand for node in self.nodes.values()):
-            raise ValueError("nodes: no customers are not allowed, expected a node with demand")
+            raise FieldError("nodes", list(self.nodes), "a node with demand", "without customers")
 
     @property
     def suppliers(self) -> list[str]:
@@ -143,7 +144,7 @@ class SupplyChainParams:
 
 def _dict(group: str, value) -> dict:
     if not isinstance(value, dict) or not value:
-        raise ValueError(f"{group}: {value!r:.80} is not allowed, expected a mapping from names to {group}")
+        raise FieldError(group, value, f"a mapping from names to {group}")
     return value
 
 
@@ -153,13 +154,13 @@ def _made(group: str, name: str, value, kind: type):
         return value
     known = [f.name for f in fields(kind)]
     if not isinstance(value, dict):
-        raise ValueError(f"{group}.{name}: {value!r:.80} is not allowed, expected a mapping of {', '.join(known)}")
+        raise FieldError(f"{group}.{name}", value, f"a mapping of {', '.join(known)}")
     for key in value:
         if key not in known:
-            raise ValueError(f"{group}.{name}.{key}: not a field, expected one of {', '.join(known)}")
+            raise FieldError(f"{group}.{name}.{key}", value[key], f"one of {', '.join(known)}")
     for key in ("source", "target"):
         if kind is Arc and key not in value:
-            raise ValueError(f"{group}.{name}.{key}: missing, expected the name of a node")
+            raise FieldError(f"{group}.{name}.{key}", None, "the name of a node")
     return kind(**value)
 
 

@@ -1,7 +1,10 @@
 """Named supply chains of the literature, as tasks."""
 
+from typing import Any
+
 import numpy as np
 
+from ...errors import FieldError
 from ..core.contract import Policy, Reference
 from ..core.demand import DemandParams, PathDemand
 from ..core.task import Task, override
@@ -98,7 +101,7 @@ def beer_game_task(**changes) -> Task:
 
     Orders take 2 weeks to the next stage (the brewery's 1) and goods 2 weeks back; all that is not filled waits.
     """
-    costs = {"holding_cost": 0.5, "backorder_cost": 1.0, "initial_stock": 12.0}
+    costs: dict[str, Any] = {"holding_cost": 0.5, "backorder_cost": 1.0, "initial_stock": 12.0}
     stages = ["retailer", "wholesaler", "distributor", "brewery"]
     nodes = {"fields": Node()} | {name: Node(**costs) for name in reversed(stages)}
     nodes["retailer"].demand = DemandParams(mean=8.0)
@@ -225,16 +228,19 @@ def dual_sourcing_task(**changes) -> Task:
 def _dual_sources(model: SupplyChain) -> None:
     """Check that the dynamic program fits: one item and shop, two suppliers, and the costs that it knows."""
     p, arcs = model.params, model.params.arcs.values()
+    given, because = list(p.arcs), "for this reference"
     if len(model.arcs) != 2 or len(model.nodes) != 1 or len(p.suppliers) != 2 or p.items != 1 or p.lot_size != 1:
-        raise ValueError("arcs: expected two suppliers and one shop, one item in whole units, for this reference")
+        raise FieldError("arcs", given, "two suppliers and one shop, one item in whole units", because)
     if model.random_lead or model.max_delay or model.lead[0, 0] == model.lead[1, 0] or not p.ships_arrivals:
-        raise ValueError("arcs: expected two different fixed lead times and no order delay for this reference")
+        raise FieldError("arcs", given, "two different fixed lead times and no order delay", because)
     costs = [arc.fixed_cost or arc.pipeline_cost or arc.ratio != 1 for arc in arcs]
     shop = p.nodes[model.shops[0]]
     if any(costs) or not shop.backorders or shop.price or np.isfinite([n.storage for n in p.nodes.values()]).any():
-        raise ValueError("nodes: fixed and pipeline costs, prices, lost sales and storage are not for this reference")
-    if np.isfinite([node.capacity for node in p.nodes.values()]).any():
-        raise ValueError("nodes: capacity is not allowed for this reference")
+        expected = "no fixed and pipeline costs, ratios, prices, lost sales and storage"
+        raise FieldError("nodes", list(p.nodes), expected, because)
+    capacity = [node.capacity for node in p.nodes.values()]
+    if np.isfinite(capacity).any():
+        raise FieldError("nodes.capacity", capacity, "inf", because)
 
 
 def many_items_task(**changes) -> Task:
@@ -256,11 +262,11 @@ def many_items_task(**changes) -> Task:
         "depot": Node(holding_cost=cost["mid"], capacity=1.5 * total, **stock),
         "shop": Node(demand, price=price.tolist(), holding_cost=cost["high"], **stock),
     }
-    most = {"max_order": np.ceil(4 * mean).tolist()}
+    limit = {"max_order": np.ceil(4 * mean).tolist()}
     arcs = [
-        Arc("plants", "centre", rng.integers(1, 5, items).tolist(), unit_cost=(0.5 * price).tolist(), **most),
-        Arc("centre", "depot", rng.integers(1, 4, items).tolist(), **most),
-        Arc("depot", "shop", 1, **most),
+        Arc("plants", "centre", rng.integers(1, 5, items).tolist(), unit_cost=(0.5 * price).tolist(), **limit),
+        Arc("centre", "depot", rng.integers(1, 4, items).tolist(), **limit),
+        Arc("depot", "shop", 1, **limit),
     ]
     base = network(nodes, arcs, items=items, horizon=100)
     return _task("ManyItems", override(base, changes), warmup=20)

@@ -25,7 +25,7 @@ class Topology(Model):
         By default the shops' own `demand`, independent; normal demand of divisible goods is not rounded.
 
         Raises:
-            FieldError: a source whose columns do not fit, or that tells more than demand.
+            FieldError: a source whose columns do not fit, or that gives more than demand.
         """
         self.params, self.xp, self.horizon = params, xp, params.horizon
         stocking = [name for name in params.nodes if name not in params.suppliers]
@@ -157,22 +157,21 @@ class Topology(Model):
         return share
 
     def _weights(self, constant):
-        node, arc = self.per_node, self.per_arc
-        rows = {name: [self.params.nodes[row] for row in self.rows] for name in ("lost_sale_cost", "backorder_cost")}
-        self._money, shops = [], slice(self._inner, None)
+        rows, shops = [self.params.nodes[name] for name in self.rows], slice(self._inner, None)
+        self._money = []
         at_source = {
-            name: np.stack([np.broadcast_to(getattr(row, name), self.params.items) for row in found])[self.source_of]
-            for name, found in rows.items()
+            name: np.stack([np.broadcast_to(getattr(node, name), self.params.items) for node in rows])[self.source_of]
+            for name in ("lost_sale_cost", "backorder_cost")
         }
         for name, quantity, weight in (
-            ("revenue", "sales", node("price")[shops]),
-            ("unit_cost", "shipped", arc("unit_cost")),
-            ("fixed_cost", "placed", arc("fixed_cost")),
-            ("pipeline_cost", "in_transit", arc("pipeline_cost")),
-            ("holding_cost", "on_hand", node("holding_cost")),
-            ("lost_sale_cost", "lost", node("lost_sale_cost")[shops]),
+            ("revenue", "sales", self.per_node("price")[shops]),
+            ("unit_cost", "shipped", self.per_arc("unit_cost")),
+            ("fixed_cost", "placed", self.per_arc("fixed_cost")),
+            ("pipeline_cost", "in_transit", self.per_arc("pipeline_cost")),
+            ("holding_cost", "on_hand", self.per_node("holding_cost")),
+            ("lost_sale_cost", "lost", self.per_node("lost_sale_cost")[shops]),
             ("lost_sale_cost", "refused", at_source["lost_sale_cost"]),
-            ("backorder_cost", "backlog", node("backorder_cost")[shops]),
+            ("backorder_cost", "backlog", self.per_node("backorder_cost")[shops]),
             ("backorder_cost", "owed", at_source["backorder_cost"]),
         ):
             if weight.any() or name == "holding_cost":
@@ -192,11 +191,11 @@ class Topology(Model):
         if not p.continuing:
             self.layout["time_left"] = (1,)
         self.observation_space = self.box_of(self.layout)
-        most = self.per_arc("max_order")
-        if p.action == "base_stock":  # enough for what the echelon starts with and has at most under way
-            under_way = self.into @ ((self.lead + self.delay[:, None] + 1) * most)
-            most = (self.echelon @ (self.per_node("initial_stock") + under_way))[self.target_of]
-        high = np.concatenate([most.ravel(), np.ones(arcs if p.allocation == "learned" else 0)])
+        highest = self.per_arc("max_order")
+        if p.action == "base_stock":  # enough for the echelon's initial stock and all that can be under way
+            under_way = self.into @ ((self.lead + self.delay[:, None] + 1) * highest)
+            highest = (self.echelon @ (self.per_node("initial_stock") + under_way))[self.target_of]
+        high = np.concatenate([highest.ravel(), np.ones(arcs if p.allocation == "learned" else 0)])
         self.action_space = spaces.Box(np.float32(0), high.astype(np.float32), dtype=np.float32)
         self.action_low, self.action_high = np.zeros(len(high)), self.action_space.high.astype(float)
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.pmf import check, require_lead_time, require_positive, total
+from ....errors import FieldError
+from ...core.pmf import check, require_lead_time, require_nonnegative, require_positive, total
 from ...inventory.references.newsvendor import expected_cost
 
 MAX_STATES = 2_000_000
@@ -58,7 +59,7 @@ def solve(
         tolerance: span of the bounds, money per period.
 
     Raises:
-        ValueError: values out of range, or too large a problem.
+        FieldError: values out of range, or too large a problem.
     """
     pmf = check(pmf)
     pmf = pmf[: np.count_nonzero(np.cumsum(pmf[::-1])[::-1] >= 1e-9)]
@@ -66,49 +67,50 @@ def solve(
     require_lead_time(regular_lead)
     require_lead_time(express_lead)
     if regular_lead <= express_lead:
-        raise ValueError(f"regular_lead: {regular_lead} is not allowed; use more than express_lead {express_lead}")
+        raise FieldError("regular_lead", regular_lead, f"more than express_lead, {express_lead}")
     require_positive("holding_cost", holding_cost)
     require_positive("backorder_cost", backorder_cost)
-    for name, value in (("regular_cost", regular_cost), ("express_cost", express_cost)):
-        if not 0 <= value < np.inf:
-            raise ValueError(f"{name}: {value!r} is not allowed; use a finite number of at least 0")
-    most = len(pmf) - 1 if max_regular is None else int(max_regular)
+    require_nonnegative("regular_cost", regular_cost)
+    require_nonnegative("express_cost", express_cost)
     later, largest = regular_lead - express_lead - 1, len(pmf) - 1
+    limit = largest if max_regular is None else int(max_regular)
     exposed = total(pmf, express_lead + 1)
     # The position is raised to at least where backorders are dear, and never needs to exceed the slow source's demand.
     low, high = -2 * largest, (regular_lead + 2) * largest
-    shape = (high - low + 1, *[most + 1] * later)
-    if np.prod(shape) * (most + 1) > MAX_STATES * 10:
-        raise ValueError(f"pmf: {np.prod(shape):,.0f} states are not allowed; use smaller demand or lead times")
+    shape = (high - low + 1, *[limit + 1] * later)
+    if np.prod(shape) * (limit + 1) > MAX_STATES * 10:
+        expected = f"less, or shorter lead times, for fewer than {np.prod(shape):,.0f} states"
+        raise FieldError("pmf", largest, expected, "as the largest demand")
     y = np.arange(low, high + 1)
     period = expected_cost(exposed, y, holding_cost, backorder_cost)
-    value = np.zeros(shape)
+    value, span = np.zeros(shape), np.inf
     for _ in range(MAX_ITERATIONS):
-        new, express, regular = _backup(value, pmf, y, period, regular_cost, express_cost, most)
+        new, express, regular = _backup(value, pmf, y, period, regular_cost, express_cost, limit)
         change = new - value
         lower, upper = float(change.min()), float(change.max())
         value = new - new.flat[0]
-        if upper - lower <= tolerance:
+        span = upper - lower
+        if span <= tolerance:
             return Solution((lower + upper) / 2, lower, upper, low, express, regular)
-    raise ValueError(f"tolerance: {tolerance} is not allowed; {MAX_ITERATIONS} iterations came to {upper - lower:.3g}")
+    raise FieldError("tolerance", tolerance, f"a larger one: {MAX_ITERATIONS:,} iterations came to {span:.3g}")
 
 
-def _backup(value, pmf, y, period, regular_cost, express_cost, most):
+def _backup(value, pmf, y, period, regular_cost, express_cost, limit):
     """One step of value iteration: min over y' >= y of c_e (y' - y) + G(y') + min over r of c_r r + E V(next)."""
     low, size, later = int(y[0]), len(y), value.ndim - 1
-    # E V(z - D, ...) for z = low .. high + most; below the grid an express order makes up for what is missing.
-    z = np.arange(low, y[-1] + most + 1)
+    # E V(z - D, ...) for z = low .. high + limit; below the grid an express order makes up for what is missing.
+    z = np.arange(low, y[-1] + limit + 1)
     after = z[:, None] - np.arange(len(pmf))
     row = np.clip(after - low, 0, size - 1)
     kernel = np.zeros((len(z), size))
     np.add.at(kernel, (np.arange(len(z))[:, None], row), pmf)
     missing = express_cost * (np.maximum(low - after, 0) @ pmf)
     expected = np.tensordot(kernel, value, axes=1) + missing.reshape(-1, *[1] * later)
-    cost = regular_cost * np.arange(most + 1)
+    cost = regular_cost * np.arange(limit + 1)
     if later == 0:  # the regular order arrives with the next position: z = y + r - D
-        ahead = np.stack([expected[r : r + size] + cost[r] for r in range(most + 1)], axis=-1)
+        ahead = np.stack([expected[r : r + size] + cost[r] for r in range(limit + 1)], axis=-1)
     else:  # it becomes the last of those that arrive later; the first of them arrives
-        ahead = np.stack([expected[q : q + size] for q in range(most + 1)], axis=1) + cost
+        ahead = np.stack([expected[q : q + size] for q in range(limit + 1)], axis=1) + cost
     regular = np.argmin(ahead, axis=-1)
     best = np.min(ahead, axis=-1)
     total_cost = best + (period + express_cost * y).reshape(-1, *[1] * later)

@@ -1,4 +1,4 @@
-"""The most that anyone could have earned in a supply chain who knew the whole scenario beforehand: a linear program.
+"""An upper bound on the profit of a supply chain, with the whole scenario known beforehand: a linear program.
 
 With fixed costs it is a mixed-integer one. HiGHS solves both, through SciPy (Huangfu and Hall 2018, Mathematical
 Programming Computation 10). The planner decides every shipment itself, in divisible units, and lets no order wait;
@@ -8,6 +8,8 @@ storage binds stock only. All this adds choices, so that the value bounds every 
 import math
 
 import numpy as np
+
+from ....errors import FieldError
 
 GAP = 1e-4  # relative gap at which a mixed-integer program stops: its bound is returned, not its solution
 
@@ -21,13 +23,13 @@ def bounds(model, scenario: dict) -> np.ndarray:
 
     Raises:
         ImportError: without SciPy.
-        ValueError: a program without a bound, as where buying to salvage pays.
+        FieldError: a program without a bound, as where buying to salvage pays.
     """
-    found = []
+    values = []
     for row, demand in enumerate(scenario["demand"]):
         lead = scenario["lead"][row] if "lead" in scenario else None
-        found.append(solve([Program(model, demand, lead)])[0])
-    return np.array(found)
+        values.append(solve([Program(model, demand, lead)])[0])
+    return np.array(values)
 
 
 class Program:
@@ -149,18 +151,18 @@ class Program:
     def _limits(self):
         """Capacity, storage, the largest order, order delays and fixed costs."""
         model, p, c, T = self.model, self.model.params, self.columns, self.T
-        self.most = np.full(self.width, np.inf)
-        most = np.broadcast_to(model.per_arc("max_order"), c["x"].shape).copy()
-        most[:, model.keeps | (model.delay > 0)] = np.inf  # orders may wait and be shipped together
+        self.upper = np.full(self.width, np.inf)  # of the variables
+        largest = np.broadcast_to(model.per_arc("max_order"), c["x"].shape).copy()
+        largest[:, model.keeps | (model.delay > 0)] = np.inf  # orders may wait and be shipped together
         waiting = 0.0 if self.start.owed is None else np.asarray(self.start.owed[0], dtype=float)
         for t, units in enumerate(self.start.orders[:T]):  # nothing else is known to the source yet
             waiting = waiting + np.asarray(units[0], dtype=float)
-            most[t] = np.where((model.delay > t)[:, None], waiting, most[t])
-        self.most[c["x"]] = most
+            largest[t] = np.where((model.delay > t)[:, None], waiting, largest[t])
+        self.upper[c["x"]] = largest
         if "z" in c:
-            self.most[c["z"]] = 1.0
+            self.upper[c["z"]] = 1.0
             row = np.arange(c["x"].size).reshape(c["x"].shape)
-            big = np.minimum(most, T * model.per_arc("max_order") + np.asarray(waiting))
+            big = np.minimum(largest, T * model.per_arc("max_order") + np.asarray(waiting))
             self._rows(np.full(row.shape, -np.inf), np.zeros(row.shape), (row, c["x"], 1.0), (row, c["z"], -big))
         period = np.arange(T)[:, None, None]
         for k, name in enumerate(model.rows):
@@ -180,7 +182,7 @@ def solve(programs: list[Program]) -> tuple[float, np.ndarray]:
     """
     try:
         from scipy import sparse
-        from scipy.optimize import Bounds, LinearConstraint, milp
+        from scipy.optimize import milp
     except ImportError as error:
         raise ImportError("bounds in hindsight need SciPy: pip install 'storelab[optimize]'") from error
     blocks, count = [], len(programs)
@@ -188,30 +190,29 @@ def solve(programs: list[Program]) -> tuple[float, np.ndarray]:
         row, column, value = np.concatenate(program.entries, axis=1)
         shape = (sum(block.size for block in program.low), program.width)
         blocks.append(sparse.csr_array((value, (row.astype(int), column.astype(int))), shape=shape))
-    matrix = sparse.block_diag(blocks, format="csr")
+    matrix, width = sparse.block_diag(blocks, format="csr"), sum(program.width for program in programs)
     low = np.concatenate([block.ravel() for program in programs for block in program.low])
     high = np.concatenate([block.ravel() for program in programs for block in program.high])
     first = programs[0].columns["x"][0].ravel()
     if count > 1:  # the others' first shipments equal the first one's
-        size, width = len(first), programs[0].width
-        other = np.concatenate([first + k * width for k in range(1, count)])
+        size = len(first)
+        other = np.concatenate([first + k * programs[0].width for k in range(1, count)])
         rows = np.arange(len(other))
-        same = sparse.csr_array((np.ones(len(other)), (rows, other)), shape=(len(other), matrix.shape[1]))
+        same = sparse.csr_array((np.ones(len(other)), (rows, other)), shape=(len(other), width))
         same -= sparse.csr_array((np.ones(len(other)), (rows, np.tile(first, count - 1))), shape=same.shape)
         matrix = sparse.vstack([matrix, same], format="csr")
         low, high = (np.concatenate([bound, np.zeros(size * (count - 1))]) for bound in (low, high))
-    whole = np.zeros(matrix.shape[1])
+    whole = np.zeros(width)
     for k, program in enumerate(programs):
         if "z" in program.columns:
             whole[k * program.width + program.columns["z"].ravel()] = 1
     cost = np.concatenate([program.cost for program in programs]) / count
-    most = np.concatenate([program.most for program in programs])
-    found = milp(
-        cost, integrality=whole, bounds=Bounds(0, most), constraints=LinearConstraint(matrix, low, high),
-        options={"mip_rel_gap": GAP},
-    )  # fmt: skip
-    if found.x is None:
-        raise ValueError(f"scenario: no bound, {found.message} (does buying to salvage pay?)")
-    value = found.mip_dual_bound if whole.any() else found.fun
+    upper = np.concatenate([program.upper for program in programs])
+    result = milp(
+        cost, integrality=whole, bounds=(0, upper), constraints=(matrix, low, high), options={"mip_rel_gap": GAP}
+    )
+    if result.x is None:
+        raise FieldError("scenario", result.message, "a program with a bound: does buying to salvage pay?")
+    value = result.mip_dual_bound if whole.any() else result.fun
     certain = np.mean([program.certain for program in programs])
-    return -float(value) - float(certain), found.x[first].reshape(programs[0].columns["x"].shape[1:])
+    return -float(value) - float(certain), result.x[first].reshape(programs[0].columns["x"].shape[1:])

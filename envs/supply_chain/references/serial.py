@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ....errors import FieldError
 from ...core.pmf import check, normal, require_lead_time, require_positive, total
 from ...inventory.references.newsvendor import critical_level
 
@@ -37,7 +38,7 @@ def solve(pmf: np.ndarray, lead_times, echelon_holding, backorder_cost: float) -
         backorder_cost: money per unit that customers wait for at the end of a period, > 0.
 
     Raises:
-        ValueError: values out of range.
+        FieldError: values out of range.
     """
     pmf, leads, holding = _checked(pmf, lead_times, echelon_holding, backorder_cost)
     levels: list[int] = []
@@ -65,8 +66,8 @@ def solve_normal(mean: float, std: float, lead_times, echelon_holding, backorder
     require_positive("std", std)
     unit = STEP * std
     pmf = normal(mean / unit, std / unit)
-    found = solve(pmf, lead_times, np.asarray(echelon_holding, float) * unit, backorder_cost * unit)
-    return Solution(found.echelon * unit, found.local * unit, found.cost)
+    grid = solve(pmf, lead_times, np.asarray(echelon_holding, float) * unit, backorder_cost * unit)
+    return Solution(grid.echelon * unit, grid.local * unit, grid.cost)
 
 
 def shang_song(pmf: np.ndarray, lead_times, echelon_holding, backorder_cost: float) -> tuple[np.ndarray, np.ndarray]:
@@ -118,27 +119,28 @@ def from_network(model) -> SerialProblem:
     the holding cost of their source.
 
     Raises:
-        ValueError: another network, another cost, or a lead time of 0 upstream.
+        FieldError: another network, another cost, or a lead time of 0 upstream.
     """
     p, arcs = model.params, list(model.params.arcs.values())
     order = list(range(len(model.nodes)))[::-1]
     into = [[a for a in range(len(arcs)) if model.target_of[a] == n] for n in order]
-    chain = all(len(found) == 1 for found in into) and all(
-        model.source_of[found[0]] == order[k + 1] for k, found in enumerate(into[:-1])
+    chain = all(len(rows) == 1 for rows in into) and all(
+        model.source_of[rows[0]] == order[k + 1] for k, rows in enumerate(into[:-1])
     )
-    shop = p.nodes[model.shops[-1]]
+    shop, because = p.nodes[model.shops[-1]], "for this reference"
     if not chain or len(model.shops) != 1:
-        raise ValueError("arcs: not a series of stages, expected one for this reference")
+        raise FieldError("arcs", list(p.arcs), "a series of stages that ends at one shop", because)
     if p.items != 1 or model.random_lead or model.max_delay or not shop.backorders or not p.ships_arrivals:
-        raise ValueError("nodes: expected one item, fixed lead times, no order delay and backorders at the shop")
-    rows = [found[0] for found in into]
+        expected = "one item, fixed lead times, no order delay and backorders at the shop"
+        raise FieldError("nodes", list(p.nodes), expected, because)
+    rows = [arc for (arc,) in into]
     limits = [v for node in p.nodes.values() for v in (node.capacity, node.storage)]
     priced = any(model.per_arc(name)[a, 0] for name in ("unit_cost", "fixed_cost") for a in rows) or shop.price
     if np.isfinite(limits).any() or priced or any(arc.ratio != 1 for arc in arcs):
-        raise ValueError("arcs: limits, ratios, prices, unit and fixed costs are not allowed for this reference")
+        raise FieldError("arcs", list(p.arcs), "no limits, ratios, prices, unit and fixed costs", because)
     leads = model.lead[rows, 0].copy()
     if (leads[1:] == 0).any():
-        raise ValueError("arcs: a lead time of 0 upstream is not allowed for this reference, expected at least 1")
+        raise FieldError("arcs.lead_time", leads.tolist(), "at least 1 upstream", because)
     local = model.per_node("holding_cost")[order, 0]
     echelon = local - np.append(local[1:], 0.0)
     pipeline = model.per_arc("pipeline_cost")[rows, 0] @ leads - local[1:] @ leads[:-1] - echelon[1:].sum()
@@ -149,11 +151,11 @@ def from_network(model) -> SerialProblem:
 def _checked(pmf, lead_times, echelon_holding, backorder_cost):
     leads, holding = np.atleast_1d(np.asarray(lead_times)), np.atleast_1d(np.asarray(echelon_holding, dtype=float))
     if leads.ndim != 1 or leads.shape != holding.shape:
-        raise ValueError(f"echelon_holding: {holding.shape} is not allowed; use one for each of {leads.shape} stages")
+        raise FieldError("echelon_holding", holding.shape, f"one for each of {leads.shape} stages")
     for lead in leads.tolist():
         require_lead_time(lead)
     if not leads.sum():
-        raise ValueError("lead_times: a sum of 0 is not allowed; use at least one period")
+        raise FieldError("lead_times", leads.tolist(), "at least one period in total")
     for h in holding.tolist():
         require_positive("echelon_holding", h)
     require_positive("backorder_cost", backorder_cost)

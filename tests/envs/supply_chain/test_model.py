@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from storelab.envs import TASKS, Arc, DemandParams, Node, SupplyChain
-from storelab.envs.core.rollout import rollout
 from storelab.envs.core.batch import admit
+from storelab.envs.core.rollout import rollout
 from storelab.envs.supply_chain.params import network
 from storelab.evaluation import evaluate
 
@@ -305,9 +305,12 @@ BAD = Node(DemandParams())
     ("call", "message"),
     [
         (lambda: network({"a": Node()}, [Arc("a", "b")]), "arcs.a-b.target: 'b' is not allowed, expected one of a"),
-        (lambda: network({"a": BAD, "b": BAD}, [Arc("a", "b"), Arc("b", "a")]), "a cycle through a, b"),
-        (lambda: network({"a": BAD, "b": BAD}, [Arc("a", "b")]), "nodes.a.demand: not allowed for a supplier"),
-        (lambda: network({"a": Node(), "b": Node()}, [Arc("a", "b")]), "nodes: no customers"),
+        (
+            lambda: network({"a": BAD, "b": BAD}, [Arc("a", "b"), Arc("b", "a")]),
+            r"arcs: \['a', 'b'\] is not allowed as a cycle",
+        ),
+        (lambda: network({"a": BAD, "b": BAD}, [Arc("a", "b")]), "nodes.a.demand: .* is not allowed for a supplier"),
+        (lambda: network({"a": Node(), "b": Node()}, [Arc("a", "b")]), "nodes: .* is not allowed without customers"),
         (lambda: network({"a": Node(), "b": BAD}, [Arc("a", "b", -1)]), "arcs.a-b.lead_time: -1"),
         (lambda: network({"a": Node(), "b": BAD}, [Arc("a", "b", lead_time_pmf=[0.4])]), "arcs.a-b.lead_time_pmf"),
         (lambda: network({"a": Node(), "b": BAD}, [Arc("a", "b", ratio=0)]), "arcs.a-b.ratio: 0"),
@@ -315,11 +318,17 @@ BAD = Node(DemandParams())
         (lambda: network({"a": Node(capacity=0), "b": BAD}, [Arc("a", "b")]), "nodes.a.capacity: 0"),
         (lambda: network({"a": Node(holding_cost=-1), "b": BAD}, [Arc("a", "b")]), "nodes.a.holding_cost: -1"),
         (lambda: network({"a": Node(backorders=2), "b": BAD}, [Arc("a", "b")]), "nodes.a.backorders: 2"),
-        (lambda: network({"a": {"stock": 3}, "b": BAD}, [Arc("a", "b")]), "nodes.a.stock: not a field"),
+        (
+            lambda: network({"a": {"stock": 3}, "b": BAD}, [Arc("a", "b")]),
+            "nodes.a.stock: 3 is not allowed, expected one of",
+        ),
         (lambda: network({}, []), "nodes: {} is not allowed"),
         (lambda: TASKS["Serial"](allocation="fair"), "allocation: 'fair'"),
         (lambda: TASKS["Serial"](nodes={"stage-1": {"holding": 3}}), "nodes.stage-1.holding: 3 is not allowed"),
-        (lambda: TASKS["Serial"](arcs={"new": {"source": "supplier"}}), "arcs.new.target: missing"),
+        (
+            lambda: TASKS["Serial"](arcs={"new": {"source": "supplier"}}),
+            "arcs.new.target: None is not allowed, expected the name of a node",
+        ),
         (lambda: TASKS["Serial"](node={}), "node: {} is not allowed"),
     ],
 )
