@@ -23,7 +23,7 @@ def draw_requests(city: City, epoch: int, rng: np.random.Generator, candidates: 
 
 
 def too_late(city: City, epoch, customer, early, late, service) -> np.ndarray:
-    """Tell of requests whether a vehicle that leaves at this epoch misses the time window or the depot's closing."""
+    """Return whether a vehicle that leaves at this epoch misses a request's time window or the depot's closing."""
     arrival = np.maximum(epoch * EPOCH + MARGIN + city.out[customer], early)
     return (arrival > late) | (arrival + service + city.back[customer] > city.windows[city.depot[customer], 1])
 
@@ -31,7 +31,8 @@ def too_late(city: City, epoch, customer, early, late, service) -> np.ndarray:
 def last_epochs(city: City) -> tuple[int, int]:
     """Return the first and the last epoch of a competition day in a city."""
     begins = city.windows[city.depots :, 0]
-    return tuple(int(max((moment - MARGIN) // EPOCH, 0)) for moment in (begins.min(), begins.max()))
+    first, last = (int(max((moment - MARGIN) // EPOCH, 0)) for moment in (begins.min(), begins.max()))
+    return first, last
 
 
 def feasible_share(city: City, epoch: int) -> np.ndarray:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ...errors import FieldError
+
 SECTIONS = ("EDGE_WEIGHT", "NODE_COORD", "DEMAND", "DEPOT", "SERVICE_TIME", "TIME_WINDOW")
 
 
@@ -20,7 +22,7 @@ class City:
         out, back: (L,) seconds of driving from that depot, and to it.
 
     Raises:
-        ValueError: an array of another shape, a negative number, a demand above the capacity, or a time window that
+        FieldError: an array of another shape, a negative number, a demand above the capacity, or a time window that
             nobody can meet; it names the customer.
     """
 
@@ -39,14 +41,14 @@ class City:
         for name, shape in shapes.items():
             array = np.asarray(getattr(self, name))
             if array.dtype.kind not in "iuf" or array.shape != shape or n < 2:
-                raise ValueError(f"{self.name}: {name} of shape {array.shape} is not allowed, expected numbers {shape}")
+                raise FieldError(f"{self.name}: {name}", array.shape, f"numbers of shape {shape}", "as its shape")
             array = array.astype(np.int64 if name != "coords" else float)
             if name != "coords" and (array < 0).any():
                 at = np.argwhere(array < 0)[0].tolist()
-                raise ValueError(f"{self.name}: {name}{at}: {array[tuple(at)]} is not allowed, expected >= 0")
+                raise FieldError(f"{self.name}: {name}{at}", int(array[tuple(at)]), "a number >= 0")
             setattr(self, name, array)
         if not 1 <= self.depots < n:
-            raise ValueError(f"{self.name}: depots: {self.depots} is not allowed, expected 1 to {n - 1}, for {n} rows")
+            raise FieldError(f"{self.name}: depots", self.depots, f"1 to {n - 1}, for {n} rows")
         around = self.durations[: self.depots] + self.durations[:, : self.depots].T
         self.depot = around.argmin(axis=0)
         self.depot[: self.depots] = np.arange(self.depots)
@@ -56,7 +58,7 @@ class City:
 
     def _check_customers(self):
         if self.capacity < 1:
-            raise ValueError(f"{self.name}: capacity: {self.capacity} is not allowed, expected >= 1")
+            raise FieldError(f"{self.name}: capacity", self.capacity, "a number >= 1")
         start, close = self.windows[self.depot].T
         arrival = np.maximum(start + self.out, self.windows[:, 0])
         late = (self.windows[:, 1] < arrival) | (arrival + self.service + self.back > close)
@@ -68,16 +70,15 @@ class City:
         for what, (bad, expected) in wrong.items():
             if bad.any():
                 row = int(np.flatnonzero(bad)[0])
-                value = self.demand[row] if what == "demand" else self.windows[row].tolist()
-                name = "time window" if what != "demand" else what
-                raise ValueError(f"{self.name}: {name} of customer {row}: {value} is not allowed, expected {expected}")
+                name, values = ("demand", self.demand) if what == "demand" else ("time window", self.windows)
+                raise FieldError(f"{self.name}: {name} of customer {row}", values[row].tolist(), expected)
 
 
 def read_city(path: str | Path) -> City:
     """Read an instance in the VRPLIB-like format of the EURO Meets NeurIPS 2022 competition (ORTEC).
 
     Raises:
-        ValueError: a malformed file; it names the file and the line.
+        FieldError: a malformed file; it names the file and the line.
         OSError: no such file.
     """
     path = Path(path)
@@ -86,7 +87,7 @@ def read_city(path: str | Path) -> City:
 
     def refuse(line: int, expected: str):
         text = lines[line].strip() if line < len(lines) else "end of file"
-        raise ValueError(f"{path.name}, line {line + 1}: {text[:40]!r} is not allowed, expected {expected}")
+        raise FieldError(f"{path.name}, line {line + 1}", text[:40], expected)
 
     while at < len(lines) and lines[at].strip() != "EOF":
         line = lines[at].strip()
@@ -105,9 +106,9 @@ def read_city(path: str | Path) -> City:
             at += 1
     for name in SECTIONS:
         if name not in sections:
-            raise ValueError(f"{path.name}: {name}_SECTION is missing")
+            raise FieldError(f"{path.name}: {name}_SECTION", None, "a section of this name")
     if "CAPACITY" not in headers:
-        raise ValueError(f"{path.name}: CAPACITY is missing")
+        raise FieldError(f"{path.name}: CAPACITY", None, "CAPACITY : a whole number")
     demand, service = (sections[name][:, 0] for name in ("DEMAND", "SERVICE_TIME"))
     return City(
         name=headers.get("NAME", path.stem),

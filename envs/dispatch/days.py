@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ...errors import FieldError
 from ..core.demand import DemandSource, RateDemand
 from ..core.random import as_keys
 from .arrivals import draw_requests, last_epochs
@@ -22,30 +23,30 @@ class Days:
         horizon: T, epochs of the longest day.
         epochs: (cities, T) hours of the decisions; -1 before a shorter day's first one: nothing happens then.
         rates: (T,) mean requests per epoch; None: as the competition draws them.
-        most: K, requests that an epoch can bring.
+        largest: K, the largest number of requests of an epoch.
     """
 
     def __init__(self, params: DispatchParams, source: DemandSource | None):
         """Read or generate the cities; `source`: of the number of requests per epoch, generated cities only.
 
         Raises:
-            ValueError: a malformed instance, a source of more than one item.
+            FieldError: a malformed instance, a source of more than one item.
         """
         if params.instances:
             if source is not None:
-                raise ValueError("source: not allowed with instances, which draw their own requests")
+                raise FieldError("source", source, "None: they draw their own requests", "with instances")
             self.cities = [_read(path) for path in params.instances]
             spans = [last_epochs(city) for city in self.cities]
             self.horizon = max(last - first + 1 for first, last in spans)
             self.epochs = np.array([_padded(first, last, self.horizon) for first, last in spans])
-            self.source, self.most, self.rates = None, CANDIDATES, None
+            self.source, self.largest, self.rates = None, CANDIDATES, None
             return
         rates, self.horizon = params.rates, len(params.profile)
         self.source, self.rates = source or RateDemand(np.append(rates, 0)[:, None], math.inf), rates
         if self.source.items != 1:
-            raise ValueError(f"source: {self.source.items} items are not allowed, expected 1: requests per epoch")
-        largest = self.source.largest
-        self.most = max(1, math.ceil(rates.max() + 6 * math.sqrt(rates.max()) if largest is None else largest[0]))
+            raise FieldError("source", self.source.items, "1 item: requests per epoch")
+        bound = self.source.largest
+        self.largest = max(1, math.ceil(rates.max() + 6 * math.sqrt(rates.max()) if bound is None else bound[0]))
         numbers = range(params.city_seed, params.city_seed + params.cities)
         day = (params.customers, self.horizon + 4, params.capacity, params.depots)
         self.cities = [synthetic_city(seed, *day) for seed in numbers]
@@ -54,7 +55,7 @@ class Days:
     def draw(self, seeds) -> dict[str, np.ndarray]:
         """Draw the days with the given seeds or keys; see `Dispatch.scenarios`."""
         keys, periods = as_keys(seeds), self.horizon + 1
-        drawn = np.zeros((len(keys), periods, self.most, len(REQUEST)), np.int64)
+        drawn = np.zeros((len(keys), periods, self.largest, len(REQUEST)), np.int64)
         city = np.array([np.random.default_rng([2, *map(int, key)]).integers(len(self.cities)) for key in keys])
         counts = None if self.source is None else self.source.draw(keys, periods)["demand"][..., 0]
         for row, (seed, episode) in enumerate(keys.tolist()):
@@ -62,8 +63,8 @@ class Days:
             for t, epoch in enumerate(self.epochs[city[row]]):
                 if epoch < 0:
                     continue
-                found = self._requests(city[row], epoch, rng, None if counts is None else counts[row, t])
-                drawn[row, t, : len(found)] = found
+                requests = self._requests(city[row], epoch, rng, None if counts is None else counts[row, t])
+                drawn[row, t, : len(requests)] = requests
         epoch = np.concatenate([self.epochs[city], self.epochs[city, -1:] + 1], axis=1)
         cities = np.repeat(city[:, None, None], periods, axis=1)
         return {"city": cities, "epoch": epoch[..., None]} | dict(zip(REQUEST, np.moveaxis(drawn, -1, 0), strict=True))
@@ -78,8 +79,8 @@ class Days:
         return [self._requests(city, self.epochs[city, t], rng, count[t]) for t in periods]
 
     def _requests(self, city: int, epoch: int, rng: np.random.Generator, count: float | None) -> np.ndarray:
-        wanted = self.most if count is None else min(int(count), self.most)
-        candidates = CANDIDATES if count is None else GENERATED_DRAWS * self.most
+        wanted = self.largest if count is None else min(int(count), self.largest)
+        candidates = CANDIDATES if count is None else GENERATED_DRAWS * self.largest
         return draw_requests(self.cities[city], epoch, rng, candidates, wanted)
 
 
@@ -87,8 +88,7 @@ def _read(path: str) -> City:
     try:
         return read_city(path)
     except OSError as error:
-        why = error.strerror
-        raise ValueError(f"instances: {path!r} is not allowed, expected a readable file: {why}") from error
+        raise FieldError("instances", path, f"a readable file: {error.strerror}") from error
 
 
 def _padded(first: int, last: int, horizon: int) -> np.ndarray:

@@ -102,15 +102,15 @@ depot, 0 for those at home |
         """Bind the parameters, and a source of the number of requests per epoch (one item; generated cities only).
 
         Raises:
-            ValueError: a malformed instance, a source of more than one item.
+            FieldError: a malformed instance, a source of more than one item.
         """
         self.params, self.days = params, Days(params, source)
-        self.cities, self.horizon, self.most = self.days.cities, self.days.horizon, self.days.most
+        self.cities, self.horizon, self.largest = self.days.cities, self.days.horizon, self.days.largest
         self.forecasts = [
             Forecast(city, epochs, self.days.rates, params.grid)
             for city, epochs in zip(self.cities, self.days.epochs, strict=True)
         ]
-        self.slots, self.depots = self.horizon * self.most, max(city.depots for city in self.cities)
+        self.slots, self.depots = self.horizon * self.largest, max(city.depots for city in self.cities)
         self.limited = math.isfinite(params.vehicles)
         self._vehicles = int(params.vehicles) if self.limited else 0  # of a depot, that the state has
         self._spaces()
@@ -128,7 +128,7 @@ depot, 0 for those at home |
         else:
             choices = [len(p.prize_levels)] if p.action == "prize" else [2] * self.slots
             self.action_space = spaces.MultiDiscrete(choices)
-            self.action_low, self.action_high = np.zeros(len(choices)), self.action_space.nvec - 1.0
+            self.action_low, self.action_high = np.zeros(len(choices)), np.array(choices) - 1.0
 
     def scenarios(self, seeds) -> dict[str, np.ndarray]:
         """Draw the days with the given seeds or keys, one row each.
@@ -143,24 +143,24 @@ depot, 0 for those at home |
 
     def initial(self, num_envs: int) -> State:
         """Return the state at the start: no request is open, all vehicles are at home."""
-        empty = [np.zeros((num_envs, self.slots), np.int64) for _ in REQUEST]
+        empty = {name: np.zeros((num_envs, self.slots), np.int64) for name in REQUEST}
         fleet = np.zeros((num_envs, self.depots * self._vehicles), np.int64)
-        return State(*empty, np.zeros((num_envs, 1), np.int64), fleet)
+        return State(**empty, period=np.zeros((num_envs, 1), np.int64), fleet=fleet)
 
     def arrive(self, state: State, shock: dict) -> State:
         """Return the open requests with those that came in this period."""
-        slots = np.minimum(state.period, self.horizon - 1) * self.most + np.arange(self.most)
+        slots = np.minimum(state.period, self.horizon - 1) * self.largest + np.arange(self.largest)
         fresh = (state.period < self.horizon).astype(np.int64)  # after the last period nothing comes
-        arrays = []
+        arrays = {}
         for name in REQUEST:
             array = getattr(state, name).copy()
             old = np.take_along_axis(array, slots, axis=1)
             np.put_along_axis(array, slots, np.where(fresh, shock[name], old), axis=1)
-            arrays.append(array)
-        return State(*arrays, state.period, state.fleet)
+            arrays[name] = array
+        return State(**arrays, period=state.period, fleet=state.fleet)
 
     def must_go(self, requests: State, shock: dict) -> np.ndarray:
-        """Tell which requests (num_envs, R) cannot wait for the next epoch."""
+        """Return which requests (num_envs, R) cannot wait for the next epoch."""
         forced = np.zeros(requests.customer.shape, bool)
         for row, (city, epoch) in enumerate(zip(shock["city"][:, 0], shock["epoch"][:, 0], strict=True)):
             asked = [getattr(requests, name)[row] for name in ("customer", "early", "late", "service")]
@@ -170,7 +170,7 @@ depot, 0 for those at home |
 
     def jobs(self, requests: State, must_go: np.ndarray, shock: dict) -> list[Job]:
         """Return the jobs of the open requests, by row and depot, in which all that need not go may stay."""
-        found = []
+        jobs = []
         for row, (number, epoch) in enumerate(zip(shock["city"][:, 0], shock["epoch"][:, 0], strict=True)):
             city, leave = self.cities[number], epoch * EPOCH + MARGIN
             depot_of = np.where(requests.customer[row] > 0, city.depot[requests.customer[row]], -1)
@@ -190,9 +190,18 @@ depot, 0 for those at home |
                     required=np.append(False, forced & (not self.limited)),
                     vehicles=int((self._of(depot, requests.fleet[row]) <= leave).sum()) if self.limited else None,
                 )
-                period = int(requests.period[row, 0])
-                found.append(Job(row, int(number), depot, int(epoch), period, slots, forced, problem))
-        return found
+                job = Job(
+                    row=row,
+                    city=int(number),
+                    depot=depot,
+                    epoch=int(epoch),
+                    period=int(requests.period[row, 0]),
+                    slots=slots,
+                    must_go=forced,
+                    problem=problem,
+                )
+                jobs.append(job)
+        return jobs
 
     def _of(self, depot: int, fleet: np.ndarray) -> np.ndarray:
         """Return a depot's part of a row's fleet (D * V,): a view."""
@@ -220,7 +229,7 @@ depot, 0 for those at home |
         """Move one epoch on with routes of one's own: per row and vehicle the slots in the order of the visits.
 
         Raises:
-            ValueError: what `drive` refuses (a must-go on no route, a missed time window, ...); requests count from 1
+            FieldError: what `drive` refuses (a must-go on no route, a missed time window, ...); requests count from 1
                 in the order of the open slots of the route's depot, which is that of its first request.
         """
         requests = self.arrive(state, shock)
@@ -247,9 +256,18 @@ depot, 0 for those at home |
                 own[: len(routes)] = job.epoch * EPOCH + MARGIN + back  # those at home come first
                 own.sort()
         lost = must_go & (vehicle < 0)
-        left = [np.where((vehicle < 0) & ~lost, getattr(requests, name), 0) for name in REQUEST]
-        flow = Flow(shock["city"], shock["epoch"], requests, must_go, vehicle, position, duration, lost)
-        return State(*left, requests.period + 1, fleet), flow
+        left = {name: np.where((vehicle < 0) & ~lost, getattr(requests, name), 0) for name in REQUEST}
+        flow = Flow(
+            city=shock["city"],
+            epoch=shock["epoch"],
+            requests=requests,
+            must_go=must_go,
+            vehicle=vehicle,
+            position=position,
+            duration=duration,
+            lost=lost,
+        )
+        return State(**left, period=requests.period + 1, fleet=fleet), flow
 
     # -- money and observation --------------------------------------------------------------------------------------
 
@@ -261,7 +279,7 @@ depot, 0 for those at home |
         return terms
 
     def info(self, flow: Flow, terms: dict) -> dict:
-        """Return what an epoch's `info` tells, each (num_envs,)."""
+        """Return what an epoch's `info` holds, each (num_envs,)."""
         info = {
             "driving_cost": flow.duration,
             "open": (flow.requests.customer > 0).sum(axis=1),
@@ -298,7 +316,7 @@ depot, 0 for those at home |
         return features | ({"returns": returns} if self.limited else {})
 
     def recall(self, observation: np.ndarray) -> tuple[State, dict]:
-        """Return the open requests, as after `arrive`, and the `city` and `epoch` that observations (num_envs, F) tell.
+        """Return the open requests, as after `arrive`, and the `city` and `epoch` of observations (num_envs, F).
 
         A policy that plans with the model starts from it.
         """
@@ -306,18 +324,26 @@ depot, 0 for those at home |
         column = {name: named["requests"][..., k].astype(np.int64) for k, name in enumerate(COLUMNS)}
         city, epoch, left = (named["global"][:, k : k + 1].astype(np.int64) for k in range(3))
         leave = epoch * EPOCH + MARGIN
-        windows = [column[name] + leave * column["open"] for name in ("early", "late")]
+        early, late = (column[name] + leave * column["open"] for name in ("early", "late"))
         returns = named.get("returns", np.zeros((len(observation), 0))).astype(np.int64)
         fleet = np.where(returns > 0, returns + leave, 0)
         period = self.horizon - 1 - left
-        requests = State(column["customer"], *windows, column["demand"], column["service"], period, fleet)
+        requests = State(
+            customer=column["customer"],
+            early=early,
+            late=late,
+            demand=column["demand"],
+            service=column["service"],
+            period=period,
+            fleet=fleet,
+        )
         return requests, {"city": city, "epoch": epoch}
 
     def action_masks(self, observation: np.ndarray) -> np.ndarray:
         """Return which actions make sense (num_envs, sum of the choices) bool: all but holding a must-go and sending
         an empty slot."""
         if self.params.action != "dispatch":
-            count = int(self.action_space.nvec.sum()) if self.params.action == "prize" else 0
+            count = len(self.params.prize_levels) if self.params.action == "prize" else 0
             return np.ones((len(observation), count), bool)
         requests = self.features(observation)["requests"]
         send, hold = requests[..., 0] > 0, requests[..., 1] == 0

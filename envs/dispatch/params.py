@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ...errors import FieldError
 from ..core.checks import check_choice, check_number
 
 EPOCH = MARGIN = 3600  # seconds: between decisions, and from a decision to the vehicles' leaving the depot
@@ -40,7 +41,7 @@ class DispatchParams:
 
     def __post_init__(self):
         if not isinstance(self.instances, list) or not all(isinstance(x, str) and x for x in self.instances):
-            raise ValueError(f"instances: {self.instances!r} is not allowed, expected a list of paths")
+            raise FieldError("instances", self.instances, "a list of paths")
         check_number("cities", self.cities, 1, 1000, integer=True)
         check_number("city_seed", self.city_seed, 0, 2**31 - 1, integer=True)
         check_number("customers", self.customers, 10, 2000, integer=True)
@@ -48,7 +49,7 @@ class DispatchParams:
         check_number("requests", self.requests, 1, 2000)
         check_number("profile", self.profile, 0, 1e6, items=max(1, np.size(self.profile)))
         if not 1 <= np.size(self.profile) <= 20 or np.sum(self.profile) <= 0:
-            raise ValueError(f"profile: {self.profile!r} is not allowed, expected 1 to 20 numbers, one of them > 0")
+            raise FieldError("profile", self.profile, "1 to 20 numbers, one of them > 0")
         check_number("capacity", self.capacity, 2, 1_000_000, integer=True)
         check_number("vehicles", self.vehicles, 1, math.inf)
         if math.isfinite(self.vehicles):
@@ -57,7 +58,7 @@ class DispatchParams:
         check_choice("action", self.action, ("prize", "weights", "dispatch"))
         check_number("prize_levels", self.prize_levels, 0, math.inf, items=max(1, np.size(self.prize_levels)))
         if np.size(self.prize_levels) < 2:
-            raise ValueError(f"prize_levels: {self.prize_levels!r} is not allowed, expected two or more numbers")
+            raise FieldError("prize_levels", self.prize_levels, "two or more numbers")
         check_choice("router", self.router, ("fast", "pyvrp"))
         check_number("iterations", self.iterations, 0, 1_000_000, integer=True)
         check_number("grid", self.grid, 1, 32, integer=True)

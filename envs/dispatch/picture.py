@@ -59,12 +59,12 @@ class DispatchViewer(Viewer):
         return f"leave {leave // 3600:02}:{leave % 3600 // 60:02}   {counts}, {vehicles}; {self.cost:,.0f} s so far"
 
     def _draw(self):
-        self._figure.clear()
+        self.figure.clear()
         self._map()
-        self._figure.canvas.draw()
+        self.figure.canvas.draw()
 
     def _map(self):
-        axis = self._figure.add_subplot()
+        axis = self.figure.add_subplot()
         axis.set_title(self._line(), fontsize=9, loc="left")
         axis.set_aspect("equal")
         axis.set_xticks([])
@@ -73,4 +73,4 @@ class DispatchViewer(Viewer):
             return
         draw_map(axis, self.model, self.flow)
         axis.legend(loc="upper right", fontsize=8)
-        self._figure.tight_layout()
+        self.figure.tight_layout()

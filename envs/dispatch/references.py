@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ...errors import FieldError
 from .params import EPOCH, MARGIN
 from .routing import RoutingProblem, check_routes, pyvrp
 
@@ -24,14 +25,14 @@ def hindsight(model, scenario: dict, row: int, flows: list, iterations: int, see
         Seconds of driving, and the routes as lists of slots.
 
     Raises:
-        ValueError: a limited fleet.
+        FieldError: a limited fleet.
     """
     if model.limited:
-        raise ValueError(f"vehicles: {model.params.vehicles:g} is not allowed in hindsight, expected inf")
+        raise FieldError("vehicles", model.params.vehicles, "inf", "in hindsight")
     total, routes = 0, []
     for depot in range(model.cities[scenario["city"][row, 0, 0]].depots):
-        cost, found = _of_depot(model, scenario, row, depot, flows, iterations, seed)
-        total, routes = total + cost, routes + found
+        cost, driven = _of_depot(model, scenario, row, depot, flows, iterations, seed)
+        total, routes = total + cost, routes + driven
     return total, routes
 
 
@@ -51,7 +52,7 @@ def _of_depot(model, scenario, row, depot, flows, iterations, seed) -> tuple[int
         capacity=city.capacity,
         prize=np.zeros(len(place)),
         required=np.ones(len(place), bool),
-        release=np.append(0, np.repeat(day["epoch"].ravel() * EPOCH + MARGIN, model.most)[slots]),
+        release=np.append(0, np.repeat(day["epoch"].ravel() * EPOCH + MARGIN, model.largest)[slots]),
     )
     number = np.zeros(model.slots, int)
     number[slots] = np.arange(1, len(slots) + 1)

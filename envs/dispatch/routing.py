@@ -7,8 +7,11 @@ that a vehicle costs.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from ...errors import FieldError
 
 NEIGHBOURS = 60  # of a request, that a ruin looks at
 FAST_START = 100  # ruin-and-recreate steps of what PyVRP starts from
@@ -39,7 +42,8 @@ class RoutingProblem:
 
     def __post_init__(self):
         if self.vehicles is not None and np.any(self.required):
-            raise ValueError("required: not allowed with limited vehicles, expected prizes instead")
+            required = np.flatnonzero(self.required).tolist()
+            raise FieldError("required", required, "none, but prizes instead", "with limited vehicles")
 
 
 def check_routes(problem: RoutingProblem, routes: Routes) -> int:
@@ -51,12 +55,12 @@ def drive(problem: RoutingProblem, routes: Routes) -> tuple[np.ndarray, np.ndarr
     """Return each route's driving time and the moment of its return to the depot, seconds.
 
     Raises:
-        ValueError: a request that is unknown, visited twice or required and missed, a vehicle over its capacity, more
+        FieldError: a request that is unknown, visited twice or required and missed, a vehicle over its capacity, more
             vehicles than there are, a time window that is missed, a return after the depot's day; it names the request
             and the route.
     """
     if problem.vehicles is not None and len(routes) > problem.vehicles:
-        raise ValueError(f"routes: {len(routes)} are not allowed, expected at most {problem.vehicles}, one a vehicle")
+        raise FieldError("routes", len(routes), f"at most {problem.vehicles}, one a vehicle", "as their number")
     visited, driving, back = np.zeros(len(problem.early), bool), np.zeros(len(routes), int), np.zeros(len(routes), int)
     for number, route in enumerate(routes):
         at, load = 0, 0
@@ -80,12 +84,12 @@ def drive(problem: RoutingProblem, routes: Routes) -> tuple[np.ndarray, np.ndarr
         back[number] = clock
     missed = 1 + np.flatnonzero(problem.required[1:] & ~visited[1:])
     if missed.size:
-        raise ValueError(f"routes: request {missed[0]} must go and is on none, expected all that must go")
+        raise FieldError("routes", int(missed[0]), "all that must go", "as a request that must go and is on none")
     return driving, back
 
 
 def _refuse(request: int, route: int, expected: str):
-    raise ValueError(f"routes: request {request} on route {route} is not allowed, expected {expected}")
+    raise FieldError("routes", request, expected, f"on route {route}")
 
 
 def fast(problem: RoutingProblem, iterations: int, seed: int = 0) -> Routes:
@@ -106,13 +110,26 @@ def fast(problem: RoutingProblem, iterations: int, seed: int = 0) -> Routes:
     p = problem
     least = int(p.demand[1:].min())
     width = 1 + (min(m, p.capacity // least) if least else m)  # no route is longer
-    # What is required first, the farthest of it first, then what is most worthwhile.
+    # Required requests first, the farthest of them first, then the others by falling prize.
     order = 1 + np.argsort(np.where(p.required, -1e9 - p.durations[0], -p.prize)[1:], kind="stable")
     near = np.argsort((p.durations + p.durations.T)[:, 1:], axis=1, kind="stable")[:, :NEIGHBOURS] + 1
-    whole = (np.ascontiguousarray(x, np.int64) for x in (p.durations, p.early, p.late, p.service, p.demand))
-    prize, required = np.ascontiguousarray(p.prize, np.float64), np.ascontiguousarray(p.required, np.bool_)
-    limits = int(p.capacity), m if limit is None else min(m, int(limit))
-    table, used = search(*whole, *limits, prize, required, order, near, int(iterations), int(seed), width)
+    integers = lambda values: np.ascontiguousarray(values, np.int64)
+    table, used = search(
+        durations=integers(p.durations),
+        early=integers(p.early),
+        late=integers(p.late),
+        service=integers(p.service),
+        demand=integers(p.demand),
+        capacity=int(p.capacity),
+        vehicles=m if limit is None else min(m, int(limit)),
+        prize=np.ascontiguousarray(p.prize, np.float64),
+        required=np.ascontiguousarray(p.required, np.bool_),
+        order=order,
+        near=near,
+        iterations=int(iterations),
+        seed=int(seed),
+        width=width,
+    )
     return [table[v, :length].copy() for v, length in enumerate(used) if length]
 
 
@@ -152,13 +169,20 @@ def pyvrp(problem: RoutingProblem, iterations: int, seed: int = 0, start: Routes
     late = int(p.late[0])
     available = m if p.vehicles is None else int(p.vehicles)
     vehicles = VehicleType(num_available=available, capacity=[int(p.capacity)], tw_early=0, tw_late=late)
-    matrix = np.ascontiguousarray(p.durations, np.int64)
-    data = ProblemData([Location(0, 0)] * (m + 1), clients, [Depot(0)], [vehicles], [matrix], [matrix])
+    matrix: Any = np.ascontiguousarray(p.durations, np.int64)
+    data = ProblemData(
+        locations=[Location(0, 0)] * (m + 1),
+        clients=clients,
+        depots=[Depot(0)],
+        vehicle_types=[vehicles],
+        distance_matrices=[matrix],
+        duration_matrices=[matrix],
+    )
     # PyVRP numbers clients from 0.
     first = None if start is None else Solution(data, [(np.asarray(r) - 1).tolist() for r in start])
     best = solve(data, MaxIterations(iterations), seed=seed, collect_stats=False, initial_solution=first).best
     if not best.is_feasible():
-        raise ValueError(f"iterations: {iterations} are not allowed here, expected more: no feasible routes found")
+        raise FieldError("iterations", iterations, "more: no routes are feasible after so many", "here")
     visits = ([stop.idx + 1 for stop in route if stop.is_client()] for route in best.routes())
     return [np.array(route, np.int32) for route in visits]
 

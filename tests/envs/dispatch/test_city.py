@@ -79,7 +79,7 @@ def test_several_depots(tmp_path):
         ("3\t0\t5", "3\t0\t5.5", "line 17"),
         ("DIMENSION : 4", "DIMENSION : four", "line 4: .*expected DIMENSION : a whole number"),
         ("DIMENSION : 4\n", "", "EDGE_WEIGHT_SECTION' is not allowed, expected DIMENSION before it"),
-        ("CAPACITY : 10\n", "", "CAPACITY is missing"),
+        ("CAPACITY : 10\n", "", "CAPACITY: None is not allowed, expected CAPACITY : a whole number"),
         ("VEHICLES : 2", "VEHICLES 2", "line 6: 'VEHICLES 2' is not allowed, expected KEY : value"),
         ("1\n-1\n", "2\n-1\n", "line 25: '2' is not allowed, expected the depots 1, 2"),
         ("1\n-1\n", "1\n3\n-1\n", "line 26: '3' is not allowed, expected the depots 1, 2"),

@@ -12,8 +12,8 @@ import storelab
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from storelab.envs import TASKS, make_env
-from storelab.envs.core.rollout import rollout
 from storelab.envs.core.demand import PathDemand
+from storelab.envs.core.rollout import rollout
 from storelab.envs.dispatch.arrivals import draw_requests, feasible_share
 from storelab.envs.dispatch.model import Dispatch
 from storelab.envs.dispatch.params import DispatchParams
@@ -173,7 +173,7 @@ def test_a_must_go_that_is_missed_is_named():
         must_go = model.must_go(requests, shock)[0]
         if must_go.any():
             first = 1 + np.searchsorted(np.flatnonzero(requests.customer[0]), np.flatnonzero(must_go)[0])
-            with pytest.raises(ValueError, match=f"request {first} must go"):
+            with pytest.raises(ValueError, match=f"routes: {first} is not allowed as a request that must go"):
                 model.replay(state, shock, [[]])
             return
         state, _ = model.replay(state, shock, [[]])
@@ -280,7 +280,7 @@ def test_bad_parameters_are_refused(changes, message):
 
 def test_bad_sources_are_refused():
     two = PathDemand(np.ones((1, 9, 2)))
-    with pytest.raises(ValueError, match="source: 2 items are not allowed"):
+    with pytest.raises(ValueError, match="source: 2 is not allowed, expected 1 item"):
         Dispatch(DispatchParams(**FAST), two)
 
 

@@ -109,12 +109,24 @@ def test_nothing_to_route(router):
 @pytest.mark.parametrize(
     ("changes", "routes", "message"),
     [
-        ({}, [[1, 2]], "request 3 must go and is on none"),
-        ({}, [[1, 2], [3, 1]], "request 1 on route 1 is not allowed, expected each request once"),
-        ({}, [[1, 2, 3, 4]], "request 4 on route 0 is not allowed, expected requests 1 to 3"),
-        ({"late": [9999, 5, 9999, 9999]}, [[1, 2, 3]], "request 1 on route 0 .* a visit by 5 s, not at 10 s"),
-        ({"late": [35, 99, 99, 99]}, [[1, 2, 3]], "request 0 on route 0 .* a return to the depot by 35 s, not at 40 s"),
-        ({"demand": [0, 4, 4, 4]}, [[1], [2, 3]], "request 3 on route 1 .* a load of at most 7, not 8"),
+        ({}, [[1, 2]], "routes: 3 is not allowed as a request that must go and is on none"),
+        ({}, [[1, 2], [3, 1]], "routes: 1 is not allowed on route 1, expected each request once"),
+        ({}, [[1, 2, 3, 4]], "routes: 4 is not allowed on route 0, expected requests 1 to 3"),
+        (
+            {"late": [9999, 5, 9999, 9999]},
+            [[1, 2, 3]],
+            "routes: 1 is not allowed on route 0, expected a visit by 5 s, not at 10 s",
+        ),
+        (
+            {"late": [35, 99, 99, 99]},
+            [[1, 2, 3]],
+            "routes: 0 is not allowed on route 0, expected a return to the depot by 35 s, not at 40 s",
+        ),
+        (
+            {"demand": [0, 4, 4, 4]},
+            [[1], [2, 3]],
+            "routes: 3 is not allowed on route 1, expected a load of at most 7, not 8",
+        ),
     ],
 )
 def test_wrong_routes_are_refused(changes, routes, message):
@@ -131,12 +143,16 @@ def test_wrong_routes_are_refused(changes, routes, message):
 
 def test_a_limited_fleet():
     problem = problem_of(2, 8, prizes=True)
-    with pytest.raises(ValueError, match="required: not allowed with limited vehicles, expected prizes instead"):
+    with pytest.raises(
+        ValueError, match=r"required: \[.*\] is not allowed with limited vehicles, expected none, but prizes instead"
+    ):
         replace(problem, vehicles=1)
     problem = replace(problem, required=np.zeros(9, bool))
     routes = fast(problem, 50)
     assert len(routes) > 1
-    with pytest.raises(ValueError, match=f"routes: {len(routes)} are not allowed, expected at most 1, one a vehicle"):
+    with pytest.raises(
+        ValueError, match=f"routes: {len(routes)} is not allowed as their number, expected at most 1, one a vehicle"
+    ):
         check_routes(replace(problem, vehicles=1), routes)
 
 
