@@ -5,10 +5,14 @@ named: `storelab.envs.Inventory` needs no further import.
 """
 
 import os
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from gymnasium import register
+
+from . import plugins
+from .errors import FieldError
 
 if TYPE_CHECKING:  # what `__getattr__` gives, for editors
     from . import agents, data, envs, evaluation, experiments, forecasting, language, learning, recommendation, risk
@@ -39,12 +43,22 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def _register() -> None:
+def _entries() -> dict[str, plugins.TaskEntry]:
     from .envs import registry
     from .experiments.tasks import TASKS
 
     registry.add_tasks(TASKS)
-    for name, entry in registry.entries().items():
+    return registry.entries()
+
+
+def _register() -> None:
+    try:
+        entries = _entries()
+    except FieldError as error:
+        plugins.block(error)
+        warnings.warn(f"no plug-in of storelab is loaded: {error}", stacklevel=3)
+        entries = _entries()
+    for name, entry in entries.items():
         register(
             id=f"storelab/{name}-{entry.version}",
             entry_point="storelab.envs.registry:make_env",

@@ -5,7 +5,7 @@ A package of somebody else's declares a `Plugin` and names it in its pyproject.t
     [project.entry-points."storelab"]
     lemonade = "lemonade.plugin:PLUGIN"
 
-Declarations are light: what they name as "module:attribute" is imported when it is used. A leaf: imports nothing of ours.
+Declarations are light: "module:attribute" is imported when it is used. A leaf: imports nothing of ours but errors.
 """
 
 from collections.abc import Mapping
@@ -20,6 +20,7 @@ from typing import Any
 from .errors import FieldError
 
 GROUP = "storelab"  # of entry points
+blocked: FieldError | None = None  # why no plug-in is loaded, where one cannot be
 
 
 @dataclass(frozen=True)
@@ -62,18 +63,22 @@ class Plugin:
     rules: Mapping[str, str] = field(default_factory=dict)  # environment -> "module:RULES": further heuristics for it
     learners: Mapping[str, str] = field(default_factory=dict)  # option of `agent` -> module with Params, Learner, ...
     forecasters: Mapping[str, str] = field(default_factory=dict)  # option of `forecaster` -> "module:class"
-    data: Mapping[str, str] = field(default_factory=dict)  # option of `data` -> "module:class", a dataclass with `panel`
+    data: Mapping[str, str] = field(
+        default_factory=dict
+    )  # option of `data` -> "module:class" with `panel`
     config: str = ""  # package with YAML files for Hydra, such as "lemonade.conf"
 
 
 @cache
 def plugins() -> dict[str, Plugin]:
-    """Return the plug-ins that are installed, by name.
+    """Return the plug-ins that are installed, by name; none once they are blocked.
 
     Raises:
         FieldError: an entry point that cannot be imported, or is no `Plugin`.
     """
-    loaded = {}
+    loaded: dict[str, Plugin] = {}
+    if blocked is not None:
+        return loaded
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         try:
             plugin = point.load()
@@ -83,6 +88,13 @@ def plugins() -> dict[str, Plugin]:
             raise FieldError(f"entry point {point.name}", point.value, "a storelab.plugins.Plugin")
         loaded[point.name] = plugin
     return loaded
+
+
+def block(error: FieldError) -> None:
+    """Go on without any plug-in, as one of them cannot be loaded: `import storelab` warns, commands refuse."""
+    global blocked
+    blocked = error
+    plugins.cache_clear()
 
 
 def declared(part: str) -> dict[str, Any]:

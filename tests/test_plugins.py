@@ -214,9 +214,16 @@ def test_a_plug_ins_errors_are_a_line(site, tmp_path):
 def test_a_plug_in_that_cannot_be_is_named(site, tmp_path, points, message):
     folder = install(tmp_path / "more", "another", points)
     env = os.environ | {"PYTHONPATH": f"{site}{os.pathsep}{folder}"}
-    command = [sys.executable, "-P", "-c", "import storelab"]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert message in done.stderr.splitlines()[-1], done.stderr
+    run = lambda *words: subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
+    code = "import storelab; print(len(storelab.envs.TASKS), 'Lemonade' in storelab.envs.TASKS)"
+    done = run(sys.executable, "-P", "-c", code)  # ours go on without plug-ins
+    assert done.returncode == 0, done.stderr
+    assert f"UserWarning: no plug-in of storelab is loaded: {message}" in done.stderr
+    assert done.stdout.split()[1] == "False"
+    done = run(sys.executable, "-P", "-W", "ignore", "-m", "storelab.experiments.cli", "train")
+    assert done.returncode == 2
+    assert done.stderr.startswith(message)
+    assert len(done.stderr.splitlines()) == 1
 
 
 # -- the tutorial ------------------------------------------------------------------------------------------------------

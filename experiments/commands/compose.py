@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ... import plugins
 from ...plugins import load
 from ..config.options import register
 from ..config.schemas import ExplainParams
@@ -137,6 +138,8 @@ def run(command: str, args: list[str]) -> int:
 
 def _compose(command: str, args: list[str], job: Callable[[DictConfig], None]) -> None:
     """Let Hydra compose the config of a command line, of each job of a sweep, and call `job` with it."""
+    if plugins.blocked is not None:
+        raise ConfigError(str(plugins.blocked))
     for arg in args:
         if arg.startswith("-") and arg.split("=")[0] not in FLAGS:
             raise ConfigError(f"{arg}: no such flag, expected one of {', '.join((*FLAGS, *OURS))}")
