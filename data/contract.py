@@ -1,13 +1,15 @@
 """The column contract of what a user brings, and the reading of tables under it."""
 
-from collections.abc import Sequence
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from .files import load, named
 from .privacy import default_key, id_text, pseudonymise
+from .values import NO_NUMBER, Undecided, absent, decimal_mark, numbers, plain, stripped, times
 
 
 @dataclass(frozen=True)
@@ -62,84 +64,126 @@ TRANSACTIONS: Schema = (
 )
 
 
-def read(source: str | Path | pd.DataFrame, schema: Schema, key: bytes | None = None) -> pd.DataFrame:
-    """Read a CSV file, a Parquet file or a DataFrame under a column contract.
+class TableNote(UserWarning):
+    """What was understood of a table that is not in the contract's own form: no error, and never in silence."""
+
+
+def read(
+    source: str | Path | pd.DataFrame,
+    schema: Schema,
+    key: bytes | None = None,
+    day_first: bool | None = None,
+    aliases: dict[str, str] | None = None,
+) -> pd.DataFrame:
+    """Read a CSV, Excel or Parquet file or a DataFrame under a column contract.
 
     Columns that the contract doesn't name are dropped; customer ids are replaced by pseudonyms
     under `key` (default: `privacy.default_key()`). Returns a new frame, columns in the contract's order.
 
+    Separator, encoding, decimal mark and the order of day and month are decided over the whole table; each decision is
+    a TableNote, a warning, and stands in the list `attrs["notes"]` of the frame. `day_first` settles dates that no row
+    settles. `aliases` has other names of columns: alias -> name; the contract's own name comes first.
+
     Raises ValueError naming the column, the first bad row, the value there and what is expected.
     Rows are counted from 1; a file's header is not counted.
     """
-    frame = _load(source, [column.name for column in schema])
-    for name in frame.columns[frame.columns.duplicated()]:
-        raise ValueError(f"column {name!r}: appears more than once; expected once")
+    names = [column.name for column in schema]
+    frame = _load(source, [*names, *(aliases or {})])
+    notes = list(frame.attrs["notes"])
+    columns = _columns(frame, schema, aliases or {}, notes)
+    numeric = [columns[column.name] for column in schema if column.kind == "number" and column.name in columns]
+    expected = {column.name: column.expected for column in schema}
+    try:
+        mark, note = decimal_mark(numeric)
+    except Undecided as error:
+        row = frame.index[error.position] + 1
+        raise ValueError(
+            f"column {error.column!r}, row {row}: {error.words}; expected {expected[error.column]}"
+        ) from None
+    notes += [note] if note else []
     result = {}
     for column in schema:
-        if column.name in frame.columns:
-            result[column.name] = _checked(frame[column.name].reset_index(drop=True), column, key)
-        elif column.required:
-            raise ValueError(
-                f"column {column.name!r}: missing; expected {column.expected}. "
-                f"Columns found under the contract: {', '.join(map(str, frame.columns)) or 'none'}"
-            )
+        if column.name in columns:
+            values = columns[column.name]
+            result[column.name], note = _checked(values, column, key, mark, day_first)
+            notes += [f"column {column.name!r}: {note}"] if note else []
     table = pd.DataFrame(result)
     _check_unique(table, [column.name for column in schema if column.unique])
+    table = table.reset_index(drop=True)
+    table.attrs["notes"] = notes
+    if notes:
+        warnings.warn(f"{frame.attrs['name']}: {'; '.join(notes)}", TableNote, stacklevel=2)
     return table
 
 
 def _load(source: str | Path | pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    if isinstance(source, pd.DataFrame):
-        return source.loc[:, source.columns.isin(names)]
-    if not isinstance(source, str | Path):
+    """The asked columns and their file's `attrs` (see `files.load`), which a frame that came from there has already."""
+    if isinstance(source, str | Path):
+        return load(Path(source), names)
+    if not isinstance(source, pd.DataFrame):
         raise ValueError(f"source is {type(source).__name__}; expected a path or a pandas DataFrame")
-    path = Path(source)
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".parquet"):
-        raise ValueError(f"{path.name}: unknown file type {suffix!r}; expected .csv or .parquet")
+    if "found" in source.attrs:
+        return source
+    frame = source.loc[:, named(source.columns, names)].reset_index(drop=True)
+    frame.attrs = {"name": "table", "found": list(source.columns), "notes": []}
+    return frame
+
+
+def _columns(frame: pd.DataFrame, schema: Schema, aliases: dict[str, str], notes: list[str]) -> dict[str, pd.Series]:
+    """The contract's columns under its names: an exact one first, then one in another case, then an alias."""
+    loose = [str(name).strip().casefold() for name in frame.columns]
+    result = {}
+    for column in schema:
+        other = [alias.casefold() for alias, name in aliases.items() if name == column.name]
+        exact = [place for place, name in enumerate(frame.columns) if name == column.name]
+        near = [place for place, name in enumerate(loose) if name == column.name.casefold() and place not in exact]
+        alias = [place for place, name in enumerate(loose) if name in other and place not in (*exact, *near)]
+        chosen = exact or near or alias
+        called = [frame.columns[place] for place in chosen]
+        if len(exact) > 1:
+            raise ValueError(f"column {column.name!r}: appears more than once; expected once")
+        if len(chosen) > 1:
+            both = " and ".join(map(repr, called))
+            raise ValueError(f"column {column.name!r}: {both} both stand for it; expected one of them")
+        if chosen:
+            result[column.name] = plain(frame.iloc[:, chosen[0]]).rename(column.name)
+            if not exact and not alias:
+                notes.append(f"column {called[0]!r} is read as {column.name!r}")
+            unread = [frame.columns[place] for place in (*near, *alias) if place not in chosen]
+            notes += [f"column {name!r} is not read, as {called[0]!r} is there" for name in unread]
+        elif column.required:
+            found = ", ".join(map(str, frame.attrs["found"])) or "none"
+            raise ValueError(f"column {column.name!r}: missing; expected {column.expected}. Columns found: {found}")
+    return result
+
+
+def _checked(
+    values: pd.Series, column: Column, key: bytes | None, mark: str, day_first: bool | None
+) -> tuple[pd.Series, str]:
+    """The column's values as its kind has them, and a note."""
+    note = ""
     try:
-        if suffix == ".csv":
-            return read_csv_text(path, names)
-        present = [name for name in parquet_columns(path) if name in names]
-        return pd.read_parquet(path, columns=present)
-    except ValueError as error:  # pandas' parser, pyarrow's and the decoder's errors are all ValueErrors
-        raise ValueError(f"{path.name}: not readable as {suffix[1:]}: {error}") from error
-
-
-def parquet_columns(path: Path) -> list[str]:
-    """Return the names of a Parquet file's columns; a ModuleNotFoundError says which extra reads such files."""
-    try:
-        import pyarrow.parquet as pq
-    except ModuleNotFoundError as error:
-        need = "Parquet files need pyarrow: pip install 'storelab[parquet]'"
-        raise ModuleNotFoundError(f"{path.name}: {need}", name="pyarrow") from error
-    return pq.read_schema(path).names
-
-
-def read_csv_text(path: Path, names: Sequence[str], encoding: str = "utf-8-sig") -> pd.DataFrame:
-    """The named columns of a CSV file, all as text: items keep leading zeros, errors show what the file says."""
-    # The header is read as a row: a row with more fields is then an error, not a silent index column.
-    frame = pd.read_csv(
-        path,
-        header=None,
-        dtype=str,
-        keep_default_na=False,
-        na_values=[""],
-        encoding=encoding,
-        skipinitialspace=True,
-    )
-    frame = frame.iloc[1:].set_axis(frame.iloc[0].str.strip(), axis=1).rename_axis(None, axis=1)
-    return frame.loc[:, frame.columns.isin(names)]
-
-
-def _checked(values: pd.Series, column: Column, key: bytes | None) -> pd.Series:
-    try:
-        parsed = _PARSERS[column.kind](values)
+        if column.kind in ("day", "timestamp"):
+            parsed, note = times(values, day_first)
+        elif column.kind in ("text", "customer"):
+            parsed, note = stripped(id_text(values))
+        else:
+            parsed = numbers(values, mark) if column.kind == "number" else _booleans(values)
+    except Undecided as error:
+        row = values.index[error.position] + 1
+        settle = f"{column.expected}, or day_first=True or False"
+        raise ValueError(f"column {column.name!r}, row {row}: {error.words}; expected {settle}") from None
     except (TypeError, ValueError) as error:  # unhashable objects, years beyond pandas' range
         raise ValueError(f"column {column.name!r}: {error}; expected {column.expected}") from error
     null = values.isna()
-    if column.kind in ("text", "customer", "number"):
-        null |= values.isin(_NULLS[column.kind])
+    if column.kind == "number":
+        null |= values.isin(NO_NUMBER)
+    elif column.kind == "text":
+        null |= parsed.isna()
+    elif column.kind == "customer":
+        null, words = absent(parsed)
+        parsed = parsed.mask(null, None)
+        note = "; ".join(filter(None, (note, words)))
     bad = parsed.isna() & ~(null & column.nullable)
     if column.kind == "number":
         bad |= np.isinf(parsed)
@@ -152,36 +196,18 @@ def _checked(values: pd.Series, column: Column, key: bytes | None) -> pd.Series:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         value = "nothing" if pd.isna(values.iloc[row]) else shown(values.iloc[row])
-        raise ValueError(f"column {column.name!r}, row {row + 1}: {value}; expected {column.expected}")
+        beside = f" ({note})" if note else ""
+        raise ValueError(
+            f"column {column.name!r}, row {values.index[row] + 1}: {value}; expected {column.expected}{beside}"
+        )
     if column.kind == "customer":
-        return pseudonymise(parsed, default_key() if key is None else key)
-    return parsed.astype(bool) if column.kind == "bool" else parsed
+        parsed = pseudonymise(parsed, default_key() if key is None else key)
+    return (parsed.astype(bool) if column.kind == "bool" else parsed), note
 
 
 def shown(value: object) -> str:
     """A value of a table, as errors show it."""
     return repr(value.item() if isinstance(value, np.generic) else value)
-
-
-_NULLS = {
-    "text": ("",),  # an item may well be called NA
-    "customer": ("",),
-    "number": ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"),
-}
-
-
-def _texts(values: pd.Series) -> pd.Series:
-    text = id_text(values)
-    return text.mask(text == "", None)
-
-
-def _numbers(values: pd.Series) -> pd.Series:
-    if values.dtype == bool or isinstance(values.dtype, pd.DatetimeTZDtype) or values.dtype.kind in "mM":
-        return pd.Series(np.nan, index=values.index)
-    numbers = pd.to_numeric(values, errors="coerce").astype(float)
-    if values.dtype == object:
-        numbers[[isinstance(value, bool) for value in values]] = np.nan
-    return numbers
 
 
 def _booleans(values: pd.Series) -> pd.Series:
@@ -193,36 +219,15 @@ def _booleans(values: pd.Series) -> pd.Series:
     return pd.Series(np.array([*table, np.nan])[codes], index=values.index)
 
 
-def _times(values: pd.Series) -> pd.Series:
-    if values.dtype.kind == "M" and not isinstance(values.dtype, pd.DatetimeTZDtype):
-        return values.astype("datetime64[ns]")
-    codes, unique = pd.factorize(values)
-    text = pd.Series([str(value).strip() for value in unique], dtype=object)
-    # Only year-first text without a zone: 03/04/2024 and a bare 20240403 can be read two ways.
-    shaped = text.str.fullmatch(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?")
-    times = pd.to_datetime(text.where(shaped.astype(bool)), format="ISO8601", errors="coerce")
-    table = np.append(times.to_numpy("datetime64[ns]"), np.datetime64("NaT"))
-    return pd.Series(table[codes], index=values.index)
-
-
-_PARSERS = {
-    "text": _texts,
-    "customer": _texts,
-    "number": _numbers,
-    "bool": _booleans,
-    "day": _times,
-    "timestamp": _times,
-}
-
-
 def _check_unique(table: pd.DataFrame, names: list[str]) -> None:
     if not names:
         return
     repeated = table.duplicated(names).to_numpy()
     if repeated.any():
         second = int(np.flatnonzero(repeated)[0])
-        values = table.loc[second, names]
+        values = table[names].iloc[second]
         first = int(np.flatnonzero((table[names] == values).all(axis=1))[0])
+        first, second = table.index[first], table.index[second]
         shown = ", ".join(str(value).removesuffix(" 00:00:00") for value in values)
         raise ValueError(
             f"columns {', '.join(map(repr, names))}, rows {first + 1} and {second + 1}: "

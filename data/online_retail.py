@@ -4,15 +4,16 @@ UK giftware web shop, cleaned with an account of every row, and made into a dail
 import dataclasses
 from collections import defaultdict
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
 from ..errors import FieldError
-from .contract import TRANSACTIONS, Column, Schema, parquet_columns, read, read_csv_text
+from . import files
+from .contract import TRANSACTIONS, Column, Schema, read
 from .holidays import bank_holidays
 from .panel import Panel
+from .values import readings
 
 # The columns as UCI names them; Description is dropped, as nothing here needs it.
 RAW: Schema = (
@@ -24,7 +25,7 @@ RAW: Schema = (
     Column("CustomerID", "customer", nullable=True),
     Column("Country", "text", required=False),
 )
-RAW_NAMES = [*(column.name for column in RAW), "Customer ID"]  # Customer ID: in later UCI files
+ALIASES = {"Invoice": "InvoiceNo", "Price": "UnitPrice", "Customer ID": "CustomerID"}  # UCI's names in Online Retail II
 RAW_FILES = (
     "online_retail_raw.parquet",
     "Online Retail.xlsx",
@@ -32,6 +33,8 @@ RAW_FILES = (
     "Online_Retail.csv",
     "OnlineRetail.csv",
     "online_retail.csv",
+    "online_retail_II.xlsx",
+    "online_retail_II.csv",
     "data.csv",
 )
 PANEL_FILE = "online_retail_daily_panel.parquet"
@@ -42,16 +45,38 @@ PROMO_WINDOW = 56  # days
 PROMO_SHARE = 0.9  # of the trailing median price
 
 
-def load(path: str | Path, key: bytes | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read and clean UCI's xlsx or CSV, the raw Parquet, or a folder that holds one of `RAW_FILES`.
+def load(
+    path: str | Path, key: bytes | None = None, day_first: bool | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read and clean UCI's xlsx (all its sheets) or CSV, the raw Parquet, or a folder that holds one of `RAW_FILES`.
 
-    Returns the sales under the TRANSACTIONS contract, with `cancelled` and `bulk` (bool) beside, and the
-    report: columns reason, action (dropped, flagged or kept) and rows, which add up to the rows read.
+    The names of columns are Online Retail's or Online Retail II's. Returns the sales under the TRANSACTIONS contract,
+    with `cancelled` and `bulk` (bool) beside, and the report: columns reason, action (dropped, flagged or kept) and
+    rows, which add up to the rows read, and the list `attrs["notes"]`, what was understood of the file.
     Each row has one reason, the first that holds in the report's order. Customer ids are
-    pseudonymised under `key`. Raises ValueError naming column and row where the file is not as UCI's.
+    pseudonymised under `key`. Dates whose order of day and month no row tells are read in the order in which they lie
+    in one month, or as `day_first` says. Raises ValueError naming column and row where the file is not as UCI's.
     """
-    raw = read(_raw_frame(_find(Path(path), RAW_FILES)), RAW, key)
-    return clean(raw)
+    file = _find(Path(path), RAW_FILES)
+    frame = files.load(file, [*(column.name for column in RAW), *ALIASES])
+    for name in frame.columns.intersection(["CustomerID", "Customer ID"]):  # the raw Parquet writes "no id" as -1
+        frame[name] = frame[name].astype(object).mask(frame[name].isin([-1, "-1"]), None)
+    if day_first is None and "InvoiceDate" in frame:
+        day_first = _in_one_month(frame["InvoiceDate"])
+        if day_first is not None:
+            frame.attrs["notes"].append("day and month are read in the order in which all days lie in one month")
+    raw = read(frame, RAW, key, day_first, ALIASES)
+    sales, report = clean(raw)
+    sales.attrs["notes"] = report.attrs["notes"] = raw.attrs["notes"]
+    return sales, report
+
+
+def _in_one_month(dates: pd.Series) -> bool | None:
+    """Whether day first is the one of two possible orders in which a shop's days follow each other in one month."""
+    found = readings(dates)
+    months = {order: times.dt.to_period("M").nunique() for order, times in found.items() if order != "year first"}
+    near = [order for order, count in months.items() if count == 1]
+    return near[0] == "day first" if len(months) > 1 and len(near) == 1 else None
 
 
 def load_panel(path: str | Path) -> Panel:
@@ -61,7 +86,7 @@ def load_panel(path: str | Path) -> Panel:
     raw file comes first.
     """
     file = _find(Path(path), (*RAW_FILES, PANEL_FILE))
-    if file.suffix == ".parquet" and "sku" in parquet_columns(file):
+    if file.suffix == ".parquet" and "sku" in files.parquet_columns(file):
         return Panel.from_frame(pd.read_parquet(file).rename(columns={"sku": "item"}))
     transactions, _ = load(file)
     return daily_panel(transactions)
@@ -89,49 +114,6 @@ def _find(path: Path, names: tuple[str, ...]) -> Path:
         if (path / name).is_file():
             return path / name
     raise ValueError(f"folder {path.name!r} holds no Online Retail file; expected one of {', '.join(names)}")
-
-
-def _raw_frame(path: Path) -> pd.DataFrame:
-    readers = {".xlsx": _read_xlsx, ".csv": _read_csv, ".parquet": pd.read_parquet}
-    suffix = path.suffix.lower()
-    if suffix not in readers:
-        raise ValueError(f"{path.name}: unknown file type {suffix!r}; expected one of {', '.join(readers)}")
-    try:
-        frame = readers[suffix](path)
-    except (ValueError, KeyError, BadZipFile) as error:
-        raise ValueError(f"{path.name}: not readable as {suffix[1:]}: {error}") from error
-    frame = frame.rename(columns={"Customer ID": "CustomerID"})
-    if "CustomerID" in frame:
-        guest = frame["CustomerID"].isin([-1, "-1"])  # how the raw Parquet writes "no id"
-        frame["CustomerID"] = frame["CustomerID"].astype(object).mask(guest, None)
-    return frame
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        frame = read_csv_text(path, RAW_NAMES)
-    except UnicodeDecodeError:
-        frame = read_csv_text(path, RAW_NAMES, encoding="latin-1")  # UCI's own: pound signs in Description
-    if "InvoiceDate" in frame:
-        american = pd.to_datetime(frame["InvoiceDate"], format="%m/%d/%Y %H:%M", errors="coerce")
-        frame["InvoiceDate"] = frame["InvoiceDate"].where(american.isna(), american.astype(str))
-    return frame
-
-
-def _read_xlsx(path: Path) -> pd.DataFrame:
-    from openpyxl import load_workbook
-    from tqdm import tqdm
-
-    book = load_workbook(path, read_only=True, data_only=True)
-    sheet = book.worksheets[0]
-    rows = sheet.iter_rows(values_only=True)
-    header = next(rows, None) or ()
-    keep = [name for name in header if name in RAW_NAMES]
-    places = [header.index(name) for name in keep]
-    progress = tqdm(rows, total=sheet.max_row and sheet.max_row - 1, desc=path.name, unit=" rows", leave=False)
-    values = [[row[place] for place in places] for row in progress if any(cell is not None for cell in row)]
-    book.close()
-    return pd.DataFrame(values, columns=keep, dtype=object)
 
 
 COLUMNS = [*(column.name for column in TRANSACTIONS), "cancelled", "bulk"]

@@ -1,6 +1,7 @@
 """The wide panel that everything else works on."""
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .contract import PANEL, Column, read, shown
+from ..errors import FieldError
+from .contract import PANEL, Column, TableNote, read, shown
+from .values import refuse_zone
 
 _ARRAYS = ("units", "price", "promo", "closed", "holiday", "stocked_out")
 MAX_CELLS = 200_000_000  # days x items of one panel: M5 has 6e7; more is most likely a mistyped date
+LEAST_OBSERVED = 0.5  # share of the days from launch on: below it, days without a sale are most likely left out
 
 
 @dataclass(eq=False)
@@ -37,17 +41,23 @@ class Panel:
     covariates: dict[str, np.ndarray] = field(default_factory=dict)  # each (D, I) float64: known in advance, NaN = not
     past_covariates: dict[str, np.ndarray] = field(default_factory=dict)  # each (D, I): known when the day is over
     stocked_out: np.ndarray | None = None  # (D, I) bool, ran out that day: demand was at least `units`; None = never
+    notes: list[str] = field(default_factory=list)  # what was understood of the table that it came from
 
     def __post_init__(self) -> None:
         days, count = len(self.dates), len(self.items)
         if len(set(self.items)) != count:
             raise ValueError("items: a name appears twice; expected unique names")
+        self.dates = pd.DatetimeIndex(self.dates)
+        refuse_zone(self.dates, "dates")
+        self.dates = self.dates.as_unit("ns")
         apart = 7 if days > 1 and (self.dates[1] - self.dates[0]).days == 7 else 1
         if days > 1:
             whole = pd.date_range(self.dates[0], periods=days, freq=f"{apart}D")
             if not self.dates.equals(whole):
+                row = int(np.flatnonzero(self.dates != whole)[0])
                 raise ValueError(
-                    f"dates: {self.dates[0]} to {self.dates[-1]} has gaps; expected every day, or every week, once"
+                    f"dates: {self.dates[0]} to {self.dates[-1]} has gaps or is out of order: row {row + 1} is "
+                    f"{self.dates[row]} after {self.dates[row - 1]}; expected every day, or every week, once"
                 )
             self.dates = whole
         if self.stocked_out is None:
@@ -101,16 +111,18 @@ class Panel:
         frame: str | Path | pd.DataFrame,
         covariates: Sequence[str] = (),
         past_covariates: Sequence[str] = (),
+        day_first: bool | None = None,
     ) -> "Panel":
         """The panel of a table under the PANEL contract (see `read`), its items in order of appearance.
 
         A day without a row after an item's first one is not observed (NaN units), not a day without sales.
         `closed` and `holiday` are the day's, `category` is the item's: rows that disagree are an error. Where all
         dates are whole weeks apart, the panel is weekly. `covariates` and `past_covariates` name further columns of
-        numbers.
+        numbers. `notes` says what was understood, and where most days are not observed.
         """
+        _check_names(covariates, past_covariates)
         extra = tuple(Column(name, "number", nullable=True) for name in (*covariates, *past_covariates))
-        table = read(frame, (*PANEL, *extra))
+        table = read(frame, (*PANEL, *extra), day_first=day_first)
         if table.empty:
             raise ValueError("the table has no rows; expected at least one")
         item, items = pd.factorize(table["item"])
@@ -135,12 +147,16 @@ class Panel:
         for name in ("closed", "holiday"):
             wide[name] = _one_value(table, name, day, days, False)
         category = _one_value(table, "category", item, len(items), "") if "category" in table else None
+        notes = _gaps(wide["units"], wide["price"], np.unique(table["date"]), apart)
+        if notes:
+            warnings.warn("; ".join(notes), TableNote, stacklevel=2)
         return cls(
             items=list(items),
             dates=pd.date_range(start, stop, freq=f"{apart}D"),
             category=None if category is None else list(category),
             covariates={name: wide.pop(name) for name in covariates},
             past_covariates={name: wide.pop(name) for name in past_covariates},
+            notes=[*table.attrs["notes"], *notes],
             **wide,
         )
 
@@ -252,6 +268,36 @@ class Panel:
             past_covariates={name: taken(array) for name, array in self.past_covariates.items()},
             **{name: taken(getattr(self, name)) for name in _ARRAYS},
         )
+
+
+def _check_names(covariates: Sequence[str], past_covariates: Sequence[str]) -> None:
+    """Raise FieldError where names of covariates are no list, the contract's own or twice there."""
+    taken = {column.name for column in PANEL}
+    for field_name, names in (("covariates", covariates), ("past_covariates", past_covariates)):
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise FieldError(field_name, names, "a list of names of columns")
+        for name in names:
+            if name in taken:
+                raise FieldError(field_name, name, f"each name once, and none of {', '.join(c.name for c in PANEL)}")
+            taken.add(name)
+
+
+def _gaps(units: np.ndarray, price: np.ndarray, dates: np.ndarray, apart: int) -> list[str]:
+    """Notes on the days (D, I) that no row tells of. `dates` are those with rows, a panel's days are `apart` days."""
+    notes = []
+    if len(dates) < len(units):
+        between = np.diff(dates) // np.timedelta64(apart, "D")
+        last = pd.Timestamp(dates[np.argmax(between > 1)]).date()
+        usual = f"; most rows lie {np.median(between) * apart:g} days apart" if np.median(between) > 1 else ""
+        missing = len(units) - len(dates)
+        notes.append(f"column 'date': {missing} of {len(units)} dates have no row, the first after {last}{usual}")
+    share = (~np.isnan(units)).sum() / max((~np.isnan(price)).sum(), 1)
+    if share < LEAST_OBSERVED:
+        notes.append(
+            f"column 'units': observed on {share:.1%} of the days from launch on; where no row means no sale, "
+            "add the row with 0 units"
+        )
+    return notes
 
 
 def _one_value(table: pd.DataFrame, name: str, group: np.ndarray, size: int, empty: bool | str) -> np.ndarray:

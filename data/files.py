@@ -1,0 +1,162 @@
+"""The files that tables come in, read as text: CSV of any usual make, Excel, Parquet. What was understood is noted."""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from zipfile import BadZipFile
+
+import pandas as pd
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet")
+SEPARATORS = (",", ";", "\t", "|")
+_BOMS = (  # UTF-32's begins with UTF-16's
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+
+
+def load(path: Path, names: Sequence[str]) -> pd.DataFrame:
+    """Read a file's columns whose names are among `names`, blanks and case aside.
+
+    The frame's index is the row in the file, from 0, the header not counted. Its `attrs` have the file's `name`,
+    `found`, the names of all columns, and `notes`, what was understood of the file. Raises ValueError where the file
+    is none of SUFFIXES, or not readable as what its name says.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"{path.name}: unknown file type {suffix!r}; expected one of {', '.join(SUFFIXES)}")
+    reader = {".parquet": _parquet, ".xlsx": _sheets}.get(suffix, _text)
+    try:
+        frame, found, notes = reader(path, names)
+    except (ValueError, KeyError, BadZipFile) as error:  # pandas' parser, pyarrow's and the decoder's: ValueErrors
+        raise ValueError(f"{path.name}: not readable as {suffix[1:]}: {' '.join(str(error).split())}") from error
+    frame.attrs = {"name": path.name, "found": found, "notes": notes}
+    return frame
+
+
+def named(columns: Sequence, names: Sequence[str]) -> list[bool]:
+    """Which columns are among `names`, blanks around them and case aside."""
+    known = {name.strip().casefold() for name in names}
+    return [str(column).strip().casefold() in known for column in columns]
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """Return the names of a Parquet file's columns; a ModuleNotFoundError says which extra reads such files."""
+    try:
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        need = "Parquet files need pyarrow: pip install 'storelab[parquet]'"
+        raise ModuleNotFoundError(f"{path.name}: {need}", name="pyarrow") from error
+    return pq.read_schema(path).names
+
+
+def decode(raw: bytes) -> tuple[str, str]:
+    """Text and its encoding: by the byte order mark, else UTF-8, UTF-16 (every other byte 0), GB 18030, Windows-1252.
+
+    GB 18030 (with GBK and GB 2312 in it) is told from Windows-1252 by its characters of two bytes: of the runs of
+    bytes beyond ASCII, most have an even length.
+    """
+    for mark, encoding in _BOMS:
+        if raw.startswith(mark):
+            return raw.decode(encoding), encoding
+    half = max(len(raw[:4096]) // 2, 1)
+    guesses = ["utf-8"]
+    if raw[1:4096:2].count(0) > 0.4 * half:
+        guesses = ["utf-16-le"]
+    elif raw[0:4096:2].count(0) > 0.4 * half:
+        guesses = ["utf-16-be"]
+    runs = re.findall(rb"[\x80-\xff]+", raw)
+    if runs and sum(len(run) % 2 == 0 for run in runs) >= 0.8 * len(runs):
+        guesses.append("gb18030")
+    for encoding in (*guesses, "cp1252"):
+        try:
+            return raw.decode(encoding), encoding
+        except UnicodeDecodeError:
+            pass
+    return raw.decode("latin-1"), "latin-1"  # every byte is a character
+
+
+def _text(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """A table of text, every cell as the file says it: items keep leading zeros, errors show what stands there."""
+    text, encoding = decode(path.read_bytes())
+    if "\0" in text:
+        raise ValueError("it holds NUL characters, which no text has")
+    notes = [] if encoding in ("utf-8", "utf-8-sig") else [f"the encoding is read as {encoding}"]
+    head = re.match(r"(?:[ \t]*(?:#[^\n]*|sep=.)?\r?\n)*", text).group()
+    comments = len(re.findall(r"^[ \t]*#", head, re.MULTILINE))
+    notes += [f"{comments} comment lines before the header are left out"] if comments else []
+    separator = _separator(text[len(head) :].partition("\n")[0], names)
+    notes += [f"columns are separated by {separator!r}"] if separator != "," else []
+    try:
+        # The header is read as a row: a row with more fields is then an error, not a silent index column.
+        frame = pd.read_csv(
+            io.StringIO(text[len(head) :]),
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            na_values=[""],
+            sep=separator,
+            skipinitialspace=True,
+        )
+    except pd.errors.ParserError as error:
+        found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
+        if not found:
+            raise
+        expected, line, saw = map(int, found.groups())
+        line += head.count("\n")
+        raise ValueError(
+            f"line {line} has {saw} fields separated by {separator!r}; expected {expected}, as in the header"
+        ) from error
+    frame = frame.iloc[1:].reset_index(drop=True).set_axis(frame.iloc[0].fillna("").str.strip(), axis=1)
+    frame = frame.rename_axis(None, axis=1)
+    rest = frame.iloc[:, 1:].isna().all(axis=1)
+    first = frame.iloc[:, 0]
+    empty = rest & (first.isna() | (first.str.startswith("#", na=False) & (frame.shape[1] > 1)))
+    if empty.any():
+        notes.append(f"{int(empty.sum())} rows are empty or a comment, and left out")
+    return frame.loc[~empty, named(frame.columns, names)], [name for name in frame if name], notes
+
+
+def _separator(header: str, names: Sequence[str]) -> str:
+    """What splits the header into most of the names asked for, and then into most names."""
+
+    def split(separator: str) -> tuple[int, int]:
+        fields = next(csv.reader([header.strip()], delimiter=separator, skipinitialspace=True), [])
+        return sum(named(fields, names)), len(fields)
+
+    return max(SEPARATORS, key=split)
+
+
+def _parquet(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], list[str]]:
+    found = parquet_columns(path)
+    wanted = [name for name, asked in zip(found, named(found, names), strict=True) if asked]
+    return pd.read_parquet(path, columns=wanted).reset_index(drop=True), found, []
+
+
+def _sheets(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """The rows of all sheets whose header has the most of the names asked for, one sheet after the other."""
+    from openpyxl import load_workbook
+    from tqdm import tqdm
+
+    book = load_workbook(path, read_only=True, data_only=True)
+    frames, found = {}, {}
+    for sheet in book.worksheets:
+        rows = sheet.iter_rows(values_only=True)
+        header = [str(cell).strip() if cell is not None else "" for cell in next(rows, None) or ()]
+        keep = [place for place, asked in enumerate(named(header, names)) if asked]
+        progress = tqdm(rows, total=sheet.max_row and sheet.max_row - 1, desc=path.name, unit=" rows", leave=False)
+        values = [[row[place] for place in keep] for row in progress if any(cell is not None for cell in row)]
+        frames[sheet.title] = pd.DataFrame(values, columns=[header[place] for place in keep], dtype=object)
+        found |= dict.fromkeys(name for name in header if name)
+    book.close()
+    most = max((frame.shape[1] for frame in frames.values()), default=0)
+    read = [title for title, frame in frames.items() if frame.shape[1] == most]
+    notes = [f"the sheets {', '.join(map(repr, read))} are read as one table"] if len(read) > 1 else []
+    skipped = [title for title in frames if title not in read]
+    notes += [f"not read, as columns are missing there: the sheets {', '.join(map(repr, skipped))}"] if skipped else []
+    return pd.concat([frames[title] for title in read], ignore_index=True), list(found), notes
