@@ -4,6 +4,7 @@ A folder of `envs` with an `ENVIRONMENT` in its `__init__.py` is an environment.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
@@ -67,7 +68,7 @@ def entry_of(task: str) -> TaskEntry:
 
 def environment_of(model) -> Environment:
     """Return the declaration of a model's environment; raises FieldError for a model that none declares."""
-    for kind in type(model).__mro__:  # of a class that is made from another environment's, its own comes first
+    for kind in type(model).__mro__:  # the class's own environment comes before that of a base class
         for environment in environments().values():
             if environment.model.partition(":")[2] == kind.__name__ and model_of(environment) is kind:
                 return environment
@@ -136,13 +137,11 @@ def _model(task, source, split: str, changes: dict):
 
 
 def _absolute(entry: TaskEntry, environment: Environment) -> TaskEntry:
-    return TaskEntry(
-        **vars(entry) | {"factory": f"{environment.package}.{entry.factory}", "environment": environment.name}
-    )
+    return replace(entry, factory=f"{environment.package}.{entry.factory}", environment=environment.name)
 
 
 def _joined(part: str, first: dict, second: Mapping) -> dict:
     for name in second:
         if name in first:
             raise FieldError(part, name, "a name that is not taken")
-    return first | second
+    return {**first, **second}

@@ -1,16 +1,22 @@
-"""What follows an order in the whole store: delivery, stars, reviews, tickets, returns, and customers won and lost.
+"""After an order in the whole store: delivery, stars, reviews, tickets, returns, and customers won and lost.
 
-Pure functions of arrays (n, I) or what is said. Parts of units are taken by a `Thin`: their means, or whole units.
+Pure functions of arrays (n, I), unless said. A `Thin` takes parts of units: their means, or whole units.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.contract import Array
 from .params import MarketplaceParams, StoreModels
 
 CUTS = np.array([-1.5, -0.5, 0.5, 1.5])  # logits between stars 1|2 ... 4|5 (proportional odds, McCullagh 1980)
 STREAMS = 18  # of uniforms that a day takes beside promise: 2 in `deliver`, 16 in `after_sale`
+
+
+def added(arrays) -> Array:
+    """Return the sum of arrays of one shape."""
+    return sum(arrays)
 
 
 def star_odds(satisfaction: np.ndarray) -> np.ndarray:
@@ -36,7 +42,7 @@ class Thin:
 
 
 def binomial(units: np.ndarray, share: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """Return how many of whole `units` are taken, each with probability `share`: the inverse transform of `uniform`."""
+    """Return binomial counts of whole `units`, each with probability `share`: the inverse transform of `uniform`."""
     units, share = np.broadcast_arrays(units, np.clip(share, 0.0, 1.0))
     units = units.astype(np.float64)
     taken, sure = np.zeros(units.shape), share >= 1
@@ -56,9 +62,9 @@ def binomial(units: np.ndarray, share: np.ndarray, uniform: np.ndarray) -> np.nd
 def deliver(p: MarketplaceParams, parcels: tuple, zones: np.ndarray, capacity: np.ndarray, thin: Thin):
     """Send a day's parcels.
 
-    What would be late tomorrow must go, as far as the fleet carries it; of the rest goes what lies in the zones
-    visited. The tour is long as `tour_cost` (x sqrt(N) + (1 - x) sqrt(u)) for the share x of zones, N parcels waiting
-    and u that must go: in visited zones all are served, elsewhere those alone (Beardwood, Halton and Hammersley 1959).
+    What would be late tomorrow must go, up to the fleet's capacity; of the rest, the parcels in the visited zones go.
+    A tour costs `tour_cost` (x sqrt(N) + (1 - x) sqrt(u)) for the share x of zones visited, N parcels waiting and u
+    that must go: in visited zones all are served, elsewhere those alone (Beardwood, Halton and Hammersley 1959).
 
     Args:
         p: the parameters.
@@ -71,44 +77,44 @@ def deliver(p: MarketplaceParams, parcels: tuple, zones: np.ndarray, capacity: n
         Units sent by days (a list), units left by days (promise + 1 arrays), money for driving (n, 1).
     """
     free, must = parcels[: p.promise - 1], parcels[p.promise - 1 :]
-    urgent = sum(must).sum(axis=1, keepdims=True)
+    urgent = added(must).sum(axis=1, keepdims=True)
     waiting = sum((units.sum(axis=1, keepdims=True) for units in free), 0 * urgent)
     go = np.minimum(1, capacity / np.maximum(urgent, 1e-9))
     share = np.minimum(zones, np.maximum(capacity - urgent, 0) / np.maximum(waiting, 1e-9))
     sent = [thin(units, share) for units in free] + [thin(units, go) for units in must]
     left = [units - gone for units, gone in zip(parcels, sent, strict=True)]
     tour = share * np.sqrt(urgent * go + waiting) + (1 - share) * np.sqrt(urgent * go)
-    driving = p.stop_cost * sum(sent).sum(axis=1, keepdims=True) + p.tour_cost * tour
+    driving = p.stop_cost * added(sent).sum(axis=1, keepdims=True) + p.tour_cost * tour
     return sent, (*left[: p.promise], left[p.promise] + left[p.promise + 1]), driving
 
 
 @dataclass(slots=True)
 class After:
-    """What deliveries bring about. Arrays (n, I), units or numbers of buyers."""
+    """What follows from deliveries. Arrays (n, I), units or numbers of buyers."""
 
     late: np.ndarray
     satisfied: np.ndarray  # 4 or 5 stars
-    unhappy: np.ndarray  # 1 or 2 stars, and nobody helped
+    unhappy: np.ndarray  # 1 or 2 stars, and not helped by the service
     reviews: np.ndarray
-    stars: np.ndarray  # sum of what the sentiment model reads in them
+    stars: np.ndarray  # sum of the stars that the sentiment model reads in them
     tickets: np.ndarray
     to_person: np.ndarray  # tickets that a person answers
     returns: np.ndarray
 
 
 def after_sale(p: MarketplaceParams, models: StoreModels, odds, sent: list, honest, thin: Thin) -> After:
-    """Return what deliveries bring about.
+    """Return what follows from deliveries.
 
     Args:
         p: the parameters.
         models: of the store.
         odds: of stars (I, 5) for units in time, and for late ones.
         sent: units delivered by days since the order.
-        honest: share of buyers (n, I) who are no fraudsters: of others nothing is heard again.
+        honest: share of buyers (n, I) who are no fraudsters: the others write nothing and return nothing.
         thin: takes parts.
     """
-    in_time, late = sum(sent[: p.promise]), sum(sent[p.promise :])
-    stars, unhappy_late = np.zeros((*in_time.shape, 5)), 0
+    in_time, late = added(sent[: p.promise]), added(sent[p.promise :])
+    stars, unhappy_late = np.zeros((*in_time.shape, 5)), np.zeros(in_time.shape)
     for units, chance, is_late in zip((in_time, late), odds, (False, True), strict=True):
         rest, left = thin(units, honest), np.ones(p.items)
         for star in range(4):
@@ -126,8 +132,8 @@ def after_sale(p: MarketplaceParams, models: StoreModels, odds, sent: list, hone
         late=late,
         satisfied=stars[..., 3:].sum(axis=-1),
         unhappy=unhappy - right - person,
-        reviews=sum(written),
-        stars=sum(units * mean for units, mean in zip(written, means, strict=True)),
+        reviews=added(written),
+        stars=added(units * mean for units, mean in zip(written, means, strict=True)),
         tickets=on_lateness + on_goods,
         to_person=person,
         returns=thin(unhappy, p.return_share),

@@ -15,7 +15,7 @@ from ..core.checks import check_forecast
 from ..core.contract import Model
 from ..core.demand import Days, DemandSource, RateDemand
 from ..core.random import CHOICE, DISRUPTION, as_keys, streams
-from .fulfilment import STREAMS, Thin, after_sale, deliver, loyalty, star_odds
+from .fulfilment import STREAMS, Thin, added, after_sale, deliver, loyalty, star_odds
 from .params import DECISIONS, PRIOR_REVIEWS, WEIGHTS, Catalogue, MarketplaceParams, StoreModels, lambert_markup
 from .shopping import Orders, Shop, by_counts, on_page, one_by_one, rank_pages, scaled, visit_rate
 from .state import Flow, State, float32
@@ -29,10 +29,10 @@ HISTORY = 28  # days of mean sales that popularity starts with
 SMOOTHING = 0.1  # weight of the last day in the store's own averages
 WEEK = np.array([0.9, 0.85, 0.9, 1.0, 1.15, 1.25, 0.95])  # visits by weekday, of a mean day
 NOISE = 20.0  # dispersion of the visits' day-to-day factor (negative binomial)
-LEAST_FACTOR = 0.2  # by which a day's demand is divided at least
-MOST_FACTOR = np.float32(3.0)  # a day's factor is cut there
-MEAN_VISITS = 100.0  # what the default source counts in
-TRAFFIC = 0.3  # share of the fleet's capacity that traffic takes at most
+SMALLEST_FACTOR = 0.2  # lower bound of the factor that a day's demand is divided by
+LARGEST_FACTOR = np.float32(3.0)  # a day's factor is cut there
+MEAN_VISITS = 100.0  # of a mean day in a source of visits
+TRAFFIC = 0.3  # largest share of the fleet's capacity that traffic takes
 
 
 class Marketplace(Model):
@@ -69,7 +69,7 @@ class Marketplace(Model):
     | `customers` | (S,) | people |
     | `parcels` | (promise + 1,) | under way for 0, 1, ... days |
     | `delivery` | (1,) | days from order to delivery, smoothed |
-    | `calendar` | (C,) | as the source tells; by default the weekday's sine and cosine |
+    | `calendar` | (C,) | as the source gives it; by default the weekday's sine and cosine |
     | `forecast` | (Q,) | of the visits' factor over lead time + 1 days, its mean day 1; with `forecast` |
     | `time_left` | (1,) | share of the season; with `continuing=False` |
 
@@ -158,8 +158,10 @@ class Marketplace(Model):
         self._position = params.position_effect * np.log(np.arange(1, params.page_size + 1))
         quality = self.catalogue.quality
         self.odds = star_odds(quality), star_odds(quality - params.late_penalty)  # of stars in time, and late
-        self._most = params.population * max(params.customer_visits, params.other_visits * (1 + params.marketing_lift))
-        busiest = self._most * float(MOST_FACTOR)
+        self._largest_rate = params.population * max(
+            params.customer_visits, params.other_visits * (1 + params.marketing_lift)
+        )
+        busiest = self._largest_rate * float(LARGEST_FACTOR)
         self._candidates = math.ceil(busiest + 6 * math.sqrt(busiest)) + 1  # visitors of a day, at most
         self._normal = [NormalDist().inv_cdf(q) for q in params.quantiles]
         self.routes = None
@@ -230,7 +232,7 @@ class Marketplace(Model):
         p, keys, periods = self.params, as_keys(seeds), self.horizon + 1
         ahead = p.lead_time + 1
         drawn = self.source.draw(keys, periods + ahead * (p.forecast == "oracle"))
-        factor = np.minimum(drawn["demand"] / np.float32(MEAN_VISITS), MOST_FACTOR)
+        factor = np.minimum(drawn["demand"] / np.float32(MEAN_VISITS), LARGEST_FACTOR)
         scenario = {"factor": factor[:, :periods]}
         traffic = np.stack([rng.random((periods, 1)) for rng in streams(keys, DISRUPTION)])
         scenario["traffic"] = (TRAFFIC * traffic).astype(np.float32)
@@ -255,16 +257,21 @@ class Marketplace(Model):
             drawn["scores"] = rng.random((periods, (p.segments + 1) * p.items), dtype=np.float32)
         if p.fidelity == "fast":
             return drawn | {"uniform": rng.random((periods, p.items))}
-        most = np.maximum(self._most * factor, 1e-6)
+        largest_rate = np.maximum(self._largest_rate * factor, 1e-6)
         many = self._candidates
-        candidates = np.minimum(rng.poisson(most), many).astype(np.float32)
+        candidates = np.minimum(rng.poisson(largest_rate), many).astype(np.float32)
         uniform = rng.random((2, periods, many), dtype=np.float32)
         noise = rng.gumbel(size=(periods, many * (p.page_size + 1))).astype(np.float32)
         thin = rng.random((periods, (p.promise + STREAMS) * p.items), dtype=np.float32)
         drawn |= {} if self.routes is None else self.routes.draw(rng, periods)
         return drawn | {
-            "most": most, "candidates": candidates, "who": uniform[0], "lets": uniform[1], "noise": noise, "thin": thin
-        }  # fmt: skip
+            "largest_rate": largest_rate,
+            "candidates": candidates,
+            "who": uniform[0],
+            "lets": uniform[1],
+            "noise": noise,
+            "thin": thin,
+        }
 
     # -- the dynamics -----------------------------------------------------------------------------------------------
 
@@ -318,7 +325,7 @@ class Marketplace(Model):
         """Return the newsvendor's order-up-to levels (n, I): mean + safety x deviation of demand in lead time + 1 days.
 
         The mean is the smoothed demand times the forecast factor (its middle quantile); the deviation is that of
-        Poisson demand, and of the factor as normal quantiles tell it.
+        Poisson demand, and of the factor, read from its quantiles as if it were normal.
 
         Args:
             demand: units per day, smoothed (n, I).
@@ -399,7 +406,7 @@ class Marketplace(Model):
         sent, parcels, driving = self._deliver(state, shipped, given, shock, thin)
         after = after_sale(p, self.models, self.odds, sent, 1 - fraudulent, thin)
         paid = state.paid + revenue
-        under_way = shipped + sum(state.parcels).reshape(len(shipped), -1, p.items).sum(axis=1)
+        under_way = shipped + added(state.parcels).reshape(len(shipped), -1, p.items).sum(axis=1)
         mean_paid = paid / np.maximum(under_way, 1e-9)  # for a unit under way
         buyers = state.buyers + SMOOTHING * (orders.buyers - state.buyers)
         customers = loyalty(p, state.customers, buyers, after)
@@ -416,7 +423,7 @@ class Marketplace(Model):
             ordered=ordered,
             arrived=state.pipeline[0],
             on_hand=stock - shipped,
-            delivered=sum(sent),
+            delivered=added(sent),
             late=after.late,
             driving=driving,
             reviews=after.reviews,
@@ -478,7 +485,7 @@ class Marketplace(Model):
         """Return the smoothed demand (n, I), units per day; with forecasts, which are of the factor, per mean day."""
         today = orders.sold + orders.waiting
         if "forecast" in self.layout:
-            today = today / np.maximum(shock["factor"], LEAST_FACTOR)
+            today = today / np.maximum(shock["factor"], SMALLEST_FACTOR)
         return state.demand + SMOOTHING * (today - state.demand)
 
     # -- money and observation --------------------------------------------------------------------------------------
@@ -509,7 +516,7 @@ class Marketplace(Model):
         return shares[0] - sum(shares[1:])
 
     def info(self, flow: Flow, terms: dict) -> dict:
-        """Return what a day's `info` tells, each (num_envs,): the money of `terms`, units, customers and the rating."""
+        """Return what a day's `info` holds, each (num_envs,): the money of `terms`, units, customers and the rating."""
         units = {name: getattr(flow, name).sum(axis=1) for name in (*UNITS, "customers")}
         return dict(terms) | units | {"rating": flow.rating.mean(axis=1)}
 

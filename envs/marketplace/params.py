@@ -5,10 +5,13 @@ import zlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
+from ...errors import FieldError
 from ..core.checks import LARGEST, check_choice, check_flag, check_number
+from ..core.contract import Array
 
 DECISIONS = ("restock", "price", "dispatch", "recommendation", "fraud", "marketing")
 WEIGHTS = ("relevance", "margin", "stock", "exploration")  # of the ranking
@@ -48,7 +51,7 @@ class MarketplaceParams:
     initial_customers: float = 0.15  # share of them who are customers at the start
     customer_visits: float = 0.08  # visits per customer
     other_visits: float = 0.01  # visits per person who is no customer, without marketing
-    marketing_lift: float = 2.0  # the most that marketing adds to other visits, as a multiple of them
+    marketing_lift: float = 2.0  # largest increase of other visits by marketing, as a multiple of them
     marketing_scale: float = 60.0  # money per day that brings 63 % of it
     page_size: int = 8  # items shown to a visitor
     position_effect: float = 0.4  # utility lost per unit of log(rank)
@@ -96,7 +99,7 @@ class MarketplaceParams:
         for name in ("continuing", "sentiment", "screening"):
             check_flag(name, getattr(self, name))
         if not self.decides or list(self.decides) != [name for name in DECISIONS if name in self.decides]:
-            raise ValueError(f"decides: {self.decides!r} is not allowed, expected some of {', '.join(DECISIONS)}, so")
+            raise FieldError("decides", self.decides, f"some of {', '.join(DECISIONS)}, in this order")
         shares = ("dispatch", "fraud", "initial_customers", "satisfied_join", "unhappy_leave", "salvage_share")
         for name in (*shares, "ticket_share", "return_share"):
             check_number(name, getattr(self, name), 0, 1)
@@ -118,7 +121,7 @@ class MarketplaceParams:
         check_number("marketing", self.marketing, 0, self.max_marketing)
         check_number("quantiles", self.quantiles, 0, 1, exclusive=True, items=max(1, np.size(self.quantiles)))
         if not isinstance(self.models, str):
-            raise ValueError(f"models: {self.models!r} is not allowed, expected the path of a folder")
+            raise FieldError("models", self.models, "the path of a folder")
 
     @property
     def earns(self) -> bool:
@@ -152,13 +155,13 @@ class Catalogue:
 
 @dataclass
 class StoreModels:
-    """What the store's models answer, as tables: see `experiments.store_models` for how they are made.
+    """The answers of the store's models, as tables: see `experiments.store_models` for how they are made.
 
     Given the experience, texts and orders are independent draws. So reading many of them in a batch beforehand and
     drawing from what the model answered is the same as reading them one by one.
     """
 
-    relevance: np.ndarray | None  # (S + 1, I) scores for customers of each segment, last row: others; None: none
+    relevance: Array  # (S + 1, I) scores for customers of each segment, last row: others; None: none
     legitimate: np.ndarray  # (B,) share of legitimate orders with a score of at least b / (B - 1), b = 0 ... B - 1
     fraudulent: np.ndarray  # (B,) the same of fraudulent ones
     reading: np.ndarray  # (5, 5) probability that a review of 1 .. 5 stars (row) is read as 1 .. 5 (column)
@@ -166,37 +169,39 @@ class StoreModels:
 
     def __post_init__(self):
         if self.relevance is not None and not np.isfinite(self.relevance).all():
-            raise ValueError("relevance: not allowed, expected finite scores")
+            bad = np.argwhere(~np.isfinite(self.relevance))[0]
+            raise FieldError(f"relevance{bad.tolist()}", float(self.relevance[tuple(bad)]), "a finite score")
         for name, ndim in (("legitimate", 1), ("fraudulent", 1), ("reading", 2), ("service", 2)):
             table = np.asarray(getattr(self, name), float)
             if table.ndim != ndim or not ((table >= 0) & (table <= 1 + 1e-9)).all():
-                raise ValueError(f"{name}: shape {table.shape} is not allowed, expected {ndim}-d shares in [0, 1]")
+                raise FieldError(name, table.tolist(), f"shares in [0, 1], an array of {ndim} dimensions")
             setattr(self, name, table)
         for name in ("legitimate", "fraudulent"):
             table = getattr(self, name)
             if len(table) != len(self.legitimate) or len(table) < 2 or (np.diff(table) > 1e-9).any():
-                raise ValueError(f"{name}: not allowed, expected at least two shares, falling, as many for both")
+                expected = "at least two shares, falling, as many in legitimate and fraudulent"
+                raise FieldError(name, table.tolist(), expected)
         for name, shape in (("reading", (5, 5)), ("service", (2, 3))):
             table = getattr(self, name)
             if table.shape != shape or not np.allclose(table.sum(axis=1), 1, atol=1e-6):
-                raise ValueError(f"{name}: shape {table.shape} is not allowed, expected {shape}, rows that sum to 1")
+                raise FieldError(name, table.tolist(), f"shape {shape}, rows that sum to 1, not shape {table.shape}")
 
     @classmethod
     def load(cls, folder: str | Path) -> "StoreModels":
         """Read `tables.npz` of a folder that `experiments.store_models` has written.
 
         Raises:
-            ValueError: no such file, a table that is missing or malformed.
+            FieldError: no such file, a table that is missing or malformed.
         """
         try:
             with np.load(Path(folder) / "tables.npz", allow_pickle=False) as tables:
-                found = {name: tables[name] for name in tables.files}
+                given: dict[str, Any] = {"relevance": None} | {name: tables[name] for name in tables.files}
         except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-            raise ValueError(f"models: {str(folder)!r} is not allowed, expected a folder with tables.npz") from error
-        missing = [f.name for f in fields(cls) if f.name not in found and f.name != "relevance"]
+            raise FieldError("models", str(folder), "a folder with tables.npz") from error
+        missing = [f.name for f in fields(cls) if f.name not in given]
         if missing:
-            raise ValueError(f"models: {str(folder)!r} is not allowed, expected tables with {', '.join(missing)}")
-        return cls(found.get("relevance"), *(found[f.name] for f in fields(cls)[1:]))
+            raise FieldError("models", str(folder), f"tables with {', '.join(missing)}")
+        return cls(**{f.name: given[f.name] for f in fields(cls)})
 
     @classmethod
     def none(cls, separation: float = 2.0) -> "StoreModels":

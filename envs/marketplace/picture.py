@@ -62,7 +62,7 @@ class MarketplaceViewer(Viewer):
     def _open(self):
         super()._open()
         items = np.arange(1, self.model.params.items + 1)
-        above, below = self._figure.subplots(2, 3)
+        above, below = self.figure.subplots(2, 3)
         stock, price, rating = above
         self._stock = stock.bar(items, items * 0.0, color="C0", label="in stock")
         self._waiting = stock.bar(items, items * 0.0, color="C3", label="ordered, not there")
@@ -88,8 +88,8 @@ class MarketplaceViewer(Viewer):
                 self._lines[label] = axis.step(x, x * np.nan, where="mid", color=colour, label=label)[0]
             if len(lines) > 1:
                 axis.legend(fontsize=8, frameon=False, loc="upper left", ncols=len(lines))
-        self._figure.tight_layout(rect=(0, 0, 1, 0.95))
-        self._title = self._figure.text(0.01, 0.97, "", fontsize=10)
+        self.figure.tight_layout(rect=(0, 0, 1, 0.95))
+        self._title = self.figure.text(0.01, 0.97, "", fontsize=10)
 
     def _draw(self):
         if self.flow is not None:
@@ -102,13 +102,13 @@ class MarketplaceViewer(Viewer):
             items = np.arange(1, len(waiting) + 1)
             self._stars.set_offsets(np.stack([items, flow.rating[0]], axis=1))
             self._stars.set_array(flow.rating[0])
-            axis = self._figure.axes[0]
+            axis = self.figure.axes[0]
             top = max(axis.get_ylim()[1], 1.1 * float(flow.on_hand[0].max()))
             axis.set_ylim(min(axis.get_ylim()[0], -1.1 * float(waiting.max()) - 0.01 * top), top)
         for name, line in self._lines.items():
             line.set_ydata(self.series[name])
-        for axis in self._figure.axes[3:]:
+        for axis in self.figure.axes[3:]:
             axis.relim()
             axis.autoscale_view(scalex=False)
         self._title.set_text(self._line())
-        self._figure.canvas.draw()
+        self.figure.canvas.draw()

@@ -3,14 +3,14 @@
 The store is relaxed until days and visitors come apart; every step only adds to what a policy may earn.
 
 1. **Each visitor sees a page and prices of their own.** With weights w_i = exp(utility) and a value v_i of each choice,
-   the best that a visitor can bring is the R that solves R = max over pages of sum over ranks k of
+   the largest expected profit of a visitor is the R that solves R = max over pages of sum over ranks k of
    k^-position_effect h_i(R), h_i(R) = max over prices of w_i (v_i - R): items with the highest h come first, and those
    with h < 0 not at all (the parametric method for fractions, Dinkelbach 1967; for pages under the multinomial logit,
    Rusmevichientong, Shen and Shmoys 2010, Operations Research 58(6)). With equal sensitivities, no fraud and no
    returns this is the Lambert-W price. Nothing is ever out of stock (those who wait or turn to another item have
    lower weights), nor held. Ratings are at their highest: with fidelity `fast` the mean that is read in a buyer's
-   review, or the 3 stars of the start if that is more, with `reference` the most that any review is read as. Delivery
-   takes the one day at least that it can, from the first day on as fast as the smoothed figure lets it fall.
+   review, or the 3 stars of the start if that is more, with `reference` the highest mean that any review is read as.
+   Delivery takes the one day at least that it can, from the first day on as fast as the smoothed figure can fall.
 2. **Goods.** What was bought, sold, sent back and left over add up. So stock costs at least x (units sold - sent back
    - there at the start, or in the pipeline), at any x between salvage and cost: each such x bounds, the least is taken.
 3. **Fraud.** Each order is screened at the best threshold for its price.
@@ -60,15 +60,15 @@ def bounds(model, scenario: dict) -> np.ndarray:
 
 def _bound(model, factor: np.ndarray, traffic: np.ndarray, goods: np.ndarray) -> np.ndarray:
     """Return the bound (n,) with units worth `goods` (I,) money."""
-    p = model.params  # first guess of the most that a customer is worth
-    most = 1 + p.customer_value + p.customer_visits * p.horizon / p.price_sensitivity
+    p = model.params
+    largest = 1 + p.customer_value + p.customer_visits * p.horizon / p.price_sensitivity  # guess of a customer's value
     while True:
-        credits = np.linspace(0, most, CREDITS)
+        credits = np.linspace(0, largest, CREDITS)
         worth = visitor_values(model, goods, credits)  # (T, S, CREDITS)
         value, customer = _season(model, factor, traffic, credits, worth)
-        if customer.max() <= most:
+        if customer.max() <= largest:
             break
-        most *= 4
+        largest *= 4
     start = model.initial(1)
     stock = (start.on_hand + sum(start.pipeline))[0].astype(float)
     value = value + customer.sum(axis=1) * float(start.customers[0, 0])
@@ -76,16 +76,16 @@ def _bound(model, factor: np.ndarray, traffic: np.ndarray, goods: np.ndarray) ->
 
 
 def _everybody(model, factor, worth: np.ndarray) -> np.ndarray:
-    """Return what comes (n,) if all people are always customers, or strangers under the most marketing, for nothing.
+    """Return the profit (n,) if all people are always customers, or strangers under the largest marketing at no cost.
 
     Args:
         model: a `Marketplace`.
         factor: of the visits (n, T).
-        worth: the most that a visitor brings (T, S) if new customers are worth nothing: there are none.
+        worth: largest profit of a visitor (T, S) if new customers are worth nothing: there are none.
     """
     p = model.params
-    most = max(p.customer_visits, p.other_visits * _lift(p, p.max_marketing))
-    return factor @ worth.sum(axis=1) * most * p.population / p.segments + p.customer_value * p.population
+    rate = max(p.customer_visits, p.other_visits * _lift(p, p.max_marketing))
+    return factor @ worth.sum(axis=1) * rate * p.population / p.segments + p.customer_value * p.population
 
 
 def _season(model, factor, traffic, credits, worth) -> tuple[np.ndarray, np.ndarray]:
@@ -137,7 +137,7 @@ def _lift(p, money):
 
 
 def visitor_values(model, goods: np.ndarray, credits: np.ndarray) -> np.ndarray:
-    """Return the most that a visitor brings (T, S, C), money, where a new customer is worth `credits` (C,).
+    """Return the largest expected profit of a visitor (T, S, C), money, where a new customer is worth `credits` (C,).
 
     Args:
         model: a `Marketplace`.
@@ -177,15 +177,15 @@ def _solve(weight, value, ranks, scale) -> np.ndarray:
     grid = highest * np.linspace(0, 1, VALUES)
     best = np.stack([(weight * (value - r)).max(axis=2) for r in grid])  # (VALUES, S, I)
     height = np.maximum(np.sort(best, axis=2)[..., ::-1][..., : len(ranks)], 0) @ ranks
-    found = np.empty((len(scale), len(weight)))
+    solution = np.empty((len(scale), len(weight)))
     for s in range(len(weight)):
         low, high = np.zeros(len(scale)), np.full(len(scale), highest)
         for _ in range(40):
             middle = (low + high) / 2
             above = scale * np.interp(middle, grid, height[:, s]) > middle
             low, high = np.where(above, middle, low), np.where(above, high, middle)
-        found[:, s] = high
-    return found
+        solution[:, s] = high
+    return solution
 
 
 def _prices(model) -> tuple[np.ndarray, np.ndarray]:
@@ -214,7 +214,7 @@ def _highest_ratings(model) -> np.ndarray:
 
 
 def _order_values(model, price, goods, credit: float, last: bool) -> np.ndarray:
-    """Return the most that an order placed at prices (I, P) brings, screened at the best threshold, money (I, P)."""
+    """Return the largest profit of an order at prices (I, P), screened at the best threshold, money (I, P)."""
     p = model.params
     fraud = np.clip(p.fraud_share * price / (model.catalogue.cost.mean() + model.markup), 0, 0.5)
     if not p.screening:

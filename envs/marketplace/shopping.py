@@ -28,7 +28,7 @@ class Shop:
 
 @dataclass(slots=True)
 class Orders:
-    """What came of it. Arrays (n, I), units, but `visits` (n, 1) and `buyers` (n, G)."""
+    """The orders of a day. Arrays (n, I), units, except `visits` (n, 1) and `buyers` (n, G)."""
 
     visits: np.ndarray
     demand: np.ndarray  # orders placed
@@ -133,11 +133,11 @@ def by_counts(shop: Shop, shock: dict) -> Orders:
         turn = part * shop.rate[..., None] * (1 / after - 1 / total)
         turned = weight * (turn.sum(axis=2, keepdims=True) - turn)
         turned, stay = (_scatter(units, page, items) for units in (turned, stay))
-        found = np.where(shop.stock > 0, np.minimum(turned, shop.stock - sold), 0)
-        sold = sold + found
+        second = np.where(shop.stock > 0, np.minimum(turned, shop.stock - sold), 0)
+        sold = sold + second
         # Whose second choice is gone as well waits for it as often as those do whose first choice it was.
         patience = _scatter(less / after * shop.rate[..., None], page, items) / np.maximum(mean, 1e-12)
-        waiting = waiting + stay + (turned - found) * np.where(shop.stock > 0, patience, 1)
+        waiting = waiting + stay + (turned - second) * np.where(shop.stock > 0, patience, 1)
     buyers = groups.sum(axis=2)
     accepted = sold + waiting
     buyers *= accepted.sum(axis=1, keepdims=True) / np.maximum(buyers.sum(axis=1, keepdims=True), 1e-12)
@@ -149,14 +149,14 @@ def one_by_one(shop: Shop, shock: dict) -> Orders:
     """Let the visitors come one after another, each with a noise of their own, and see what is in stock.
 
     Args:
-        shop: the day; its expected visits are at most `most` on average over the candidates.
-        shock: `candidates` (n, 1) who may come, `most` (n, 1) visits expected if all of them did, `who` (n, M) uniform:
-            which group one belongs to, or none; `noise` (n, M, K + 1) Gumbel, buying nothing first; `lets` (n, M)
-            uniform: below the accepted share an order passes screening.
+        shop: the day; its expected visits are at most `largest_rate`.
+        shock: `candidates` (n, 1), a Poisson number of people who may come; `largest_rate` (n, 1), its mean; `who`
+            (n, M) uniform, for the group of a candidate, or none (thinning); `noise` (n, M, K + 1) Gumbel, buying
+            nothing first; `lets` (n, M) uniform: an order passes screening below the accepted share.
     """
     n, items = shop.stock.shape
     groups, size = shop.utility.shape[1:]
-    edges = np.cumsum(shop.rate, axis=1) / shock["most"]
+    edges = np.cumsum(shop.rate, axis=1) / shock["largest_rate"]
     stock = shop.stock.astype(np.float64)
     demand, sold, waiting, refused = (np.zeros((n, items)) for _ in range(4))
     buyers, visits, log = np.zeros((n, groups)), np.zeros((n, 1)), []

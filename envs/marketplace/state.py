@@ -1,4 +1,4 @@
-"""What the whole store is in, and what moves on a day: the arrays of `Marketplace`."""
+"""The state of the whole store and the flow of a day: the arrays of `Marketplace`."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(slots=True)
 class State:
-    """What the store is in, before the day's decisions. Arrays (num_envs, I), float32, where nothing else is said."""
+    """The store before the day's decisions. Arrays (num_envs, I), float32, unless said."""
 
     on_hand: np.ndarray  # units
     pipeline: tuple  # of lead_time arrays: units ordered, arriving tomorrow, the day after, ...
@@ -29,7 +29,7 @@ class State:
 
 @dataclass(slots=True)
 class Flow:
-    """What moved on one day. Arrays (num_envs, I) in units, or what is said."""
+    """What moved on one day. Arrays (num_envs, I), units, unless said."""
 
     price: np.ndarray  # money per unit
     rating: np.ndarray  # stars shown
