@@ -161,24 +161,24 @@ def harm(folder: Path) -> str:
 
 
 def checkpoints(root: Path, trials: int) -> int:
-    """Count damaged checkpoints that were found out, of those of PPO and SAC."""
+    """Count damaged checkpoints that were noticed, of those of PPO and SAC."""
     runs = {}
     for learner in ("ppo", "sac"):
         if finish(root / learner, *SMALL, *LEARNERS[learner]):
             raise SystemExit((root / learner / "log").read_text())
         runs[learner] = run_of(root / learner) / "checkpoints"
-    found = 0
+    noticed = 0
     for trial in range(trials):
         spoilt = shutil.copytree(runs[("ppo", "sac")[trial % 2]], root / "spoilt")
         before, newest = steps(spoilt)[-2:]
         what, said = harm(spoilt / str(newest)), []
         fine = bool(damage(spoilt / str(newest))) and newest_whole(spoilt, said.append) == spoilt / str(before)
-        found += fine and len(said) == 1
+        noticed += fine and len(said) == 1
         if not fine:
-            print(f"not found: {what}")
+            print(f"not noticed: {what}")
         shutil.rmtree(spoilt)
-    print(f"{found} of {trials} damaged checkpoints found, and the one before used")
-    return trials - found
+    print(f"{noticed} of {trials} damaged checkpoints noticed, and the one before used")
+    return trials - noticed
 
 
 def disk(root: Path, trials: int) -> int:
@@ -208,15 +208,15 @@ def disk(root: Path, trials: int) -> int:
             last = newest_whole(run_of(folder) / "checkpoints", lambda said: None)
             lines = [line for line in log.read_text().splitlines() if "o space left" in line and "|" not in line]
             (place / "filler").unlink()
-            told = not met or (len(lines) == 1 and "Traceback" not in log.read_text())
+            reported = not met or (len(lines) == 1 and "Traceback" not in log.read_text())
             again = finish(folder, *args) == 0 and result(run_of(folder)) == whole
-            fine += bool(last) and told and again
-            if not (last and told and again):
-                print(f"trial {trial}: checkpoint {last}, told {told}, went on {again}:\n{log.read_text()[-2000:]}")
+            fine += bool(last) and reported and again
+            if not (last and reported and again):
+                print(f"trial {trial}: checkpoint {last}, reported {reported}, went on {again}:\n{log.read_text()[-2000:]}")
             shutil.rmtree(folder)
     finally:
         subprocess.run(["umount", str(place)], check=True)
-    print(f"{full} of {trials} met the full disk; {fine} of {trials} kept a whole checkpoint, told it and went on")
+    print(f"{full} of {trials} met the full disk; {fine} of {trials} kept a whole checkpoint, said so and went on")
     return trials - fine
 
 

@@ -34,11 +34,11 @@ def main() -> None:
     kinds = {"fast": {}, "reference": {"fidelity": "reference"}}
     kinds["routed"] = kinds["reference"] | {"delivery": "routed"}
     for title, changes in {"default": {}, "a fleet of 25": {"fleet_capacity": 25.0}}.items():
-        found = {kind: seasons(count, **changes, **more) for kind, more in kinds.items()}
+        runs = {kind: seasons(count, **changes, **more) for kind, more in kinds.items()}
         for first, second in (("fast", "reference"), ("routed", "reference")):
             rows = {}
             for name in NAMES:
-                a, b = (found[kind][name].astype(float) for kind in (first, second))
+                a, b = (runs[kind][name].astype(float) for kind in (first, second))
                 error = np.hypot(a.std(), b.std()) / np.sqrt(count)
                 percent = [100 * x / max(abs(b.mean()), 1e-9) for x in (a.mean() - b.mean(), 1.96 * error)]
                 rows[name] = {first: a.mean(), second: b.mean(), "difference, %": percent[0], "+-": percent[1]}

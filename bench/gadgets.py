@@ -59,20 +59,20 @@ class Gadget:
 
 def forms(marker: Path) -> dict[str, bytes]:
     """Form -> the bytes of a file with a gadget in it."""
-    gadget, found = Gadget(marker), {}
-    found["pickle"], found["old pickle"] = pickle.dumps(gadget), pickle.dumps(gadget, protocol=0)
+    gadget, files = Gadget(marker), {}
+    files["pickle"], files["old pickle"] = pickle.dumps(gadget), pickle.dumps(gadget, protocol=0)
     one = np.empty(1, object)
     one[0] = gadget
     for name, save in {"npy": lambda file: np.save(file, one), "npz": lambda file: np.savez(file, a=one)}.items():
         save(buffer := io.BytesIO())
-        found[name] = buffer.getvalue()
+        files[name] = buffer.getvalue()
     for name, zipped in {"torch": True, "old torch": False}.items():
         torch.save(gadget, buffer := io.BytesIO(), _use_new_zipfile_serialization=zipped)
-        found[name] = buffer.getvalue()
-    found["yaml"] = f"!!python/object/apply:os.mkdir ['{marker}']\n".encode()
-    found["hydra"] = json.dumps({"_target_": "os.mkdir", "_args_": [str(marker)]}).encode()
-    found["parquet"] = _parquet(gadget)
-    return found
+        files[name] = buffer.getvalue()
+    files["yaml"] = f"!!python/object/apply:os.mkdir ['{marker}']\n".encode()
+    files["hydra"] = json.dumps({"_target_": "os.mkdir", "_args_": [str(marker)]}).encode()
+    files["parquet"] = _parquet(gadget)
+    return files
 
 
 def _parquet(gadget) -> bytes:
@@ -105,8 +105,8 @@ def check_gadgets(marker: Path) -> None:
 PICKLED = {"allow_pickle": True}
 
 
-def _opened(found):
-    return found["a"] if hasattr(found, "files") else found
+def _opened(archive):
+    return archive["a"] if hasattr(archive, "files") else archive
 
 
 def _instantiate(config: dict):
@@ -117,7 +117,7 @@ def _instantiate(config: dict):
 
 def made(root: Path) -> dict:
     """Name -> a folder with good files, and the loaders that read it."""
-    found = {}
+    targets = {}
     task = TASKS["LostSales"](horizon=60, action="continuous")
     small = {"net_arch": [8], "num_envs": 8, "device": "cpu"}
     learners = {
@@ -132,12 +132,12 @@ def made(root: Path) -> dict:
         whole = lambda path, name=name: checkpoints.newest_whole(path.parent, lambda said: None)
         goes_on = lambda path, module=module, params=params: module.Learner(task, params).load(path)
         acts = lambda path, module=module: module.load_policy(path, task)
-        found[f"checkpoint of {name}"] = (folder, [whole, goes_on, acts])
+        targets[f"checkpoint of {name}"] = (folder, [whole, goes_on, acts])
     run = _run(root)
     at = lambda path: Run(path)
     loaders = [lambda path: restore(at(path)), lambda path: at(path).episodes(), lambda path: at(path).metrics()]
     loaders += [lambda path: read_index(path.parents[1]), lambda path: sweep_runs(path.parents[1])]
-    found["run"] = (run, loaders)
+    targets["run"] = (run, loaders)
 
     store = generate(SyntheticStoreParams(items=12, days=200, customers=40, top_rate=8.0))
     panel = store.panel
@@ -145,20 +145,20 @@ def made(root: Path) -> dict:
         forecaster = forecasting.create(name)
         forecaster.fit(panel)
         forecaster.save(root / name)
-        found[f"forecaster {name}"] = (root / name, [forecasting.load])
+        targets[f"forecaster {name}"] = (root / name, [forecasting.load])
     shipped = Path(forecasting.__file__).parent / "checkpoints" / "small"
-    found["forecaster transformer"] = (shipped, [forecasting.load])
+    targets["forecaster transformer"] = (shipped, [forecasting.load])
     log = Log.from_frame(store.orders)
     for name, params in {"item_knn": {}, "ials": {"factors": 4}}.items():
         recommendation.create(name, **params).fit(log).save(root / name, CARD)
-        found[f"recommender {name}"] = (root / name, [recommendation.load])
+        targets[f"recommender {name}"] = (root / name, [recommendation.load])
     reviews = synthetic_reviews(200, seed=1)
     language.create("tfidf").fit(reviews["text"].tolist(), reviews["positive"].tolist()).save(root / "tfidf", CARD)
-    found["classifier"] = (root / "tfidf", [language.load])
+    targets["classifier"] = (root / "tfidf", [language.load])
     drawn = generate_transactions(TransactionParams(customers=200, days=30, seed=1, takeovers=1.5))
     table, fraud = features(drawn.transactions), drawn.labels["fraud"].to_numpy()
     Trees(TreesParams(rounds=2)).fit(table, fraud).calibrate(table, fraud).save(root / "trees", CARD)
-    found["trees"] = (root / "trees", [Trees.load, SequenceModel.load])
+    targets["trees"] = (root / "trees", [Trees.load, SequenceModel.load])
 
     files = root / "data"
     files.mkdir()
@@ -170,8 +170,8 @@ def made(root: Path) -> dict:
     loaders += [lambda path: read_city(path / "city.txt")]
     loaders += [lambda path, end=end: read_transactions(path / f"transactions.{end}") for end in ("csv", "parquet")]
     loaders += [lambda path, name=name: load_panel(path / name) for name in sorted(p.name for p in files.iterdir())]
-    found["data, answers, keys, cities"] = (files, loaders)
-    return found
+    targets["data, answers, keys, cities"] = (files, loaders)
+    return targets
 
 
 def _run(root: Path) -> Path:
@@ -194,10 +194,10 @@ def sealed(folder: Path) -> None:
         (folder / checkpoints.SEAL).write_text("".join(lines))
     config = folder / "config.json"
     with contextlib.suppress(ValueError, OSError, TypeError):
-        told = json.loads(config.read_text())
-        if "weights_sha256" in told:
-            told["weights_sha256"] = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-            config.write_text(json.dumps(told))
+        saved = json.loads(config.read_text())
+        if "weights_sha256" in saved:
+            saved["weights_sha256"] = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+            config.write_text(json.dumps(saved))
 
 
 def offer(name: str, folder: Path, loaders: list, place: Path, marker: Path) -> tuple[int, int, int]:
