@@ -45,9 +45,9 @@ def __dir__() -> list[str]:
 
 def _entries() -> dict[str, plugins.TaskEntry]:
     from .envs import registry
-    from .experiments.tasks import TASKS
+    from .experiments.tasks import STORES
 
-    registry.add_tasks(TASKS)
+    registry.add_tasks(STORES)
     return registry.entries()
 
 

@@ -113,8 +113,8 @@ def declared(part: str) -> dict[str, Any]:
 def load(name: str, package: str = "") -> Any:
     """Return what "module:attribute" names; a module of a package where one is given. Without a colon, the module."""
     module, _, attribute = name.partition(":")
-    found = import_module(f"{package}.{module}" if package else module)
-    return getattr(found, attribute) if attribute else found
+    loaded = import_module(f"{package}.{module}" if package else module)
+    return getattr(loaded, attribute) if attribute else loaded
 
 
 def folders() -> list[Path]:

@@ -212,7 +212,8 @@ def disk(root: Path, trials: int) -> int:
             again = finish(folder, *args) == 0 and result(run_of(folder)) == whole
             fine += bool(last) and reported and again
             if not (last and reported and again):
-                print(f"trial {trial}: checkpoint {last}, reported {reported}, went on {again}:\n{log.read_text()[-2000:]}")
+                end = log.read_text()[-2000:]
+                print(f"trial {trial}: checkpoint {last}, reported {reported}, went on {again}:\n{end}")
             shutil.rmtree(folder)
     finally:
         subprocess.run(["umount", str(place)], check=True)

@@ -49,7 +49,7 @@ PAGES = {"README.md": by_environment, "docs/tasks.md": by_task}
 
 def written(page: str) -> str:
     """Return the text of a page of `PAGES` with its table as the registry has it now."""
-    text, count = BLOCK.subn(lambda found: found[1] + PAGES[page]() + found[2], (ROOT / page).read_text())
+    text, count = BLOCK.subn(lambda match: match[1] + PAGES[page]() + match[2], (ROOT / page).read_text())
     if count != 1:
         raise ValueError(f"{page}: {count} generated blocks, expected 1")
     return text

@@ -4,7 +4,7 @@ from ...plugins import TaskEntry
 
 BOUND = "bound in hindsight"
 
-TASKS = {
+STORES = {
     "SyntheticStore": TaskEntry(
         f"{__name__}.stores:synthetic_store_task",
         "20 items of a synthetic store with seasons, promotions and a long tail",
