@@ -35,8 +35,8 @@ def test_every_sum_is_compared(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rights": ["resell"]}, "rights: 'resell' is not allowed, expected one of restock, "),
-        ({"rights": []}, "rights: none is not allowed"),
+        ({"rights": ["resell"]}, "rights: 'resell' is not allowed, expected one of dispatch, "),
+        ({"rights": []}, "rights: () is not allowed"),
         ({"sha256": "12"}, "sha256: '12' is not allowed, expected 64 hexadecimal digits"),
         ({"per_second": 0}, "per_second: 0 is not allowed"),
         ({"name": "a b"}, "name: 'a b' is not allowed"),

@@ -181,7 +181,7 @@ def test_what_does_not_fit_is_not_put_in(name, words, restock):
 
 def test_one_model_a_route(serve, runs, load):
     slots = [Slot(runs / "rules", load) for _ in range(2)]
-    with pytest.raises(ValueError, match="restock, restock is not allowed"):
+    with pytest.raises(ValueError, match="'restock, restock' is not allowed"):
         serve(*slots)
     with pytest.raises(ConfigError, match="finished run"):
         Slot(runs / "unfinished", load)

@@ -145,7 +145,7 @@ def test_changes_are_followed(panel):
         (lambda p: synthetic_store_task(3), "data: 3 is not allowed"),
         (lambda p: synthetic_store_task({"itms": 3}), "data.itms: 3 is not allowed"),
         (lambda p: synthetic_store_task(SMALL, items=3), "expected data.items"),
-        (lambda p: synthetic_store_task(SMALL, demand={"mean": 3}), "demand: .*the store's days tell it"),
+        (lambda p: synthetic_store_task(SMALL, demand={"mean": 3}), "demand: .*the store's days say it"),
         (lambda p: synthetic_store_task(SMALL, forecast="model"), "forecaster: None is not allowed"),
         (lambda p: synthetic_store_task(SMALL, horizon=100), "horizon: 100 is not allowed, expected <= "),
         (lambda p: synthetic_store_task(SMALL, holding_cost=-1), "holding_cost: -1 is not allowed"),
