@@ -7,6 +7,7 @@ import numpy as np
 from ...errors import FieldError
 from ..core.demand import DemandSource, RateDemand
 from ..core.random import as_keys
+from ..core.seeds import imagined_keys
 from .arrivals import draw_requests, last_epochs
 from .city import City, read_city, synthetic_city
 from .params import CANDIDATES, DispatchParams
@@ -59,7 +60,7 @@ class Days:
         city = np.array([np.random.default_rng([2, *map(int, key)]).integers(len(self.cities)) for key in keys])
         counts = None if self.source is None else self.source.draw(keys, periods)["demand"][..., 0]
         for row, (seed, episode) in enumerate(keys.tolist()):
-            rng = np.random.default_rng(seed if episode == 0 else [seed, episode])  # the competition's own stream
+            rng = np.random.default_rng(_entropy(seed, episode))
             for t, epoch in enumerate(self.epochs[city[row]]):
                 if epoch < 0:
                     continue
@@ -73,7 +74,7 @@ class Days:
         """Draw what may come in the epochs after a period, `ahead` of them at most: (k, 5) each, as `draw_requests`."""
         counts = None
         if self.source is not None:
-            counts = self.source.draw(rng.integers(2**62, size=(1, 2)).astype(np.uint64), self.horizon + 1)["demand"]
+            counts = self.source.draw(imagined_keys(int(rng.integers(2**62)), 1), self.horizon + 1)["demand"]
         periods = range(period + 1, min(period + 1 + ahead, self.horizon))
         count = {t: None if counts is None else counts[0, t, 0] for t in periods}
         return [self._requests(city, self.epochs[city, t], rng, count[t]) for t in periods]
@@ -82,6 +83,17 @@ class Days:
         wanted = self.largest if count is None else min(int(count), self.largest)
         candidates = CANDIDATES if count is None else GENERATED_DRAWS * self.largest
         return draw_requests(self.cities[city], epoch, rng, candidates, wanted)
+
+
+def _entropy(seed: int, episode: int) -> list[int]:
+    """Return what a day's generator is seeded by: (seed, 0) is the stream of the competition with that seed.
+
+    A seed of more than 32 bits would run into the episode's words: it is told apart by a fifth one.
+    """
+    if seed < 2**32:
+        return [seed, episode]
+    low = 2**32 - 1
+    return [seed & low, seed >> 32, episode & low, episode >> 32, 1]
 
 
 def _read(path: str) -> City:

@@ -118,9 +118,9 @@ def test_a_fleet_goes_again_and_no_request_vanishes(vehicles, depots, action, lo
             assert flow.must_go[row][flow.lost[row]].all()
             assert not flow.lost[row].any() or vehicles < 1000 or lost_cost < 7200
             leave = (int(flow.epoch[row, 0]) + 1) * 3600
-            told = [drive_along(city, flow.requests, row, route, leave) for route in flow.routes(row)]
-            assert flow.duration[row] == sum(driving for _, driving, _ in told)
-            tours += [(depot, leave, back) for depot, _, back in told]
+            driven = [drive_along(city, flow.requests, row, route, leave) for route in flow.routes(row)]
+            assert flow.duration[row] == sum(driving for _, driving, _ in driven)
+            tours += [(depot, leave, back) for depot, _, back in driven]
             out = [sum(d == depot and a <= leave < b for d, a, b in tours) for depot in range(depots)]
             assert max(out) <= vehicles
             money = model.money(flow)
@@ -149,9 +149,9 @@ def test_a_limited_fleet_goes_on_where_it_was():
     other.reset(seed=5)
     other.load_state_dict(one.state_dict())
     for _ in range(3):
-        found = [env.step([[4], [8]]) for env in (one, other)]
-        assert (found[0][0] == found[1][0]).all()
-        assert (found[0][1] == found[1][1]).all()
+        stepped = [env.step([[4], [8]]) for env in (one, other)]
+        assert (stepped[0][0] == stepped[1][0]).all()
+        assert (stepped[0][1] == stepped[1][1]).all()
 
 
 def test_levels_order_what_is_sent():
@@ -186,14 +186,14 @@ def test_observations_tell_all_that_a_plan_needs(changes):
     scenario, state = model.scenarios(np.arange(3)), model.initial(3)
     for t in range(model.horizon):
         shock = {name: block[:, t] for name, block in scenario.items()}
-        found, signal = model.recall(model.observation(state, shock))
+        recalled, signal = model.recall(model.observation(state, shock))
         requests = model.arrive(state, shock)
         must_go = model.must_go(requests, shock)
         for name in ("customer", "early", "late", "demand", "service", "period"):
-            assert (getattr(found, name) == getattr(requests, name)).all(), name
-        assert (model.must_go(found, signal) == must_go).all()
+            assert (getattr(recalled, name) == getattr(requests, name)).all(), name
+        assert (model.must_go(recalled, signal) == must_go).all()
         leave = (signal["epoch"] + 1) * 3600
-        assert (np.maximum(found.fleet, leave) == np.maximum(requests.fleet, leave)).all()
+        assert (np.maximum(recalled.fleet, leave) == np.maximum(requests.fleet, leave)).all()
         named = model.features(model.observation(state, shock))
         assert (named["requests"][..., 1] == must_go).all()
         assert (named["global"][:, 3] == (requests.customer > 0).sum(axis=1)).all()
@@ -310,3 +310,12 @@ def test_the_example_of_the_page_runs(capsys):
     (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     exec(code, {})
     assert "fixed_prize" in capsys.readouterr().out
+
+
+def test_days_of_large_seeds_are_no_other_seeds_episodes():
+    """Learners with seeds of 400 and more draw days with seeds beyond 32 bits: (500 2^32 + 7, 0) is not (7, 500)."""
+    model = TASKS["Dispatch"](requests=20.0, customers=40, cities=2).model()
+    days = model.scenarios(np.array([[500 << 32 | 7, 0], [7, 500], [7, 0]], np.uint64))["customer"]
+    assert not (days[0] == days[1]).all()
+    alone = model.scenarios([7])["customer"][0]
+    assert (days[2] == alone).all()
