@@ -170,7 +170,7 @@ class Inventory(Model):
         limit, lot = params.per_item("max_order"), params.lot_size
         self._largest_order = np.floor(limit / lot + 1e-9) * lot if lot else limit
         self._max_order = constant(self._largest_order)
-        # Money terms: name, quantity of the flow, money per unit. A source that tells prices earns by them.
+        # Money terms: name, quantity of the flow, money per unit. A source that gives prices brings revenue.
         self._charged = [
             (name, quantity, constant(params.per_item(parameter)))
             for name, quantity, parameter in CHARGES

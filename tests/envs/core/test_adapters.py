@@ -139,12 +139,12 @@ def test_sb3_agrees_with_the_vector_env(task, changes):
     for action in actions_of(model, 30, 3):
         given_action = action[:, 0] if ours.action_space.shape == () else action
         observations, rewards, dones, infos = ours.step(given_action)
-        expected, wanted, terminations, truncations, told = vector.step(action)
+        expected, wanted, terminations, truncations, info = vector.step(action)
         assert np.array_equal(observations, expected)
         assert np.array_equal(rewards, wanted.astype(np.float32))
         assert np.array_equal(dones, terminations | truncations)
         for row in np.flatnonzero(dones):
-            assert np.array_equal(infos[row]["terminal_observation"], told["final_obs"][row])
+            assert np.array_equal(infos[row]["terminal_observation"], info["final_obs"][row])
             assert infos[row]["TimeLimit.truncated"] == bool(truncations[row])
 
 

@@ -73,9 +73,9 @@ def test_small_problems_are_solved(router, case):
             prize = np.where(problem.required, 3000, problem.prize)
             problem = replace(problem, required=np.zeros(7, bool), prize=prize, vehicles=2)
         best = optimum(problem)
-        found = objective(problem, ROUTERS[router](problem, ITERATIONS[router]))
-        assert found >= best - 1e-9
-        gaps.append(found / best - 1)
+        value = objective(problem, ROUTERS[router](problem, ITERATIONS[router]))
+        assert value >= best - 1e-9
+        gaps.append(value / best - 1)
     assert np.mean(np.array(gaps) < 1e-9) >= 0.8
     assert np.mean(gaps) < 0.02
 

@@ -14,11 +14,11 @@ from storelab.evaluation import evaluate
 
 def test_published_prices_and_profits():
     """Calvano et al. 2020, recomputed (shared/reference/pricing.md)."""
-    (nash, earned), (joint, most) = reference.nash(), reference.monopoly()
+    (nash, earned), (joint, joint_profit) = reference.nash(), reference.monopoly()
     assert nash == pytest.approx([1.472927] * 2, abs=1e-6)
     assert joint == pytest.approx([1.924981] * 2, abs=1e-6)
     assert earned == pytest.approx([0.222927] * 2, abs=1e-6)
-    assert most == pytest.approx([0.337490] * 2, abs=1e-6)
+    assert joint_profit == pytest.approx([0.337490] * 2, abs=1e-6)
     assert DuopolyParams().prices()[[0, -1]] == pytest.approx([1.427721, 1.970186], abs=1e-6)
 
 
@@ -28,11 +28,11 @@ def test_nobody_gains_alone_from_nash_nor_both_from_monopoly(quality, cost, outs
     cost = np.array(cost)
     profit = lambda prices: (prices - cost) * reference.demand(prices, **game)
     nash, earned = reference.nash(quality, outside, 0.25, cost)
-    joint, most = reference.monopoly(quality, outside, 0.25, cost)
+    joint, joint_profit = reference.monopoly(quality, outside, 0.25, cost)
     for step in (-0.01, 0.01):
         for i in range(2):
             assert profit(nash + step * np.eye(2)[i])[i] < earned[i]
-            assert profit(joint + step * np.eye(2)[i]).sum() < most.sum()
+            assert profit(joint + step * np.eye(2)[i]).sum() < joint_profit.sum()
 
 
 @pytest.mark.parametrize("rival", ["fixed", "undercut", "best_response"])
@@ -95,9 +95,9 @@ def test_sessions_repeat_and_differ():
 @pytest.mark.slow
 def test_learners_collude_as_published():
     """Calvano et al. 2020: about .85 of the way from Nash to monopoly; recomputed about .87."""
-    found = play(DuopolyParams(), sessions=24, seed=0)
-    assert found.converged.mean() > 0.9
-    assert 0.80 <= found.gain.mean() <= 0.92
+    learned = play(DuopolyParams(), sessions=24, seed=0)
+    assert learned.converged.mean() > 0.9
+    assert 0.80 <= learned.gain.mean() <= 0.92
 
 
 def test_profit_gain():

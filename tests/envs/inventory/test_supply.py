@@ -81,7 +81,7 @@ def test_a_season_of_random_yield_costs_what_the_closed_form_says():
     for units in (order, 8 / 0.6):
         act = lambda observation, state, seed, units=units: (np.full((8_000, 1), units), state)
         rewards[units] = -rollout(model, act, scenario)["reward"].sum(axis=1)
-    found = rewards.pop(order)
-    assert abs(found.mean() - cost) < 4 * found.std() / 8_000**0.5
+    best = rewards.pop(order)
+    assert abs(best.mean() - cost) < 4 * best.std() / 8_000**0.5
     (other,) = rewards.values()
-    assert (other - found).mean() > 4 * (other - found).std() / 8_000**0.5
+    assert (other - best).mean() > 4 * (other - best).std() / 8_000**0.5

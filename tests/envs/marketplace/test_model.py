@@ -161,11 +161,11 @@ def shop(stock, rate=4.0, accept=1.0, n=4000, delay=0.8):
     )  # fmt: skip
 
 
-def shocks(n=4000, most=8.0, many=40):
+def shocks(n=4000, rate=8.0, many=40):
     rng = np.random.default_rng(0)
     return {
-        "uniform": rng.random((n, 4)), "candidates": np.minimum(rng.poisson(most, (n, 1)), many),
-        "largest_rate": np.full((n, 1), most), "who": rng.random((n, many)), "lets": rng.random((n, many)),
+        "uniform": rng.random((n, 4)), "candidates": np.minimum(rng.poisson(rate, (n, 1)), many),
+        "largest_rate": np.full((n, 1), rate), "who": rng.random((n, many)), "lets": rng.random((n, many)),
         "noise": rng.gumbel(size=(n, many * 4)),
     }  # fmt: skip
 
@@ -369,7 +369,7 @@ def test_tours_through_some_zones():
     from storelab.envs.dispatch.city import synthetic_city
 
     cities, rng, zones = [synthetic_city(seed, 300, 8, 10**6) for seed in range(4)], np.random.default_rng(0), 12
-    found = {}
+    ratios = {}
     for waiting, urgent, share in product((60, 120), (0, 15, 30), (1.0, 0.75, 0.5, 0.25, 0.0)):
         if not urgent and not share:
             continue
@@ -382,13 +382,13 @@ def test_tours_through_some_zones():
             seen = np.isin(sector[stops - 1], rng.permutation(zones)[: round(share * zones)])
             lengths.append(tour_length(city, stops[seen | (np.arange(waiting) < urgent)]))
         formula = share * np.sqrt(waiting) + (1 - share) * np.sqrt(urgent)
-        found[waiting, urgent, share] = np.mean(lengths) / formula
-    usual = np.mean([seconds for (_, _, share), seconds in found.items() if share == 1])
-    for case, seconds in found.items():
+        ratios[waiting, urgent, share] = np.mean(lengths) / formula
+    usual = np.mean([seconds for (_, _, share), seconds in ratios.items() if share == 1])
+    for case, seconds in ratios.items():
         print(case, f"{seconds:,.0f} s per root, {seconds / usual - 1:+.0%}")
-    with_urgent = [seconds / usual for (_, urgent, _), seconds in found.items() if urgent]
+    with_urgent = [seconds / usual for (_, urgent, _), seconds in ratios.items() if urgent]
     assert 0.85 < min(with_urgent) <= max(with_urgent) < 1.2
-    assert found[60, 0, 0.25] > 1.3 * usual  # a few zones and nothing else: the way there is not in the formula
+    assert ratios[60, 0, 0.25] > 1.3 * usual  # a few zones and nothing else: the way there is not in the formula
 
 
 ROUTED = dict(fidelity="reference", delivery="routed")

@@ -22,8 +22,8 @@ def test_counts_have_their_distribution(noise, mean):
     pmf = PriceDemandParams(noise=noise, dispersion=3.0).pmf(mean)
     uniform = (np.arange(100_000) + 0.5) / 100_000
     counts = inverse_transform(np.full(uniform.shape, mean), uniform, noise, 3.0)
-    found = np.bincount(counts.astype(int), minlength=len(pmf))[: len(pmf)] / len(uniform)
-    assert np.abs(found - pmf).max() < 1.01e-5
+    shares = np.bincount(counts.astype(int), minlength=len(pmf))[: len(pmf)] / len(uniform)
+    assert np.abs(shares - pmf).max() < 1.01e-5
     assert (np.diff(counts) >= 0).all()
 
 

@@ -184,13 +184,13 @@ def test_units_and_money_are_conserved(params, seed):
     assert (np.diff(arrived, axis=1) >= -1e-2).all()
     late_into = (into @ arrived)[:, -1] <= np.cumsum(flow["received"], axis=1)[:, -1] + 1e-2
     assert late_into.all()
-    # Orders: told, they are shipped, lost or wait.
-    told = np.cumsum(flow["ordered"], axis=1)
+    # All that is ordered is shipped, is lost or waits.
+    ordered = np.cumsum(flow["ordered"], axis=1)
     met = np.cumsum(flow["shipped"] + flow.get("refused", 0), axis=1) + flow.get("owed", 0)
     extra = started * model.delay[:, None]
-    assert (met <= told + extra + 1e-2).all()
+    assert (met <= ordered + extra + 1e-2).all()
     if not model.max_delay:
-        assert np.allclose(met, told, **close)
+        assert np.allclose(met, ordered, **close)
     # Demand: served, lost or waiting.
     total = np.cumsum(flow["demand"], axis=1)
     assert np.allclose(total, np.cumsum(flow["sales"] + flow.get("lost", 0), axis=1) + flow.get("backlog", 0), **close)

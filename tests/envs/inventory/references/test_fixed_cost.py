@@ -12,9 +12,9 @@ small_masses = st.lists(st.integers(0, 5), min_size=2, max_size=5).filter(lambda
     ("mean", "s", "S", "cost"), [(10, 6, 40, 35.02156), (20, 14, 62, 49.17304), (50, 42, 108, 70.97521)]
 )
 def test_zheng_and_federgruen_table(mean, s, S, cost):
-    found = fixed_cost.solve(pmf.poisson(mean), 0, 1, 9, 64)
-    assert found[:2] == (s, S)
-    assert round(found[2], 5) == cost
+    solution = fixed_cost.solve(pmf.poisson(mean), 0, 1, 9, 64)
+    assert solution[:2] == (s, S)
+    assert round(solution[2], 5) == cost
 
 
 def test_snyder_and_shen_example_4_7():
@@ -67,8 +67,8 @@ def test_matches_brute_force(weights, lead_time, h, b, K):
 def test_no_fixed_cost_is_a_newsvendor_over_the_lead_time(weights, lead_time, h, b):
     mass = np.array(weights) / sum(weights)
     level, cost = newsvendor.solve(pmf.total(mass, lead_time + 1), h, b)
-    s, S, found = fixed_cost.solve(mass, lead_time, h, b, 0)
-    assert found == pytest.approx(cost, abs=1e-9)
+    s, S, value = fixed_cost.solve(mass, lead_time, h, b, 0)
+    assert value == pytest.approx(cost, abs=1e-9)
     assert s < S
     assert fixed_cost.evaluate(level - 1, level, mass, lead_time, h, b, 0) == pytest.approx(cost, abs=1e-9)
 

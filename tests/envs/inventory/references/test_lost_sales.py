@@ -211,8 +211,8 @@ def test_evaluation_agrees_with_the_stationary_distribution(lead_time):
         cost[i] += c
     system = np.vstack([matrix.T - np.eye(n), np.ones(n)])
     stationary = np.linalg.lstsq(system, np.append(np.zeros(n), 1), rcond=None)[0]
-    found = lost_sales.evaluate(mass, lead_time, h, p, policy, tolerance=1e-9)
-    assert found == pytest.approx(stationary @ cost, abs=1e-8)
+    value = lost_sales.evaluate(mass, lead_time, h, p, policy, tolerance=1e-9)
+    assert value == pytest.approx(stationary @ cost, abs=1e-8)
 
 
 def test_simulation_of_the_optimal_policy_agrees():

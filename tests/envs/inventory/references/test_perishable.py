@@ -59,8 +59,8 @@ def test_optimum_of_the_table(instance):
     published = TABLE[instance][0] / DISCOUNTED
     assert abs(solution.cost - published) < 0.0015 * published
     if instance[:2] != (3, 2):
-        policy, most = discounted_policy(problem, problem.largest_order()), problem.largest_order()
-        cost = perishable.evaluate(problem, lambda states: policy[tuple(states.T)], most)
+        policy, largest = discounted_policy(problem, problem.largest_order()), problem.largest_order()
+        cost = perishable.evaluate(problem, lambda states: policy[tuple(states.T)], largest)
         assert solution.cost <= cost + 1e-5
 
 
@@ -93,10 +93,10 @@ def test_policy_of_the_figure(issuing, orders):
     assert np.array_equal(discounted_policy(de_moor(2, 1, 7, issuing), 10).T[:9, :9], expected)
 
 
-def plain_value_iteration(problem, most):
-    """The optimal average cost, state by state in plain Python, with orders up to `most`."""
+def plain_value_iteration(problem, largest):
+    """The optimal average cost, state by state in plain Python, with orders up to `largest`."""
     life, lead = problem.shelf_life, problem.lead_time
-    states = list(product(range(most + 1), repeat=life + lead - 1))
+    states = list(product(range(largest + 1), repeat=life + lead - 1))
 
     def step(stock, demand):
         left, waiting = list(stock), demand
@@ -111,7 +111,7 @@ def plain_value_iteration(problem, most):
         new = {}
         for state in states:
             options = []
-            for q in range(most + 1):
+            for q in range(largest + 1):
                 shelf, due = (state[:life], (*state[life:], q)) if lead else ((*state, q), ())
                 outcomes = [(w, *step(shelf, d)) for d, w in enumerate(problem.pmf)]
                 options.append(problem.purchase_cost * q + sum(w * (c + values[aged + due]) for w, c, aged in outcomes))
@@ -137,8 +137,8 @@ def test_matches_plain_value_iteration_with_larger_orders(data):
     wide = plain_value_iteration(problem, max(problem.largest_order() + 1, 3))
     solution = perishable.solve(problem, tolerance=1e-6)
     assert solution.cost == pytest.approx(wide, abs=3e-6)
-    most = problem.largest_order()
-    assert perishable.evaluate(problem, solution.act, most) == pytest.approx(wide, abs=3e-6)
+    largest = problem.largest_order()
+    assert perishable.evaluate(problem, solution.act, largest) == pytest.approx(wide, abs=3e-6)
     assert perishable.base_stock(problem)[0] >= wide - 3e-6
 
 

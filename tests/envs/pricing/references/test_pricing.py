@@ -73,7 +73,7 @@ def test_eleven_prices():
     assert fixed[3] == pytest.approx(gvr.fixed_price_value(1.6, 10, 40))
 
 
-def brute_force(prices, pmfs, stock, horizon, cost, markdown, most):
+def brute_force(prices, pmfs, stock, horizon, cost, markdown, limit):
     """The value of a tiny problem, by recursion over all decisions."""
 
     def go(t, x, last, left):
@@ -91,15 +91,15 @@ def brute_force(prices, pmfs, stock, horizon, cost, markdown, most):
             best = max(best, value)
         return best
 
-    return go(0, stock, None, most)
+    return go(0, stock, None, limit)
 
 
 @pytest.mark.parametrize("markdown", [False, True])
-@pytest.mark.parametrize(("most", "cost"), [(math.inf, 0.0), (math.inf, 0.2), (0, 0.0), (1, 0.0), (2, 0.1)])
-def test_remembered_prices_against_brute_force(markdown, most, cost):
+@pytest.mark.parametrize(("limit", "cost"), [(math.inf, 0.0), (math.inf, 0.2), (0, 0.0), (1, 0.0), (2, 0.1)])
+def test_remembered_prices_against_brute_force(markdown, limit, cost):
     prices, pmfs = [1.0, 2.0, 3.0], [np.array([0.2, 0.3, 0.5]), np.array([0.4, 0.4, 0.2]), np.array([0.7, 0.3])]
-    solved = price_dp.solve(prices, pmfs, 4, 4, price_change_cost=cost, markdown=markdown, max_changes=most)
-    assert solved.value == pytest.approx(brute_force(prices, pmfs, 4, 4, cost, markdown, most))
+    solved = price_dp.solve(prices, pmfs, 4, 4, price_change_cost=cost, markdown=markdown, max_changes=limit)
+    assert solved.value == pytest.approx(brute_force(prices, pmfs, 4, 4, cost, markdown, limit))
 
 
 def test_all_money_terms():
@@ -210,14 +210,14 @@ def test_hindsight_bounds_every_path_of_prices(kind, stock):
     for path in itertools.product(range(4), repeat=horizon):
         act = lambda observation, t, seed, path=path: (np.full((30, 1), path[t or 0]), (t or 0) + 1)
         best = np.maximum(best, rollout(model, act, scenario)["reward"].sum(axis=1))
-    found = price_hindsight.bounds(model, scenario)
-    assert (found >= best - 1e-4).all()
+    bound = price_hindsight.bounds(model, scenario)
+    assert (bound >= best - 1e-4).all()
     if stock >= 500:
-        assert found == pytest.approx(best, abs=1e-3)
+        assert bound == pytest.approx(best, abs=1e-3)
     else:
-        assert found.mean() < 1.15 * best.mean()
+        assert bound.mean() < 1.15 * best.mean()
     model.params.action = "continuous"  # more prices
-    assert (price_hindsight.bounds(model, scenario) >= found - 1e-4).all()
+    assert (price_hindsight.bounds(model, scenario) >= bound - 1e-4).all()
 
 
 def test_hindsight_needs_recorded_demand():

@@ -57,10 +57,10 @@ def test_dual_sourcing_at_its_ends(mean, regular, express):
     """Express at the regular price is a newsvendor with the express lead time; at a huge one, with the regular."""
     demand = pmf.poisson(mean)
     for dear, lead in ((1.0, express), (500.0, regular)):
-        found = dual_sourcing.solve(demand, regular, express, 1.0, 19.0, 1.0, dear)
+        solution = dual_sourcing.solve(demand, regular, express, 1.0, 19.0, 1.0, dear)
         cost = newsvendor.solve(pmf.total(demand, lead + 1), 1.0, 19.0)[1] + mean
-        assert found.cost == pytest.approx(cost, abs=2e-4)
-        assert found.lower <= found.cost <= found.upper
+        assert solution.cost == pytest.approx(cost, abs=2e-4)
+        assert solution.lower <= solution.cost <= solution.upper
 
 
 @pytest.mark.parametrize(("slow", "fast"), [(2, 0), (3, 1), (1, 0)])

@@ -16,18 +16,18 @@ EXAMPLE = ([1, 1, 2], [3.0, 2.0, 2.0], 37.12)  # Snyder and Shen 2019, example 6
 
 def test_the_textbooks_example():
     """Snyder and Shen 2019, example 6.1: cost 47.67 (a coarser grid than ours), local levels 6.484, 5.544, 10.692."""
-    found = serial.solve_normal(5.0, 1.0, *EXAMPLE)
-    assert found.cost == pytest.approx(47.67, abs=0.015)
-    assert found.local == pytest.approx([6.484, 5.544, 10.692], abs=0.02)
+    solution = serial.solve_normal(5.0, 1.0, *EXAMPLE)
+    assert solution.cost == pytest.approx(47.67, abs=0.015)
+    assert solution.local == pytest.approx([6.484, 5.544, 10.692], abs=0.02)
 
 
 @pytest.mark.parametrize("demand", [pmf.poisson(5), pmf.geometric(3), pmf.negative_binomial(4, 2.0)])
 @pytest.mark.parametrize("lead", [1, 4])
 def test_one_stage_is_a_newsvendor(demand, lead):
-    found = serial.solve(demand, [lead], [2.0], 9.0)
+    solution = serial.solve(demand, [lead], [2.0], 9.0)
     level, cost = newsvendor.solve(pmf.total(demand, lead), 2.0, 9.0)
-    assert found.echelon.tolist() == [level]
-    assert found.cost == pytest.approx(cost)
+    assert solution.echelon.tolist() == [level]
+    assert solution.cost == pytest.approx(cost)
 
 
 @given(
@@ -39,10 +39,10 @@ def test_one_stage_is_a_newsvendor(demand, lead):
 def test_shang_song_bounds_hold(mean, stages, backorder):
     leads, holding = ([1 + stages[0][0], *(lead for lead, _ in stages[1:])], [h for _, h in stages])
     demand = pmf.poisson(mean)
-    found = serial.solve(demand, leads, holding, backorder)
+    solution = serial.solve(demand, leads, holding, backorder)
     low, high = serial.shang_song(demand, leads, holding, backorder)
-    assert (low <= found.echelon).all()
-    assert (found.echelon <= high).all()
+    assert (low <= solution.echelon).all()
+    assert (solution.echelon <= high).all()
 
 
 def test_costs_are_those_of_the_levels():
@@ -53,8 +53,8 @@ def test_costs_are_those_of_the_levels():
         levels = reference.levels["level"]
         best = Heuristic("echelon_base_stock", {"level": levels}, model)
         worse = Heuristic("echelon_base_stock", {"level": [levels[0], levels[1], levels[2] + 1.5]}, model)
-        found = evaluate({"best": best, "worse": worse}, task, np.arange(200), horizon=300)
-        values = found.pivot(index="seed", columns="policy", values="value")
+        episodes = evaluate({"best": best, "worse": worse}, task, np.arange(200), horizon=300)
+        values = episodes.pivot(index="seed", columns="policy", values="value")
         error = values["best"].std() / np.sqrt(len(values))
         assert abs(values["best"].mean() - reference.value) < 4 * error + reference.tolerance
         assert error < 0.005 * reference.value  # the test can fail
@@ -72,8 +72,8 @@ def test_other_lead_times_and_costs_are_mapped():
     problem = serial.from_network(task.model())
     assert problem.lead_times.tolist() == [2, 2, 1]
     (demand,) = task.params.nodes["stage-1"].demand.pmfs(1)
-    found = serial.solve(demand, problem.lead_times, problem.echelon_holding, problem.backorder_cost)
-    best = Heuristic("echelon_base_stock", {"level": found.echelon[::-1].tolist()}, task.model())
+    solution = serial.solve(demand, problem.lead_times, problem.echelon_holding, problem.backorder_cost)
+    best = Heuristic("echelon_base_stock", {"level": solution.echelon[::-1].tolist()}, task.model())
     values = evaluate({"best": best}, task, np.arange(200), horizon=300)["value"]
     error = values.std() / np.sqrt(len(values))
     assert abs(values.mean() - task.reference().value) < 4 * error
