@@ -1,6 +1,7 @@
 """The column contract of what a user brings, and the reading of tables under it."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,8 +90,12 @@ def read(
     """
     names = [column.name for column in schema]
     frame = _load(source, [*names, *(aliases or {})])
-    notes = list(frame.attrs["notes"])
-    columns = _columns(frame, schema, aliases or {}, notes)
+    columns, notes = matched(frame, names, aliases or {})
+    notes = [*frame.attrs["notes"], *notes]
+    for column in schema:
+        if column.required and column.name not in columns:
+            found = ", ".join(map(str, frame.attrs["found"])) or "none"
+            raise ValueError(f"column {column.name!r}: missing; expected {column.expected}. Columns found: {found}")
     numeric = [columns[column.name] for column in schema if column.kind == "number" and column.name in columns]
     expected = {column.name: column.expected for column in schema}
     try:
@@ -129,32 +134,33 @@ def _load(source: str | Path | pd.DataFrame, names: list[str]) -> pd.DataFrame:
     return frame
 
 
-def _columns(frame: pd.DataFrame, schema: Schema, aliases: dict[str, str], notes: list[str]) -> dict[str, pd.Series]:
-    """The contract's columns under its names: an exact one first, then one in another case, then an alias."""
+def matched(frame: pd.DataFrame, names: Sequence[str], aliases: dict[str, str]) -> tuple[dict[str, pd.Series], list]:
+    """The columns of a frame under `names`, as far as they are there, and notes.
+
+    An exact name comes first, then the name in another case, then an alias (alias -> name). Raises ValueError where
+    two columns stand for one.
+    """
     loose = [str(name).strip().casefold() for name in frame.columns]
-    result = {}
-    for column in schema:
-        other = [alias.casefold() for alias, name in aliases.items() if name == column.name]
-        exact = [place for place, name in enumerate(frame.columns) if name == column.name]
-        near = [place for place, name in enumerate(loose) if name == column.name.casefold() and place not in exact]
-        alias = [place for place, name in enumerate(loose) if name in other and place not in (*exact, *near)]
+    result, notes = {}, []
+    for name in names:
+        other = [alias.casefold() for alias, of in aliases.items() if of == name]
+        exact = [place for place, found in enumerate(frame.columns) if found == name]
+        near = [place for place, found in enumerate(loose) if found == name.casefold() and place not in exact]
+        alias = [place for place, found in enumerate(loose) if found in other and place not in (*exact, *near)]
         chosen = exact or near or alias
         called = [frame.columns[place] for place in chosen]
         if len(exact) > 1:
-            raise ValueError(f"column {column.name!r}: appears more than once; expected once")
+            raise ValueError(f"column {name!r}: appears more than once; expected once")
         if len(chosen) > 1:
-            both = " and ".join(map(repr, called))
-            raise ValueError(f"column {column.name!r}: {both} both stand for it; expected one of them")
-        if chosen:
-            result[column.name] = plain(frame.iloc[:, chosen[0]]).rename(column.name)
-            if not exact and not alias:
-                notes.append(f"column {called[0]!r} is read as {column.name!r}")
-            unread = [frame.columns[place] for place in (*near, *alias) if place not in chosen]
-            notes += [f"column {name!r} is not read, as {called[0]!r} is there" for name in unread]
-        elif column.required:
-            found = ", ".join(map(str, frame.attrs["found"])) or "none"
-            raise ValueError(f"column {column.name!r}: missing; expected {column.expected}. Columns found: {found}")
-    return result
+            raise ValueError(f"column {name!r}: {' and '.join(map(repr, called))} stand for it; expected one of them")
+        if not chosen:
+            continue
+        result[name] = plain(frame.iloc[:, chosen[0]]).rename(name)
+        if chosen is near:
+            notes.append(f"column {called[0]!r} is read as {name!r}")
+        unread = [frame.columns[place] for place in (*near, *alias) if place not in chosen]
+        notes += [f"column {unused!r} is not read, as {called[0]!r} is there" for unused in unread]
+    return result, notes
 
 
 def _checked(

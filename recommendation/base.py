@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from scipy import sparse
 
+from ..data.values import absent, plain, refuse_zone, stripped
 from ..errors import FieldError
 from ..learning.base import Card, load_folder, save_folder
 
@@ -18,7 +19,8 @@ EPOCH = np.datetime64("1970-01-01")
 
 
 def days_of(times) -> np.ndarray:
-    """Timestamps as days since 1970-01-01, float64."""
+    """Timestamps as days since 1970-01-01, float64. Raises ValueError where they have a zone."""
+    refuse_zone(times, "timestamp")
     return (np.asarray(times, "datetime64[ns]") - EPOCH) / _DAY
 
 
@@ -120,12 +122,19 @@ class Log:
     def from_frame(cls, frame: pd.DataFrame, text: dict[str, str] | None = None) -> "Log":
         """From a row per purchase: customer, item, timestamp, and rating, if there is one; guests are left out.
 
-        `text` has descriptions by item. Raises ValueError when a column is missing, or nothing is left.
+        A guest has no customer id, or a word for none (see `data.values.absent`). `text` has descriptions by item.
+        Raises ValueError when a column is missing, a row has no item or time, times have a zone, or nothing is left.
         """
         missing = [name for name in ("customer", "item", "timestamp") if name not in frame]
         if missing:
             raise ValueError(f"column {missing[0]!r}: missing; expected customer, item and timestamp")
-        frame = frame[frame["customer"].notna()]
+        frame = frame.assign(**{name: plain(frame[name]) for name in frame.columns}).reset_index(drop=True)
+        frame = frame[~absent(frame["customer"])[0]]
+        frame = frame.assign(**{name: stripped(frame[name])[0] for name in ("customer", "item")})
+        for name, expected in (("item", "an item"), ("timestamp", "a time")):
+            gone = frame.index[frame[name].isna()]
+            if len(gone):
+                raise ValueError(f"column {name!r}, row {gone[0] + 1}: nothing; expected {expected}")
         user, users = pd.factorize(frame["customer"], sort=True)
         item, items = pd.factorize(frame["item"], sort=True)
         day = days_of(frame["timestamp"])

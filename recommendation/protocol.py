@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import online_retail
+from ..data.values import absent, refuse_zone
 from .base import Histories, Log, Recommender, days_of
 from .metrics import ranking_metrics
 
@@ -37,7 +38,8 @@ def split_by_time(frame: pd.DataFrame, day: str, days: int, text: dict[str, str]
     in turns). Raises ValueError when nothing is left to train or to test on.
     """
     first = pd.Timestamp(day)
-    frame = frame[frame["customer"].notna()]
+    refuse_zone(frame["timestamp"], "timestamp")
+    frame = frame[~absent(frame["customer"])[0]]
     past = frame[frame["timestamp"] < first]
     pairs = past[["customer", "item"]].drop_duplicates()
     buyers, bought = pairs["item"].value_counts(), pairs["customer"].value_counts()
@@ -52,7 +54,8 @@ def split_by_time(frame: pd.DataFrame, day: str, days: int, text: dict[str, str]
 
 def leave_last_out(frame: pd.DataFrame, text: dict[str, str] | None = None) -> Split:
     """Train on all but each customer's last day with a purchase, which is tested on; of those with two or more."""
-    frame = frame[frame["customer"].notna()]
+    refuse_zone(frame["timestamp"], "timestamp")
+    frame = frame[~absent(frame["customer"])[0]]
     day = frame["timestamp"].dt.normalize()
     last = day == day.groupby(frame["customer"]).transform("max")
     last &= day.groupby(frame["customer"]).transform("nunique") > 1

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import Column, Schema, read
+from ..data.values import plain, refuse_zone
 from .synthetic import DAY, KINDS
 
 ENTITIES = ("customer", "device", "address", "card")
@@ -45,7 +46,9 @@ def columns(transactions: pd.DataFrame | dict) -> dict[str, np.ndarray]:
     for name in names:
         if name not in transactions:
             raise ValueError(f"column {name!r}: missing; expected the columns {', '.join(names)}")
-    table = {name: np.asarray(transactions[name]) for name in names}
+    refuse_zone(transactions["timestamp"], "timestamp")
+    given = {name: transactions[name] for name in names}
+    table = {name: np.asarray(plain(it) if isinstance(it, pd.Series) else it) for name, it in given.items()}
     if len({np.shape(value) for value in table.values()}) > 1 or table["timestamp"].ndim != 1:
         shapes = {name: np.shape(value) for name, value in table.items()}
         raise ValueError(f"columns: shapes {shapes}; expected sequences of one length")

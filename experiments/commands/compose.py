@@ -10,13 +10,16 @@ from functools import partial
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, QuotedString, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ... import plugins
 from ...plugins import load
-from ..config.options import register
+from ..config import guard
+from ..config.options import GROUPS, register
 from ..config.schemas import ExplainParams
 from ..config.settings import ConfigError, describe, read, read_backtest, read_fit
 from ..inputs import data_hash
@@ -143,14 +146,36 @@ def _compose(command: str, args: list[str], job: Callable[[DictConfig], None]) -
     for arg in args:
         if arg.startswith("-") and arg.split("=")[0] not in FLAGS:
             raise ConfigError(f"{arg}: no such flag, expected one of {', '.join((*FLAGS, *OURS))}")
+    args = [_of_group(arg) for arg in args]
     # Hydra's parser wants all overrides in one stretch: flags, and the words that belong to them, go behind.
     sys.argv = ["storelab", *sorted(args, key=lambda arg: arg.startswith("-") or not re.search("^~|=", arg))]
     register(any(flag in args for flag in QUIET), command)
+    guard.install()
 
     def task(config: DictConfig) -> None:  # Hydra wants a function
         job(config)
 
     hydra.main(version_base="1.3", config_path="pkg://storelab.conf", config_name=command)(task)()
+
+
+def _of_group(arg: str) -> str:
+    """Return an override of a group as Hydra takes it: null is none (`~data`); all else is the name of an option."""
+    group, equals, text = arg.lstrip("+").partition("=")
+    if not equals or group not in GROUPS:
+        return arg
+    try:
+        override = OverridesParser.create().parse_override(arg)
+    except HydraException:  # Hydra says so itself
+        return arg
+    value = override.value()
+    values = value.list if isinstance(value, ChoiceSweep) else [value]
+    if values == [None]:
+        return f"~{group}"
+    if None in values or isinstance(value, IntervalSweep | RangeSweep):
+        raise ConfigError(f"{group}: {text} is not allowed, expected names of options")
+    if all(isinstance(one, str | list | QuotedString | Glob) for one in values):
+        return arg
+    return f"{group}=" + ",".join(f"'{one}'" for one in map(str, values))  # no such option: Hydra names those there are
 
 
 def work_of(command: str) -> Callable[[DictConfig], None]:

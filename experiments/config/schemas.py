@@ -120,6 +120,8 @@ class BacktestParams:
             check_number(name, getattr(self, name), low, high, integer=True)
         for name in ("least_days", "least_sales"):
             check_number(name, getattr(self, name), 0, 100_000, integer=True)
+        if isinstance(self.baselines, str):
+            raise FieldError("baselines", self.baselines, f"a list of some of {', '.join(FORECASTERS)}")
         for name in self.baselines:
             if name not in FORECASTERS:
                 raise FieldError("baselines", name, f"some of {', '.join(FORECASTERS)}")

@@ -77,6 +77,8 @@ class OnlineRetailPurchases(Ranking):
 
     def __post_init__(self):
         check_number("test_days", self.test_days, 1, 365, integer=True)
+        if pd.isna(pd.to_datetime(self.first, format="%Y-%m-%d", errors="coerce")) or len(self.first) != 10:
+            raise FieldError("first", self.first, "a day as YYYY-MM-DD")
 
     def load(self, seed: int):
         from ...recommendation.protocol import online_retail_frame, split_by_time
@@ -170,6 +172,9 @@ class Texts:
         from ...language.tables import read, split
 
         train, test = split(read(self.path) if self.path else self.made_up())
+        for name, part in (("train", train), ("test", test)):
+            if part.empty:
+                raise ValueError(f"split: no row is {name!r}; expected rows of train and of test")
         if self.target not in train:
             raise FieldError("target", self.target, f"a column of the table, {', '.join(train.columns)}")
         train = train[: self.rows or None]
