@@ -56,7 +56,8 @@ def parquet_columns(path: Path) -> list[str]:
 
 
 def decode(raw: bytes) -> tuple[str, str]:
-    """Text and its encoding: by the byte order mark, else UTF-8, UTF-16 (every other byte 0), GB 18030, Windows-1252.
+    """Text and its encoding: by the byte order mark, else UTF-16 (every other byte 0), UTF-8, GB 18030,
+    Windows-1252, Latin-1.
 
     GB 18030 (with GBK and GB 2312 in it) is told from Windows-1252 by its characters of two bytes: of the runs of
     bytes beyond ASCII, most have an even length.

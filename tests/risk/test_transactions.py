@@ -42,3 +42,13 @@ def test_frames_and_dicts_agree(data):
     rows = data.transactions.head(20)
     for name, value in columns(rows).items():
         np.testing.assert_array_equal(value, columns(rows.to_dict("list"))[name])
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "UTC", "America/Lima"])
+def test_times_with_a_zone_are_refused(data, zone):
+    rows = data.transactions.head(5)
+    zoned = rows["timestamp"].dt.tz_localize(zone)
+    for times in (zoned, zoned.astype(str), zoned.astype(object), zoned.convert_dtypes(dtype_backend="pyarrow")):
+        for of in (columns, read_transactions):
+            with pytest.raises(ValueError, match=r"column 'timestamp', row 1: .*without"):
+                of(rows.assign(timestamp=times))

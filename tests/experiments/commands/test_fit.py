@@ -12,7 +12,7 @@ from storelab.experiments.commands.runs import runs
 from storelab.experiments.config.options import register
 from storelab.experiments.config.settings import ConfigError, read_fit
 from storelab.experiments.fitting import models
-from storelab.experiments.fitting.datasets import DATASETS
+from storelab.experiments.fitting.datasets import DATASETS, Questions
 from storelab.experiments.reports.sweep import sweep_report
 from storelab.experiments.runs.folder import Run, from_config, to_config
 from storelab.experiments.runs.index import read_index
@@ -139,12 +139,25 @@ def test_intervals_are_students():
     assert found["± NDCG@10"] == pytest.approx(4.302653 * 0.1 / 3**0.5)
 
 
+@pytest.mark.parametrize("missing", ["train", "test"])
+def test_a_table_whose_split_lacks_a_part_is_refused_before_training(tmp_path, missing):
+    only = {"train": "test", "test": "train"}[missing]
+    table = pd.DataFrame({"text": ["where is it", "how"], "intent": ["place", "way"], "split": only})
+    table.to_csv(tmp_path / "asked.csv", index=False)
+    with pytest.raises(ValueError, match=f"^split: no row is '{missing}'; expected rows of train and of test"):
+        Questions(path=str(tmp_path / "asked.csv")).load(0)
+
+
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
         (["model=ease"], "model: 'ease' is not allowed with this dataset, expected one of tfidf, "),
         (["model=tfidf", "model.shortest=0"], "model.shortest: 0 is not allowed, expected a whole number from 1"),
         (["dataset=online_retail", "model=ease"], "dataset.path: not set, expected dataset.path=VALUE"),
+        (
+            ["dataset=online_retail", "model=ease", "dataset.path=x", "dataset.first=3/4/2011"],
+            "dataset.first: '3/4/2011' is not allowed, expected a day as YYYY-MM-DD",
+        ),
         (["dataset.target=size"], "dataset.target: 'size' is not allowed, expected positive or stars"),
         (
             ["dataset=transactions", "model=fraud_sequence", "model.method=lora"],
