@@ -1,4 +1,4 @@
-"""Errors about what a user handed in, as data: which field, what stood there, what is allowed. A leaf: imports nothing."""
+"""Errors about what a user handed in, as data: which field, which value, what is allowed. A leaf: imports nothing."""
 
 
 class FieldError(ValueError):
