@@ -63,9 +63,7 @@ class Plugin:
     rules: Mapping[str, str] = field(default_factory=dict)  # environment -> "module:RULES": further heuristics for it
     learners: Mapping[str, str] = field(default_factory=dict)  # option of `agent` -> module with Params, Learner, ...
     forecasters: Mapping[str, str] = field(default_factory=dict)  # option of `forecaster` -> "module:class"
-    data: Mapping[str, str] = field(
-        default_factory=dict
-    )  # option of `data` -> "module:class" with `panel`
+    data: Mapping[str, str] = field(default_factory=dict)  # option of `data` -> "module:class" with `panel`
     config: str = ""  # package with YAML files for Hydra, such as "lemonade.conf"
 
 

@@ -140,7 +140,7 @@ class SupplyChain(Topology):
             gap, order = order - self.position(state)[:, self._target], order * self._zero
             for turn in self._turns:  # each node's first arc, then its second, ...
                 short = gap - xp.matmul(self._earlier, order)
-                order = order + turn * xp.minimum(xp.maximum(short, self._zero), self._max_order)
+                order = order + xp.minimum(turn * xp.maximum(short, self._zero), self._max_order)
         if p.lot_size == 1:
             order = xp.floor(order + self._half)
         elif p.lot_size:

@@ -343,3 +343,15 @@ def test_changes_reach_single_nodes_and_arcs():
     assert task.params.nodes["stage-1"].backorder_cost == 37.12
     assert task.params.arcs["supplier-stage-3"].lead_time == 4
     assert TASKS["Serial"]().params.arcs["supplier-stage-3"].lead_time == 2
+
+
+def test_orders_up_to_a_level_keep_to_the_largest_order_whatever_arrives_of_them():
+    """With a ratio of 0.5 a gap of 10 units asks for 20; `max_order` is of units ordered, 3."""
+    nodes = {"supplier": Node(), "shop": Node(DemandParams(mean=5.0), holding_cost=1.0, backorder_cost=9.0)}
+    params = network(nodes, [Arc("supplier", "shop", ratio=0.5, max_order=3.0)], action="base_stock", horizon=5)
+    model = SupplyChain(params)
+    order = model.orders(model.initial(1), np.array([[10.0]], np.float32))
+    assert order.tolist() == [[[3.0]]]
+    wide = SupplyChain(network(nodes, [Arc("supplier", "shop", ratio=0.5, max_order=50.0)], action="base_stock"))
+    high = float(wide.action_high[0])
+    assert wide.orders(wide.initial(1), np.array([[min(10.0, high)]], np.float32)).tolist() == [[[20.0]]]
