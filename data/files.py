@@ -9,7 +9,8 @@ from zipfile import BadZipFile
 
 import pandas as pd
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet")
+TEXT = (".csv", ".tsv", ".txt")
+SUFFIXES = (*TEXT, ".xlsx", ".parquet")
 SEPARATORS = (",", ";", "\t", "|")
 _BOMS = (  # UTF-32's begins with UTF-16's
     (b"\xef\xbb\xbf", "utf-8-sig"),

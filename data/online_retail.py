@@ -62,7 +62,7 @@ def load(
     for name in frame.columns.intersection(["CustomerID", "Customer ID"]):  # the raw Parquet writes "no id" as -1
         frame[name] = frame[name].astype(object).mask(frame[name].isin([-1, "-1"]), None)
     if day_first is None and "InvoiceDate" in frame:
-        day_first = _in_one_month(frame["InvoiceDate"])
+        day_first = in_one_month(frame["InvoiceDate"])
         if day_first is not None:
             frame.attrs["notes"].append("day and month are read in the order in which all days lie in one month")
     raw = read(frame, RAW, key, day_first, ALIASES)
@@ -71,7 +71,7 @@ def load(
     return sales, report
 
 
-def _in_one_month(dates: pd.Series) -> bool | None:
+def in_one_month(dates: pd.Series) -> bool | None:
     """Whether day first is the one of two possible orders in which a shop's days follow each other in one month."""
     found = readings(dates)
     months = {order: times.dt.to_period("M").nunique() for order, times in found.items() if order != "year first"}

@@ -18,6 +18,7 @@ USAGE = """usage: storelab COMMAND [key=value ...] [--help]
   runs       the runs that there are: list, show, compare, clean
   demo       `train` on a small synthetic store with forecasts
   serve      policies of finished runs and saved models behind an HTTP API
+  check      what is understood of a file of sales, and what looks wrong in it: check FILE
   doctor     versions, device, writable folders
 
 storelab COMMAND --help shows a command's groups and keys; storelab train --multirun seed=0,1,2 sweeps,
@@ -25,7 +26,7 @@ and --dry-run tells what would run and what is finished.
 Tab completion: eval "$(storelab -sc install=bash)"
 Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""
 HYDRA = ("train", "tune", "backtest", "explain", "fit", "benchmark", "evaluate", "dataset", "report", "demo")
-COMMANDS = (*HYDRA, "runs", "serve", "doctor")
+COMMANDS = (*HYDRA, "runs", "serve", "check", "doctor")
 GOES_ON = {
     **dict.fromkeys(("train", "tune", "demo", "fit"), ": the same command goes on from the last checkpoint"),
     "backtest": ": the same command goes on with the forecasters that are left",
@@ -57,6 +58,10 @@ def _run(command: str, args: list[str]) -> int:
         from .commands.doctor import doctor
 
         return doctor(args)
+    if command == "check":
+        from .commands.check import check
+
+        return check(args)
     if command == "runs":
         from .commands.runs import runs
 

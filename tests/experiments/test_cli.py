@@ -21,6 +21,7 @@ COMMANDS = (
     "demo",
     "runs",
     "serve",
+    "check",
     "doctor",
 )
 GROUPS = ("agent", "data", "env", "evaluation", "forecaster", "task")
@@ -135,6 +136,7 @@ echo "${COMPREPLY[@]}"
         (["--help"], HEAVY),
         (["nonsense"], HEAVY),
         (["doctor", "--help"], HEAVY),
+        (["check", "--help"], HEAVY),
         (["train", "--help"], LEARNING),
         (["-sc", "query=bash"], LEARNING),
     ],

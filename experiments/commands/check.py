@@ -1,0 +1,230 @@
+"""`storelab check`: what is understood of a file of sales, and what looks wrong in it, before anything runs."""
+
+import re
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ...data import files
+from ...data.contract import PANEL, Column, Schema, TableNote, matched, read
+from ...data.online_retail import BULK_FENCE, in_one_month
+from ...data.panel import LEAST_OBSERVED
+
+USAGE = """usage: storelab check FILE [day_first=true|false]
+
+What is understood of a CSV, Excel or Parquet file of sales, and what looks wrong, with row numbers (the header is not
+counted). FILE has a row per item and day (item, date, units, price) or a row per line of an order (invoice, item,
+timestamp, quantity, price, or the names of Online Retail). Exits with 0: nothing looks wrong, 1: something does,
+2: not readable."""
+DAYS: Schema = tuple(  # PANEL's columns, but what the numbers may be is looked at here
+    Column(
+        column.name, column.kind, required=column.name in ("item", "date", "units"), nullable=column.kind == "number"
+    )
+    for column in PANEL
+)
+LINES: Schema = (
+    Column("invoice", "text", required=False),
+    Column("item", "text"),
+    Column("timestamp", "timestamp"),
+    Column("quantity", "number", nullable=True),
+    Column("price", "number", required=False, nullable=True),
+)
+ALIASES = {
+    **{"InvoiceNo": "invoice", "Invoice": "invoice", "StockCode": "item"},
+    **{"InvoiceDate": "timestamp", "UnitPrice": "price"},
+}
+FAR_PRICE = 10.0  # times an item's median price, or as much below it
+LEAST_SALES = 8  # of an item, from which on its outliers are looked for
+SHOWN = 5  # row numbers
+
+
+def check(args: list[str]) -> int:
+    """Print what was found; return the exit status of `USAGE`."""
+    if args in (["--help"], ["-h"]):
+        print(USAGE)
+        return 0
+    order = {"day_first=true": True, "day_first=false": False}
+    given = [arg for arg in args if arg in order]
+    paths = [arg for arg in args if arg not in order]
+    if len(paths) != 1 or len(given) > 1:
+        print(USAGE, file=sys.stderr)
+        return 2
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TableNote)  # they are printed
+            table, notes, wrong = look(Path(paths[0]), order[given[0]] if given else None)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        print(f"{paths[0]}: {error}", file=sys.stderr)
+        return 2
+    print(paths[0])
+    for name, value in [*(("read", note) for note in notes), *facts(table)]:
+        print(f"  {name:12} {value}")
+    wrong += troubles(table)
+    print("\n".join(["looks wrong", *(f"  {line}" for line in wrong)]) if wrong else "nothing looks wrong")
+    return 1 if wrong else 0
+
+
+def look(path: Path, day_first: bool | None = None) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """Read what can be read of a file.
+
+    Returns the table, with the columns item, day, units and price as far as they are readable and the row numbers as
+    its index; notes on how it was read; and the errors of the columns that were not. Raises ValueError where the file
+    is not readable at all, or has neither the columns of days nor those of lines.
+    """
+    frame = files.load(path, [*(column.name for column in (*DAYS, *LINES)), *ALIASES])
+    schema, aliases = max(((DAYS, {}), (LINES, ALIASES)), key=lambda one: _known(frame, *one))
+    if _known(frame, schema, aliases) < 2:
+        raise ValueError(
+            f"expected the columns {', '.join(c.name for c in DAYS if c.required)}, price, or those of lines of "
+            f"orders; found: {', '.join(map(str, frame.attrs['found'])) or 'none'}"
+        )
+    when = next((name for name in frame if str(name).strip().casefold() in ("timestamp", "invoicedate")), None)
+    if schema is LINES and day_first is None and when is not None:
+        day_first = in_one_month(frame[when])
+    wrong = []
+    while True:
+        try:
+            table = read(frame, schema, day_first=day_first, aliases=aliases)
+            break
+        except ValueError as error:
+            bad = re.match(r"column '(\w+)'", str(error))
+            if bad is None:
+                raise
+            wrong.append(str(error))
+            schema = tuple(column for column in schema if column.name != bad[1])
+    notes = _plain(path, table) + table.attrs["notes"]
+    table = table.set_axis(frame.index + 1, axis=0).rename(columns={"quantity": "units"})
+    times = table.get("timestamp", table.get("date"))
+    if times is not None:
+        table["day"] = times.dt.normalize()
+    table.attrs = {"lines": "timestamp" in table}
+    return table, notes, wrong
+
+
+def _plain(path: Path, table: pd.DataFrame) -> list[str]:
+    """What is as usual in a file: no note tells of it."""
+    said = "; ".join(table.attrs["notes"])
+    usual = {"the encoding": "is UTF-8", "columns are separated": "by ','", "numbers are read": "with decimal points"}
+    usual = usual if path.suffix.lower() in files.TEXT else {}
+    if {"date", "timestamp"} & set(table):
+        usual |= {"dates are": "as the contract has them, YYYY-MM-DD or the file's own type"}
+    return [f"{what} {how}" for what, how in usual.items() if what not in said.replace("times are", "dates are")]
+
+
+def _known(frame: pd.DataFrame, schema: Schema, aliases: dict[str, str]) -> int:
+    return len(
+        matched(frame, [column.name for column in schema if column.required or column.name == "price"], aliases)[0]
+    )
+
+
+def facts(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """What the table holds, in words."""
+    found = [("rows", f"{len(table):,}, " + ("lines of orders" if table.attrs["lines"] else "one per item and day"))]
+    if "item" in table:
+        names = table["item"].unique()
+        found.append(("items", f"{len(names):,}: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"))
+    if "day" in table and len(table):
+        days = np.sort(table["day"].unique())
+        apart = _apart(days)
+        every = {1: "daily", 7: "weekly"}.get(apart, f"most days with rows lie {apart} days apart")
+        whole = (days[-1] - days[0]) // np.timedelta64(7 if apart == 7 else 1, "D") + 1
+        found.append(("days", f"{_date(days[0])} to {_date(days[-1])}, {every}; rows on {len(days):,} of {whole:,}"))
+        if {"item", "units"} <= set(table):
+            share = observed(table, 7 if apart == 7 else 1)
+            found.append(
+                ("observed", f"{share:.1%} of the {'weeks' if apart == 7 else 'days'} since each item's first")
+            )
+    for name in ("units", "price"):
+        if name in table and table[name].notna().any():
+            values = table[name].dropna()
+            part = f"{values.min():g} to {values.max():g}, mean {values.mean():.4g}, median {values.median():g}"
+            found.append((name, part + (f"; 0 in {(values == 0).mean():.1%} of the rows" if name == "units" else "")))
+    if "units" in table:
+        found.append(("returns", f"{(table['units'] < 0).sum():,} rows of less than 0 units"))
+    return found
+
+
+def troubles(table: pd.DataFrame) -> list[str]:
+    """What looks wrong in a table, a line each, with the numbers of the rows."""
+    found = []
+
+    def note(bad: pd.Series, words: str) -> None:
+        if bad.any():
+            found.append(f"{_rows(table.index[bad.to_numpy(bool)])}: {words}")
+
+    if table.empty:
+        return ["the table has no rows"]
+    if "units" in table:
+        note(table["units"] < 0, "less than 0 units: returns are no sales, and stay out")
+        note(np.isinf(table["units"]), "infinitely many units")
+    if "price" in table:
+        note(table["price"] <= 0, "a price of 0 or less")
+        note(table["price"].isna(), "no price")
+    if "item" in table:
+        key = ["item", "day"] if not table.attrs["lines"] else [name for name in table if name != "day"]
+        if set(key) <= set(table):
+            note(table.duplicated(key), f"the same {' and '.join(key)} as an earlier row")
+        for name, words in (
+            ("units", "far more units than the item's other days"),
+            ("price", "far from its usual price"),
+        ):
+            if name in table:
+                note(_far(table, name), words)
+    return found + (_gaps(table) if "day" in table else [])
+
+
+def _far(table: pd.DataFrame, name: str) -> pd.Series:
+    """(rows,) bool. Units: beyond the far-out fence, as `online_retail.clean`; prices: far from the median."""
+    value = np.log(table[name].where(table[name] > 0))
+    item = value.groupby(table["item"])
+    if name == "price":
+        return (value - item.transform("median")).abs() > np.log(FAR_PRICE)
+    low, high = item.transform("quantile", 0.25), item.transform("quantile", 0.75)
+    fence = high + BULK_FENCE * (high - low).clip(lower=np.log(2))
+    return (value > fence) & (item.transform("count") >= LEAST_SALES)
+
+
+def _gaps(table: pd.DataFrame) -> list[str]:
+    """Days without rows, and items seen on few days."""
+    days = pd.DatetimeIndex(np.sort(table["day"].unique()))
+    step = 7 if _apart(days.to_numpy()) == 7 else 1
+    whole = pd.date_range(days[0], days[-1], freq=f"{step}D")
+    missing = whole.difference(days)
+    found = []
+    if not days.isin(whole).all():
+        row = table.index[~table["day"].isin(whole)][0]
+        found.append(f"row {row}: {_date(table['day'][row])} is no whole number of weeks after {_date(days[0])}")
+    elif len(missing) > 0:
+        first = _date(missing[0])
+        found.append(
+            f"no row on {len(missing):,} of {len(whole):,} dates, the first {first}: not observed, unless added"
+        )
+    if not table.attrs["lines"] and {"item", "units"} <= set(table):
+        share = observed(table, step)
+        if share < LEAST_OBSERVED:
+            found.append(f"{share:.1%} of the days are observed: where no row means no sale, add it with 0 units")
+    return found
+
+
+def observed(table: pd.DataFrame, step: int) -> float:
+    """The share of the days (each `step` days) from each item's first on that have a row with units."""
+    seen = table[table["units"].notna()].groupby("item")["day"].nunique()
+    first = table.groupby("item")["day"].min()
+    return float(seen.sum() / ((table["day"].max() - first).dt.days // step + 1).sum())
+
+
+def _apart(days: np.ndarray) -> int:
+    """How many days apart most of the sorted days with rows are."""
+    return int(np.median(np.diff(days) / np.timedelta64(1, "D"))) if len(days) > 1 else 1
+
+
+def _date(day) -> str:
+    return str(pd.Timestamp(day).date())
+
+
+def _rows(numbers: pd.Index) -> str:
+    more = f" and {len(numbers) - SHOWN:,} more" if len(numbers) > SHOWN else ""
+    return f"row{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers[:SHOWN]))}{more}"
