@@ -104,9 +104,7 @@ def test_unknown_kinds_are_refused():
         learn_prizes(task, 1, 1)
     with pytest.raises(ValueError, match="seed: 2000 is not allowed, expected an integer >= 0 and <= 1999"):
         learn_prizes(task, 1, 1, seed=2000)
-    with pytest.raises(
-        ValueError, match="generations: 101 is not allowed with 10000 days in each"
-    ):
+    with pytest.raises(ValueError, match="generations: 101 is not allowed with 10000 days in each"):
         learn_prizes(task, 101, 10_000)
 
 
