@@ -66,16 +66,14 @@ def decode(raw: bytes) -> tuple[str, str]:
     for mark, encoding in _BOMS:
         if raw.startswith(mark):
             return raw.decode(encoding), encoding
-    half = max(len(raw[:4096]) // 2, 1)
-    guesses = ["utf-8"]
-    if raw[1:4096:2].count(0) > 0.4 * half:
-        guesses = ["utf-16-le"]
-    elif raw[0:4096:2].count(0) > 0.4 * half:
-        guesses = ["utf-16-be"]
-    runs = re.findall(rb"[\x80-\xff]+", raw)
-    if runs and sum(len(run) % 2 == 0 for run in runs) >= 0.8 * len(runs):
-        guesses.append("gb18030")
-    for encoding in (*guesses, "cp1252"):
+    sample = raw[:4096]
+    for encoding, zeros in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[0::2])):
+        if zeros.count(0) > 0.4 * max(len(zeros), 1) and len(raw) % 2 == 0:
+            return raw.decode(encoding), encoding
+    for encoding in ("utf-8", "gb18030", "cp1252"):
+        runs = re.findall(rb"[\x80-\xff]+", raw) if encoding == "gb18030" else []
+        if runs and sum(len(run) % 2 == 0 for run in runs) < 0.8 * len(runs):
+            continue
         try:
             return raw.decode(encoding), encoding
         except UnicodeDecodeError:
@@ -88,6 +86,7 @@ def _text(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], li
     text, encoding = decode(path.read_bytes())
     if "\0" in text:
         raise ValueError("it holds NUL characters, which no text has")
+    text = re.sub(r"\r\n?", "\n", text) if "\n" not in text else text  # an old Mac's lines
     notes = [] if encoding in ("utf-8", "utf-8-sig") else [f"the encoding is read as {encoding}"]
     head = re.match(r"(?:[ \t]*(?:#[^\n]*|sep=.)?\r?\n)*", text).group()
     comments = len(re.findall(r"^[ \t]*#", head, re.MULTILINE))

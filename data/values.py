@@ -76,13 +76,19 @@ def absent(ids: pd.Series) -> tuple[pd.Series, str]:
 
 
 def stripped(values: pd.Series) -> tuple[pd.Series, str]:
-    """Text without blanks around it, empty text as None, and a note where two ids became one."""
+    """Text without blanks around it, empty text as None, 7.0 as 7 where both are there.
+
+    The note counts the ids that became another's.
+    """
     codes, unique = pd.factorize(values)
     text = [value.strip().strip("\ufeff\u200b") if isinstance(value, str) else value for value in unique]
+    known = set(text)
+    text = [word[:-2] if isinstance(word, str) and word[-2:] == ".0" and word[:-2] in known else word for word in text]
     joined = len(unique) - len(set(text))
     result = pd.Series(np.array([*(word or None if isinstance(word, str) else word for word in text), None], object))
     result = pd.Series(result.to_numpy()[codes], index=values.index, name=values.name)
-    return result, f"{joined} values differ from others by blanks around them alone: read as the same" if joined else ""
+    note = f"{joined} values differ from others by blanks around them, or .0 behind, alone: read as the same"
+    return result, note if joined else ""
 
 
 def times(values: pd.Series, day_first: bool | None = None) -> tuple[pd.Series, str]:
@@ -96,7 +102,7 @@ def times(values: pd.Series, day_first: bool | None = None) -> tuple[pd.Series, 
     codes, unique = pd.factorize(values)
     text = pd.Series([str(value).strip() for value in unique], dtype=object)
     rows = np.bincount(codes[codes >= 0], minlength=len(text))
-    iso, number = (_matches(text, pattern) for pattern in (_ISO, r"\d+(\.\d+)?"))
+    iso, number = (_matches(text, pattern) for pattern in (_ISO, r"\d+(\.\d+)?([eE]\+?\d+)?"))
     parts = _matches(text, _PARTS)
     year = parts & _matches(text, r"\d{4}\D.*")
     kinds = {"iso": iso | year, "order": parts & ~year, "number": number}
@@ -156,6 +162,8 @@ def _in_order(text: pd.Series, order: str) -> pd.Series:
     century = np.where(pd.to_numeric(year, errors="coerce") >= 69, "19", "20")  # as POSIX
     year = year.where(~short, century + year.fillna(""))
     good = (year.str.len() == 4) & (month.str.len() <= 2) & (day.str.len() <= 2)
+    if order == "year first":
+        good &= ~short | (parts[1] == "-")  # nobody writes 24.12.31 or 24/12/31 for a year's last day
     whole = (year + "-" + month.str.zfill(2) + "-" + day.str.zfill(2)).where(good)
     dates = pd.to_datetime(whole, format="%Y-%m-%d", errors="coerce")
     clock = parts[4].where(parts[4].str.count(":") != 1, parts[4] + ":00")
@@ -178,7 +186,7 @@ def _counted(text: pd.Series) -> tuple[pd.Series, str]:
             good = number.where((number >= low) & (number <= high))
             whole = (good % 1 == 0) | good.isna()
             if unit != "D" and whole.all():  # exact: floats hold no nanoseconds of today
-                integer = [int(value) if "." not in value else int(float(value)) for value in text.fillna("0")]
+                integer = [int(value) if value.isdigit() else int(float(value)) for value in text.fillna("0")]
                 counted = pd.Series(pd.to_datetime(integer, unit=unit, errors="coerce")).where(good.notna())
             else:
                 counted = pd.Timestamp(origin) + pd.to_timedelta(good, unit=unit)
@@ -193,7 +201,7 @@ def numbers(values: pd.Series, mark: str = ".") -> pd.Series:
         return pd.Series(np.nan, index=values.index)
     if values.dtype != object:
         return pd.to_numeric(values, errors="coerce").astype(float)
-    truth = [isinstance(value, bool) for value in values]
+    truth = np.array([isinstance(value, bool) for value in values], dtype=bool)
     if mark == ",":
         text = values.map(lambda value: _digits(value, _COMMA, ".").replace(",", "."), na_action="ignore")
     else:

@@ -64,7 +64,7 @@ def read(path: str | Path) -> pd.DataFrame:
     notes = [*frame.attrs["notes"], *notes]
     if notes:
         warnings.warn(f"{frame.attrs['name']}: {'; '.join(notes)}", TableNote, stacklevel=2)
-    if not columns:
+    if "text" not in columns:
         raise ValueError(f"column 'text': missing; expected text. Columns found: {', '.join(frame.attrs['found'])}")
     table = pd.DataFrame(columns).reset_index(drop=True)
     return questions(table) if "intent" in table else reviews(table)

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from scipy import sparse
 
+from ..data import Column, read
 from ..data.values import absent, plain, refuse_zone, stripped
 from ..errors import FieldError
 from ..learning.base import Card, load_folder, save_folder
@@ -129,6 +130,11 @@ class Log:
         if missing:
             raise ValueError(f"column {missing[0]!r}: missing; expected customer, item and timestamp")
         frame = frame.assign(**{name: plain(frame[name]) for name in frame.columns}).reset_index(drop=True)
+        refuse_zone(frame["timestamp"], "timestamp")
+        if frame["timestamp"].dtype == object:  # text: days and months in one order, or refused
+            frame = frame.assign(
+                timestamp=read(frame[["timestamp"]], (Column("timestamp", "timestamp", nullable=True),))
+            )
         frame = frame[~absent(frame["customer"])[0]]
         frame = frame.assign(**{name: stripped(frame[name])[0] for name in ("customer", "item")})
         for name, expected in (("item", "an item"), ("timestamp", "a time")):

@@ -50,6 +50,8 @@ def test_day_and_month_are_told_by_the_whole_column_or_refused(whole, order, mar
     ("texts", "times"),
     [
         (["3/25/2023 1:05 PM", "3/4/2023 12:00 AM"], ["2023-03-25 13:05", "2023-03-04 00:00"]),
+        (["23-3-4", "23-12-31"], ["2023-03-04", "2023-12-31"]),
+        (["1.6788384E9"], ["2023-03-15"]),
         (["25.3.23 7:05", "4.3.23 17:00"], ["2023-03-25 07:05", "2023-03-04 17:00"]),
         (["2023/3/4", "2023/12/25 6:30:15"], ["2023-03-04", "2023-12-25 06:30:15"]),
         (["20230304", "20231225"], ["2023-03-04", "2023-12-25"]),
@@ -149,6 +151,23 @@ def test_encodings_separators_and_comments(tmp_path, encoding, word, separator, 
 def test_utf8_is_never_taken_for_another_encoding(text):
     if "\0" not in text:
         assert decode(text.encode("utf-8", "ignore")) == (text.encode("utf-8", "ignore").decode(), "utf-8")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_ends_of_lines_and_rows_without_anything(tmp_path, end):
+    (tmp_path / "x.txt").write_bytes(f"sep=;{end}item;date;units;price{end}a;1.12.23;1;2,5{end};;;{end}{end}".encode())
+    with pytest.raises(ValueError, match="no row tells which"):
+        Panel.from_frame(tmp_path / "x.txt")
+    assert Panel.from_frame(tmp_path / "x.txt", day_first=True).dates.tolist() == [pd.Timestamp("2023-12-01")]
+    (tmp_path / "x.txt").write_bytes(f"item,date,units,price{end}".encode())
+    with pytest.raises(ValueError, match="the table has no rows"):
+        Panel.from_frame(tmp_path / "x.txt")
+
+
+def test_ids_as_whole_numbers_with_and_without_a_decimal():
+    table = read(pd.DataFrame({"item": ["7.0", "7", "8.0"]}), (Column("item", "text"),))
+    assert table["item"].tolist() == ["7", "7", "8.0"]
+    assert "1 values differ" in table.attrs["notes"][0]
 
 
 def test_rows_are_numbered_as_in_the_file(tmp_path):

@@ -209,6 +209,9 @@ def test_a_word_for_no_customer_is_a_guest_and_an_item_is_never_missing(word):
     for item in (None, "", " "):
         with pytest.raises(ValueError, match="column 'item', row 3: nothing; expected an item"):
             Log.from_frame(frame(*rows[:2], ("ann", item, 2)))
+    text = frame(*rows).assign(timestamp=["30.4.2023", "01.5.2023", "02.5.2023 12:00"])
+    with pytest.warns(UserWarning, match="dates are read day first"):
+        assert np.diff(Log.from_frame(text).histories.day).tolist() == [2.5]
     zoned = frame(*rows)["timestamp"].dt.tz_localize("Asia/Tokyo")
     with pytest.raises(ValueError, match=r"column 'timestamp', row 1: .*has a zone"):
         Log.from_frame(frame(*rows).assign(timestamp=zoned))
