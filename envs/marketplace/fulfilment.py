@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core import counts
 from ..core.contract import Array
 from .params import MarketplaceParams, StoreModels
 
@@ -43,8 +44,15 @@ class Thin:
 
 def binomial(units: np.ndarray, share: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     """Return binomial counts of whole `units`, each with probability `share`: the inverse transform of `uniform`."""
-    units, share = np.broadcast_arrays(units, np.clip(share, 0.0, 1.0))
+    units, share, uniform = np.broadcast_arrays(units, np.clip(share, 0.0, 1.0), uniform)
     units = units.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        large = (share < 1) & (units * np.log1p(-share) < counts.SMALLEST_LOG)
+    if large.any():
+        taken = np.zeros(units.shape)
+        taken[large] = counts.binomial(units[large], share[large], uniform[large])
+        taken[~large] = binomial(units[~large], share[~large], uniform[~large])
+        return taken
     taken, sure = np.zeros(units.shape), share >= 1
     odds = np.where(sure, 0, share / np.where(sure, 1, 1 - share))
     mass = np.where(sure, 0, (1 - np.where(sure, 0, share)) ** units)

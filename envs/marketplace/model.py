@@ -30,6 +30,7 @@ SMOOTHING = 0.1  # weight of the last day in the store's own averages
 WEEK = np.array([0.9, 0.85, 0.9, 1.0, 1.15, 1.25, 0.95])  # visits by weekday, of a mean day
 NOISE = 20.0  # dispersion of the visits' day-to-day factor (negative binomial)
 SMALLEST_FACTOR = 0.2  # lower bound of the factor that a day's demand is divided by
+LARGEST_VISITS = 2**24  # of a day, expected: float32 counts no further
 LARGEST_FACTOR = np.float32(3.0)  # a day's factor is cut there
 MEAN_VISITS = 100.0  # of a mean day in a source of visits
 TRAFFIC = 0.3  # largest share of the fleet's capacity that traffic takes
@@ -162,6 +163,8 @@ class Marketplace(Model):
             params.customer_visits, params.other_visits * (1 + params.marketing_lift)
         )
         busiest = self._largest_rate * float(LARGEST_FACTOR)
+        if busiest > LARGEST_VISITS:
+            raise FieldError("population", params.population, f"at most {LARGEST_VISITS:,} visits on the busiest day")
         self._candidates = math.ceil(busiest + 6 * math.sqrt(busiest)) + 1  # visitors of a day, at most
         self._normal = [NormalDist().inv_cdf(q) for q in params.quantiles]
         self.routes = None

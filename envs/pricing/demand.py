@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from ..core.counts import SMALLEST_LOG, poisson
+
 CELLS = 4096  # of [0, 1), in a table of counts
 LARGEST_TABLE = 2**20  # numbers
 
@@ -14,7 +16,7 @@ def inverse_transform(mean: np.ndarray, uniform: np.ndarray, noise: str, dispers
     They rise with the mean, and so fall with a price, for the same `uniform` (Devroye 1986, chapter III.2).
 
     Args:
-        mean: units per period, any shape, below 700 for Poisson counts.
+        mean: units per period, any shape.
         uniform: in [0, 1), the same shape, float64.
         noise: `poisson`, `bernoulli` (means above 1 count as 1) or `negative_binomial`.
         dispersion: of the negative binomial, variance = mean + mean^2 / dispersion.
@@ -25,6 +27,10 @@ def inverse_transform(mean: np.ndarray, uniform: np.ndarray, noise: str, dispers
     if noise == "bernoulli":
         return (uniform >= 1 - mean).astype(np.float32)
     counts = np.zeros(mean.shape, np.float32)
+    if noise == "poisson" and (large := -mean < SMALLEST_LOG).any():
+        counts[large] = poisson(mean[large], uniform[large])
+        counts[~large] = inverse_transform(mean[~large], uniform[~large], noise, dispersion)
+        return counts
     mean, flat = mean.ravel(), counts.ravel()
     if noise == "poisson":
         mass = np.exp(-mean)

@@ -435,3 +435,17 @@ def test_routed_days_agree_with_the_formula():
         bound = 4 * np.hypot(errors["formula"], errors["routed"]) + means["formula"] * [0.01, 0.05, 0.03]
         assert (abs(means["routed"] - means["formula"]) < bound + [0, 0.1, 0]).all()
         assert (bound[[0, 2]] < 0.1 * means["formula"][[0, 2]]).all()  # the test can fail
+
+
+def test_demand_per_person_is_the_same_at_every_size():
+    """At a population of 100,000 it was less than half, at a million a thousandth: the Poisson inverse underflowed."""
+    demand = []
+    for people in (2e3, 1e5, 1e6):
+        changes = {"population": people, "max_level": 1e6, "fleet_capacity": 1e6}
+        model = TASKS["Marketplace"](horizon=6, **changes).model()
+        usual = np.array([1, 1, 0.5, 1, 0, 0, 0, 0.95, 50.0])
+        act = lambda observation, state, seed, usual=usual: (np.tile(usual, (len(observation), 1)), state)
+        demand.append(rollout(model, act, model.scenarios(np.arange(8)))["demand"].mean() / people)
+    assert demand[1:] == pytest.approx([demand[0]] * 2, rel=0.1)
+    with pytest.raises(ValueError, match="population: 1000000.0 is not allowed, expected at most 16,777,216 visits"):
+        TASKS["Marketplace"](population=1e6, customer_visits=20.0).model()
