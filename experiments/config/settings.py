@@ -173,7 +173,8 @@ def _check_planned(data, forecaster) -> None:
     if getattr(data, "paid_prices", False) and getattr(forecaster, "planned", False):
         option, key = option_of("data", data), "planned" if "planned" in vars(forecaster) else "params.planned"
         why = "its recorded prices are what was paid, and give bulk orders away"
-        raise ConfigError(f"forecaster.{key}: true is not allowed with data={option}, expected false: {why}")
+        other = ", or data.paid_prices=false" if "paid_prices" in vars(data) else ""
+        raise ConfigError(f"forecaster.{key}: true is not allowed with data={option}, expected false{other}: {why}")
 
 
 def _top(config: DictConfig, kind: type):

@@ -1,6 +1,6 @@
 """Where a store's days come from: the options of the group `data`, dataclasses with a method `panel`, by name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from omegaconf import MISSING
@@ -10,7 +10,11 @@ from ...data.online_retail import load_panel
 from ...errors import FieldError
 from ...plugins import declared, load
 
-OURS = {"synthetic": "storelab.data:SyntheticStoreParams", "online_retail": f"{__name__}:OnlineRetailParams"}
+OURS = {
+    "synthetic": "storelab.data:SyntheticStoreParams",
+    "online_retail": f"{__name__}:OnlineRetailParams",
+    "panel": f"{__name__}:PanelParams",
+}
 
 
 @dataclass
@@ -22,6 +26,21 @@ class OnlineRetailParams:
     def panel(self) -> Panel:
         """Return the shop's days."""
         return load_panel(self.path)
+
+
+@dataclass
+class PanelParams:
+    """A store's own file: a row per item and day, under the contract PANEL."""
+
+    path: str = MISSING  # CSV, Excel or Parquet; `storelab check PATH` says what is understood of it
+    day_first: bool | None = None  # the order of day and month, where no row of the file tells
+    covariates: list[str] = field(default_factory=list)  # further columns of numbers, known in advance
+    past_covariates: list[str] = field(default_factory=list)  # known when the day is over
+    paid_prices: bool = True  # prices are what was paid; false: they are the shop's plan, known in advance
+
+    def panel(self) -> Panel:
+        """Return the store's days."""
+        return Panel.from_frame(self.path, self.covariates, self.past_covariates, self.day_first)
 
 
 def data_options() -> dict[str, type]:

@@ -158,7 +158,7 @@ EXACT = {
     "agent=pppo": "agent: 'pppo' is not allowed, expected one of ",
     "agent=1": "agent: '1' is not allowed, expected one of a2c, ",
     "agent=false": "agent: 'False' is not allowed, expected one of a2c, ",
-    "data=0.5": "data: '0.5' is not allowed, expected one of online_retail, synthetic",
+    "data=0.5": "data: '0.5' is not allowed, expected one of online_retail, ",
     "agent=null": "agent: not an option, expected agent=NAME",
     "seed=-1": "seed: -1 is not allowed, expected an integer >= 0",
     "seed=0,1": "seed=0,1: several values are not allowed, expected one, or --multirun to sweep over them",
