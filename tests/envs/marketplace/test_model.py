@@ -447,5 +447,5 @@ def test_demand_per_person_is_the_same_at_every_size():
         act = lambda observation, state, seed, usual=usual: (np.tile(usual, (len(observation), 1)), state)
         demand.append(rollout(model, act, model.scenarios(np.arange(8)))["demand"].mean() / people)
     assert demand[1:] == pytest.approx([demand[0]] * 2, rel=0.1)
-    with pytest.raises(ValueError, match="population: 1000000.0 is not allowed, expected at most 16,777,216 visits"):
+    with pytest.raises(ValueError, match=r"population: 1000000\.0 is not allowed, expected at most 16,777,216 visits"):
         TASKS["Marketplace"](population=1e6, customer_visits=20.0).model()
