@@ -3,7 +3,8 @@
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -145,19 +146,36 @@ def _sheets(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], 
     from tqdm import tqdm
 
     book = load_workbook(path, read_only=True, data_only=True)
-    frames, found = {}, {}
+    frames, found, notes = {}, {}, []
     for sheet in book.worksheets:
         rows = sheet.iter_rows(values_only=True)
-        header = [str(cell).strip() if cell is not None else "" for cell in next(rows, None) or ()]
+        above, header = _header(rows, names)
         keep = [place for place, asked in enumerate(named(header, names)) if asked]
+        columns = [header[place] for place in keep]
+        for name in columns:
+            if columns.count(name) > 1:
+                raise ValueError(f"sheet {sheet.title!r}: column {name!r} appears more than once; expected once")
         progress = tqdm(rows, total=sheet.max_row and sheet.max_row - 1, desc=path.name, unit=" rows", leave=False)
-        values = [[row[place] for place in keep] for row in progress if any(cell is not None for cell in row)]
-        frames[sheet.title] = pd.DataFrame(values, columns=[header[place] for place in keep], dtype=object)
+        cells = (row for row in progress if any(cell is not None for cell in row))
+        values = [[row[place] if place < len(row) else None for place in keep] for row in cells]
+        frames[sheet.title] = pd.DataFrame(values, columns=columns, dtype=object)
         found |= dict.fromkeys(name for name in header if name)
+        notes += [f"{above} rows above the header of sheet {sheet.title!r} are left out"] if above and keep else []
     book.close()
     most = max((frame.shape[1] for frame in frames.values()), default=0)
     read = [title for title, frame in frames.items() if frame.shape[1] == most]
-    notes = [f"the sheets {', '.join(map(repr, read))} are read as one table"] if len(read) > 1 else []
+    notes += [f"the sheets {', '.join(map(repr, read))} are read as one table"] if len(read) > 1 else []
     skipped = [title for title in frames if title not in read]
     notes += [f"not read, as columns are missing there: the sheets {', '.join(map(repr, skipped))}"] if skipped else []
     return pd.concat([frames[title] for title in read], ignore_index=True), list(found), notes
+
+
+def _header(rows: Iterator[tuple], names: Sequence[str], within: int = 20) -> tuple[int, list[str]]:
+    """The number of rows above a sheet's header, and the header: the first row with a name asked for, else the first."""
+    first = []
+    for above, row in enumerate(islice(rows, within)):
+        header = [str(cell).strip() if cell is not None else "" for cell in row]
+        if any(named(header, names)):
+            return above, header
+        first = first or header
+    return 0, first

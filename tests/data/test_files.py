@@ -320,13 +320,19 @@ def test_a_workbook_of_several_sheets_and_the_names_of_online_retail_ii(tmp_path
     first, second = shop(["2010-05-20 09:15"]), shop(["2010-05-21 09:15", "2010-05-22 09:15"]).iloc[::-1]
     with pd.ExcelWriter(tmp_path / "online_retail_II.xlsx") as book:
         pd.DataFrame({"remark": ["none"]}).to_excel(book, sheet_name="Notes", index=False)
-        for name, table in (("one", first), ("two", second)):
-            table.rename(columns=SECOND).to_excel(book, sheet_name=name, index=False)
+        for name, table, above in (("one", first, 0), ("two", second, 2)):
+            table.rename(columns=SECOND).to_excel(book, sheet_name=name, index=False, startrow=above)
     sales, report = online_retail.load(tmp_path, KEY)
     assert sales["timestamp"].dt.day.tolist() == [20, 22, 21]
     assert report["rows"].sum() == 3
     assert any("'one', 'two' are read as one table" in note for note in report.attrs["notes"])
+    assert any("2 rows above the header of sheet 'two'" in note for note in report.attrs["notes"])
     assert any("not read" in note and "'Notes'" in note for note in report.attrs["notes"])
+    days = pd.to_datetime(first["InvoiceDate"]) - pd.Timestamp("1899-12-30")
+    first.assign(InvoiceDate=days / pd.Timedelta(days=1)).to_excel(tmp_path / "serial.xlsx", index=False)
+    assert online_retail.load(tmp_path / "serial.xlsx", KEY)[0]["timestamp"].tolist() == [
+        pd.Timestamp("2010-05-20 09:15")
+    ]
     csv = tmp_path / "two.csv"
     second.rename(columns=SECOND).assign(Price=["1,5", "2,5"]).to_csv(csv, sep=";", index=False)
     assert online_retail.load(csv, KEY)[0]["price"].tolist() == [1.5, 2.5]
