@@ -171,7 +171,7 @@ def _sheets(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], 
 
 
 def _header(rows: Iterator[tuple], names: Sequence[str], within: int = 20) -> tuple[int, list[str]]:
-    """The number of rows above a sheet's header, and the header: the first row with a name asked for, else the first."""
+    """The number of rows above a sheet's header, and it: the first row with a name asked for, else the first row."""
     first = []
     for above, row in enumerate(islice(rows, within)):
         header = [str(cell).strip() if cell is not None else "" for cell in row]

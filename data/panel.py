@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..errors import FieldError
 from .contract import PANEL, Column, TableNote, read, shown
-from .values import refuse_zone
+from .values import Undecided, plain, refuse_zone, times
 
 _ARRAYS = ("units", "price", "promo", "closed", "holiday", "stocked_out")
 MAX_CELLS = 200_000_000  # days x items of one panel: M5 has 6e7; more is most likely a mistyped date
@@ -47,9 +47,7 @@ class Panel:
         days, count = len(self.dates), len(self.items)
         if len(set(self.items)) != count:
             raise ValueError("items: a name appears twice; expected unique names")
-        self.dates = pd.DatetimeIndex(self.dates)
-        refuse_zone(self.dates, "dates")
-        self.dates = self.dates.as_unit("ns")
+        self.dates = _index(self.dates)
         apart = 7 if days > 1 and (self.dates[1] - self.dates[0]).days == 7 else 1
         if days > 1:
             whole = pd.date_range(self.dates[0], periods=days, freq=f"{apart}D")
@@ -268,6 +266,22 @@ class Panel:
             past_covariates={name: taken(array) for name, array in self.past_covariates.items()},
             **{name: taken(getattr(self, name)) for name in _ARRAYS},
         )
+
+
+def _index(dates) -> pd.DatetimeIndex:
+    """Days in nanoseconds from an index, an array or a list, also of text; raises ValueError for what is no day."""
+    refuse_zone(dates, "dates")
+    if isinstance(dates, pd.DatetimeIndex):
+        return dates.as_unit("ns")
+    values = plain(pd.Series(dates))
+    try:
+        index = pd.DatetimeIndex(times(values)[0])
+    except Undecided as error:
+        raise ValueError(f"dates, row {error.position + 1}: {error.words}; expected days as YYYY-MM-DD") from None
+    if index.hasnans:
+        row = int(np.argmax(index.isna()))
+        raise ValueError(f"dates, row {row + 1}: {shown(values.iloc[row])}; expected a day as YYYY-MM-DD")
+    return index
 
 
 def _check_names(covariates: Sequence[str], past_covariates: Sequence[str]) -> None:

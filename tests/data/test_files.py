@@ -257,7 +257,10 @@ def test_dates_of_any_resolution_make_a_panel(unit, step):
     panel = Panel(dates=dates.as_unit(unit), **same)
     assert panel.fingerprint() == Panel(dates=dates, **same).fingerprint()
     assert panel.weekly == (step == "7D")
-    assert Panel(dates=list(dates), **same).dates.equals(dates)
+    for other in (list(dates), dates.to_numpy("datetime64[D]"), dates.strftime("%Y-%m-%d"), dates.to_period("D")):
+        assert Panel(dates=other, **same).dates.equals(dates)
+    with pytest.raises(ValueError, match=r"dates, row 1: '01/02/2023' is .* no row tells which"):
+        Panel(dates=[f"0{1 + day}/02/2023" for day in range(5)], **same)
     with pytest.raises(ValueError, match=r"column 'dates', row 1: .*has a zone"):
         Panel(dates=dates.tz_localize("Asia/Tokyo"), **same)
     with pytest.raises(ValueError, match="row 4 is 2023"):
