@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..errors import FieldError
 from . import files
-from .contract import TRANSACTIONS, Column, Schema, read
+from .contract import PANEL, TRANSACTIONS, Column, Schema, read
 from .holidays import bank_holidays
 from .panel import Panel
 from .values import readings
@@ -57,8 +57,18 @@ def load(
     pseudonymised under `key`. Dates whose order of day and month no row tells are read in the order in which they lie
     in one month, or as `day_first` says. Raises ValueError naming column and row where the file is not as UCI's.
     """
-    file = _find(Path(path), RAW_FILES)
-    frame = files.load(file, [*(column.name for column in RAW), *ALIASES])
+    return _cleaned(_read(_find(Path(path), RAW_FILES)), key, day_first)
+
+
+def _read(file: Path) -> pd.DataFrame:
+    """The columns of a raw file or of a ready panel, whichever it is."""
+    names = [*(column.name for column in (*RAW, *PANEL)), *ALIASES, "sku"]
+    return files.load(file, names)
+
+
+def _cleaned(
+    frame: pd.DataFrame, key: bytes | None = None, day_first: bool | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     for name in frame.columns.intersection(["CustomerID", "Customer ID"]):  # the raw Parquet writes "no id" as -1
         frame[name] = frame[name].astype(object).mask(frame[name].isin([-1, "-1"]), None)
     if day_first is None and "InvoiceDate" in frame:
@@ -80,15 +90,15 @@ def in_one_month(dates: pd.Series) -> bool | None:
 
 
 def load_panel(path: str | Path) -> Panel:
-    """The daily panel from a raw file (cleaned first), a folder, or a ready panel's Parquet file.
+    """The daily panel from a raw file (cleaned first), a folder, or a ready panel's file.
 
-    A ready panel has the columns sku, date, units, price, promo, closed and holiday. In a folder a
-    raw file comes first.
+    A ready panel has the columns item (or sku), date, units and price, and any others of the contract PANEL. In a
+    folder a raw file comes first.
     """
-    file = _find(Path(path), (*RAW_FILES, PANEL_FILE))
-    if file.suffix == ".parquet" and "sku" in files.parquet_columns(file):
-        return Panel.from_frame(pd.read_parquet(file).rename(columns={"sku": "item"}))
-    transactions, _ = load(file)
+    frame = _read(_find(Path(path), (*RAW_FILES, PANEL_FILE)))
+    if {"date", "units"} <= {str(name).strip().casefold() for name in frame.columns}:
+        return Panel.from_frame(frame.rename(columns={"sku": "item"}))
+    transactions, _ = _cleaned(frame)
     return daily_panel(transactions)
 
 

@@ -186,6 +186,19 @@ def test_real_report_and_agreement_with_the_published_panel():
     np.testing.assert_array_equal(price, differs)
 
 
+@pytest.mark.parametrize("item", ["item", "sku"])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_ready_panel_is_taken_as_it_is(tmp_path, item, kind):
+    days = pd.date_range("2011-03-01", periods=3).astype(str)
+    table = pd.DataFrame({item: "0040", "date": days, "units": [2, 0, 1], "price": 1.5, "promo": [False, True, False]})
+    path = tmp_path / f"ready.{kind}"
+    table.to_csv(path, index=False) if kind == "csv" else table.to_parquet(path)
+    panel = load_panel(path)
+    assert panel.items == ["0040"]
+    np.testing.assert_array_equal(panel.units[:, 0], table["units"])
+    np.testing.assert_array_equal(panel.promo[:, 0], table["promo"])
+
+
 def test_orders_are_counted_by_invoice(tmp_path):
     small().to_parquet(tmp_path / "raw.parquet")
     sales, _ = load(tmp_path / "raw.parquet", KEY)
