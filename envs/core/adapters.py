@@ -22,11 +22,21 @@ def _seed_or_entropy(seed) -> int:
     return int(seed) % 2**63
 
 
+def check_actions(agents: list[str], actions: dict) -> None:
+    """Raise ResetNeeded where no episode of a parallel environment runs, FieldError where an agent's action lacks."""
+    if not agents:
+        raise gym.error.ResetNeeded("call reset before step")
+    for agent in agents:
+        if agent not in actions:
+            raise FieldError(f"actions[{agent!r}]", None, f"an action for each of {', '.join(agents)}")
+
+
 class StoreEnv(gym.Env):
     """One environment: a batch of one.
 
     `reset(seed=s)` starts the scenario `(s, 0)`, each further `reset()` the next, `(s, 1)` and so on: the same
-    scenarios that a row of a vector environment with the seed s walks through.
+    scenarios that a row of a vector environment with the seed s walks through. `copy.deepcopy(env)` and a pickle of
+    it go on exactly as it does, from the middle of an episode too: for planning by trying things out.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human", "ansi"], "render_fps": 8}
@@ -37,25 +47,32 @@ class StoreEnv(gym.Env):
         self.model, self.render_mode = model, render_mode
         self.observation_space, self.action_space = model.observation_space, model.action_space
         self._batch = Batch(model, 1)
-        self._started = False
+        self._started = self._over = False
         self._viewer = None
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
-        """Start an episode; `options` are not used. Returns the observation (F,) and an empty info."""
+        """Start an episode. Returns the observation (F,) and an empty info; raises FieldError for any options."""
         super().reset(seed=seed)
+        if options:
+            raise FieldError("options", options, "none")
         if seed is None and self._started:
             self._batch.restart(np.ones(1, bool))
         else:
             self._batch.reset(np.array([[_seed_or_entropy(seed), 0]], np.uint64))
-        self._started = True
+        self._started, self._over = True, False
         if self.render_mode:
             self._watch(None, self.render_mode)
         return self._batch.observe()[0], {}
 
     def step(self, action):
-        """Move one period on; `info` names the period's money and units (see `model.info`)."""
-        if not self._started:
-            raise gym.error.ResetNeeded("call reset before step")
+        """Move one period on; `info` names the period's money and units (see `model.info`).
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset, or after the end of an episode.
+            FieldError: an action of another shape, or that is not finite.
+        """
+        if not self._started or self._over:
+            raise gym.error.ResetNeeded("the episode has ended: call reset" if self._over else "call reset before step")
         batch = self._batch
         action, clipped = admit(self.model, action, 1)
         flow, terms, reward, ended = batch.step(action)
@@ -64,6 +81,7 @@ class StoreEnv(gym.Env):
         if self.render_mode:
             self._watch(flow, self.render_mode)
         ended, finite = bool(ended), not self.model.params.continuing
+        self._over = ended
         return batch.observe()[0], reward.item(), ended and finite, ended and not finite, info
 
     @property
@@ -79,7 +97,7 @@ class StoreEnv(gym.Env):
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
         """Go on from a `state_dict`."""
         self._batch.load_state_dict(arrays)
-        self._started = True
+        self._started, self._over = True, self._batch.clock == self.model.horizon
 
     def _watch(self, flow, mode: str) -> None:
         if self._viewer is None:

@@ -8,6 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -181,6 +182,11 @@ class Model(ABC):
         """Return the space of observations of a layout: at least 0, but for the features that may be negative."""
         low = [np.full(math.prod(shape), -np.inf if name in signed else 0) for name, shape in layout.items()]
         return spaces.Box(np.concatenate(low).astype(np.float32), np.float32(np.inf), dtype=np.float32)
+
+
+def remade(kind: type[Model], params, source, library: str) -> Model:
+    """Return a model of its parameters and source, on an array library by name: what pickle and deepcopy call."""
+    return kind(params, source, import_module(library))
 
 
 @dataclass

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...errors import FieldError
 
+FORMAT = {"EDGE_WEIGHT_TYPE": "EXPLICIT", "EDGE_WEIGHT_FORMAT": "FULL_MATRIX"}  # headers that allow one value
 SECTIONS = ("EDGE_WEIGHT", "NODE_COORD", "DEMAND", "DEPOT", "SERVICE_TIME", "TIME_WINDOW")
 
 
@@ -99,6 +100,8 @@ def read_city(path: str | Path) -> City:
             headers[key.strip()] = value.strip()
             if key.strip() in ("DIMENSION", "CAPACITY") and not value.strip().isdigit():
                 refuse(at, f"{key.strip()} : a whole number")
+            if (only := FORMAT.get(key.strip())) and value.strip() != only:
+                refuse(at, f"{key.strip()} : {only}")
             at += 1
         elif line:
             refuse(at, f"KEY : value or one of {', '.join(s + '_SECTION' for s in SECTIONS)}")

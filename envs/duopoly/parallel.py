@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pettingzoo import ParallelEnv
 
+from ..core.adapters import check_actions
 from ..core.batch import admit
 from .model import Duopoly, DuopolyParams
 
@@ -44,6 +45,7 @@ class DuopolyParallel(ParallelEnv):
 
     def step(self, actions: dict):
         """Set both prices; return observations, rewards, terminations, truncations and infos by agent."""
+        check_actions(self.agents, actions)
         prices = []
         for agent in self.agents:
             action, _ = admit(self.model, actions[agent], 1)

@@ -14,7 +14,7 @@ from gymnasium import spaces
 
 from ...errors import FieldError
 from ..core.checks import check_forecast
-from ..core.contract import Array, Model
+from ..core.contract import Array, Model, remade
 from ..core.demand import KNOWN, DemandSource, TableDemand
 from ..core.random import PATIENCE, SUBSTITUTION, as_keys, streams
 from .params import InventoryParams
@@ -188,6 +188,9 @@ class Inventory(Model):
         units = ("demand", "sales", "unmet", "backlog", "ordered", "received", "on_hand", "overflow")
         self._units = [name for name in (*units, "shrinkage", "waste", "substituted") if present.get(name, True)]
         self._spaces()
+
+    def __reduce__(self):
+        return remade, (type(self), self.params, self.source, self.xp.__name__)
 
     # -- spaces and layout ------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import numpy as np
 from gymnasium import spaces
 from pettingzoo import ParallelEnv
 
+from ..core.adapters import check_actions
 from ..core.batch import Batch, admit
 from .model import Marketplace
 from .params import MarketplaceParams
@@ -53,6 +54,7 @@ class MarketplaceParallel(ParallelEnv):
 
     def step(self, actions: dict):
         """Move one day on; return observations, rewards, terminations, truncations and infos by agent."""
+        check_actions(self.agents, actions)
         action = np.concatenate([np.ravel(actions[agent]) for agent in self.possible_agents])
         flow, terms, reward, ended = self._batch.step(admit(self.model, action[None], 1)[0])
         info = {name: value.item() for name, value in self.model.info(flow, terms).items()}

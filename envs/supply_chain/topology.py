@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ...errors import FieldError
-from ..core.contract import Model
+from ..core.contract import Model, remade
 from ..core.demand import DemandSource, NormalDemand, TableDemand
 from .params import SupplyChainParams
 
@@ -49,6 +49,9 @@ class Topology(Model):
         self._observed(constant, index)
         self._weights(constant)
         self._spaces()
+
+    def __reduce__(self):
+        return remade, (type(self), self.params, self.source, self.xp.__name__)
 
     def _own_demand(self) -> DemandSource:
         p, demands = self.params, [self.params.nodes[name].demand for name in self.shops]

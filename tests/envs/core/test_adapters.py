@@ -1,6 +1,9 @@
 """All adapters over all registered environments: official checkers, seeds, autoreset, hostile actions, resume."""
 
+import copy
+import pickle
 import warnings
+from importlib import import_module
 
 import gymnasium as gym
 import numpy as np
@@ -279,3 +282,55 @@ def test_step_before_reset():
         make_env().step([0])
     with pytest.raises(gym.error.ResetNeeded):
         make_vector_env().step([[0]])
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))], ids=["copy", "pickle"])
+def test_a_copy_goes_on_exactly(env_id, copied):
+    name, kwargs = env_id
+    env = gym.make(name, **kwargs).unwrapped
+    env.action_space.seed(0)
+    env.reset(seed=3)
+    actions = [env.action_space.sample() for _ in range(8)]
+    if any(env.step(actions[0])[2:4]):
+        env.reset()
+    other = copied(env)
+    for action in actions[1:]:
+        one, two = env.step(action), other.step(action)
+        assert np.array_equal(one[0], two[0])
+        assert one[1:] == two[1:]
+        if any(one[2:4]):
+            assert np.array_equal(env.reset()[0], other.reset()[0])
+
+
+def test_after_the_end_a_reset_is_needed():
+    env = make_env("Inventory", horizon=4)
+    with pytest.raises(gym.error.ResetNeeded, match="call reset before step"):
+        env.step([1])
+    env.reset(seed=0)
+    for _ in range(4):
+        env.step([1])
+    with pytest.raises(gym.error.ResetNeeded, match="the episode has ended: call reset"):
+        env.step([1])
+    kept = env.state_dict()
+    env.reset()
+    env.step([1])
+    env.load_state_dict(kept)
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step([1])
+    with pytest.raises(ValueError, match=r"options: .* is not allowed, expected none"):
+        env.reset(options={"seed": 3})
+
+
+@pytest.mark.parametrize("module", ["duopoly", "marketplace"])
+def test_parallel_environments_say_what_lacks(module):
+    pytest.importorskip("pettingzoo")
+    parallel = import_module(f"storelab.envs.{module}.parallel")
+    env = getattr(parallel, f"{module.title()}Parallel")()
+    actions = {agent: env.action_space(agent).sample() for agent in env.possible_agents}
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(actions)
+    env.reset(seed=0)
+    last = env.agents[-1]
+    with pytest.raises(ValueError, match=rf"actions\['{last}'\]: None is not allowed, expected an action for each"):
+        env.step({agent: action for agent, action in actions.items() if agent != last})
+    env.step(actions)
