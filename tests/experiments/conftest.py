@@ -141,7 +141,10 @@ def start(_server, tmp_path_factory):
         if fresh:
             with out.open("w") as stdout, err.open("w") as stderr:
                 env = os.environ | environment
-                process = subprocess.Popen([*CLI, *args], cwd=folder, stdout=stdout, stderr=stderr, env=env)
+                # A suite that runs in the background ignores SIGINT, and what it starts would inherit that.
+                heeds = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+                command = [*CLI, *args]
+                process = subprocess.Popen(command, cwd=folder, stdout=stdout, stderr=stderr, env=env, preexec_fn=heeds)
             poll = process.poll
         else:
             names = {"folder": str(folder), "out": str(out), "err": str(err), "environment": environment, "args": args}
