@@ -30,8 +30,8 @@ def admit(model: Model, action, num_envs: int) -> tuple[np.ndarray, np.ndarray |
     try:
         given = np.asarray(action)
         if given.size == num_envs * size == 1 and given.dtype.kind in "iuf":  # the fast path of a single small store
-            value, whole = given.item(), model.action_space.dtype.kind == "i"
-            if model.action_low[0] <= value <= model.action_high[0]:
+            value, (low, high, whole) = given.item(), model.first_bounds
+            if low <= value <= high:
                 return np.array([[math.floor(value + 0.5) if whole else value]], np.float32), None
         action = given.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -156,7 +156,7 @@ class Batch:
         self.state, flow = model.transition(self.state, action, self._now())
         self.clock, self._shock = self.clock + 1, None
         ended = self.clock == model.horizon
-        terms = model.terms(flow, self.state, ended)
+        terms = model.money(flow) if ended is False else model.terms(flow, self.state, ended)
         return flow, terms, model.reward(terms), ended
 
     def state_dict(self) -> dict[str, np.ndarray]:

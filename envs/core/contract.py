@@ -8,6 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -125,6 +126,11 @@ class Model(ABC):
         item."""
         return self.reward(self.money(flow))[:, None]
 
+    @cached_property
+    def first_bounds(self) -> tuple[float, float, bool]:
+        """The bounds of an action's first number, and whether actions are whole numbers: plain, as they are faster."""
+        return float(self.action_low[0]), float(self.action_high[0]), self.action_space.dtype.kind == "i"
+
     def terms(self, flow, state, ended) -> dict[str, Array]:
         """Return the money of a period by name, with the salvage of the seasons that end with it.
 
@@ -159,7 +165,7 @@ class Model(ABC):
         for name in self.layout:
             value = features[name]
             if type(value) is tuple:
-                parts.extend(value)
+                parts += value
             else:
                 parts.append(value if value.ndim == 2 else value.reshape(len(value), -1))
         return parts[0] if len(parts) == 1 else self.xp.concatenate(parts, axis=1)

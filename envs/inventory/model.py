@@ -417,10 +417,10 @@ class Inventory(Model):
 
     def info(self, flow: Flow, terms: dict) -> dict:
         """Return what a period's `info` holds, each (num_envs,): the money of `terms`, and units over all items."""
-        info = dict(terms)
+        info, single = dict(terms), self.params.items == 1
         for name in self._units:
             units = getattr(flow, name)
-            info[name] = units[:, 0] if self.params.items == 1 else units.sum(axis=1)
+            info[name] = units[:, 0] if single else units.sum(axis=1)
         return info
 
     def salvage(self, state: State):
