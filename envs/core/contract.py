@@ -165,7 +165,7 @@ class Model(ABC):
         for name in self.layout:
             value = features[name]
             if type(value) is tuple:
-                parts += value
+                parts.extend(value)
             else:
                 parts.append(value if value.ndim == 2 else value.reshape(len(value), -1))
         return parts[0] if len(parts) == 1 else self.xp.concatenate(parts, axis=1)
@@ -190,7 +190,7 @@ class Model(ABC):
         return spaces.Box(np.concatenate(low).astype(np.float32), np.float32(np.inf), dtype=np.float32)
 
 
-def remade(kind: type[Model], params, source, library: str) -> Model:
+def remade(kind: Callable[..., Model], params, source, library: str) -> Model:
     """Return a model of its parameters and source, on an array library by name: what pickle and deepcopy call."""
     return kind(params, source, import_module(library))
 
