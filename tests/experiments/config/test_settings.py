@@ -169,7 +169,7 @@ EXACT = {
     "data=online_retail": "data.path: not set, expected data.path=VALUE",
     "data=synthetic": "data: synthetic is not allowed with task=LostSales, expected data=null",
     "env=pricing": "env: pricing is not allowed with task=LostSales, expected env=inventory",
-    "env.forecast=model": "env.forecast: 'model' is not allowed, expected a source with forecasts of shape (1, 7), not none",
+    "env.forecast=model": "env.forecast: 'model' is not allowed, expected a source with forecasts of shape (1, 7), not",
     "~agent": "agent: not an option, expected agent=NAME",
     "agent.gamma=2": "agent.gamma: 2.0 is not allowed, expected a number >= 0 and <= 1",
     "agent=pathwise": "agent: action: 'multi_discrete' is not allowed for the pathwise learner, expected continuous or",
