@@ -106,11 +106,11 @@ def _text(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], li
             skipinitialspace=True,
         )
     except pd.errors.ParserError as error:
-        found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
-        if not found:
+        counts = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
+        if not counts:
             raise
-        expected, line, saw = map(int, found.groups())
-        line += head.count("\n")
+        expected, line, saw = map(int, counts.groups())
+        line += head.counts("\n")
         raise ValueError(
             f"line {line} has {saw} fields separated by {separator!r}; expected {expected}, as in the header"
         ) from error
@@ -135,9 +135,9 @@ def _separator(header: str, names: Sequence[str]) -> str:
 
 
 def _parquet(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], list[str]]:
-    found = parquet_columns(path)
-    wanted = [name for name, asked in zip(found, named(found, names), strict=True) if asked]
-    return pd.read_parquet(path, columns=wanted).reset_index(drop=True), found, []
+    there = parquet_columns(path)
+    wanted = [name for name, asked in zip(there, named(there, names), strict=True) if asked]
+    return pd.read_parquet(path, columns=wanted).reset_index(drop=True), there, []
 
 
 def _sheets(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], list[str]]:
@@ -146,7 +146,7 @@ def _sheets(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], 
     from tqdm import tqdm
 
     book = load_workbook(path, read_only=True, data_only=True)
-    frames, found, notes = {}, {}, []
+    frames, there, notes = {}, {}, []
     for sheet in book.worksheets:
         rows = sheet.iter_rows(values_only=True)
         above, header = _header(rows, names)
@@ -159,15 +159,15 @@ def _sheets(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], 
         cells = (row for row in progress if any(cell is not None for cell in row))
         values = [[row[place] if place < len(row) else None for place in keep] for row in cells]
         frames[sheet.title] = pd.DataFrame(values, columns=columns, dtype=object)
-        found |= dict.fromkeys(name for name in header if name)
+        there |= dict.fromkeys(name for name in header if name)
         notes += [f"{above} rows above the header of sheet {sheet.title!r} are left out"] if above and keep else []
     book.close()
-    most = max((frame.shape[1] for frame in frames.values()), default=0)
-    read = [title for title, frame in frames.items() if frame.shape[1] == most]
+    widest = max((frame.shape[1] for frame in frames.values()), default=0)
+    read = [title for title, frame in frames.items() if frame.shape[1] == widest]
     notes += [f"the sheets {', '.join(map(repr, read))} are read as one table"] if len(read) > 1 else []
     skipped = [title for title in frames if title not in read]
     notes += [f"not read, as columns are missing there: the sheets {', '.join(map(repr, skipped))}"] if skipped else []
-    return pd.concat([frames[title] for title in read], ignore_index=True), list(found), notes
+    return pd.concat([frames[title] for title in read], ignore_index=True), list(there), notes
 
 
 def _header(rows: Iterator[tuple], names: Sequence[str], within: int = 20) -> tuple[int, list[str]]:

@@ -125,8 +125,8 @@ def readings(values: pd.Series) -> dict[str, pd.Series]:
     text = pd.Series([str(value).strip() for value in values.dropna().unique()], dtype=object)
     if not _matches(text, _PARTS).all() or _matches(text, r"\d{4}\D.*").any():
         return {}
-    found = {order: _in_order(text, order) for order in _ORDERS}
-    return {order: read for order, read in found.items() if read.notna().all()}
+    dates = {order: _in_order(text, order) for order in _ORDERS}
+    return {order: read for order, read in dates.items() if read.notna().all()}
 
 
 def _matches(text: pd.Series, pattern: str) -> np.ndarray:
@@ -135,23 +135,23 @@ def _matches(text: pd.Series, pattern: str) -> np.ndarray:
 
 def _ordered(text: pd.Series, day_first: bool | None, codes: np.ndarray) -> tuple[pd.Series, str]:
     """Unique dates as text in the one order that fits them all; see `times`."""
-    found = {order: _in_order(text, order) for order in _ORDERS}
-    given = {None: list(found), True: ["day first"], False: ["month first"]}[day_first]
-    most = max(found[order].notna().sum() for order in given)
-    fits = [order for order in given if found[order].notna().sum() == most]
+    dates = {order: _in_order(text, order) for order in _ORDERS}
+    given = {None: list(dates), True: ["day first"], False: ["month first"]}[day_first]
+    fitting = max(dates[order].notna().sum() for order in given)
+    fits = [order for order in given if dates[order].notna().sum() == fitting]
     order = fits[0]
-    if most == text.notna().sum():  # else a row fits no order: it is the error
+    if fitting == text.notna().sum():  # else a row fits no order: it is the error
         for other in fits[1:]:
-            differs = np.flatnonzero((found[order] != found[other]) & text.notna())
+            differs = np.flatnonzero((dates[order] != dates[other]) & text.notna())
             if len(differs):
                 row = int(np.flatnonzero(np.isin(codes, differs))[0])
-                one, two = (f"{found[name][codes[row]]:%Y-%m-%d} {name}" for name in (order, other))
+                one, two = (f"{dates[name][codes[row]]:%Y-%m-%d} {name}" for name in (order, other))
                 raise Undecided(row, f"{text[codes[row]]!r} is {one} and {two}, and no row tells which")
-    proof = [text[found[order].notna() & found[other].isna()] for other in found if other not in (order, "year first")]
-    told = "as asked" if day_first is not None else "as in every row"
+    proof = [text[dates[order].notna() & dates[other].isna()] for other in dates if other not in (order, "year first")]
+    noted = "as asked" if day_first is not None else "as in every row"
     if day_first is None and len(proof) == 1 and len(proof[0]):
-        told = f"as {proof[0].iloc[0]!r} can be read in no other way"
-    return found[order], f"dates are read {order}, {told}"
+        noted = f"as {proof[0].iloc[0]!r} can be read in no other way"
+    return dates[order], f"dates are read {order}, {noted}"
 
 
 def _in_order(text: pd.Series, order: str) -> pd.Series:

@@ -15,8 +15,8 @@ def _box(numbers: int):
     """Return where `brew_up_to` is tuned: lowest, highest and first step of each parameter, in whole numbers."""
 
     def box(model, scenario) -> dict[str, tuple]:
-        each, prices, most = np.ones(numbers, int), len(model.prices), model.params.max_brew
-        return {"price": (0 * each, (prices - 1) * each, each), "level": (0 * each, most * each, 4 * each)}
+        each, prices, largest = np.ones(numbers, int), len(model.prices), model.params.max_brew
+        return {"price": (0 * each, (prices - 1) * each, each), "level": (0 * each, largest * each, 4 * each)}
 
     return box
 
