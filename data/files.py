@@ -106,11 +106,11 @@ def _text(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], li
             skipinitialspace=True,
         )
     except pd.errors.ParserError as error:
-        counts = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
-        if not counts:
+        numbers = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
+        if not numbers:
             raise
-        expected, line, saw = map(int, counts.groups())
-        line += head.counts("\n")
+        expected, line, saw = map(int, numbers.groups())
+        line += head.count("\n")
         raise ValueError(
             f"line {line} has {saw} fields separated by {separator!r}; expected {expected}, as in the header"
         ) from error
