@@ -30,6 +30,7 @@ from ...envs.core.seeds import purpose_seeds, training_seeds
 from ...envs.core.task import Task
 from ...envs.supply_chain.model import SupplyChain
 from ...errors import FieldError
+from ..core.device import check_device, device_of
 from ..core.views import ItemView, NetworkView, view_of
 from . import state as pathwise_state
 
@@ -53,7 +54,7 @@ class PathwiseParams:
     check_every: int = 25  # gradient steps between checks on held-out scenarios
     held_out: int = 256  # training scenarios that are not learnt from
     patience: int = 20  # checks without improvement after which it stops
-    device: str = "auto"  # auto | cpu | cuda
+    device: str = "auto"  # auto | cpu | cuda | cuda:0 ...
     threads: int = 1  # of torch: small networks gain nothing by more; 0: as torch chooses
 
     def __post_init__(self):
@@ -64,7 +65,7 @@ class PathwiseParams:
         check_number("net_arch", self.net_arch, 1, 1e5, integer=True, items=max(1, np.size(self.net_arch)))
         check_flag("per_item", self.per_item)
         check_choice("rounding", self.rounding, ("stochastic", "none"))
-        check_choice("device", self.device, ("auto", "cpu", "cuda"))
+        check_device(self.device)
         check_number("threads", self.threads, 0, 1024, integer=True)
 
     @property
@@ -122,8 +123,7 @@ class _Actor:
     def __init__(self, task, params: PathwiseParams):
         model = task.model("train")
         check(model, params)
-        auto = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(auto if params.device == "auto" else params.device)
+        self.device = device_of(params.device)
         self.view: Any = view_of(model, params.per_item)
         self.residual = isinstance(self.view, NetworkView)
         # As in `ItemView`: the levels of interest lie far below the largest.

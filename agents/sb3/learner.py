@@ -25,6 +25,7 @@ from ...envs.core.seeds import training_seeds
 from ...envs.core.task import Task
 from ...errors import FieldError
 from ..core import views
+from ..core.device import check_device, device_of
 from ..core.vec_env import StoreVecEnv
 from ..core.views import RawView
 from . import state as sb3_state
@@ -57,7 +58,7 @@ class SB3Params:
     log_std_init: float | None = None
     normalize_observation: bool = True  # by running mean and variance, saved with the policy
     normalize_reward: bool = True  # by the running standard deviation of the return
-    device: str = "auto"  # auto | cpu | cuda
+    device: str = "auto"  # auto | cpu | cuda | cuda:0 ...
     threads: int = 1  # of torch: small networks gain nothing by more; 0: as torch chooses
     hyper: dict[str, Any] = field(default_factory=dict)  # arguments of the algorithm, by its own names, over `HYPER`'s
 
@@ -79,7 +80,7 @@ class SB3Params:
         check_flag("per_item", self.per_item)
         check_flag("normalize_observation", self.normalize_observation)
         check_flag("normalize_reward", self.normalize_reward)
-        check_choice("device", self.device, ("auto", "cpu", "cuda"))
+        check_device(self.device)
         check_number("threads", self.threads, 0, 1024, integer=True)
         if not isinstance(self.hyper, dict):
             raise FieldError("hyper", self.hyper, "a mapping such as {n_steps: 32}")
@@ -196,7 +197,7 @@ class SB3Learner:
             learning_rate=(lambda left: rate * left) if params.schedule == "linear" else rate,
             gamma=params.gamma,
             seed=seed,
-            device=params.device,
+            device=device_of(params.device),
             policy_kwargs=policy,
             **params.hyper,
         )
