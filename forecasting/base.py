@@ -6,6 +6,7 @@ No forecaster sees a whole panel next to an origin. `history` ends the day befor
 
 import hashlib
 import json
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -124,6 +125,11 @@ class Forecaster(ABC):
     def __init__(self, params=None):
         self.params = params or self.Params()
 
+    @property
+    def least_days(self) -> int:
+        """Days that a panel to train on must have."""
+        return MIN_HISTORY
+
     @abstractmethod
     def fit(self, panel: Panel) -> "Forecaster": ...
 
@@ -134,6 +140,11 @@ class Forecaster(ABC):
     @abstractmethod
     def predict(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
         """Quantiles of each day's demand in units, (I, H, Q), non-negative and rising with the level."""
+
+    def predict_quantiles(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
+        """The former name of `predict`."""
+        warnings.warn("predict_quantiles is now predict", DeprecationWarning, stacklevel=2)
+        return self.predict(history, known, levels)
 
     @abstractmethod
     def predict_mean(self, history: Panel, known: Known) -> np.ndarray:

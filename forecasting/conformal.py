@@ -26,7 +26,7 @@ from ..errors import FieldError
 from ..learning.base import write_atomic
 from . import FORECASTERS, create, load
 from .backtest import CLASSES, demand_classes
-from .base import DECILES, MIN_HISTORY, Forecaster, Known, check_inputs, known_future, read_config
+from .base import DECILES, Forecaster, Known, check_inputs, known_future, read_config
 from .baselines import positive, whole_units
 
 GRID = np.arange(1, 200) / 200  # levels at which scores are compared
@@ -93,13 +93,14 @@ class Conformal(Forecaster):
 
     def _train(self, panel: Panel, how: str) -> "Conformal":
         p = self.params
-        first = len(panel.dates) - p.windows * p.horizon
-        if first < MIN_HISTORY:
-            raise ValueError(
-                f"the panel has {len(panel.dates)} days: training needs at least {MIN_HISTORY + p.windows * p.horizon} "
-                f"({MIN_HISTORY} and {p.windows} windows of {p.horizon})"
-            )
         base = create(p.base, **p.params)
+        kept = p.windows * p.horizon
+        first = len(panel.dates) - kept
+        if first < base.least_days:
+            raise ValueError(
+                f"the panel has {len(panel.dates)} days: training needs at least {base.least_days + kept} "
+                f"({base.least_days} for {p.base}, the last {kept}, {p.windows} windows of {p.horizon}, to calibrate)"
+            )
         scored = getattr(copy.deepcopy(base), how)(panel.until(first))
         classes, scores = (np.concatenate(part) for part in zip(*self._scores(scored, panel, first), strict=True))
         self.levels = {}

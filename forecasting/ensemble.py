@@ -67,6 +67,10 @@ class Ensemble(QuantileForecaster):
         except FieldError as error:
             raise error.inside(f"params.{name}") from None
 
+    @property
+    def least_days(self) -> int:
+        return max(member.least_days for member in self.members)
+
     def fit(self, panel: Panel) -> "Ensemble":
         self.members = [member.fit(panel) for member in self.members]
         return self._joined()

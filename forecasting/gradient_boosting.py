@@ -154,13 +154,16 @@ class GradientBoosting(QuantileForecaster):
         super().__init__(params)
         self.boosters: list = []  # lightgbm.Booster, one per level of LEVELS
 
+    @property
+    def least_days(self) -> int:
+        return _LEAST_OBSERVED + self.params.horizon
+
     def fit(self, panel: Panel) -> "GradientBoosting":
         """Grow the trees on the panel. Raises ValueError when it is too short or holds no sale."""
         p = self.params
-        least = _LEAST_OBSERVED + p.horizon
-        if len(panel.dates) < least:
+        if len(panel.dates) < self.least_days:
             raise ValueError(
-                f"the panel has {len(panel.dates)} days: training needs at least {least} "
+                f"the panel has {len(panel.dates)} days: training needs at least {self.least_days} "
                 f"({_LEAST_OBSERVED} observed, {p.horizon} ahead)"
             )
         if not np.nansum(panel.units) > 0:

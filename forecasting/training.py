@@ -9,7 +9,7 @@ import torch
 from ..learning import training
 from .network import PatchEncoder, pinball
 from .params import TransformerParams
-from .windows import PATCH, Batch, Windows
+from .windows import LEAST_OBSERVED, PATCH, Batch, Windows
 
 
 @dataclass
@@ -26,7 +26,7 @@ def train(
 ) -> tuple[list[dict], int, Path | None]:
     """`learning.training.train` on the panels' windows; each step takes its own from one panel.
 
-    Raises ValueError when the panels have no window.
+    Raises ValueError when the panels have no window to train on, or none to validate on.
     """
     device = next(network.parameters()).device
     generator = torch.Generator().manual_seed(params.seed)
@@ -38,6 +38,11 @@ def train(
         count = params.validation_windows // len(sources)
         parts = [_held_out(source.windows, plan.validation, count, generator) for source in sources]
         held = Batch.concatenate(parts).to(device)
+        if not len(held.target):
+            raise ValueError(
+                f"the last {plan.validation} days are for validation, and no item has {LEAST_OBSERVED} observed days "
+                "before one of their weeks: training needs items observed on more days, or validation=0"
+            )
         validation = lambda network: float(pinball(network(held), held.target))
 
     def loss(network: PatchEncoder, step: int, generator: torch.Generator) -> torch.Tensor:

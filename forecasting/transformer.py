@@ -139,11 +139,14 @@ class Transformer(QuantileForecaster):
     def _plan(self, learning_rate: float, steps: int, **more) -> Plan:
         return Plan(learning_rate, steps, validation=self.params.validation, **more)
 
+    @property
+    def least_days(self) -> int:
+        return LEAST_OBSERVED + self.params.validation + PATCH
+
     def _training_windows(self, panel: Panel) -> Windows:
-        least = LEAST_OBSERVED + self.params.validation + PATCH
-        if len(panel.dates) < least:
+        if len(panel.dates) < self.least_days:
             raise ValueError(
-                f"the panel has {len(panel.dates)} days: training needs at least {least} "
+                f"the panel has {len(panel.dates)} days: training needs at least {self.least_days} "
                 f"({LEAST_OBSERVED} observed, {PATCH} ahead, {self.params.validation} for validation)"
             )
         if not np.nansum(panel.units) > 0:

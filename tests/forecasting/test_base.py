@@ -249,3 +249,10 @@ def test_load_of_an_unknown_parameter(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="speed"):
         load(tmp_path)
+
+
+def test_the_former_name_of_predict(panel):
+    model, known = create("seasonal_naive").fit(panel), known_future(panel, 100, 5)
+    with pytest.warns(DeprecationWarning, match="predict"):
+        old = model.predict_quantiles(panel.until(100), known)
+    assert np.array_equal(old, model.predict(panel.until(100), known))

@@ -173,3 +173,10 @@ def test_not_fitted_and_too_far_ahead(panel, ready):
         create("conformal").predict(panel.until(340), known_future(panel, 340, 5))
     with pytest.raises(ValueError, match=r"the horizon is 30 days: it was calibrated for 28"):
         ready["conformal"].predict(panel.until(340), known_future(panel, 340, 30))
+
+
+def test_too_few_days_for_the_base_and_the_calibration():
+    with pytest.raises(ValueError, match=r"120 days: training needs at least 126 \(42 for lightgbm, the last 84"):
+        create("conformal").fit(COUNTS.until(120))
+    with pytest.raises(ValueError, match=r"133 \(49 for ensemble"):
+        create("conformal", base="ensemble").fit(COUNTS.until(120))

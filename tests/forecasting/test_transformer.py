@@ -142,6 +142,10 @@ def test_a_panel_to_learn_nothing_from(panel):
     late.units[:300] = np.nan
     with pytest.raises(ValueError, match="too short"):
         create("transformer", **TINY).fit(late)
+    early = panel.until(340)  # no item has 14 observed days in the 28 days before a validation week
+    early.units[100:] = np.nan
+    with pytest.raises(ValueError, match="last 28 days are for validation"):
+        create("transformer", **{**TINY, "context": 28}).fit(early)
 
 
 def test_without_weights(panel, tmp_path):
