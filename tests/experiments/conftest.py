@@ -22,7 +22,8 @@ from storelab.experiments.runs.folder import Run
 CLI = [sys.executable, "-m", "storelab.experiments.cli"]
 # A process that has loaded the libraries already: most of a small command's time is imports.
 PRELOADED = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it
 os.chdir(folder)
 os.environ.update(environment)
 for number, path in ((1, out), (2, err)):
