@@ -161,13 +161,7 @@ class GradientBoosting(QuantileForecaster):
     def fit(self, panel: Panel) -> "GradientBoosting":
         """Grow the trees on the panel. Raises ValueError when it is too short or holds no sale."""
         p = self.params
-        if len(panel.dates) < self.least_days:
-            raise ValueError(
-                f"the panel has {len(panel.dates)} days: training needs at least {self.least_days} "
-                f"({_LEAST_OBSERVED} observed, {p.horizon} ahead)"
-            )
-        if not np.nansum(panel.units) > 0:
-            raise ValueError("the panel holds no sale: there is nothing to learn from")
+        self._check_panel(panel, f"{_LEAST_OBSERVED} observed, {p.horizon} ahead")
         lightgbm = needs("lightgbm", "baselines")
         days = _Days(panel)
         table, target = (np.concatenate(part) for part in zip(*self._training_rows(days), strict=True))

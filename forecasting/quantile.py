@@ -24,6 +24,15 @@ class QuantileForecaster(Forecaster):
         super().__init__(params)
         self.dependence = Dependence()
 
+    def _check_panel(self, panel: Panel, days: str) -> None:
+        """Raise ValueError for a panel too short to train on, with what its `days` are for, or without a sale."""
+        if len(panel.dates) < self.least_days:
+            raise ValueError(
+                f"the panel has {len(panel.dates)} days: training needs at least {self.least_days} ({days})"
+            )
+        if not np.nansum(panel.units) > 0:
+            raise ValueError("the panel holds no sale: there is nothing to learn from")
+
     @abstractmethod
     def _forecast(self, history: Panel, known: Known) -> tuple[torch.Tensor, torch.Tensor]:
         """Quantiles in units (I, H, Q), rising and non-negative, and scales (I, H); both 0 on closed days."""

@@ -10,7 +10,6 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -144,13 +143,7 @@ class Transformer(QuantileForecaster):
         return LEAST_OBSERVED + self.params.validation + PATCH
 
     def _training_windows(self, panel: Panel) -> Windows:
-        if len(panel.dates) < self.least_days:
-            raise ValueError(
-                f"the panel has {len(panel.dates)} days: training needs at least {self.least_days} "
-                f"({LEAST_OBSERVED} observed, {PATCH} ahead, {self.params.validation} for validation)"
-            )
-        if not np.nansum(panel.units) > 0:
-            raise ValueError("the panel holds no sale: there is nothing to learn from")
+        self._check_panel(panel, f"{LEAST_OBSERVED} observed, {PATCH} ahead, {self.params.validation} for validation")
         self.year = year_of(panel)
         return Windows(panel, self.params.context, self.params.horizon, self.params.planned, year=self.year)
 
