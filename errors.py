@@ -16,7 +16,7 @@ class FieldError(ValueError):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        shown = f"{self.value!r:.80}"
+        shown = " ".join(f"{self.value!r}".splitlines())[:80]  # arrays have several lines
         return f"{self.field}: {shown} is not allowed{self.because and ' ' + self.because}, expected {self.expected}"
 
     def __reduce__(self):

@@ -11,6 +11,7 @@ from ..envs.core.contract import Policy, Reference
 from ..envs.core.random import as_keys
 from ..envs.core.rollout import rollout
 from ..envs.core.seeds import test_keys
+from .checked import checked
 
 PERIODS_PER_YEAR = 365  # inventory turns take a period for a day
 
@@ -60,6 +61,10 @@ def evaluate(
         the same unit, `demand`, `sales`, `unmet`, `on_hand`, `overflow` (units per period), `stockout_rate` and
         `clipped_actions` (per period). Where the task knows a bound in hindsight, that stands as the policy
         `hindsight bound`.
+
+    Raises:
+        FieldError: a policy that raises or returns the wrong thing, by its name (see `checked`); a horizon that ends
+            within the warm-up.
     """
     if horizon is not None:
         task = replace(task, params=replace(task.params, horizon=horizon))
@@ -94,7 +99,7 @@ def scenario_keys(seeds, split: str) -> np.ndarray:
 
 
 def _episodes(name: str, act, model, scenario: dict, seeds, objective: str, warmup: int) -> pd.DataFrame:
-    series = rollout(model, act, scenario)
+    series = rollout(model, checked(name, act, model), scenario)
     series = {key: values[:, warmup:].astype(np.float64) for key, values in series.items()}
     total = np.mean if model.params.continuing else np.sum
     sign = 1 if objective == "profit" else -1

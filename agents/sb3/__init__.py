@@ -1,5 +1,6 @@
 """Stable-Baselines3 learners on the batched environments. It needs the extra `learn`."""
 
+from .archive import algorithm_policy, load_archive
 from .learner import ALGORITHMS, MASKABLE, SB3Learner, SB3Params, algorithm_class, check, load_policy, view_of
 
 Learner, Params = SB3Learner, SB3Params
@@ -12,7 +13,9 @@ __all__ = [
     "SB3Learner",
     "SB3Params",
     "algorithm_class",
+    "algorithm_policy",
     "check",
+    "load_archive",
     "load_policy",
     "view_of",
 ]
