@@ -4,7 +4,6 @@ from html import escape
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from ...data import Panel
 from ...forecasting.backtest import differences, levels_of, table, table_by
@@ -12,7 +11,7 @@ from ...learning.base import write_atomic
 from ..config.settings import BacktestSettings
 from ..runs.folder import Run, to_config
 from . import plots
-from .page import aligned, figure, html_table, page
+from .page import aligned, figure, html_table, listing, note, page, section
 
 METRICS = {  # column -> its head with the unit, and how it is written
     "MASE": ("MASE, naive errors", ".3f"),
@@ -48,8 +47,8 @@ def present(run: Run, settings: BacktestSettings, panel: Panel, forecasts: list[
     run.write_episodes(pd.concat(tidy, ignore_index=True), "metrics.parquet")
 
     pooled = by_origin[by_origin["origin"] == "pooled"]
-    said, note = comparison(forecasts, pooled), _note(settings, panel)
-    print(note)
+    said, what = comparison(forecasts, pooled), _what(settings, panel)
+    print(what)
     print("\n".join(aligned(_columns(pooled, ["forecaster"]))))
     for column, rows in groups.items():
         print(f"\nby {column.replace('_', ' ')}")
@@ -59,20 +58,21 @@ def present(run: Run, settings: BacktestSettings, panel: Panel, forecasts: list[
     print(f"\n{said}")
 
     title = f"Backtest: {settings.forecaster_name}"
-    body = [f"<h1>{escape(title)}</h1>", f"<p>{escape(said)}</p>", f"<h2>{escape(note)}</h2>"]
-    body += [html_table(_columns(pooled, ["forecaster"]), settings.forecaster_name), f'<p class="note">{NOTE}</p>']
+    whole_table = html_table(_columns(pooled, ["forecaster"]), settings.forecaster_name)
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        f"<p>{escape(said)}</p>",
+        section("Results", note(what), whole_table, note(NOTE)),
+    ]
     for column, rows in groups.items():
-        body += [
-            f"<h2>By {column.replace('_', ' ')}</h2>",
-            html_table(_columns(rows, [column, "forecaster", "series"])),
-        ]
-    body += ["<h2>By origin</h2>", html_table(_columns(by_origin, ["origin", "forecaster"]))]
+        shown = html_table(_columns(rows, [column, "forecaster", "series"]))
+        body.append(section(f"By {column.replace('_', ' ')}", shown))
+    body.append(section("By origin", html_table(_columns(by_origin, ["origin", "forecaster"]))))
     fans, calibration = plots.backtest_fans(_fans(panel, forecasts[0])), _calibration(forecasts)
-    body += ["<h2>Forecasts and what came</h2>"]
-    body += [figure(fans, f"Of each demand class the item that sold most, {settings.forecaster_name}, last origin.")]
-    body += ["<h2>Calibration</h2>", figure(plots.calibration(calibration), CALIBRATION_CAPTION)]
-    for head, shown in (("Configuration", to_config(settings)), ("Provenance", run.read("provenance.json"))):
-        body += [f"<h2>{head}</h2>", f"<pre>{escape(yaml.safe_dump(shown, sort_keys=False))}</pre>"]
+    caption = f"Of each demand class the item that sold most, {settings.forecaster_name}, last origin."
+    body.append(section("Forecasts and what came", figure(fans, caption)))
+    body.append(section("Calibration", figure(plots.calibration(calibration), CALIBRATION_CAPTION)))
+    body += [listing("Configuration", to_config(settings)), listing("Provenance", run.read("provenance.json"))]
     write_atomic(run.folder / "report.html", page(title, body).encode())
     print(f"report: {run.folder / 'report.html'}")
 
@@ -94,7 +94,7 @@ def comparison(forecasts: list[pd.DataFrame], pooled: pd.DataFrame) -> str:
     )
 
 
-def _note(settings: BacktestSettings, panel: Panel) -> str:
+def _what(settings: BacktestSettings, panel: Panel) -> str:
     top = settings.top
     trained = "fine-tuned before every origin" if top.refit else "fine-tuned before the first origin"
     days, item = len(panel.dates), f"{len(panel.items):,} items"

@@ -3,13 +3,12 @@
 from html import escape
 
 import pandas as pd
-import yaml
 
 from ...learning.base import write_atomic
 from ..config.settings import BacktestSettings
 from ..runs.folder import Run, to_config
 from . import plots
-from .page import aligned, figure, html_table, page
+from .page import aligned, figure, html_table, listing, page, section
 
 SHOWN = 15  # days with the largest parts
 CAPTION = (
@@ -33,9 +32,8 @@ def present(run: Run, settings: BacktestSettings) -> None:
     print("\n".join([said, *aligned(shown), "", "by day, the largest parts", *aligned(_day_columns(days))]))
     body = [f"<h1>{escape(said)}</h1>", html_table(shown)]
     body += [figure(plots.explanation(table, features), CAPTION)]
-    body += ["<h2>By day, the largest parts</h2>", html_table(_day_columns(days))]
-    for head, content in (("Configuration", to_config(settings)), ("Provenance", run.read("provenance.json"))):
-        body += [f"<h2>{head}</h2>", f"<pre>{escape(yaml.safe_dump(content, sort_keys=False))}</pre>"]
+    body.append(section("By day, the largest parts", html_table(_day_columns(days))))
+    body += [listing("Configuration", to_config(settings)), listing("Provenance", run.read("provenance.json"))]
     write_atomic(run.folder / "report.html", page(said, body).encode())
     print(f"report: {run.folder / 'report.html'}")
 

@@ -10,7 +10,7 @@ from ...learning.base import write_atomic
 from ...learning.intervals import intervals
 from ..config.settings import FitSettings
 from ..runs.folder import Run
-from .page import aligned, html_table, page
+from .page import aligned, html_table, note, page, section
 
 
 def present(run: Run, settings: FitSettings) -> None:
@@ -38,16 +38,16 @@ def table(fits: pd.DataFrame) -> pd.DataFrame:
 def write_table(folder: Path, fits: pd.DataFrame) -> None:
     """Print the runs of a folder side by side, a table per dataset; write `sweep.html` and `sweep.csv`."""
     whole = table(fits)
-    title, note = f"Fits: {folder.absolute().name}", "Mean over seeds ± half the 95 % interval (Student's t)."
-    body = [f"<h1>{escape(title)}</h1>", f'<p class="note">{note}</p>']
-    print(note)
+    title, means = f"Fits: {folder.absolute().name}", "Mean over seeds ± half the 95 % interval (Student's t)."
+    body = [f"<h1>{escape(title)}</h1>", note(means)]
+    print(means)
     for dataset, part in whole.groupby(level="dataset", sort=False):
         part = part.droplevel("dataset").dropna(axis=1, how="all")
         names = [name for name in part if not name.startswith("± ") and name != "seeds"]
         shown = [("model", list(part.index)), ("seeds", [f"{count:.0f}" for count in part["seeds"]])]
         shown += [(name, _with_interval(part, name)) for name in names]
         print("\n".join(["", dataset, *aligned(shown)]))
-        body += [f"<h2>{escape(dataset)}</h2>", html_table(shown)]
+        body.append(section(dataset, html_table(shown)))
     write_atomic(folder / "sweep.csv", whole.to_csv().encode())
     write_atomic(folder / "sweep.html", page(title, body).encode())
     print(f"\nreport: {folder / 'sweep.html'}")

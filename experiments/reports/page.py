@@ -1,24 +1,40 @@
-"""The parts of a report: pages, tables and figures as HTML that needs nothing else; tables for a terminal."""
+"""The parts of a report: pages, sections, tables and figures as HTML that needs nothing else; tables for a terminal.
 
+A page is a list of pieces of HTML, mostly `section`s. Names, configs and errors come in as text and are escaped here.
+"""
+
+import base64
+import hashlib
+import re
 from html import escape
+from pathlib import Path
 from textwrap import wrap
 
+import yaml
 from matplotlib.figure import Figure
 
-from . import plots
+from .interactive import plot
 
 LONG = 40  # characters: a cell of more is broken into lines
-CSS = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
-th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid #ddd; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } td.text { white-space: normal; min-width: 14rem; }
-tr.agent { font-weight: 600; background: #eef4fb; }
-th { border-bottom: 2px solid #888; vertical-align: bottom; white-space: normal; }
-pre { background: #f6f6f6; padding: .8rem; overflow-x: auto; font-size: 13px; } .scroll { overflow-x: auto; }
-p.note, figcaption { color: #555; font-size: 14px; } figure { margin: 1rem 0; } svg { max-width: 100%; height: auto; }
-"""
+CSS = Path(__file__).with_name("page.css").read_text()
+SCRIPT = Path(__file__).with_name("viewer.js").read_text()
+# No browser fetches or runs what the page does not have itself, whatever stands in a name.
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; "
+    f"script-src 'sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}'"
+)
+
+
+class Link(str):
+    """A cell's text that leads to a page: `href`, relative to the report's folder."""
+
+    href: str
+
+    def __new__(cls, text: str, href: str) -> "Link":
+        """Return the text with its address."""
+        link = super().__new__(cls, text)
+        link.href = href
+        return link
 
 
 def aligned(shown: list[tuple[str, list[str]]]) -> list[str]:
@@ -34,28 +50,58 @@ def aligned(shown: list[tuple[str, list[str]]]) -> list[str]:
 
 
 def page(title: str, body: list[str]) -> str:
-    """A whole HTML page."""
+    """A whole HTML page; the sections' heads stand as links on top where there are some."""
+    heads = re.findall(r'<section id="([^"]*)"><h2>(.*?)</h2>', "".join(body))
+    links = "".join(f'<a href="#{key}">{head}</a> ' for key, head in heads)
+    body = [body[0], f"<nav>{links}</nav>", *body[1:]] if len(heads) > 2 else body
     return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{CSS}</style></head>\n<body>\n{chr(10).join(body)}\n</body>\n</html>\n"
+        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{CSS}</style></head>\n"
+        f"<body>\n{chr(10).join(body)}\n<script>{SCRIPT}</script></body>\n</html>\n"
     )
 
 
-def html_table(shown: list[tuple[str, list[str]]], agent: str | None = None) -> str:
-    """Headed columns of text as a table; the row that is named `agent` stands out."""
+def section(head: str, *pieces: str) -> str:
+    """A part of a page under its head (text), of pieces of HTML."""
+    key = re.sub(r"[^a-z0-9]+", "-", head.lower()).strip("-")
+    return f'<section id="{key}"><h2>{escape(head)}</h2>\n{chr(10).join(pieces)}</section>'
+
+
+def note(text: str) -> str:
+    """A remark in small print."""
+    return f'<p class="note">{escape(text)}</p>'
+
+
+def listing(head: str, value) -> str:
+    """A section with plain types as they are, such as a config."""
+    return section(head, f"<pre>{escape(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))}</pre>")
+
+
+def html_table(shown: list[tuple[str, list[str]]], agent: str | None = None, known: tuple[str, ...] = ()) -> str:
+    """Headed columns of text as a table in a box that scrolls, the first column staying in sight.
+
+    The row that is named `agent` stands out; rows of `known` are what the others are measured against.
+    """
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name, _ in shown)
     rows = []
     for k, name in enumerate(shown[0][1]):
         cells = "".join(_cell(values[k]) for _, values in shown)
-        rows.append(f"<tr{' class=' + chr(34) + 'agent' + chr(34) if name == agent else ''}>{cells}</tr>")
+        kind = ' class="agent"' if name == agent else ' class="known"' if name in known else ""
+        rows.append(f"<tr{kind}>{cells}</tr>")
     body = "\n".join(rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="table">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
+    )
 
 
 def _cell(text: str) -> str:
-    return f"<td{' class=text' if len(text) > LONG else ''}>{escape(text)}</td>"
+    words = f'<a href="{escape(text.href)}">{escape(text)}</a>' if isinstance(text, Link) else escape(text)
+    return f"<td{' class=text' if len(text) > LONG else ''}>{words}</td>"
 
 
 def figure(drawn: Figure, caption: str) -> str:
     """A figure with its caption."""
-    return f"<figure>{plots.svg(drawn)}<figcaption>{escape(caption)}</figcaption></figure>"
+    return f"<figure>{plot(drawn)}<figcaption>{escape(caption)}</figcaption></figure>"

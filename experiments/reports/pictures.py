@@ -10,7 +10,7 @@ from ...envs.core.rollout import play, rollout
 from ...envs.registry import environment_of
 from ...evaluation import scenario_keys
 from . import plots
-from .page import figure
+from .page import figure, section
 from .replay import replay
 
 STOCK = ("on_hand", "ordered", "demand", "unmet")  # fields of a flow that the chart of stock shows
@@ -48,7 +48,7 @@ def charts(scene: Scene, stock: bool = True) -> list[str]:
     for head, chart, there in drawn:
         if there:
             item, title = asked_for(scene, last)
-            body += [f"<h2>{head}</h2>", figure(chart(traces, item, title), "The same scenario for each policy.")]
+            body.append(section(head, figure(chart(traces, item, title), "The same scenario for each policy.")))
     return body
 
 
@@ -66,25 +66,25 @@ def store(scene: Scene) -> list[str]:
     if scene.model.params.forecast == "model":
         last = rollout(scene.model, next(reversed(scene.policies.values())), scene.scenario, trace=True)
         drawn, caption = _fan(scene.model, scene.scenario, asked_for(scene, last)[0])
-        body += ["<h2>The forecast and what came</h2>", figure(drawn, caption)]
+        body.append(section("The forecast and what came", figure(drawn, caption)))
     return body
 
 
 def routes(scene: Scene) -> list[str]:
     """Return the maps of a day."""
-    body = ["<h2>Routes</h2>"]
+    maps = []
     for name, act in scene.policies.items():
         flows = [flow for _, flow, _ in play(scene.model, act, scene.scenario)]
         cost = -sum(float(scene.model.reward(scene.model.money(flow))[0]) for flow in flows)
         caption = f"{name}, held-out day {scene.seed}: {cost:,.0f} {scene.task.unit}."
-        body.append(figure(plots.route_maps(scene.model, flows), caption))
-    return body
+        maps.append(figure(plots.route_maps(scene.model, flows), caption))
+    return [section("Routes", *maps)]
 
 
 def season(scene: Scene) -> list[str]:
     """Return prices and sales, and the season as an animation."""
     moving = replay(scene.model, scene.policies, scene.scenario)
-    return [*charts(scene, stock=False), f"<h2>The season, day by day</h2><figure>{moving}</figure>"]
+    return [*charts(scene, stock=False), section("The season, day by day", f"<figure>{moving}</figure>")]
 
 
 OWN = {"inventory": store, "dispatch": routes, "marketplace": season}  # environment -> its pictures; others: charts

@@ -1,36 +1,15 @@
-"""The report's figures, as SVG text: they need no display, no script and nothing from outside."""
-
-import io
-import re
+"""The figures of reports, which `page.figure` puts into a page."""
 
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ...envs.dispatch.picture import draw_map
+from .interactive import STYLE, band
 
 AGENT, HEURISTIC, REFERENCE, LOST = "#0b5394", "#b45f06", "#555555", "#cc0000"
-STYLE = {
-    "svg.fonttype": "none",  # text stays text, in the page's font
-    "svg.hashsalt": "storelab",  # the same figure gives the same file
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "axes.axisbelow": True,
-}
-
-
-def svg(figure: Figure) -> str:
-    """Return a figure as an SVG element to stand in a page."""
-    buffer = io.StringIO()
-    with rc_context(STYLE):
-        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    return re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
 
 
 def learning_curve(metrics: list[dict], best: tuple[str, float], agent: str, unit: str) -> Figure:
@@ -47,6 +26,7 @@ def learning_curve(metrics: list[dict], best: tuple[str, float], agent: str, uni
         axis.set_ylim(min(shown) - margin, max(shown) + margin)
         axis.set_xlabel("steps of the learner")
         axis.set_ylabel(unit)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
         axis.legend(frameon=False)
         return figure
@@ -112,7 +92,7 @@ def price_chart(traces: dict[str, dict], item: int, title: str) -> Figure:
             period, (above, below) = np.arange(len(flow["price"])), axes[:, column]
             profit = trace["item_profit"][0, :, item].sum()
             above.set_title(f"{name}: {profit:,.2f} money from this item", fontsize=10, loc="left")
-            above.step(period, flow["price"], where="mid", color=AGENT)
+            above.step(period, flow["price"], where="mid", color=AGENT, label="price")
             below.bar(period, flow["sales"], width=0.9, color=HEURISTIC, alpha=0.6, label="sold")
             if "on_hand" in flow:
                 below.step(period, flow["on_hand"], where="mid", color=REFERENCE, label="stock at the period's end")
@@ -133,9 +113,9 @@ def forecast_fan(quantiles: np.ndarray, came: np.ndarray, levels, lead_time: int
         day = np.arange(len(came))
         pairs = [(i, j) for i in range(len(levels)) for j in range(i) if abs(levels[i] + levels[j] - 1) < 1e-9]
         for place, (high, low) in enumerate(reversed(pairs)):
-            band = {"color": AGENT, "alpha": 0.15 + 0.2 * place, "lw": 0}
+            style = {"color": AGENT, "alpha": 0.15 + 0.2 * place, "lw": 0}
             label = f"{levels[low]:.0%} to {levels[high]:.0%}"
-            axis.fill_between(day, quantiles[:, low], quantiles[:, high], label=label, **band)
+            band(axis, day, quantiles[:, low], quantiles[:, high], label=label, **style)
         axis.plot(day, quantiles[:, -1], ":", color=AGENT, label=f"{levels[-1]:.0%} quantile")
         middle = int(np.argmin(np.abs(np.asarray(levels) - 0.5)))
         axis.plot(day, quantiles[:, middle], color=AGENT, label=f"{levels[middle]:.0%} quantile")
@@ -157,8 +137,8 @@ def backtest_fans(items: dict[str, dict]) -> Figure:
             axis.plot(item["past_dates"], item["past"], color=REFERENCE, linewidth=1, label="history")
             for place in range(len(levels) // 2):
                 label = f"{levels[place]:.0%} to {levels[-1 - place]:.0%}"
-                band = {"color": AGENT, "alpha": 0.12 + 0.06 * place, "lw": 0, "step": "mid"}
-                axis.fill_between(item["dates"], quantiles[:, place], quantiles[:, -1 - place], label=label, **band)
+                style = {"color": AGENT, "alpha": 0.12 + 0.06 * place, "lw": 0, "step": "mid"}
+                band(axis, item["dates"], quantiles[:, place], quantiles[:, -1 - place], label=label, **style)
             axis.step(item["dates"], quantiles[:, len(levels) // 2], where="mid", color=AGENT, label="median")
             axis.plot(item["dates"], item["came"], "o-", ms=2.5, linewidth=1, color=LOST, label="what came")
             axis.set_title(title, fontsize=10, loc="left")
@@ -180,7 +160,8 @@ def calibration(forecasters: dict[str, dict]) -> Figure:
         for place, (name, shares) in enumerate(forecasters.items()):
             intervals.plot(shares["nominal"], shares["inside"], "o-", ms=3, color=f"C{place}", label=name)
             axis = others[place]
-            axis.fill_between(shares["levels"], shares["below"], shares["up_to"], color=f"C{place}", alpha=0.35, lw=0)
+            style = {"color": f"C{place}", "alpha": 0.35, "lw": 0, "label": "below, and up to it"}
+            band(axis, shares["levels"], shares["below"], shares["up_to"], **style)
             axis.set_title(name, fontsize=10, loc="left")
             axis.set_xlabel("level of the quantile")
         intervals.set_title("central intervals", fontsize=10, loc="left")
@@ -206,15 +187,16 @@ def explanation(table: pd.DataFrame, features: pd.Series) -> Figure:
         heights = [0.3 * len(features) + 1, *([3.2] if len(past) else [])]
         bars, *days = figure.subplots(count, 1, squeeze=False, height_ratios=heights)[:, 0]
         parts = features.drop("baseline")
-        bars.barh(parts.index[::-1], parts[::-1], color=[AGENT if part >= 0 else LOST for part in parts[::-1]])
+        colours = [AGENT if part >= 0 else LOST for part in parts[::-1]]
+        bars.barh(parts.index[::-1], parts[::-1], color=colours, label="units")
         bars.set_xlabel(f"units, on top of the baseline's {features['baseline']:,.2f}")
         for axis in days:
             sold = axis.twinx()
-            sold.step(past["date"], past["value"], where="mid", color=REFERENCE, linewidth=1)
+            sold.step(past["date"], past["value"], where="mid", color=REFERENCE, linewidth=1, label="units sold")
             sold.set_ylabel("units sold (line)")
             sold.grid(False)
             colours = [AGENT if part >= 0 else LOST for part in past["attribution"]]
-            axis.bar(past["date"], past["attribution"], width=0.9, color=colours)
+            axis.bar(past["date"], past["attribution"], width=0.9, color=colours, label="part of the forecast")
             axis.set_ylabel("part of the forecast, units (bars)")
             axis.tick_params(axis="x", labelsize=8)
         figure.tight_layout()

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Callable
+from html import escape
 
 import numpy as np
 
@@ -40,4 +41,4 @@ def replay(model: Marketplace, policies: dict[str, Callable], scenario: dict) ->
     pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=400, loop=0, optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
     title = f"A season under {' and '.join(policies)}, every second day"
-    return f'<img alt="{title}" style="max-width:100%" src="data:image/gif;base64,{data}">'
+    return f'<img alt="{escape(title)}" src="data:image/gif;base64,{data}">'

@@ -5,7 +5,6 @@ from html import escape
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from ...envs import HistoryDemand
 from ...evaluation import evaluate
@@ -14,7 +13,7 @@ from ..config.settings import Settings
 from ..experiment import Experiment, restore
 from ..runs.folder import Run, to_config
 from . import plots
-from .page import aligned, figure, html_table, page
+from .page import aligned, figure, html_table, listing, note, page, section
 from .pictures import pictures
 
 BOUND = "hindsight bound"
@@ -125,19 +124,15 @@ def render(experiment: Experiment, episodes: pd.DataFrame, metrics: list[dict], 
     best = table.attrs["best_heuristic"]
     shown = [agent, best] if agent else [best]
     body = [f"<h1>{escape(task.name)}: {escape(' and '.join(filter(None, (agent, 'tuned heuristics'))))}</h1>"]
-    body += [
-        f"<p>{escape(said[0])}</p>",
-        f"<h2>{escape(heading(table, task.unit))}</h2>",
-        html_table(columns(table), agent),
-    ]
-    body += [f'<p class="note">{escape(text)}</p>' for text in (said[1:] if agent else said)]
+    body.append(f"<p>{escape(said[0])}</p>")
+    notes = map(note, said[1:] if agent else said)
+    body.append(section("Results", note(heading(table, task.unit)), html_table(columns(table), agent), *notes))
     if agent and metrics:
-        body.append("<h2>Learning curve</h2>")
-        body.append(figure(_curve(experiment, metrics, best), "Mean over training scenarios, the same at every point."))
+        caption = "Mean over training scenarios, the same at every point."
+        body.append(section("Learning curve", figure(_curve(experiment, metrics, best), caption)))
     policies = {name: experiment.policies[name] for name in shown}
     body += pictures(task, policies, int(episodes["seed"].iloc[0]))
-    body += ["<h2>Configuration</h2>", f"<pre>{escape(yaml.safe_dump(config, sort_keys=False))}</pre>"]
-    body += ["<h2>Provenance</h2>", f"<pre>{escape(yaml.safe_dump(provenance, sort_keys=False))}</pre>"]
+    body += [listing("Configuration", config), listing("Provenance", provenance)]
     return page(task.name, body)
 
 

@@ -26,7 +26,7 @@ from ..config.settings import ConfigError
 from ..runs.folder import APART, Run
 from ..runs.index import NAME, read_index
 from . import fit, sweep_plots
-from .page import aligned, figure, html_table, page
+from .page import aligned, figure, html_table, note, page, section
 from .run import BOUND
 
 SCORE = "score: better than the best tuned heuristic by, % of its value"
@@ -221,12 +221,11 @@ def _present(folder: Path) -> None:
     heading = f"{len(runs)} runs, {runs['problem'].nunique()} tasks; {SCORE}, [95 % confidence interval]"
     without = f"Left out: {counts}." if counts else "No run of the folder is left out."
     title = f"Sweep: {folder.absolute().name}"
-    body = [f"<h1>{escape(title)}</h1>", f"<h2>{escape(heading)}</h2>", html_table(_columns(table))]
-    body += [f'<p class="note">{NOTE}</p>', f'<p class="note">{escape(without)}</p>']
+    parts = [note(heading), html_table(_columns(table)), note(NOTE), note(without)]
     failed = left[left["error"] != ""]
     if len(failed):
-        body.append(html_table([(name, list(failed[name])) for name in ("run", "state", "error")]))
-    body += ["<h2>By task</h2>", html_table(_values(runs))]
+        parts.append(html_table([(name, list(failed[name])) for name in ("run", "state", "error")]))
+    body = [f"<h1>{escape(title)}</h1>", section("Results", *parts), section("By task", html_table(_values(runs)))]
     thresholds = np.linspace(runs["score"].min() - 1, runs["score"].max() + 1, 200)
     profiles = {}
     for learner in table.index:
@@ -234,18 +233,21 @@ def _present(folder: Path) -> None:
         interval = stratified_bootstrap(lambda drawn: performance_profile(drawn, thresholds), scores, samples=500)
         profiles[learner] = np.stack([performance_profile(scores, thresholds), *interval])
     drawn = sweep_plots.profiles(thresholds, profiles, SCORE)
-    body += ["<h2>Performance profiles</h2>", figure(drawn, "Share of runs above a score, mean over tasks.")]
+    body.append(section("Performance profiles", figure(drawn, "Share of runs above a score, mean over tasks.")))
     learned = curves(runs)
     if learned:
         drawn = sweep_plots.curves(learned, list(table.index), _units(runs))
-        body += ["<h2>Learning curves</h2>", figure(drawn, "On training scenarios; mean over runs, 95 % interval.")]
+        body.append(section("Learning curves", figure(drawn, "On training scenarios; mean over runs, 95 % interval.")))
     traded = trade_offs(runs)
     if traded:
         drawn = sweep_plots.pareto(traded, list(table.index), _units(runs))
-        body += ["<h2>Profit against fill rate</h2>", figure(drawn, "Held-out scenarios; mean over runs. Line: front.")]
+        body.append(
+            section("Profit against fill rate", figure(drawn, "Held-out scenarios; mean over runs. Line: front."))
+        )
     swept = sensitivity(runs)
     if swept:
         drawn = sweep_plots.sensitivity(swept)
-        body += ["<h2>Sensitivity</h2>", figure(drawn, "Interquartile mean of the score over all else that was swept.")]
+        caption = "Interquartile mean of the score over all else that was swept."
+        body.append(section("Sensitivity", figure(drawn, caption)))
     write_atomic(folder / "sweep.html", page(title, body).encode())
     print("\n".join([heading, *aligned(_columns(table)), without, f"report: {folder / 'sweep.html'}"]))

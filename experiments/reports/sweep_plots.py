@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from .plots import REFERENCE, STYLE
+from .interactive import STYLE, band
+from .plots import REFERENCE
 
 WIDTH = 48  # characters of a legend's line: a learner's name has all keys that tell it from the others
 
@@ -19,7 +20,7 @@ def profiles(thresholds: np.ndarray, shares: dict[str, np.ndarray], score: str) 
         axis = figure.subplots()
         for place, (learner, (share, low, high)) in enumerate(shares.items()):
             axis.step(thresholds, share, where="post", color=f"C{place % 10}", label=fill(learner, WIDTH))
-            axis.fill_between(thresholds, low, high, step="post", color=f"C{place % 10}", alpha=0.15, lw=0)
+            band(axis, thresholds, low, high, step="post", color=f"C{place % 10}", alpha=0.15, lw=0)
         axis.set_xlabel(score)
         axis.set_ylabel("share of runs")
         axis.set_ylim(0, 1.02)
@@ -36,7 +37,7 @@ def curves(tasks: dict[str, dict[str, np.ndarray]], learners: list[str], units: 
             for learner, (steps, mean, low, high) in of.items():
                 colour = f"C{learners.index(learner) % 10}"
                 axis.plot(steps, mean, "o-", ms=3, color=colour, label=fill(learner, WIDTH))
-                axis.fill_between(steps, low, high, color=colour, alpha=0.15, lw=0)
+                band(axis, steps, low, high, color=colour, alpha=0.15, lw=0)
                 late = slice(len(steps) // 10, None)  # early values can be thousands of times worse
                 shown += [*low[late], *high[late]]
             margin = 0.08 * (max(shown) - min(shown)) or 1.0
