@@ -2,11 +2,13 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +118,43 @@ class Command:
     def checkpoints(self) -> list[int]:
         """Return the steps that have a checkpoint."""
         return [step for root in self.folder.glob("*/*/*/checkpoints") for step in steps(root)]
+
+
+class Loads(HTMLParser):
+    """What a page loads, and where it leads."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags, self.loads, self.links, self.ids = set(), [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "srcset", "data", "poster", "action", "background"):
+                (self.links if tag == "a" else self.loads).append(value)
+            self.ids += [value] if name == "id" else []
+
+
+@pytest.fixture(scope="session")
+def self_contained():
+    """Return a check of a page's text: it has all that it shows, one script, and leads to what is there alone."""
+
+    def check(text: str) -> None:
+        page = Loads(text)
+        assert all(link.startswith(("#", "data:")) for link in page.loads)
+        assert all(link.partition("#")[2] in page.ids for link in page.links if link.startswith("#"))
+        assert not any("//" in link or link.startswith("/") for link in page.links)
+        assert all(place.startswith("#") for place in re.findall(r"url\(\s*['\"]?([^)]*)", text))
+        assert "@import" not in text
+        assert not page.tags & {"link", "iframe", "object", "embed", "audio", "base", "form"}
+        assert len(re.findall("<script", text)) == 1
+        assert "default-src 'none'" in text
+        assert '<meta name="viewport"' in text
+        tables = re.findall(r"(.*)<table", text)
+        assert all(before.startswith('<div class="scroll"') for before in tables)
+
+    return check
 
 
 @pytest.fixture(scope="session")
