@@ -20,6 +20,7 @@ from ..envs.core.contract import Model
 from ..envs.core.seeds import evolution_keys, evolution_start
 from ..envs.core.task import Task
 from ..errors import FieldError
+from ..reading import read_arrays, read_json
 from .core.evolutionary import own_stream, strategy
 from .heuristics.marketplace import profits, search, search_box, summary, to_action, unpack
 
@@ -166,12 +167,11 @@ class Learner:
         Raises:
             FieldError: a checkpoint of other parameters.
         """
-        kept, own = json.loads((Path(folder) / "params.json").read_text()), asdict(self.params) | {"seed": self.seed}
+        kept, own = read_json(Path(folder) / "params.json"), asdict(self.params) | {"seed": self.seed}
         for name, value in own.items():
             if kept.get(name) != value:
                 raise FieldError(name, value, f"{kept.get(name)!r} as in the checkpoint")
-        with np.load(Path(folder) / "search.npz", allow_pickle=False) as arrays:
-            self._restart(arrays["earned"])
+        self._restart(read_arrays(Path(folder) / "search.npz")["earned"])
 
     def policy(self) -> LinearPolicy:
         """Return the policy at the mean of the search distribution."""
@@ -186,8 +186,7 @@ def load_policy(folder: str | Path, task: Task) -> LinearPolicy:
     """
     model = task.model("test")
     check(model, None)
-    with np.load(Path(folder) / "search.npz", allow_pickle=False) as arrays:
-        weights = arrays["weights"]
+    weights = read_arrays(Path(folder) / "search.npz")["weights"]
     if weights.shape != _shape(model):
         raise FieldError("weights", weights.shape, f"{_shape(model)} for this task")
     return LinearPolicy(model, weights)

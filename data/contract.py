@@ -213,7 +213,8 @@ def _checked(
 
 def shown(value: object) -> str:
     """A value of a table, as errors show it."""
-    return repr(value.item() if isinstance(value, np.generic) else value)
+    value = value.item() if isinstance(value, np.generic) else value
+    return f"{value!r:.80}"
 
 
 def _booleans(values: pd.Series) -> pd.Series:

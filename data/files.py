@@ -4,12 +4,18 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import ZipFile
 
 import pandas as pd
 
+from ..errors import FieldError
+from ..reading import check_file, check_unpacked, read_bytes
+
+MOST_COLUMNS = 10_000  # of a table
+SHEET_ROWS, SHEET_CELLS = 1_048_576, 100_000_000  # the most rows that Excel has
 TEXT = (".csv", ".tsv", ".txt")
 SUFFIXES = (*TEXT, ".xlsx", ".parquet")
 SEPARATORS = (",", ";", "\t", "|")
@@ -27,18 +33,31 @@ def load(path: Path, names: Sequence[str]) -> pd.DataFrame:
 
     The frame's index is the row in the file, from 0, the header not counted. Its `attrs` have the file's `name`,
     `found`, the names of all columns, and `notes`, what was understood of the file. Raises ValueError where the file
-    is none of SUFFIXES, or not readable as what its name says.
+    is none of SUFFIXES, or not readable as what its name says, or would need far more memory than it is large.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"{path.name}: unknown file type {suffix!r}; expected one of {', '.join(SUFFIXES)}")
     reader = {".parquet": _parquet, ".xlsx": _sheets}.get(suffix, _text)
-    try:
+    check_file(path)
+    with _readable(path):
         frame, found, notes = reader(path, names)
-    except (ValueError, KeyError, BadZipFile) as error:  # pandas' parser, pyarrow's and the decoder's: ValueErrors
-        raise ValueError(f"{path.name}: not readable as {suffix[1:]}: {' '.join(str(error).split())}") from error
     frame.attrs = {"name": path.name, "found": found, "notes": notes}
     return frame
+
+
+@contextmanager
+def _readable(path: Path):
+    """Turn what a library meets in a damaged file, which may be any error, into a ValueError that names the file."""
+    try:
+        yield
+    except (ModuleNotFoundError, PermissionError, FieldError):
+        raise
+    except MemoryError as error:
+        raise ValueError(f"{path.name}: it needs more memory than there is") from error
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path.name}: not readable as {path.suffix[1:].lower()}: {reason}") from error
 
 
 def named(columns: Sequence, names: Sequence[str]) -> list[bool]:
@@ -47,14 +66,85 @@ def named(columns: Sequence, names: Sequence[str]) -> list[bool]:
     return [str(column).strip().casefold() in known for column in columns]
 
 
-def parquet_columns(path: Path) -> list[str]:
-    """Return the names of a Parquet file's columns; a ModuleNotFoundError says which extra reads such files."""
+def parquet_columns(path: str | Path) -> list[str]:
+    """Return the names of a Parquet file's columns; raises as `read_parquet`."""
+    with _readable(path := check_file(path)):
+        return _arrow(path).read_schema(path).names
+
+
+def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a Parquet file, or some of its columns, text as objects.
+
+    Equal texts are one object, so that a file takes no more memory than its pages unpack to and 8 bytes a value.
+
+    Raises:
+        ValueError: a damaged file, columns of lists, one that would need far more memory than it is large.
+        ModuleNotFoundError: it says which extra reads such files.
+        OSError: no such file.
+    """
+    with _readable(check_file(path)):
+        return _table(Path(path), columns)
+
+
+def _table(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
+    pq = _arrow(path)
+    with pq.ParquetFile(path) as file:
+        kinds = file.schema_arrow
+        wanted = list(kinds.names if columns is None else columns)
+        _check_pages(path, file.metadata, set(wanted))
+        twice = [name for name in wanted if wanted.count(name) > 1]
+        if twice:
+            raise ValueError(f"column {twice[0]!r} appears more than once; expected once")
+        nested = [name for name in wanted if kinds.field(name).type.num_fields]
+        if nested:
+            raise ValueError(f"column {nested[0]!r} holds lists or records; expected a value per row")
+        texts = [name for name in wanted if _is_text(kinds.field(name).type)]
+    with pq.ParquetFile(path, read_dictionary=texts) as file:
+        table = file.read(columns=wanted)
+    check_unpacked(path.name, path.stat().st_size, sum(_characters(column) for column in table.columns))
+    frame = table.to_pandas()
+    frame = frame.reset_index() if set(wanted) & set(frame.index.names) else frame
+    for name in texts:
+        if name in frame:
+            frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
+    return frame
+
+
+def _check_pages(path: Path, footer, wanted: set[str]) -> None:
+    """Raise ValueError where a Parquet file's pages of some columns, or the values in them, take too much memory."""
+    needed = 0
+    for group in range(footer.num_row_groups):
+        for place in range(footer.num_columns):
+            chunk = footer.row_group(group).column(place)
+            if chunk.path_in_schema.partition(".")[0] in wanted:
+                width = max(8, footer.schema.column(place).length or 0)
+                needed += chunk.total_uncompressed_size + width * chunk.num_values
+    check_unpacked(path.name, path.stat().st_size, max(needed, 8 * footer.num_rows * len(wanted)))
+
+
+def _characters(column) -> int:
+    """The bytes of a coded column's text, each row's own; 0 for other columns."""
+    import pyarrow.compute as pc
+    import pyarrow.types as types
+
+    if not (types.is_dictionary(column.type) and _is_text(column.type.value_type)):
+        return 0
+    return sum(pc.sum(pc.take(pc.binary_length(part.dictionary), part.indices)).as_py() or 0 for part in column.chunks)
+
+
+def _is_text(kind) -> bool:
+    import pyarrow.types as types
+
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind)
+
+
+def _arrow(path: Path):
     try:
         import pyarrow.parquet as pq
     except ModuleNotFoundError as error:
         need = "Parquet files need pyarrow: pip install 'storelab[parquet]'"
         raise ModuleNotFoundError(f"{path.name}: {need}", name="pyarrow") from error
-    return pq.read_schema(path).names
+    return pq
 
 
 def decode(raw: bytes) -> tuple[str, str]:
@@ -84,7 +174,7 @@ def decode(raw: bytes) -> tuple[str, str]:
 
 def _text(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], list[str]]:
     """A table of text, every cell as the file says it: items keep leading zeros, errors show what stands there."""
-    text, encoding = decode(path.read_bytes())
+    text, encoding = decode(read_bytes(path))
     if "\0" in text:
         raise ValueError("it holds NUL characters, which no text has")
     text = re.sub(r"\r\n?", "\n", text) if "\n" not in text else text  # an old Mac's lines
@@ -92,7 +182,10 @@ def _text(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], li
     head = re.match(r"(?:[ \t]*(?:#[^\n]*|sep=.)?\r?\n)*", text).group()
     comments = len(re.findall(r"^[ \t]*#", head, re.MULTILINE))
     notes += [f"{comments} comment lines before the header are left out"] if comments else []
-    separator = _separator(text[len(head) :].partition("\n")[0], names)
+    header = text[len(head) :].partition("\n")[0]
+    separator = _separator(header, names)
+    if header.count(separator) >= MOST_COLUMNS:
+        raise ValueError(f"its header has {header.count(separator) + 1:,} fields; expected at most {MOST_COLUMNS:,}")
     notes += [f"columns are separated by {separator!r}"] if separator != "," else []
     try:
         # The header is read as a row: a row with more fields is then an error, not a silent index column.
@@ -135,9 +228,9 @@ def _separator(header: str, names: Sequence[str]) -> str:
 
 
 def _parquet(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], list[str]]:
-    there = parquet_columns(path)
+    there = _arrow(path).read_schema(path).names
     wanted = [name for name, asked in zip(there, named(there, names), strict=True) if asked]
-    return pd.read_parquet(path, columns=wanted).reset_index(drop=True), there, []
+    return _table(path, wanted).reset_index(drop=True), there, []
 
 
 def _sheets(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], list[str]]:
@@ -145,19 +238,28 @@ def _sheets(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], 
     from openpyxl import load_workbook
     from tqdm import tqdm
 
+    size = path.stat().st_size
+    with ZipFile(path) as archive:
+        check_unpacked(path.name, size, sum(member.file_size for member in archive.infolist()))
     book = load_workbook(path, read_only=True, data_only=True)
     frames, there, notes = {}, {}, []
     for sheet in book.worksheets:
-        rows = sheet.iter_rows(values_only=True)
+        claimed = sheet.max_row
+        sheet.reset_dimensions()  # what the file claims need not be so
+        rows = _at_most(SHEET_ROWS, sheet)
         above, header = _header(rows, names)
         keep = [place for place, asked in enumerate(named(header, names)) if asked]
         columns = [header[place] for place in keep]
         for name in columns:
             if columns.count(name) > 1:
                 raise ValueError(f"sheet {sheet.title!r}: column {name!r} appears more than once; expected once")
-        progress = tqdm(rows, total=sheet.max_row and sheet.max_row - 1, desc=path.name, unit=" rows", leave=False)
+        progress = tqdm(rows, total=claimed and claimed - 1, desc=path.name, unit=" rows", leave=False)
         cells = (row for row in progress if any(cell is not None for cell in row))
-        values = [[row[place] if place < len(row) else None for place in keep] for row in cells]
+        values, characters = [], 0
+        for row in cells:
+            values.append([row[place] if place < len(row) else None for place in keep])
+            characters += sum(len(cell) for cell in values[-1] if isinstance(cell, str))
+            check_unpacked(path.name, size, characters)
         frames[sheet.title] = pd.DataFrame(values, columns=columns, dtype=object)
         there |= dict.fromkeys(name for name in header if name)
         notes += [f"{above} rows above the header of sheet {sheet.title!r} are left out"] if above and keep else []
@@ -168,6 +270,18 @@ def _sheets(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], 
     skipped = [title for title in frames if title not in read]
     notes += [f"not read, as columns are missing there: the sheets {', '.join(map(repr, skipped))}"] if skipped else []
     return pd.concat([frames[title] for title in read], ignore_index=True), list(there), notes
+
+
+def _at_most(most: int, sheet) -> Iterator[tuple]:
+    """The rows of a sheet, whose cells may claim any number of row and column."""
+    cells = 0
+    for number, row in enumerate(sheet.iter_rows(values_only=True)):
+        cells += len(row)
+        if number >= most or cells > SHEET_CELLS or len(row) > MOST_COLUMNS:
+            limit = f"at most {most:,} rows, {MOST_COLUMNS:,} columns and {SHEET_CELLS:,} cells"
+            shown = f"{number + 1:,} rows, {len(row):,} columns and {cells:,} cells"
+            raise ValueError(f"sheet {sheet.title!r}: {shown}; expected {limit}")
+        yield row
 
 
 def _header(rows: Iterator[tuple], names: Sequence[str], within: int = 20) -> tuple[int, list[str]]:

@@ -22,6 +22,8 @@ def data_hash(settings: AnySettings) -> str:
         return digest(data and vars(data))
     try:
         return source_hash(path)
+    except FieldError as error:
+        raise ConfigError(f"{group}.path: {error}") from error
     except OSError as error:
         expected = f"expected a file or folder: {error.strerror}"
         raise ConfigError(f"{group}.path: {path!r} is not allowed, {expected}") from error

@@ -17,6 +17,7 @@ import pandas as pd
 from ..data import Panel
 from ..errors import FieldError
 from ..learning.base import write_atomic
+from ..reading import read_json
 
 DECILES = tuple(round(0.1 * k, 1) for k in range(1, 10))
 MIN_HISTORY = 14  # days: two seasons of seven, the least from which a weekday difference can be taken
@@ -181,10 +182,10 @@ def read_config(folder: str | Path) -> dict:
     """The `config.json` of a saved forecaster. Raises ValueError when it is not one."""
     path = Path(folder) / "config.json"
     try:
-        config = json.loads(path.read_text())
+        config = read_json(path)
     except FileNotFoundError:
         raise ValueError(f"{folder} holds no forecaster: there is no config.json") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is not readable JSON: {error}") from None
     if not isinstance(config, dict) or not {"forecaster", "params"} <= config.keys():
         raise ValueError(f"{path} needs the keys 'forecaster' and 'params'")

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from ..data import Panel
 from ..errors import FieldError
 from ..learning.base import needs, write_atomic
+from ..reading import MOST_TEXT, parse_json, read_bytes
 from .base import Known, check_inputs, read_config
 from .baselines import mean_of_observed
 from .distribution import LEVELS, Dependence, calibrate
@@ -273,12 +274,12 @@ class GradientBoosting(QuantileForecaster):
         try:
             if config["forecaster"] != cls.name:
                 raise ValueError(f"it is a {config['forecaster']!r}")
-            trees = (Path(folder) / "trees.json").read_bytes()
+            trees = read_bytes(Path(folder) / "trees.json", MOST_TEXT)
             if hashlib.sha256(trees).hexdigest() != config["trees_sha256"]:
                 raise ValueError("trees.json does not have the checksum in config.json")
             model = cls(GradientBoostingParams(**config["params"]))
             model.dependence = Dependence(**config["dependence"])
-            model.boosters = [lightgbm.Booster(model_str=text) for text in json.loads(trees)]
+            model.boosters = [lightgbm.Booster(model_str=text) for text in parse_json(trees, "trees.json")]
         except (OSError, KeyError, TypeError, ValueError, lightgbm.basic.LightGBMError) as error:
             raise ValueError(f"{folder} holds no usable lightgbm: {error}") from None
         return model

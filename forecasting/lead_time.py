@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from tqdm import tqdm
 from ..data import Panel
 from ..errors import FieldError
 from ..learning.base import write_atomic
+from ..reading import read_arrays
 from .base import Forecaster, known_future
 
 
@@ -80,7 +80,6 @@ def _key(forecaster: Forecaster, panel: Panel, *arrays) -> str:
 def _read(file: Path) -> np.ndarray | None:
     """The kept result; None when there is none or the file is damaged: it is then computed anew."""
     try:
-        with np.load(file, allow_pickle=False) as kept:
-            return kept["quantiles"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return read_arrays(file)["quantiles"]
+    except (OSError, ValueError, KeyError):
         return None

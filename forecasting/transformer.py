@@ -21,6 +21,7 @@ from ..learning.adaptation import RATES, add_adapters, has_adapters
 from ..learning.base import write_atomic
 from ..learning.params import NOT_THE_RESULT
 from ..learning.training import device_of
+from ..reading import read_bytes
 from .base import Known, check_inputs, read_config
 from .distribution import Dependence, calibrate
 from .network import PatchEncoder
@@ -265,7 +266,7 @@ class Transformer(QuantileForecaster):
         if config["forecaster"] != cls.name:
             raise ValueError(f"{folder} holds a {config['forecaster']!r}, not a {cls.name!r}")
         try:
-            weights = (Path(folder) / "model.safetensors").read_bytes()
+            weights = read_bytes(Path(folder) / "model.safetensors")
             if hashlib.sha256(weights).hexdigest() != config["weights_sha256"]:
                 raise ValueError("model.safetensors does not have the checksum in config.json")
             model = cls._empty(config)

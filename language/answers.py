@@ -1,10 +1,11 @@
 """What customer service can say: intents with examples, templates with slots, the questions for a missing slot."""
 
-import json
 import re
 import string
 from dataclasses import dataclass
 from pathlib import Path
+
+from ..reading import read_json
 
 LANGUAGES = ("en", "zh")
 SLOTS = ("order", "address")  # that a customer is asked for
@@ -67,9 +68,9 @@ def read_answers(path: str | Path | None = None) -> Answers:
     """Answers from a JSON file, ours where none is given; raises ValueError naming what does not fit."""
     path = path or Path(__file__).with_name("answers.json")
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = read_json(path)
         return Answers(**content)
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} holds no answers: {error}") from None
 
 

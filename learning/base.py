@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FieldError
+from ..reading import read_bytes, read_json
 
 
 def needs(module: str, extra: str):
@@ -84,8 +85,8 @@ def load_folder(folder: str | Path, model: str | None = None) -> tuple[str, dict
     from safetensors.numpy import load
 
     try:
-        whole = json.loads((Path(folder) / "config.json").read_text())
-        weights = (Path(folder) / "model.safetensors").read_bytes()
+        whole = read_json(Path(folder) / "config.json")
+        weights = read_bytes(Path(folder) / "model.safetensors")
         saved, config, card = whole["model"], dict(whole["config"]), Card(**whole["card"])
         if hashlib.sha256(weights).hexdigest() != whole["weights_sha256"]:
             raise ValueError("model.safetensors does not have the checksum in config.json")

@@ -1,12 +1,12 @@
 """Models by name: one way to create, load and add them, for every package of models. Loads no model's module itself."""
 
-import json
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 
 from ..errors import FieldError
+from ..reading import read_json
 
 
 class Registry(Mapping):
@@ -72,12 +72,19 @@ class Registry(Mapping):
         name = self.saved_name(folder)
         if name not in self:
             raise ValueError(f"{folder} holds a {name!r}, not a {self.kind} ({', '.join(self)})")
-        return self.model_class(name).load(folder)
+        cls = self.model_class(name)
+        try:
+            return cls.load(folder)
+        except (ValueError, OSError, ImportError):
+            raise
+        except Exception as error:  # what a library meets in a file that is not as it was written
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ValueError(f"{folder} holds no usable {self.kind}: {reason}") from error
 
     def saved_name(self, folder: str | Path) -> str:
         """Return the name of the model saved in `folder`. Raises ValueError when it holds none."""
         try:
-            name = json.loads((Path(folder) / "config.json").read_text())[self.key]
+            name = read_json(Path(folder) / "config.json")[self.key]
         except (OSError, KeyError, TypeError, ValueError) as error:
             reason = f"config.json has no {error}" if isinstance(error, KeyError) else error
             raise ValueError(f"{folder} holds no usable {self.kind}: {reason}") from None

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import online_retail
+from ..data.files import read_parquet
 from ..data.values import absent, refuse_zone
 from .base import Histories, Log, Recommender, days_of
 from .metrics import ranking_metrics
@@ -77,7 +78,7 @@ def online_retail_frame(folder: str | Path) -> tuple[pd.DataFrame, dict[str, str
     sales, _ = online_retail.load(folder)
     path, text = folder / DESCRIPTIONS, {}
     if path.is_file():
-        table = pd.read_parquet(path)
+        table = read_parquet(path)
         text = dict(zip(table["StockCode"].astype(str).str.upper(), table["Description"].astype(str), strict=True))
     return sales[sales["customer"].notna()], text
 

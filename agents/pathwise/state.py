@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from ...envs.core.batch import pack
 from ...errors import FieldError
+from ...reading import read_json, read_tensors
 
 NETWORKS = ("network", "average", "best")
 
@@ -30,12 +31,12 @@ def load(learner, folder: Path) -> None:
     Raises:
         FieldError: a checkpoint of other parameters, of another seed or of another shape.
     """
-    saved, counters = _read(learner.actor, folder), json.loads((folder / "learner.json").read_text())
+    saved, counters = _read(learner.actor, folder), read_json(folder / "learner.json")
     ours = json.loads(json.dumps(asdict(learner.params)))
     for name, mine, theirs in (("params", ours, saved["params"]), ("seed", learner.seed, counters["seed"])):
         if mine != theirs:
             raise FieldError(name, mine, f"{theirs} as in checkpoint {folder.name}")
-    tensors = load_file(folder / "learner.safetensors")
+    tensors = read_tensors(folder / "learner.safetensors")
     for name in NETWORKS:
         getattr(learner, name).load_state_dict(_part(tensors, name))
     entries: dict[int, dict] = {}
@@ -54,7 +55,7 @@ def load(learner, folder: Path) -> None:
 
 def params_of(folder: Path) -> dict:
     """Return the parameters of the learner that a checkpoint is of."""
-    return json.loads((folder / "policy.json").read_text())["params"]
+    return read_json(folder / "policy.json")["params"]
 
 
 def load_weights(actor, folder: Path) -> None:
@@ -64,7 +65,7 @@ def load_weights(actor, folder: Path) -> None:
         FieldError: a checkpoint of another shape.
     """
     _read(actor, folder)
-    actor.network.load_state_dict(load_file(folder / "policy.safetensors"))
+    actor.network.load_state_dict(read_tensors(folder / "policy.safetensors"))
 
 
 def mapped(state, change: Callable):
@@ -89,7 +90,7 @@ def _tensors(learner) -> dict:
 
 
 def _read(actor, folder: Path) -> dict:
-    saved = json.loads((folder / "policy.json").read_text())
+    saved = read_json(folder / "policy.json")
     for name, size in actor.sizes.items():
         if saved[name] != size:
             raise FieldError(name, f"{size} numbers", f"{saved[name]} as in {folder.name}")

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
 from ...errors import FieldError
+from ...reading import read_arrays, read_json, read_tensors
 
 BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 ARRAYS = ("_last_obs", "_last_original_obs", "_last_episode_starts")
@@ -75,8 +76,8 @@ def load(learner, folder: Path) -> None:
     saved = params_of(folder)
     if saved != json.loads(json.dumps(asdict(learner.params))):
         raise FieldError("params", asdict(learner.params), f"{saved} as in checkpoint {folder.name}")
-    state = json.loads((folder / "learner.json").read_text())
-    tensors = load_file(folder / "policy.safetensors")
+    state = read_json(folder / "learner.json")
+    tensors = read_tensors(folder / "policy.safetensors")
     model.set_parameters(_parameters(model, tensors, state["optimizers"]), exact_match=True)
     for name in _variables(model):
         getattr(model, name).data.copy_(tensors[name])
@@ -85,12 +86,12 @@ def load(learner, folder: Path) -> None:
             setattr(model, name, state[name])
     model.ep_info_buffer = deque(state["episodes"], maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
-    learner.envs.load_state_dict(_read(folder / "environments.npz"))
-    _set_statistics(model, _read(folder / "normalization.npz"))
-    for name, array in _read(folder / "learner.npz").items():
+    learner.envs.load_state_dict(read_arrays(folder / "environments.npz"))
+    _set_statistics(model, read_arrays(folder / "normalization.npz"))
+    for name, array in read_arrays(folder / "learner.npz").items():
         setattr(model, name, array)
     if isinstance(model, OffPolicyAlgorithm):
-        _set_replay(model.replay_buffer, _read(folder / "replay.npz"))
+        _set_replay(model.replay_buffer, read_arrays(folder / "replay.npz"))
     version, words, gauss = state["python_rng"]
     random.setstate((version, tuple(words), gauss))
     name, words, *rest = state["numpy_rng"]
@@ -111,18 +112,18 @@ def load_weights(learner, folder: Path) -> None:
         FieldError: a checkpoint of another shape.
     """
     _check_same(learner, folder)
-    tensors = load_file(folder / "policy.safetensors")
+    tensors = read_tensors(folder / "policy.safetensors")
     weights = {name.removeprefix("policy|"): t for name, t in tensors.items() if name.startswith("policy|")}
     learner.model.policy.load_state_dict(weights)
     env = learner.model.get_vec_normalize_env()
     if env is not None:
-        _set_running(env, _read(folder / "normalization.npz"))
+        _set_running(env, read_arrays(folder / "normalization.npz"))
         env.training = False
 
 
 def params_of(folder: Path) -> dict:
     """Return the parameters of the learner that wrote a checkpoint."""
-    return json.loads((folder / "policy.json").read_text())["params"]
+    return read_json(folder / "policy.json")["params"]
 
 
 def _rolls_itself(model) -> bool:
@@ -201,12 +202,7 @@ def _sizes(learner) -> dict[str, int]:
 
 
 def _check_same(learner, folder: Path) -> None:
-    saved = json.loads((folder / "policy.json").read_text())
+    saved = read_json(folder / "policy.json")
     for name, size in _sizes(learner).items():
         if saved[name] != size:
             raise FieldError(name, f"{size} numbers", f"{saved[name]} as in {folder.name}")
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)

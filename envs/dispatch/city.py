@@ -1,14 +1,19 @@
 """The place that deliveries are made in: depots, customers and driving durations, read from a file or generated."""
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import FieldError
+from ...reading import MEGABYTE, read_bytes
 
 FORMAT = {"EDGE_WEIGHT_TYPE": "EXPLICIT", "EDGE_WEIGHT_FORMAT": "FULL_MATRIX"}  # headers that allow one value
+MOST = {"coords": 10**12, "durations": 10**7, "demand": 10**9, "service": 10**7, "windows": 10**7}  # 10^7 s: 115 days
+LARGEST = 10**12  # of any number in a file
+MOST_ROWS = 10_000  # depots and customers: their durations take 800 MB
 SECTIONS = ("EDGE_WEIGHT", "NODE_COORD", "DEMAND", "DEPOT", "SERVICE_TIME", "TIME_WINDOW")
 
 
@@ -43,11 +48,14 @@ class City:
             array = np.asarray(getattr(self, name))
             if array.dtype.kind not in "iuf" or array.shape != shape or n < 2:
                 raise FieldError(f"{self.name}: {name}", array.shape, f"numbers of shape {shape}", "as its shape")
-            array = array.astype(np.int64 if name != "coords" else float)
-            if name != "coords" and (array < 0).any():
-                at = np.argwhere(array < 0)[0].tolist()
-                raise FieldError(f"{self.name}: {name}{at}", int(array[tuple(at)]), "a number >= 0")
-            setattr(self, name, array)
+            low = -MOST[name] if name == "coords" else 0
+            good = (array >= low) & (array <= MOST[name])  # NaN is neither; sums of four stay far below 2^63
+            if not good.all():
+                at = np.argwhere(~good)[0].tolist()
+                raise FieldError(
+                    f"{self.name}: {name}{at}", array[tuple(at)].item(), f"a number >= {low:,} and <= {MOST[name]:,}"
+                )
+            setattr(self, name, array.astype(np.int64 if name != "coords" else float))
         if not 1 <= self.depots < n:
             raise FieldError(f"{self.name}: depots", self.depots, f"1 to {n - 1}, for {n} rows")
         around = self.durations[: self.depots] + self.durations[:, : self.depots].T
@@ -58,8 +66,8 @@ class City:
         self._check_customers()
 
     def _check_customers(self):
-        if self.capacity < 1:
-            raise FieldError(f"{self.name}: capacity", self.capacity, "a number >= 1")
+        if not 1 <= self.capacity <= MOST["demand"]:
+            raise FieldError(f"{self.name}: capacity", self.capacity, f"1 to {MOST['demand']:,}")
         start, close = self.windows[self.depot].T
         arrival = np.maximum(start + self.out, self.windows[:, 0])
         late = (self.windows[:, 1] < arrival) | (arrival + self.service + self.back > close)
@@ -83,7 +91,7 @@ def read_city(path: str | Path) -> City:
         OSError: no such file.
     """
     path = Path(path)
-    lines = path.read_text(errors="replace").splitlines()
+    lines = read_bytes(path, 512 * MEGABYTE).decode(errors="replace").splitlines()
     headers, sections, at = {}, {}, 0
 
     def refuse(line: int, expected: str):
@@ -98,8 +106,9 @@ def read_city(path: str | Path) -> City:
         elif ":" in line:
             key, _, value = line.partition(":")
             headers[key.strip()] = value.strip()
-            if key.strip() in ("DIMENSION", "CAPACITY") and not value.strip().isdigit():
-                refuse(at, f"{key.strip()} : a whole number")
+            most = {"DIMENSION": MOST_ROWS, "CAPACITY": MOST["demand"]}.get(key.strip())
+            if most and not (re.fullmatch(r"[0-9]{1,12}", value.strip()) and int(value) <= most):
+                refuse(at, f"{key.strip()} : a whole number of at most {most:,}")
             if (only := FORMAT.get(key.strip())) and value.strip() != only:
                 refuse(at, f"{key.strip()} : {only}")
             at += 1
@@ -139,6 +148,8 @@ def _read_section(lines, at, name, headers, refuse) -> tuple[int, np.ndarray]:
         if not depots or at + depots == len(lines) or lines[at + depots].strip() != "-1":
             refuse(at + depots, "the depots 1, 2, ..., then -1")
         return at + depots + 1, np.zeros((depots, 1))
+    if len(lines) - at < size:
+        refuse(len(lines), f"{size} lines in {name}_SECTION, as DIMENSION says")
     rows = np.empty((size, width), np.int64)
     for row in range(size):
         fields = lines[at + row].split() if at + row < len(lines) else []
@@ -146,8 +157,9 @@ def _read_section(lines, at, name, headers, refuse) -> tuple[int, np.ndarray]:
             numbers = [int(field) for field in fields]
         except ValueError:
             numbers = []
-        if len(numbers) != width + numbered or min(numbers[numbered:], default=0) < 0:
-            refuse(at + row, f"{'node and ' if numbered else ''}{width} whole numbers >= 0 in {name}_SECTION")
+        if len(numbers) != width + numbered or not all(0 <= number <= LARGEST for number in numbers[numbered:]):
+            what = f"{'node and ' if numbered else ''}{width} whole numbers, all at most {LARGEST:,} and >= 0"
+            refuse(at + row, f"{what} in {name}_SECTION")
         if numbered and numbers[0] != row + 1:
             refuse(at + row, f"node {row + 1} of {size} in {name}_SECTION")
         rows[row] = numbers[numbered:]

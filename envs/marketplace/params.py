@@ -1,7 +1,5 @@
 """The parameters of the whole store, its catalogue, and what its models answer: checked where they are made."""
 
-import zipfile
-import zlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import NormalDist
@@ -10,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import FieldError
+from ...reading import read_arrays
 from ..core.checks import LARGEST, check_choice, check_flag, check_number
 from ..core.contract import Array
 
@@ -194,9 +193,8 @@ class StoreModels:
             FieldError: no such file, a table that is missing or malformed.
         """
         try:
-            with np.load(Path(folder) / "tables.npz", allow_pickle=False) as tables:
-                given: dict[str, Any] = {"relevance": None} | {name: tables[name] for name in tables.files}
-        except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+            given: dict[str, Any] = {"relevance": None} | read_arrays(Path(folder) / "tables.npz")
+        except (OSError, ValueError) as error:
             raise FieldError("models", str(folder), "a folder with tables.npz") from error
         missing = [f.name for f in fields(cls) if f.name not in given]
         if missing:

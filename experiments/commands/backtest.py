@@ -9,6 +9,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from ...data import Panel
+from ...data.files import read_parquet
 from ...forecasting import Forecaster, create
 from ...forecasting.backtest import rolling_forecasts, select_items
 from ..config.settings import BacktestSettings, ConfigError, one_line, read_backtest, within
@@ -91,7 +92,7 @@ def _kept(run: Run, name: str) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     try:
-        return pd.read_parquet(path)
+        return read_parquet(path)
     except (OSError, ValueError) as error:
         print(f"{path} is damaged ({one_line(error)})")
         return None

@@ -18,7 +18,9 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from ...data.files import read_parquet
 from ...learning.base import write_atomic
+from ...reading import parse_json, read_bytes, read_json, read_yaml
 from ..config.options import COMMANDS, option_of, options
 from ..config.schemas import TaskParams
 from ..config.settings import AnySettings, BacktestSettings, ConfigError, FitSettings, Settings, one_line
@@ -129,7 +131,7 @@ class Run:
         """The config of the run, finished or not, as plain types."""
         path = self.folder / "config.yaml"
         with _damage_named(path):
-            return dict(yaml.safe_load(path.read_text()))
+            return dict(read_yaml(path))
 
     def status(self, state: str, **more) -> None:
         """Tell `status.json` what the run is at; raises RunBusy where another process took the run over."""
@@ -145,13 +147,13 @@ class Run:
         """Read what `write` wrote; None where there is nothing."""
         path = self.folder / name
         with _damage_named(path):
-            return json.loads(path.read_text()) if path.is_file() else None
+            return read_json(path) if path.exists() else None
 
     def metrics(self, up_to: float = float("inf")) -> list[dict]:
         """The rows of `metrics.jsonl` up to a step."""
         path = self.folder / "metrics.jsonl"
         with _damage_named(path):
-            rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+            rows = [parse_json(line, path.name) for line in read_bytes(path).splitlines()] if path.exists() else []
         return [row for row in rows if row["step"] <= up_to]
 
     def write_metrics(self, rows: list[dict]) -> None:
@@ -162,7 +164,7 @@ class Run:
         """The episodes of a finished run."""
         path = self.folder / "eval.parquet"
         with _damage_named(path):
-            return pd.read_parquet(path)
+            return read_parquet(path)
 
     def write_episodes(self, episodes: pd.DataFrame, name: str = "eval.parquet") -> None:
         """Write a table of episodes."""

@@ -22,6 +22,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from ...data.files import read_parquet
 from ...learning.base import write_atomic
 from ..config.settings import ConfigError, one_line
 from .folder import Run, command_of
@@ -44,7 +45,7 @@ def read_index(runs: str | Path) -> pd.DataFrame:
         raise ConfigError(f"runs: {str(runs)!r} is not allowed, expected a folder of experiments")
     path, kept, rows = runs / "index.parquet", {}, []
     try:
-        before = pd.read_parquet(path)
+        before = read_parquet(path)
         if tuple(before.columns) == COLUMNS:
             kept = {row["run"]: row for row in before.to_dict("records")}
     except (OSError, ValueError):

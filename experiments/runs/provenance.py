@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from ...plugins import folders, packages
+from ...reading import check_file
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = (  # what a result may depend on
@@ -45,7 +46,7 @@ def code_hash(*parts: str) -> str:
     With `parts`, over these folders of the package alone, and the plug-ins' packages.
     """
     ours = [ROOT / part for part in parts or sorted(init.parent.name for init in ROOT.glob("*/__init__.py"))]
-    ours += [] if parts else [ROOT / "errors.py", ROOT / "plugins.py"]
+    ours += [] if parts else [ROOT / name for name in ("errors.py", "plugins.py", "reading.py")]
     total = hashlib.sha256()
     for root, places in ((ROOT, ours), *((place.parent, [place]) for place in folders())):
         for path in sorted(path for place in places for path in _files(place)):
@@ -60,12 +61,16 @@ def _files(place: Path) -> list[Path]:
 
 
 def source_hash(path: str | Path) -> str:
-    """SHA-256 over a data file, or over the files of a folder (their names and contents)."""
+    """SHA-256 over a data file, or over the files of a folder (their names and contents).
+
+    Raises FieldError for a pipe, a device and the like, OSError for what cannot be read.
+    """
     path = Path(path)
     files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
     total = hashlib.sha256()
     for file in files:
-        total.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+        with check_file(file).open("rb") as content:
+            total.update(file.name.encode() + hashlib.file_digest(content, "sha256").digest())
     return total.hexdigest()
 
 

@@ -1,7 +1,13 @@
 """Instance files: the format, and errors that name the line; generated cities."""
 
+import dataclasses
+
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from storelab.envs.dispatch.city import read_city, synthetic_city
+from storelab.errors import FieldError
 
 GOOD = """NAME : tiny
 COMMENT : three customers
@@ -105,3 +111,35 @@ def test_generated_cities_are_places_to_deliver_in(seed):
     through = (city.durations[:, :, None] + city.durations[None]).min(axis=1)
     assert (city.durations <= through).all()
     assert (synthetic_city(seed + 1, 80, 12, 40).coords != city.coords).any()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("DIMENSION : 4", "DIMENSION : 1000000000"),
+        ("DIMENSION : 4", "DIMENSION : 9999"),
+        ("DIMENSION : 4", f"DIMENSION : {'9' * 5000}"),
+        ("CAPACITY : 10", f"CAPACITY : {2**63}"),
+        ("2\t60", f"2\t{2**63 - 1}"),
+        ("2\t60", f"2\t{2**63}"),
+        ("2\t60", f"2\t{'9' * 6000}"),
+        ("2\t60", f"2\t{10**12}"),
+    ],
+)
+def test_numbers_out_of_all_measure_are_refused_in_one_line(tmp_path, old, new):
+    assert old in GOOD, GOOD
+    (tmp_path / "tiny.txt").write_text(GOOD.replace(old, new))
+    with pytest.raises(FieldError) as error:
+        read_city(tmp_path / "tiny.txt")
+    assert len(str(error.value).splitlines()) == 1
+
+
+@given(
+    st.sampled_from(["service", "windows", "durations", "demand", "coords"]), st.sampled_from([2**63 - 1, 2**62, 1e30])
+)
+def test_no_sum_of_times_wraps_around(name, value):
+    city = synthetic_city(0, 5, 8, 10)
+    array = getattr(city, name).astype(np.int64 if isinstance(value, int) else float)
+    array[-1] = value
+    with pytest.raises(FieldError, match=f"{name}.*is not allowed"):
+        dataclasses.replace(city, **{name: array})
