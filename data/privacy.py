@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+LEAST_BITS = 24  # of information in a key: see `_bits`
 HEX_DIGITS = 16  # 64 bits: a million customers collide with probability 3e-8
 
 
@@ -30,7 +31,20 @@ def default_key() -> bytes:
         return _process_key()
     if len(value) < 16:
         raise ValueError(f"STORELAB_KEY has {len(value)} characters; expected at least 16, drawn at random")
+    if _bits(value) < LEAST_BITS:
+        raise ValueError("STORELAB_KEY repeats itself; expected at least 16 characters, drawn at random")
     return value.encode()
+
+
+def _bits(text: str) -> float:
+    """A bound on a text's information: the entropy of its characters, or of the steps between them, by its length.
+
+    What repeats an earlier part to the end does not count.
+    """
+    period = next(n for n in range(1, len(text) + 1) if text[n:] == text[: len(text) - n])
+    places = np.array([ord(character) for character in text[:period]])
+    shares = [np.unique(values, return_counts=True)[1] / max(1, len(values)) for values in (places, np.diff(places))]
+    return period * min(float(-(share * np.log2(share)).sum()) for share in shares)
 
 
 def pseudonymise(ids: pd.Series, key: bytes) -> pd.Series:

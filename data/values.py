@@ -13,9 +13,9 @@ NO_ID = ("", "nan", "none", "null", "na", "n/a", "<na>", "nat", "-1", "-1.0")  #
 NO_NUMBER = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 
 _ISO = r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?"
-_CLOCK = r"(?:[ T]+(\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)(?: ?([AaPp])\.?[Mm]\.?)?)?"
+_CLOCK = r"(?:[ T]{1,4}(\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)(?: ?([AaPp])\.?[Mm]\.?)?)?"
 _PARTS = r"(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})" + _CLOCK
-_ZONE = re.compile(r"\d{1,2}:\d{2}\S*\s*(Z|[A-Z]{3,4}|[+-]\d{2}:?(\d{2})?)$")
+_ZONE = re.compile(r"\d{1,2}:\d{2}\S{0,20}\s{0,4}(Z|[A-Z]{3,4}|[+-]\d{2}:?(\d{2})?)$")
 _ORDERS = {"year first": (0, 1, 2), "day first": (2, 1, 0), "month first": (2, 0, 1)}  # places of year, month, day
 _COUNTED = (  # what a number can be as a time: words, its bounds, unit, origin
     ("Excel's serial days (of 1900)", 2e4, 8e4, "D", "1899-12-30"),

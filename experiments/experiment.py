@@ -96,10 +96,12 @@ def tuned(run: Run, task: Task, settings: Settings) -> dict[str, Policy]:
     seeds = purpose_seeds("tuning", settings.evaluation.tuning_episodes)
     for kind in rules.available(model):
         if kind not in kept:
-            run.status("running", stage=f"tune {kind}")
+            if run.lease:  # who only looks at a run writes nothing into it
+                run.status("running", stage=f"tune {kind}")
             policies[kind] = rules.tune(kind, task, seeds, progress=True)
             kept[kind] = policies[kind].params
-            run.write("heuristics.json", kept)
+            if run.lease:
+                run.write("heuristics.json", kept)
         elif kind in getattr(rules, "RETUNED", ()):
             policies[kind] = rules.tune(kind, task, seeds)
         else:

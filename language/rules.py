@@ -31,7 +31,8 @@ _PATTERN = re.compile("|".join(sorted(_HAN, key=len, reverse=True)))
 _TURN_HAN = re.compile("但是|但|不过|可是|就是")
 _KEYWORDS = {  # of the reasons for tickets
     "late": r"late\b|where is my (?!refund)|arriv|wait|track|courier|shipp|deliver|物流|快递|到哪|没到|发货|晚了|等",
-    "return": "return|(?:send|give) .* back|not fit|changed my mind|too (?:small|big)|退货|退掉|能退|想退|不合适|寄回",
+    "return": "return|(?:send|give) .{0,60} back|not fit|changed my mind|too (?:small|big)|"
+    "退货|退掉|能退|想退|不合适|寄回",
     "refund": r"refund|money|reimburs|paid|pay\b|bank|owe|退款|退钱|钱|打款|到账",
     "damaged": "broke|damag|defect|fault|crack|scratch|stopped working|not work|hole|torn|replace|坏|破|裂|碎|瑕疵|刮",
 }
@@ -62,7 +63,7 @@ def _chinese(text: str) -> list[tuple[float, float]]:
     words = []
     for place, clause in enumerate(_TURN_HAN.split(text)):
         for match in _PATTERN.finditer(clause):
-            negated = re.search("[不没无别][太怎么会是够]?$", clause[: match.start()])
+            negated = re.search("[不没无别][太怎么会是够]?$", clause[max(0, match.start() - 2) : match.start()])
             words.append((_HAN[match[0]] * (-0.5 if negated else 1.0), 2.0 if place else 1.0))
     return words
 

@@ -6,11 +6,14 @@ from collections.abc import Iterable
 from ..errors import FieldError
 
 MOST_CHARACTERS = 10_000  # of one text; what lies beyond is not read
+MOST_MARKS = 30  # combining ones on one letter, as in Unicode's stream-safe text (UAX 15): sorting them is quadratic
 _HAN = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2FA1F))  # CJK unified ideographs and extensions
 
 
 def clean(texts: Iterable[str]) -> list[str]:
     """The texts in Unicode's NFKC form, runs of white space as one space, cut at 10,000 characters.
+
+    Of a run of combining marks the first 30 stay.
 
     Raises ValueError for what is no list of str.
     """
@@ -23,7 +26,20 @@ def _clean(place: int, text: str) -> str:
     if not isinstance(text, str):
         raise FieldError(f"texts[{place}]", text, "a str")
     text = text[:MOST_CHARACTERS].encode(errors="replace").decode()  # a lone surrogate has no UTF-8
+    text = text if text.isascii() else _few_marks(text)
     return " ".join(unicodedata.normalize("NFKC", text).split())[:MOST_CHARACTERS]
+
+
+def _few_marks(text: str) -> str:
+    marks = [unicodedata.combining(character) > 0 for character in text]
+    if sum(marks) <= MOST_MARKS:
+        return text
+    kept, run = [], 0
+    for character, mark in zip(text, marks, strict=True):
+        run = run + 1 if mark else 0
+        if run <= MOST_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def has_words(text: str) -> bool:

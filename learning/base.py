@@ -6,6 +6,7 @@ Loads no torch: what is saved and loaded are NumPy arrays.
 import hashlib
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -26,11 +27,17 @@ def needs(module: str, extra: str):
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write beside, then rename: a reader never sees half a file."""
+    """Write beside, then rename: a reader never sees half a file.
+
+    Where a file is there already, its permissions stay, and a symbolic link to it goes on pointing to it.
+    """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content)
+        if path.exists():
+            shutil.copymode(path, part)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -61,7 +68,8 @@ class Card:
 
 
 def save_folder(folder: str | Path, model: str, config: dict, arrays: dict[str, np.ndarray], card: Card) -> None:
-    """Write `model.safetensors`, `README.md` (the card) and, last, `config.json`: plain types, the weights' checksum.
+    """Write `model.safetensors`, `README.md` (the card) and, last, `config.json`: plain types, checksums of the weights
+    and of itself.
 
     `model` names what it is: `load_folder` asks for the same name.
     """
@@ -70,6 +78,7 @@ def save_folder(folder: str | Path, model: str, config: dict, arrays: dict[str, 
     weights = save({name: np.ascontiguousarray(value) for name, value in arrays.items()})
     whole = {"model": model, "config": config, "card": asdict(card)}
     whole["weights_sha256"] = hashlib.sha256(weights).hexdigest()
+    whole["sha256"] = _own_sum(whole)
     folder = Path(folder)
     write_atomic(folder / "model.safetensors", weights)
     write_atomic(folder / "README.md", card.markdown(f"storelab {model}", config).encode())
@@ -79,7 +88,7 @@ def save_folder(folder: str | Path, model: str, config: dict, arrays: dict[str, 
 def load_folder(folder: str | Path, model: str | None = None) -> tuple[str, dict, dict[str, np.ndarray], Card]:
     """Name, config, arrays and card of a folder that `save_folder` wrote.
 
-    Raises ValueError when it holds none, another model than `model`, or a damaged one.
+    Raises ValueError when it holds none, another model than `model`, a damaged one, or weights that are not finite.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -87,13 +96,27 @@ def load_folder(folder: str | Path, model: str | None = None) -> tuple[str, dict
     try:
         whole = read_json(Path(folder) / "config.json")
         weights = read_bytes(Path(folder) / "model.safetensors")
+        if whole.pop("sha256", None) != _own_sum(whole):
+            raise ValueError("config.json does not have the checksum in it")
         saved, config, card = whole["model"], dict(whole["config"]), Card(**whole["card"])
         if hashlib.sha256(weights).hexdigest() != whole["weights_sha256"]:
             raise ValueError("model.safetensors does not have the checksum in config.json")
         arrays = load(weights)
-    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        if name := not_finite(arrays):
+            raise ValueError(f"{name} of model.safetensors holds a number that is not finite")
+    except (OSError, AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
         reason = f"{error!r} is missing" if isinstance(error, KeyError) else error
         raise ValueError(f"{folder} holds no usable model: {reason}") from None
     if model is not None and saved != model:
         raise ValueError(f"{folder} holds a {saved!r}, not a {model!r}")
     return saved, config, arrays, card
+
+
+def not_finite(arrays: dict[str, np.ndarray]) -> str | None:
+    """The name of the first array with a number that is not finite; None where all are."""
+    floats = {name: array for name, array in arrays.items() if array.dtype.kind == "f"}
+    return next((name for name, array in floats.items() if not np.isfinite(array).all()), None)
+
+
+def _own_sum(whole: dict) -> str:
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()

@@ -6,6 +6,7 @@ agree to the last bit. Nothing here sees a label.
 """
 
 from bisect import bisect_right
+from collections import OrderedDict
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from .transactions import ENTITIES, columns
 
 HOUR = 3600  # seconds
 LONGEST = 30 * DAY  # of all windows, seconds
+MOST_TIMES = 10_000  # of one customer, device, address or card in a stream whose memory is bounded
 _LOG = 1e4  # units of logarithms
 
 _CUSTOMER, _DEVICE, _ADDRESS, _CARD, _CATEGORY = (("customer",), ("device",), ("address",), ("card",), ("category",))
@@ -209,12 +211,13 @@ def features(transactions: pd.DataFrame | dict) -> np.ndarray:
 
 
 class _Record:
-    """What is kept of the transactions that share something: times and cumulative sums of the last 30 days."""
+    """What is kept of the transactions that share something: times and cumulative sums over its longest window."""
 
-    __slots__ = ("first", "times", "totals")
+    __slots__ = ("first", "span", "times", "totals")
 
-    def __init__(self, values: tuple):
+    def __init__(self, values: tuple, span: int):
         self.first: int | None = None
+        self.span = span  # seconds
         self.times: list[int] = []
         self.totals = {value: [0] for value in values}  # one entry more than times: what was before them
 
@@ -222,28 +225,41 @@ class _Record:
         totals = self.totals[value]
         return totals[-1] - (totals[bisect_right(self.times, since)] if since is not None else 0)
 
-    def add(self, time: int, values: dict) -> None:
+    def add(self, time: int, values: dict, most: int | None) -> int:
+        """Take up a transaction; return by how many the times have become more."""
+        before = len(self.times)
         self.first = time if self.first is None else self.first
         self.times.append(time)
         for value, totals in self.totals.items():
             totals.append(totals[-1] + int(values[value][0]))
-        old = min(bisect_right(self.times, time - LONGEST), len(self.times) - 1)
+        old = min(bisect_right(self.times, time - self.span), len(self.times) - 1)
+        old = max(old, len(self.times) - most) if most else old
         if old > 32:
             del self.times[:old]
             for totals in self.totals.values():
                 del totals[:old]
+        return len(self.times) - before
 
 
 _SUMMED = {key: tuple(dict.fromkeys(value for k, value, _ in SUMS.values() if k == key)) or ("one",) for key in _KEYS}
 _SUMMED |= {key: tuple(dict.fromkeys(("one", *_SUMMED[key]))) for key in _PAIRS}
 
 
-class Stream:
-    """The features of one transaction after the other, equal to those of `features` on all of them."""
+_SPANS = {key: max([seconds for k, _, seconds in SUMS.values() if k == key and seconds] or [0]) for key in _KEYS}
 
-    def __init__(self):
-        self.records: dict[tuple, _Record] = {}
+
+class Stream:
+    """The features of one transaction after the other, equal to those of `features` on all of them.
+
+    With `most`, what is remembered is bounded: that many customers, devices, addresses, cards, categories and pairs of
+    them, and as many times as that in all. The one not met for longest is forgotten first, and is then as never met;
+    of one alone at most the last `MOST_TIMES` transactions are in the sums over a window.
+    """
+
+    def __init__(self, most: int | None = None):
+        self.records: OrderedDict[tuple, _Record] = OrderedDict()  # the one met last stands last
         self.time: int | None = None  # seconds, of the last transaction
+        self.most, self.times = most, 0  # times in all records
 
     def features(self, transaction: dict) -> np.ndarray:
         """Features (len(FEATURES),) float32 of a transaction, as `step` without its columns."""
@@ -264,9 +280,8 @@ class Stream:
         values, records = _values(table), {}
         for key in _KEYS:
             place = (key, *(table[name][0] for name in key))
-            records[key] = self.records.get(place)
-            if records[key] is None:
-                records[key] = self.records[place] = _Record(_SUMMED[key])
+            records[key] = self.records.setdefault(place, _Record(_SUMMED[key], _SPANS[key]))
+            self.records.move_to_end(place)
         values |= {key: np.array([records[key].first is None], np.int64) for key in _PAIRS}
         sums = {
             name: np.array([records[key].sum(value, None if window is None else time - window)])
@@ -279,7 +294,9 @@ class Stream:
             since[name] = np.array([np.nan if then is None else float(time - then)])
         row = _matrix(_formulas(table, values, sums, since))[0]
         for record in records.values():
-            record.add(time, values)
+            self.times += record.add(time, values, MOST_TIMES if self.most else None)
+        while self.most and max(len(self.records), self.times) > self.most:
+            self.times -= len(self.records.popitem(last=False)[1].times)
         self.time = time
         return row, table
 

@@ -1,6 +1,6 @@
 """Scores as transactions come, one at a time."""
 
-from collections import deque
+from collections import OrderedDict, deque
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,13 @@ class Scorer:
     One who was never met before is scored as what he is: a first transaction.
     """
 
-    def __init__(self, model, history: pd.DataFrame | None = None):
-        """`model` is a trained Trees or SequenceModel; `history`, transactions by time that came before."""
-        self.model, self.stream = model, Stream()
-        self.tail: dict[tuple[str, str], deque] = {}
+    def __init__(self, model, history: pd.DataFrame | None = None, most: int | None = None):
+        """`model` is a trained Trees or SequenceModel; `history`, transactions by time that came before.
+
+        `most` bounds what is remembered, as `Stream` says.
+        """
+        self.model, self.stream = model, Stream(most)
+        self.tail: OrderedDict[tuple[str, str], deque] = OrderedDict()  # the one met last stands last
         for transaction in [] if history is None else history.to_dict("records"):
             self._next(transaction, scored=False)
 
@@ -37,4 +40,7 @@ class Scorer:
         features = features[None]
         if isinstance(self.model, Trees):
             return float(self.model.predict(features)[0]) if scored else np.nan
-        return self.model.next(table, features, self.tail, scored)
+        probability = self.model.next(table, features, self.tail, scored)
+        while self.stream.most and len(self.tail) > self.stream.most:
+            self.tail.popitem(last=False)
+        return probability

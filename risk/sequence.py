@@ -9,7 +9,7 @@ stretches of time. Several networks side by side, which differ in their first we
 (Lakshminarayanan et al. 2017, arXiv:1612.01474): attacks are few, and what one network learns of them is noisy.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -242,13 +242,15 @@ class SequenceModel:
         """Calibrated probabilities of fraud, as `margins`."""
         return self.calibration(self.margins(transactions, table, chosen))
 
-    def next(self, table: dict, features: np.ndarray, tail: dict[tuple, deque], scored: bool = True) -> float:
+    def next(self, table: dict, features: np.ndarray, tail: OrderedDict[tuple, deque], scored: bool = True) -> float:
         """Probability of one transaction, checked columns (1,) and features (1, F), which is then put into `tail`.
 
         `tail` has the last transactions by (list, id); not `scored`, it only takes it up, and the answer is NaN.
         """
         own = {name: value[0] for name, value in self._columns(table, self.trees.margins(features)).items()}
         lists = {name: tail.setdefault((name, own[name]), deque(maxlen=count)) for name, count in LISTS.items()}
+        for name in LISTS:
+            tail.move_to_end((name, own[name]))
         probability = np.nan
         if scored:
             items, index = [own], [0]

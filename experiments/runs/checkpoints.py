@@ -66,12 +66,15 @@ def newest_whole(root: Path, say: Callable[[str], None] = print) -> Path | None:
 
 def _lines(folder: Path) -> list[str]:
     """The lines that `SHA256` has where all is well."""
-    lines = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SEAL):
-        with path.open("rb") as file:
-            checksum = hashlib.file_digest(file, "sha256").hexdigest()
-        lines.append(f"{checksum}  {path.relative_to(folder).as_posix()}\n")
-    return lines
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SEAL)
+    return [line_of(path, folder) for path in paths]
+
+
+def line_of(path: Path, folder: Path) -> str:
+    """The line `<hash>  <name>` of a file in a folder."""
+    with path.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"{checksum}  {path.relative_to(folder).as_posix()}\n"
 
 
 def _sync(path: Path) -> None:

@@ -3,7 +3,8 @@
     config.yaml  provenance.json  status.json  heuristics.json  metrics.jsonl  checkpoints/<step>/  eval.parquet
     results.json  report.html  DONE
 
-The hash covers the resolved config, the code and the data; `DONE` is written last.
+The hash covers the resolved config, the code and the data; `DONE` is written last, with the checksums of what no later
+command writes anew.
 """
 
 import errno
@@ -24,11 +25,18 @@ from ...reading import parse_json, read_bytes, read_json, read_yaml
 from ..config.options import COMMANDS, option_of, options
 from ..config.schemas import TaskParams
 from ..config.settings import AnySettings, BacktestSettings, ConfigError, FitSettings, Settings, one_line
+from .checkpoints import line_of
 from .lease import Lease, Taken, holder, leased
 from .provenance import code_hash, digest, provenance
 
 GROUPS = ("data", "forecaster", "agent", "evaluation", "dataset", "model")
 OWN = {"task": "train", "baselines": "backtest", "model": "fit"}  # key that the configs of one command alone have
+SEALED = (
+    "config.yaml",
+    "provenance.json",
+    "heuristics.json",
+    "eval.parquet",
+)  # by DONE, where they exist
 APART = ("experiment", "runs", "seed", "keep_checkpoints", "tracker")  # not in the hash: no result depends on them
 
 
@@ -113,7 +121,22 @@ class Run:
                 self.status(_state(error), error=f"{type(error).__name__}: {error}")
                 raise
             self.status("finished")
-            write_atomic(self.folder / "DONE", b"")
+            write_atomic(self.folder / "DONE", "".join(self._sums()).encode())
+
+    def damage(self) -> str | None:
+        """What is wrong with a finished run's files, in words; None where they are as `DONE` says."""
+        try:
+            said = (self.folder / "DONE").read_text().splitlines(keepends=True)
+        except (OSError, UnicodeDecodeError):
+            return "DONE is missing or unreadable"
+        if not said:
+            return "DONE has no checksums: a run of an earlier version"
+        wrong = sorted(set(said) ^ set(self._sums()))
+        return f"{wrong[0].split(maxsplit=1)[-1].strip()} is not as DONE says" if wrong else None
+
+    def _sums(self) -> list[str]:
+        paths = [self.folder / name for name in SEALED]
+        return [line_of(path, self.folder) for path in paths if path.is_file()]
 
     def settings(self) -> AnySettings:
         """The settings that the run was made with.

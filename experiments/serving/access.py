@@ -3,12 +3,15 @@
 A key is 256 random bits, so that one SHA-256 of it cannot be guessed back; the file holds those sums, never a key.
 """
 
+import fcntl
 import hashlib
 import hmac
 import json
+import os
 import re
 import secrets
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -89,18 +92,38 @@ def add_key(path: str | Path, name: str, rights: tuple[str, ...], per_second: fl
     """Add a caller to a key file, which is made where there is none; return the key, which is kept nowhere.
 
     Raises:
-        ConfigError: a name that is there already, a right that does not exist.
+        ConfigError: a name that is there already, a right that does not exist, a file that cannot be written.
     """
-    known = Keys.read(path).callers if Path(path).exists() else []
     key = secrets.token_urlsafe(32)
     try:
         caller = Caller(name, _sum(key), rights, per_second)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    if name in {other.name for other in known}:
-        raise ConfigError(f"name: {name!r} is not allowed, expected one that {str(path)!r} does not hold yet")
-    write_atomic(Path(path), (json.dumps([asdict(c) for c in [*known, caller]], indent=1) + "\n").encode())
+    path = Path(path).resolve()  # a link stays one
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path.parent):
+            known = Keys.read(path).callers if path.exists() else []
+            if name in {other.name for other in known}:
+                raise ConfigError(f"name: {name!r} is not allowed, expected one that {str(path)!r} does not hold yet")
+            text = json.dumps([asdict(c) for c in [*known, caller]], indent=1) + "\n"
+            if not path.exists():
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))  # write_atomic keeps permissions
+            write_atomic(path, text.encode())
+    except OSError as error:
+        raise ConfigError(f"keys: {str(path)!r} cannot be written: {error.strerror}") from error
     return key
+
+
+@contextmanager
+def _alone(folder: Path):
+    """Hold a folder's lock: two that add a key at once would each write a file without the other's."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _burst(caller: Caller) -> float:

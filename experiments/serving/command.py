@@ -2,11 +2,16 @@
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
 from ..config.settings import ConfigError
 from .access import RIGHTS, Keys, add_key
+
+LOADERS = {"runs": "policies:Policy", "recommendation": "models:Recommend", "language": "models:load_language"}
+LOADERS = {name: f"{__package__}.{load}" for name, load in (LOADERS | {"risk": "models:Fraud"}).items()}
+LIBRARIES = {"runs": "torch", "recommendation": "torch", "language": "transformers", "risk": "lightgbm"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -26,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--risk", **folders, help="saved trees or sequence model: fraud")
     add("--keys", metavar="FILE", required=True, help="JSON of the API keys' sums and rights")
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    add("--port", type=int, default=8000, help="(%(default)s)")
+    add("--port", type=_port, default=8000, help="0 to 65535; 0: one that is free (%(default)s)")
     add("--add-key", metavar="NAME", help="make a key, add its sum to FILE, print the key once, and end")
     add("--rights", metavar="RIGHT,...", default="", help=f"of the new key: {', '.join(RIGHTS)}")
     add("--per-second", type=float, default=100.0, help="requests that the new key may make (%(default)g)")
@@ -41,33 +46,50 @@ def serve(args: list[str]) -> int:
             rights = tuple(options.rights.split(",")) if options.rights else ()
             print(add_key(options.keys, options.add_key, rights, options.per_second))
             return 0
-        app = _app(options, Keys.read(options.keys))
+        keys, slots = Keys.read(options.keys), _slots(options)
     except SystemExit as end:  # --help
         return end.code
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    import uvicorn
+    from .app import create_app
+    from .wire import run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    # uvicorn's access log would have the caller's address.
-    uvicorn.run(app, host=options.host, port=options.port, access_log=False, server_header=False)
-    return 0
+    try:
+        return run(create_app(slots, keys), options.host, options.port)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    finally:
+        for slot in slots:
+            slot.stop()
 
 
-def _app(options, keys: Keys):
-    loaders = {}
-    if options.runs:
-        from .policies import Policy
+def _port(text: str) -> int:
+    if not text.isdecimal() or not int(text[:6]) < 2**16:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not allowed, expected a whole number from 0 to 65535")
+    return int(text)
 
-        loaders["runs"] = Policy
-    if options.recommendation or options.language or options.risk:
-        from . import models
 
-        loaders |= {"recommendation": models.Recommend, "language": models.load_language, "risk": models.Fraud}
-    if not loaders:
+def _slots(options) -> list:
+    given = {name: getattr(options, name) for name in LOADERS if getattr(options, name)}
+    if not given:
         raise ConfigError("RUN: none is not allowed, expected a run, --recommendation, --language or --risk")
-    from .app import Slot, create_app
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # a model has a process, and no more than a core
+        os.environ.setdefault(variable, "1")
+    from .app import Slot
+    from .worker import CONTEXT
 
-    slots = [Slot(Path(folder), load) for name, load in loaders.items() for folder in getattr(options, name)]
-    return create_app(slots, keys)
+    modules = {LOADERS[name].partition(":")[0] for name in given} | {LIBRARIES[name] for name in given}
+    CONTEXT.set_forkserver_preload(sorted(modules))
+    slots = []
+    try:
+        for name, folders in given.items():
+            for folder in folders:
+                slots.append(Slot(Path(folder), LOADERS[name]))
+    except BaseException:
+        for slot in slots:
+            slot.stop()
+        raise
+    return slots

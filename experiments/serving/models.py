@@ -15,13 +15,16 @@ from ...language.retrieval import Retrieval
 from ...language.service import Dialogue, Service
 from ...recommendation.base import Histories
 from ...risk import Scorer, Trees
-from ...risk.features import check_order
-from ...risk.transactions import columns
-from .served import MAX_ROWS, Answer, Body, Id, Served, Text, Time, Whole
+from .served import ITEMS, MAX_ROWS, Answer, Body, Id, Served, Text, Time, Whole
 
-AHEAD = timedelta(minutes=1)  # that a transaction's clock may be ahead of ours
+AHEAD = timedelta(minutes=1)  # that a transaction's clock may be ahead of ours, or behind the last one's
+REMEMBERED = 500_000  # of `risk.Stream`: 0.6 GB, some 50,000 customers
+LISTED = 50_000  # items in the lists of one answer
+SCORES = 2**24  # of items that are held at once
+MESSAGES = 128  # of a request: each is answered for itself
 
 Facts = Annotated[dict[Id, Annotated[str, Field(max_length=500)]], Field(max_length=50)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class Purchase(Body):
@@ -30,12 +33,17 @@ class Purchase(Body):
 
 
 class RecommendBody(Body):
-    customers: list[Annotated[list[Purchase], Field(max_length=1000)]] = Field(
-        min_length=1, max_length=MAX_ROWS, description="purchases of each; items unknown to the model are left out"
+    customers: list[Annotated[list[Purchase], Field(max_length=1000, fail_fast=True)]] = Field(
+        min_length=1,
+        max_length=MAX_ROWS,
+        fail_fast=True,
+        description="purchases of each; items unknown to the model are left out",
     )
     now: Time = Field(description="the day that is recommended for; no purchase is later")
-    k: Whole = Field(10, ge=1, le=1000, description="items per list, at most")
-    in_stock: list[Id] | None = Field(None, max_length=100_000, description="the items to choose from; null: all")
+    k: Whole = Field(10, ge=1, le=1000, description=f"items per list, at most; {LISTED} in all lists")
+    in_stock: Annotated[list[Id], Field(max_length=ITEMS, fail_fast=True)] | None = Field(
+        None, description="the items to choose from; null: all"
+    )
     repeats: bool = Field(False, description="also what was bought before")
 
 
@@ -46,42 +54,51 @@ class Lists(Answer):
 class Recommend(Served):
     """Ranked lists of items."""
 
-    route, Body, Answer = "recommend", RecommendBody, Lists
+    route, Body, Answer, row = "recommend", RecommendBody, Lists, "items"
 
     def __init__(self, folder: Path):
         super().__init__(folder)
         self.model = recommendation.load(folder)
         self.about = {"kind": self.model.name, "items": len(self.model.items)}
+        bought = [{"item": item, "time": "2000-01-01T00:00:00Z"} for item in self.model.items[:2]]
+        self.sample = {"customers": [[], bought[:1], bought], "now": "2000-02-01T00:00:00Z"}
 
     def read(self, body):
+        if body.k * len(body.customers) > LISTED:
+            raise FieldError("k", body.k, f"at most {LISTED // len(body.customers)} for as many customers")
         purchases = [[(p.item, _utc(p.time)) for p in customer] for customer in body.customers]
         histories = Histories.of(purchases, self.model.items, _utc(body.now))
         stock = None if body.in_stock is None else np.isin(self.model.items, body.in_stock)
         return histories, body.k, stock, body.repeats
 
     def answer(self, inputs) -> dict:
-        names = self.model.items
-        return {"items": [[names[k] for k in row if k >= 0] for row in self.model.recommend(*inputs)]}
+        histories, *how = inputs
+        names, step = self.model.items, max(1, SCORES // len(self.model.items))
+        parts = [np.arange(start, min(start + step, len(histories))) for start in range(0, len(histories), step)]
+        lists = [row for part in parts for row in self.model.recommend(histories.take(part), *how)]
+        return {"items": [[names[k] for k in row if k >= 0] for row in lists]}
 
 
 class SentimentBody(Body):
-    texts: list[Text] = Field(min_length=1, max_length=MAX_ROWS)
+    texts: list[Text] = Field(min_length=1, max_length=MAX_ROWS, fail_fast=True)
 
 
 class Probabilities(Answer):
     labels: list[str | int]
-    probabilities: list[list[float]] = Field(description="a row per text, in the order of labels")
+    probabilities: list[list[Probability]] = Field(description="a row per text, in the order of labels")
 
 
 class Sentiment(Served):
     """Calibrated probabilities of a text classifier's labels."""
 
-    route, Body, Answer = "sentiment", SentimentBody, Probabilities
+    route, Body, Answer, row = "sentiment", SentimentBody, Probabilities, "probabilities"
 
     def __init__(self, folder: Path):
         super().__init__(folder)
         self.model = language.load(folder)
         self.about = {"kind": self.model.name, "labels": self.model.labels}
+        self.width = len(self.model.labels)
+        self.sample = {"texts": ["I love it", "", "broken, and two days late", "不错"]}
 
     def read(self, body) -> list[str]:
         return body.texts
@@ -89,9 +106,9 @@ class Sentiment(Served):
     def answer(self, inputs) -> dict:
         return {"labels": self.model.labels, "probabilities": self.model.predict_proba(inputs).tolist()}
 
-    def follow(self, old) -> None:
-        if self.model.labels != old.model.labels:
-            labels, expected = self.model.labels, old.model.labels
+    def follow(self, about: dict, memory) -> None:
+        if self.model.labels != about["labels"]:
+            labels, expected = self.model.labels, about["labels"]
             raise FieldError("name", self.folder.name, f"labels {expected}, not {labels}")
 
 
@@ -111,20 +128,20 @@ class Message(Body):
     facts: Facts = Field(default_factory=dict, description="of the store, by the names in the templates")
     orders: dict[Id, Facts] = Field(
         default_factory=dict,
-        max_length=1000,
+        max_length=200,
         description="this customer's, by number; no other is answered about",
     )
 
 
 class AnswerBody(Body):
-    messages: list[Message] = Field(min_length=1, max_length=MAX_ROWS)
+    messages: list[Message] = Field(min_length=1, max_length=MESSAGES, fail_fast=True)
 
 
 class Turn(Body):
     action: Literal["answer", "passage", "ask", "person"]
     text: str
     intent: str
-    confidence: float
+    confidence: Probability
     reason: str
     dialogue: DialogueBody = Field(description="to be sent with the customer's next message")
 
@@ -136,13 +153,14 @@ class Turns(Answer):
 class CustomerService(Served):
     """Replies to customers' messages: it says what templates and facts say, and does nothing of it itself."""
 
-    route, Body, Answer = "answer", AnswerBody, Turns
+    route, Body, Answer, row = "answer", AnswerBody, Turns, "turns"
 
     def __init__(self, folder: Path):
         super().__init__(folder)
         self.model, self.answers = language.load(folder), read_answers()
         self.retrieval = Retrieval([f"{entry['title']}: {entry['text']}" for entry in self.answers.help])
         self.about = {"kind": self.model.name, "intents": self.model.labels}
+        self.sample = {"messages": [{"text": text} for text in ("where is my order 12345", "", "退货")]}
 
     def read(self, body) -> list[tuple[Dialogue, Message]]:
         return [(Dialogue(**message.dialogue.model_dump()), message) for message in body.messages]
@@ -168,7 +186,7 @@ class CustomerService(Served):
 
 
 class Transaction(Body):
-    timestamp: Time = Field(description="not before the last transaction's")
+    timestamp: Time = Field(description="at most a minute from now, and as little before the last transaction's")
     customer: Id
     device: Id
     address: Id
@@ -181,43 +199,59 @@ class Transaction(Body):
 
 
 class FraudBody(Body):
-    transactions: list[Transaction] = Field(min_length=1, max_length=MAX_ROWS, description="by time")
+    transactions: list[Transaction] = Field(min_length=1, max_length=MAX_ROWS, fail_fast=True, description="by time")
 
 
 class Frauds(Answer):
-    probabilities: list[float] = Field(description="of fraud, one per transaction")
+    probabilities: list[Probability] = Field(description="of fraud, one per transaction")
 
 
 class Fraud(Served):
     """Scores of transactions as they come. Each is part of the history of those after it, in a request and across."""
 
-    route, Body, Answer = "fraud", FraudBody, Frauds
+    route, Body, Answer, row = "fraud", FraudBody, Frauds, "probabilities"
 
     def __init__(self, folder: Path):
         super().__init__(folder)
         model = risk.load(folder)
-        self.scorer, self.about = Scorer(model), {"kind": model.name}
+        self.scorer, self.about = Scorer(model, most=REMEMBERED), {"kind": model.name}
+        ids = dict.fromkeys(("customer", "device", "address", "card", "category"), "sample")
+        first = ids | {"timestamp": "2000-01-01T00:00:00Z", "kind": "purchase", "amount": 10.0}
+        first |= {"promotion": False, "declined": False}
+        second = {"timestamp": "2000-01-02T00:00:00Z", "kind": "refund", "amount": 0.0}
+        self.sample = {"transactions": [first, first | second]}
+
+    def trial(self) -> None:
+        """As any model's; the sample is no part of the history."""
+        super().trial()
+        self.scorer = Scorer(self.scorer.model, most=REMEMBERED)
 
     def read(self, body) -> list[dict]:
-        rows = [row.model_dump() | {"timestamp": _utc(row.timestamp)} for row in body.transactions]
-        latest = _utc(datetime.now(UTC)) + AHEAD
-        for place, row in enumerate(rows):  # one of next year would shut out all others until then
-            if row["timestamp"] > latest:
-                field = f"transactions[{place}].timestamp"
-                raise FieldError(field, row["timestamp"].isoformat(), "a time until now")
+        """Rows by time. One that is ahead of our clock counts as now, one that is late as at the last one's time."""
+        now = _utc(datetime.now(UTC)).replace(microsecond=0)
         last = self.scorer.stream.time
-        times = columns({name: [row[name] for row in rows] for name in rows[0]})["time"]
-        check_order(times if last is None else np.r_[last, times])
+        last = datetime.min if last is None else datetime(1970, 1, 1) + timedelta(seconds=last)
+        rows = [row.model_dump() | {"timestamp": _utc(row.timestamp)} for row in body.transactions]
+        for place, row in enumerate(rows):
+            time, field = row["timestamp"], f"transactions[{place}].timestamp"
+            if time > now + AHEAD:  # one of next year would shut out all others until then
+                raise FieldError(field, time.isoformat(), "a time until now")
+            if time < last and last - time > AHEAD:
+                raise FieldError(field, time.isoformat(), f"a time from {last.isoformat()} on: transactions by time")
+            last = row["timestamp"] = max(last, min(time, now))
         return rows
 
     def answer(self, inputs) -> dict:
         return {"probabilities": [self.scorer.score(row) for row in inputs]}
 
-    def follow(self, old) -> None:
+    def memory(self):
+        return self.scorer.stream
+
+    def follow(self, about: dict, memory) -> None:
         """Go on with the old one's sums. A sequence model's memory is in its own terms: it follows trees alone."""
-        if not isinstance(old.scorer.model, Trees) or not isinstance(self.scorer.model, Trees):
+        if about["kind"] != Trees.name or not isinstance(self.scorer.model, Trees):
             raise FieldError("name", self.folder.name, f"{Trees.name} after {Trees.name}")
-        self.scorer.stream = old.scorer.stream
+        self.scorer.stream = memory
 
 
 def load_language(folder: Path) -> Served:

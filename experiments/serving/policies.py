@@ -5,13 +5,16 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import Field, create_model
+from safetensors.numpy import load_file
 
 from ...envs.core.batch import admit
 from ...envs.registry import entry_of
 from ...errors import FieldError
+from ...learning.base import not_finite
 from ..config.settings import ConfigError, Settings, one_line
 from ..experiment import Experiment, learnt, tuned
 from ..inputs import build
+from ..runs import checkpoints
 from ..runs.folder import Run
 from .access import route_of
 from .served import MAX_ROWS, Answer, Body, Refused, Served
@@ -29,13 +32,14 @@ class Policy(Served):
     the same.
     """
 
-    Answer = Actions
+    Answer, row = Actions, "actions"
 
     def __init__(self, folder: Path):
         """Rebuild the policy; raises ConfigError where the folder holds no finished run with one."""
         super().__init__(folder)
         run = Run(folder)
         settings = run.settings()
+        _check_whole(run)
         if not isinstance(settings, Settings):
             raise ConfigError(f"run: {str(folder)!r} is not allowed, expected a run with policies, of storelab train")
         task = build(settings)
@@ -63,9 +67,12 @@ class Policy(Served):
             np.clip(end.astype(float), -largest, largest)
             for end in (self.model.observation_space.low, self.model.observation_space.high)
         )
+        self.width = int(np.prod(space.shape))
+        self.sample = {"observations": 2 * np.clip(first, self.low, self.high).astype(float).tolist()}
         size, columns = len(self.columns), {"prefixItems": self._schemas()}
-        row = Annotated[list[float], Field(min_length=size, max_length=size, json_schema_extra=columns)]
-        rows = Annotated[list[row], Field(min_length=1, max_length=MAX_ROWS, description=str(self.layout))]
+        row = Annotated[list[float], Field(min_length=size, max_length=size, fail_fast=True, json_schema_extra=columns)]
+        limits = {"min_length": 1, "max_length": MAX_ROWS, "fail_fast": True}
+        rows = Annotated[list[row], Field(**limits, description=str(self.layout))]
         self.Body = create_model(f"{self.route.title()}Body", __base__=Body, observations=(rows, ...))
 
     def _schemas(self) -> list[dict]:
@@ -97,8 +104,20 @@ class Policy(Served):
             raise Refused(f"observations: not such as the environment gives ({one_line(error)})") from error
         return {"policy": self.name, "actions": actions.tolist()}
 
-    def follow(self, old) -> None:
+    def follow(self, about: dict, memory) -> None:
         same = ("task", "observation", "action")
-        if any(self.about[name] != old.about[name] for name in same):
-            expected = {name: old.about[name] for name in same}
+        if any(self.about[name] != about[name] for name in same):
+            expected = {name: about[name] for name in same}
             raise FieldError("name", self.folder.name, f"a run with {expected}")
+
+
+def _check_whole(run: Run) -> None:
+    """Raise ConfigError where the run or its last checkpoint is not as it was written, or a weight is no number."""
+    wrong, last = run.damage(), checkpoints.steps(run.checkpoints)[-1:]
+    for folder in [run.checkpoints / str(step) for step in last]:
+        wrong = wrong or checkpoints.damage(folder)
+        weights = folder / "policy.safetensors"
+        bad = not wrong and weights.is_file() and not_finite(load_file(weights))
+        wrong = wrong or (f"{bad} of {weights.name} holds a number that is not finite" if bad else None)
+    if wrong:
+        raise ConfigError(f"run: {str(run.folder)!r} is not allowed as {wrong}, expected a whole one")

@@ -37,6 +37,8 @@ sys.exit(main())
 MODULES = [
     *("storelab.experiments.commands.compose", "storelab.experiments.reports.plots", "storelab.agents.sb3.learner"),
     *("storelab.forecasting.transformer", "torch.utils.tensorboard", "matplotlib.backends.backend_svg"),
+    *("storelab.experiments.serving.policies", "storelab.experiments.serving.models", "lightgbm", "scipy.sparse"),
+    *("sklearn.feature_extraction.text", "storelab.recommendation.neighbours"),
 ]
 
 EVALUATION = ("evaluation.episodes=8", "evaluation.tuning_episodes=4", "evaluation.curve_episodes=4")

@@ -1,15 +1,14 @@
 """Runs and models to serve: tiny ones, trained here."""
 
 import shutil
-from functools import cache
+from contextlib import contextmanager
 
 import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 from storelab.experiments.serving.access import RIGHTS, Keys, add_key
 from storelab.experiments.serving.app import Slot, create_app
-from storelab.experiments.serving.models import Fraud, Recommend, load_language
-from storelab.experiments.serving.policies import Policy
+from storelab.experiments.serving.command import LOADERS
 from storelab.language import create as create_classifier
 from storelab.language.answers import read_answers
 from storelab.language.synthetic import synthetic_reviews
@@ -71,8 +70,35 @@ def saved(transactions, purchases, tmp_path_factory):
 
 
 @pytest.fixture
+def slot(_server):
+    """Return a function that begins a model's process: a folder, and what loads it, by the option's name."""
+    with slots() as begin:
+        yield begin
+
+
+@contextmanager
+def slots():
+    begun = []
+
+    def begin(folder, load="runs") -> Slot:
+        begun.append(Slot(folder, LOADERS.get(load, load)))
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        one.stop()
+
+
+@pytest.fixture(scope="session")
+def ppo(_server, runs):
+    """A slot that no test puts anything else in."""
+    with slots() as begin:
+        yield begin(runs / "ppo")
+
+
+@pytest.fixture
 def serve(tmp_path):
-    """Return a function that serves some slots: a client with all rights, or with those of `more`."""
+    """Return a function that serves some slots: a client with all rights, or with those of `rights`."""
     clients = []
 
     def begin(*slots: Slot, rights=RIGHTS, per_second=1e5) -> TestClient:
@@ -84,20 +110,13 @@ def serve(tmp_path):
     return begin
 
 
-@pytest.fixture(scope="session")
-def load():
-    """Return `Policy`, which reads a folder but once: it keeps nothing between requests."""
-    return cache(Policy)
+@pytest.fixture
+def restock(serve, ppo) -> TestClient:
+    return serve(ppo)
 
 
 @pytest.fixture
-def restock(serve, runs, load) -> TestClient:
-    return serve(Slot(runs / "ppo", load))
-
-
-@pytest.fixture
-def models(serve, saved) -> TestClient:
+def models(serve, slot, saved) -> TestClient:
     """All the models that are no policies."""
-    root = saved[1]
-    language = [Slot(root / name, load_language) for name in ("sentiment", "intents")]
-    return serve(Slot(root / "item_knn", Recommend), *language, Slot(root / "trees", Fraud))
+    loads = {"item_knn": "recommendation", "sentiment": "language", "intents": "language", "trees": "risk"}
+    return serve(*(slot(saved[1] / name, load) for name, load in loads.items()))

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 from storelab.experiments.config.settings import ConfigError
 from storelab.experiments.serving.access import Keys, add_key
-from storelab.experiments.serving.app import Slot
 from storelab.experiments.serving.gate import MAX_BYTES
 
 ROW = {"observations": [[3, 1, 0, 2]]}
@@ -79,10 +78,10 @@ def test_unknown_keys_are_refused(restock, key):
     assert "Bearer KEY" in answer.json()["detail"]
 
 
-def test_each_route_has_its_right(serve, runs, load):
-    slot = Slot(runs / "ppo", load)
+def test_each_route_has_its_right(serve, runs, slot):
+    one = slot(runs / "ppo")
     allowed = {"restock": ("restock",), "metrics": ("metrics",), "swap": ("swap",), "none": ("price",)}
-    clients = {name: serve(slot, rights=rights) for name, rights in allowed.items()}
+    clients = {name: serve(one, rights=rights) for name, rights in allowed.items()}
     for name, client in clients.items():
         found = {
             "restock": client.post("/restock", json=ROW).status_code,
@@ -95,8 +94,8 @@ def test_each_route_has_its_right(serve, runs, load):
         assert client.post("/price", json=ROW).status_code == (404 if name == "none" else 403)
 
 
-def test_too_many_requests(serve, runs, load):
-    client = serve(Slot(runs / "ppo", load), per_second=1e-4)
+def test_too_many_requests(serve, runs, slot):
+    client = serve(slot(runs / "ppo"), per_second=1e-4)
     first, second = (client.post("/restock", json=ROW) for _ in range(2))
     assert (first.status_code, second.status_code) == (200, 429)
     assert 9000 <= int(second.headers["Retry-After"]) <= 10_001
@@ -112,19 +111,28 @@ def test_too_large_a_body(restock):
     assert restock.post("/restock", content=padded, headers=JSON).status_code == 200
 
 
-def test_the_log_knows_nobody(models, caplog, monkeypatch):
+BROKEN = """
+from storelab.experiments.serving.models import Sentiment
+
+class Broken(Sentiment):
+    def answer(self, inputs):
+        if "77" in inputs[0]:
+            raise RuntimeError(f"cannot read {inputs}")
+        return super().answer(inputs)
+"""
+
+
+def test_the_log_knows_nobody(serve, slot, saved, tmp_path, caplog, monkeypatch):
     """Not from what is answered, refused, or breaks."""
     caplog.set_level(logging.DEBUG)
+    (tmp_path / "broken_model.py").write_text(BROKEN)
+    monkeypatch.syspath_prepend(tmp_path)
+    models = serve(slot(saved[1] / "item_knn", "recommendation"), slot(saved[1] / "sentiment", "broken_model:Broken"))
     secret = "Ann-Example-77"
     body = {"customers": [[{"item": secret, "time": "2024-01-01"}]], "now": "2024-02-01"}
     assert models.post("/recommend", json=body).status_code == 200
     assert models.post("/recommend", json=body | {"now": secret}).status_code == 422
     assert models.post("/sentiment", json={"texts": secret}).status_code == 422
-
-    def broken(self, inputs):
-        raise RuntimeError(f"cannot read {inputs}")
-
-    monkeypatch.setattr("storelab.experiments.serving.models.Sentiment.answer", broken)
     answer = models.post("/sentiment", json={"texts": [secret]})
     assert (answer.status_code, answer.json()) == (500, {"detail": "internal error"})
     lines = [record.getMessage() for record in caplog.records if record.name == "storelab.serve"]

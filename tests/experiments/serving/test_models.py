@@ -5,8 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from storelab.experiments.serving.app import Slot
-from storelab.experiments.serving.models import Fraud
 from storelab.recommendation.base import Histories
 from storelab.risk import Scorer, features
 
@@ -113,8 +111,8 @@ def test_scores_are_those_of_one_batch(models, saved, transactions):
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-def test_a_refused_request_leaves_no_trace(serve, saved, transactions):
-    client = serve(Slot(saved[1] / "trees", Fraud))
+def test_a_refused_request_leaves_no_trace(serve, slot, saved, transactions):
+    client = serve(slot(saved[1] / "trees", "risk"))
     rows, scorer = rows_of(transactions.transactions.iloc[:20]), Scorer(saved[0]["trees"])
     future = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     for bad, words in (
@@ -141,11 +139,11 @@ def test_another_kind_is_not_put_in(route, name, words, models):
     assert words in post(models, "swap", {"route": route, "name": name}, 422)
 
 
-def test_a_damaged_model_is_not_put_in(serve, saved, tmp_path):
+def test_a_damaged_model_is_not_put_in(serve, slot, saved, tmp_path):
     for name in ("good", "bad"):
         shutil.copytree(saved[1] / "trees", tmp_path / name)
     weights = tmp_path / "bad" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
-    client = serve(Slot(tmp_path / "good", Fraud))
+    client = serve(slot(tmp_path / "good", "risk"))
     assert "checksum" in post(client, "swap", {"route": "fraud", "name": "bad"}, 422)
     assert client.get("/models").json()["fraud"]["model"] == "good"

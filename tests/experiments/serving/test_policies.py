@@ -8,7 +8,6 @@ import pytest
 from storelab.experiments.config.settings import ConfigError
 from storelab.experiments.experiment import restore
 from storelab.experiments.runs.folder import Run
-from storelab.experiments.serving.app import Slot
 
 ROWS = np.random.default_rng(0).integers(0, 9, (64, 4)).tolist()
 JSON = {"Content-Type": "application/json"}
@@ -21,9 +20,9 @@ def ask(client, rows, route="restock"):
 
 
 @pytest.mark.parametrize(("name", "route"), [("ppo", "restock"), ("rules", "restock"), ("price", "price")])
-def test_actions_are_the_policys(name, route, serve, runs, load):
+def test_actions_are_the_policys(name, route, serve, runs, slot):
     """And row i of a batch equals a batch of one."""
-    client, experiment = serve(Slot(runs / name, load)), restore(Run(runs / name))
+    client, experiment = serve(slot(runs / name)), restore(Run(runs / name))
     about = client.get("/models").json()[route]
     size = sum(int(np.prod(shape)) for shape in about["observation"].values())
     rows = [row[:size] for row in ROWS]
@@ -38,10 +37,10 @@ def test_actions_are_the_policys(name, route, serve, runs, load):
     assert answer["actions"] == [ask(client, [row], route)["actions"][0] for row in rows]
 
 
-def test_without_a_learner_the_best_heuristic_answers(serve, runs, load):
+def test_without_a_learner_the_best_heuristic_answers(serve, runs, slot):
     episodes = Run(runs / "rules").episodes()
     costs = episodes.groupby("policy")["value"].mean()
-    assert ask(serve(Slot(runs / "rules", load)), ROWS)["policy"] == costs.idxmin()
+    assert ask(serve(slot(runs / "rules")), ROWS)["policy"] == costs.idxmin()
 
 
 @pytest.mark.parametrize(
@@ -65,11 +64,11 @@ def test_without_a_learner_the_best_heuristic_answers(serve, runs, load):
         ('{"observations": [[3, 1, 0, 1e300]]}', 422, "observations[0][3], which is pipeline[2, 0]: 1e+300 is not"),
         ('{"observations": []}', 422, "observations: [] is not allowed: List should have at least 1 item"),
         ('{"observations": [[3, 1, 0, 2]], "seed": 1}', 422, "seed: 1 is not allowed: Extra inputs are not permitted"),
-        ('{"observations": [[3, 1, 0, 2]], "\\ud800": 1}', 422, "'\\ud800' is not allowed: "),
-        ('{"observations": [[3, 1, 0, "\\ud800"]]}', 422, "observations[0][3]: '\\ud800' is not allowed: "),
+        ('{"observations": [[3, 1, 0, 2]], "\\ud800": 1}', 400, "body: no JSON ("),
+        ('{"observations": [[3, 1, 0, "\\ud800"]]}', 400, "body: no JSON ("),
         ("{}", 422, "observations: missing: Field required"),
         ("[1]", 422, "body: [1] is not allowed: "),
-        ("", 422, "body: missing"),
+        ("", 400, "body: no JSON ("),
         ('{"observations": [[3, 1, 0,', 400, "body: no JSON ("),
         ("[" * 100_000, 400, "body"),
         (json.dumps({"observations": [[0] * 4] * 1025}), 422, "List should have at most 1024 items"),
@@ -98,7 +97,7 @@ def test_the_schema_tells_all(restock):
     schema = restock.get("/openapi.json", headers={"Authorization": ""}).json()
     assert set(schema["paths"]) == {"/restock", "/health", "/models", "/metrics", "/swap"}
     post = schema["paths"]["/restock"]["post"]
-    assert set(post["responses"]) == {"200", "400", "401", "403", "413", "422", "429", "500"}
+    assert set(post["responses"]) == {"200", "400", "401", "403", "408", "413", "415", "422", "429", "500", "503"}
     assert post["security"] == [{"HTTPBearer": []}]
     rows = schema["components"]["schemas"]["RestockBody"]["properties"]["observations"]
     assert (rows["maxItems"], rows["items"]["minItems"], rows["items"]["maxItems"]) == (1024, 4, 4)
@@ -115,11 +114,12 @@ def test_the_schema_tells_all(restock):
     assert restock.post("/restock", json={"observations": [above]}).status_code == 422
 
 
-def test_one_swap_at_a_time_and_each_route_its_method(serve, runs, load):
-    slot = Slot(runs / "ppo", load)
-    client, body = serve(slot), {"route": "restock", "name": "ppo"}
-    with slot.loading:
-        assert client.post("/swap", json=body).status_code == 409
+def test_one_swap_at_a_time_and_each_route_its_method(serve, runs, slot):
+    one = slot(runs / "ppo")
+    client, body = serve(one), {"route": "restock", "name": "ppo"}
+    one.loading = True
+    assert client.post("/swap", json=body).status_code == 409
+    one.loading = False
     assert client.post("/swap", json=body).status_code == 200
     wrong = [client.get("/restock"), client.delete("/swap"), client.post("/models")]
     assert [(answer.status_code, answer.headers["Allow"]) for answer in wrong] == [
@@ -129,9 +129,9 @@ def test_one_swap_at_a_time_and_each_route_its_method(serve, runs, load):
     ]
 
 
-def test_a_swap_drops_no_request(restock):
+def test_a_swap_drops_no_request(serve, slot, runs):
     """Four threads ask while runs change places: every answer is one of the two runs', whole."""
-    expected = {}
+    restock, expected = serve(slot(runs / "ppo")), {}
     for name in ("rules", "ppo"):
         assert restock.post("/swap", json={"route": "restock", "name": name}).json() == {"model": name}
         expected[name] = ask(restock, ROWS)
@@ -151,11 +151,11 @@ def test_a_swap_drops_no_request(restock):
         stop.set()
         for thread in threads:
             thread.join()
+        assert ask(restock, ROWS) == expected["rules"]
     assert {answer.status_code for answer in answers} == {200}
     for answer in answers:
         assert answer.json() == expected[answer.json()["model"]]
     assert {answer.json()["model"] for answer in answers} == {"rules", "ppo"}
-    assert ask(restock, ROWS) == expected["rules"]
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,9 @@ def test_what_does_not_fit_is_not_put_in(name, words, restock):
     assert ask(restock, ROWS)["model"] == "ppo"
 
 
-def test_one_model_a_route(serve, runs, load):
-    slots = [Slot(runs / "rules", load) for _ in range(2)]
+def test_one_model_a_route(serve, runs, slot):
+    slots = [slot(runs / "rules") for _ in range(2)]
     with pytest.raises(ValueError, match="'restock, restock' is not allowed"):
         serve(*slots)
     with pytest.raises(ConfigError, match="finished run"):
-        Slot(runs / "unfinished", load)
+        slot(runs / "unfinished")
