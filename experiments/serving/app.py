@@ -181,7 +181,7 @@ def create_app(slots: list[Slot], keys: Keys) -> FastAPI:
         schema["components"]["schemas"] |= components
         return schema
 
-    app.openapi = openapi
+    app.openapi, app.state.slots = openapi, slots
     return app
 
 

@@ -34,9 +34,9 @@ def patterns(path: Path) -> dict[str, re.Pattern]:
             found |= {f"{name}.{key}[{n}]": pattern for n, pattern in enumerate(ours)}
     for node in ast.walk(ast.parse(path.read_text())):
         called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-        if called and ast.unparse(node.func.value) == "re" and node.func.attr not in ("compile", "escape"):
-            if isinstance(node.args[0], ast.Constant):
-                found[f"{name}:{node.lineno}"] = re.compile(node.args[0].value)
+        inline = called and ast.unparse(node.func.value) == "re" and node.func.attr not in ("compile", "escape")
+        if inline and isinstance(node.args[0], ast.Constant):
+            found[f"{name}:{node.lineno}"] = re.compile(node.args[0].value)
     return found
 
 
@@ -73,7 +73,9 @@ def test_all_patterns_are_looked_at():
     assert len(ALL) > 50
 
 
-@pytest.mark.parametrize("bad", [r"a.*b", r"(?:a+)+", r"x[ab]*?(?:c|d)", r"(a{2,}|b)c", r"(?=a*b)c", r"(?:a{1,9}b*){2}"])
+@pytest.mark.parametrize(
+    "bad", [r"a.*b", r"(?:a+)+", r"x[ab]*?(?:c|d)", r"(a{2,}|b)c", r"(?=a*b)c", r"(?:a{1,9}b*){2}"]
+)
 def test_the_check_finds(bad):
     assert open_repeats(re._parser.parse(bad))
 
