@@ -1,7 +1,7 @@
 """storelab: an e-commerce store to experiment on.
 
-`import storelab` registers the environments with Gymnasium and loads no learning library. A subpackage loads when it is
-named: `storelab.envs.Inventory` needs no further import.
+`import storelab` registers the environments with Gymnasium (and with PettingZoo, where it is installed) and loads no
+learning library. A subpackage loads when it is named: `storelab.envs.Inventory` needs no further import.
 """
 
 import os
@@ -67,6 +67,25 @@ def _register() -> None:
             order_enforce=False,  # the environments check order and actions themselves: no wrapper need slow them
             disable_env_checker=True,
         )
+    _register_parallel(entries)
+
+
+def _register_parallel(entries: dict[str, plugins.TaskEntry]) -> None:
+    """Register what has several agents with PettingZoo, where it is installed and has a registry (1.27 does)."""
+    try:
+        import pettingzoo
+    except ImportError:
+        return
+    from .envs.registry import environments
+
+    for name, entry in entries.items() if hasattr(pettingzoo, "register") else ():
+        if environments()[entry.environment].parallel:
+            pettingzoo.register(
+                "parallel",
+                f"storelab/{name}-{entry.version}",
+                "storelab.envs.registry:make_parallel_env",
+                kwargs={"task": name},
+            )
 
 
 _register()

@@ -25,3 +25,16 @@ class FieldError(ValueError):
     def inside(self, group: str) -> "FieldError":
         """Return the same error about a field of a group: `mean` inside `demand` is `demand.mean`."""
         return type(self)(f"{group}.{self.field}", self.value, self.expected, self.because)
+
+
+class UnknownKeyword(FieldError, TypeError):
+    """A keyword argument that there is none of: a TypeError too, as Python's own, which other libraries look for.
+
+    Its text alone also makes one: `gymnasium.make` raises a TypeError anew, with more words.
+    """
+
+    def __init__(self, field: str, value=None, expected: str = "", because: str = ""):
+        super().__init__(field, value, expected, because)
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}: unexpected keyword argument {self.field!r}" if self.expected else self.field

@@ -50,6 +50,7 @@ class Environment:
     picture: str  # the task whose picture its page shows
     rules: str = ""  # "module:RULES", heuristics as data (name -> `Rule`), or a module of `Rules`; "": none of its own
     agent: str = ""  # option of the command line's group `agent` that is trained on its tasks; "": ppo
+    parallel: str = ""  # "module:class", a `StoreParallel` of the model: several learners in it; "": none
     route: str = ""  # of the HTTP API that its policies answer on; "": its name
     exports: tuple[str, ...] = ()  # "module:name" of what `storelab.envs` has of it beside model and parameters
 

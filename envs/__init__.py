@@ -5,10 +5,10 @@
 from typing import TYPE_CHECKING
 
 from ..plugins import load
-from .registry import TASKS, environments, make_env, make_vector_env
+from .registry import TASKS, environments, make_env, make_parallel_env, make_vector_env
 
 if TYPE_CHECKING:  # what `__getattr__` gives, for editors
-    from .core.adapters import StoreEnv, StoreVectorEnv
+    from .core.adapters import StoreEnv
     from .core.contract import Model, Policy, Reference, Rule
     from .core.demand import (
         Days,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for editors
     )
     from .core.rollout import rollout
     from .core.task import Task
+    from .core.vector import StoreVectorEnv
     from .dispatch.model import Dispatch
     from .dispatch.params import DispatchParams
     from .duopoly.model import Duopoly
@@ -36,7 +37,8 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for editors
     from .supply_chain.params import Arc, Node, SupplyChainParams, network
 
 _CORE = {
-    ".core.adapters": "StoreEnv StoreVectorEnv",
+    ".core.adapters": "StoreEnv",
+    ".core.vector": "StoreVectorEnv",
     ".core.contract": "Model Policy Reference Rule",
     ".core.demand": "Days DemandParams DemandSource HistoryDemand NormalDemand PathDemand RateDemand TableDemand",
     ".core.rollout": "rollout",
@@ -46,7 +48,7 @@ _PLACES = {name: f"{__name__}{module}:{name}" for module, names in _CORE.items()
 for _environment in environments().values():
     for _place in (_environment.model, _environment.params, *_environment.exports):
         _PLACES[_place.partition(":")[2]] = f"{_environment.package}.{_place}"
-__all__ = ["TASKS", "make_env", "make_vector_env", *_PLACES]
+__all__ = ["TASKS", "make_env", "make_parallel_env", "make_vector_env", *_PLACES]
 
 
 def __getattr__(name: str):

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import FieldError
 from ..plugins import Environment, TaskEntry, declared, load
+from .core.contract import RENDERING
 
 _above: dict[str, TaskEntry] = {}  # tasks that the layers above have added
 
@@ -112,18 +113,46 @@ def make_env(task="Inventory", source=None, split: str = "train", render_mode: s
         changes: parameters that differ from the task's (see `InventoryParams` and the like).
 
     Raises:
-        FieldError: an unknown task or parameter, a value out of its bounds.
+        UnknownKeyword: a parameter that there is none of: a TypeError and a ValueError.
+        FieldError: an unknown task, a value out of its bounds.
     """
     from .core.adapters import StoreEnv
 
     return StoreEnv(_model(task, source, split, changes), render_mode)
 
 
-def make_vector_env(task="Inventory", num_envs: int = 1, source=None, split: str = "train", **changes):
-    """Make a `gymnasium.vector.VectorEnv` (`StoreVectorEnv`); arguments as in `make_env`."""
-    from .core.adapters import StoreVectorEnv
+vars(make_env)["metadata"] = RENDERING  # where `gymnasium.make` looks for render modes, to offer lists of them too
 
-    return StoreVectorEnv(_model(task, source, split, changes), num_envs)
+
+def make_vector_env(
+    task="Inventory",
+    num_envs: int = 1,
+    source=None,
+    split: str = "train",
+    render_mode: str | None = None,
+    autoreset_mode="NextStep",
+    max_episode_steps: int | None = None,
+    **changes,
+):
+    """Make a `gymnasium.vector.VectorEnv` (`StoreVectorEnv`, which has the other arguments); as `make_env` else."""
+    from .core.vector import StoreVectorEnv
+
+    model = _model(task, source, split, changes)
+    return StoreVectorEnv(model, num_envs, render_mode, autoreset_mode, max_episode_steps)
+
+
+def make_parallel_env(task="Marketplace", source=None, split: str = "train", **changes):
+    """Make a `pettingzoo.ParallelEnv` of a task whose environment has one; arguments as in `make_env`.
+
+    Raises:
+        FieldError: also a task for one agent alone.
+    """
+    model = _model(task, source, split, changes)
+    environment = environment_of(model)
+    if not environment.parallel:
+        several = [name for name, entry in entries().items() if environments()[entry.environment].parallel]
+        raise FieldError("task", task, f"one of {', '.join(several)}", "for several agents")
+    return load(environment.parallel, environment.package)(model)
 
 
 def _model(task, source, split: str, changes: dict):

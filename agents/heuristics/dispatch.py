@@ -62,7 +62,7 @@ class Heuristic:
 
     def _action(self, level: np.ndarray) -> np.ndarray:
         """Turn levels (n,) into actions: the nearest one, or the weight of the constant feature."""
-        if self.model.params.action == "prize":
+        if self.model.params.one_level:
             known = np.minimum(self.model.params.prize_levels, FULL)
             return np.abs(known - level[:, None]).argmin(axis=1)[:, None]
         return level[:, None] * np.eye(len(PRIZE_FEATURES))[0]

@@ -32,7 +32,7 @@ class Heuristic:
             price = reference.best_response(observation[:, 1:], quality[0], quality[1], **logit, cost=cost)
         else:
             price = np.full((n, 1), self.params["price"][0])
-        if model.params.action == "grid":
+        if model.params.on_grid:
             return np.abs(price - model.prices).argmin(axis=1)[:, None], policy_state
         return np.clip(price, model.action_low, model.action_high), policy_state
 

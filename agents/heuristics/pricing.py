@@ -155,7 +155,7 @@ class Heuristic:
 
 def to_action(model: Pricing, price: np.ndarray) -> np.ndarray:
     """Turn prices (n, items) into actions (n, items) of the model's mode: the nearest price of a grid."""
-    if model.params.action == "grid":
+    if model.params.on_grid:
         return np.searchsorted((model.prices[1:] + model.prices[:-1]) / 2, price)
     return np.clip(price, model.action_low, model.action_high)
 
@@ -182,7 +182,7 @@ def _thompson(model: Pricing, named: dict, memory, rng, size, sensitivity):
     left = np.maximum(periods_left(model, named), 1)
     price = fluid_price(model, stock, left, sizes[item, drawn], slopes[item, drawn])
     price = np.clip(price, model.prices[0], model.prices[-1])
-    if model.params.action == "grid":
+    if model.params.on_grid:
         price = model.prices[to_action(model, price)]
     return price, (log, stock, price)
 
@@ -244,7 +244,7 @@ def _search(kind: str, model: Pricing, scenario: dict) -> np.ndarray:
     """Return the best parameters (parameters, items); items are searched one by one where they are substitutes."""
     names, items, substitutes = RULES[kind][1], model.params.items, model.params.demand.kind == "mnl"
     low, high = model.prices[[0, -1]]
-    points = model.prices if kind == "fixed_price" and model.params.action == "grid" else np.linspace(low, high, 11)
+    points = model.prices if kind == "fixed_price" and model.params.on_grid else np.linspace(low, high, 11)
     grid = np.array(list(product(points, repeat=len(names))))[:, :, None].repeat(items, axis=2)
 
     earned = lambda act, scenario: _season_profit(model, rollout(model, act, scenario, trace=True))

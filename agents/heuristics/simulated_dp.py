@@ -46,7 +46,7 @@ def learn(model: Pricing, scenario: dict) -> np.ndarray:
     stocks = np.stack(np.unravel_index(np.arange(math.prod(shape)), shape), axis=1).astype(np.float32)
     value = (stocks * model.params.per_item("salvage_value")).sum(axis=1)
     low, high = model.action_low, model.action_high
-    grid, span = model.params.action == "grid", high - low
+    grid, span = model.params.on_grid, high - low
     coarse = np.arange(len(model.prices)) if grid else np.linspace(0, 1, 9) * span[0] + low[0]
     first = np.array(list(product(coarse, repeat=model.params.items)))
     around = np.array(list(product((-2, -1, 0, 1, 2), repeat=model.params.items)), dtype=float)

@@ -1,20 +1,20 @@
-"""A model as `gymnasium.Env` and as `gymnasium.vector.VectorEnv`: thin, and the same for every model."""
+"""A model as `gymnasium.Env`: thin, and the same for every model."""
 
+import copy
 import secrets
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode
-from gymnasium.vector.utils import batch_space
+from gymnasium.envs.registration import EnvSpec
 
 from ...errors import FieldError
 from .batch import Batch, admit
-from .contract import Model
+from .contract import RENDERING, Model
 
 
-def _seed_or_entropy(seed) -> int:
+def seed_or_entropy(seed) -> int:
+    """Return a seed as a number of at most 63 bits, a fresh one for None; raises FieldError for what is no seed."""
     if seed is None:
         return secrets.randbits(62)
     if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)) or seed < 0:
@@ -22,24 +22,43 @@ def _seed_or_entropy(seed) -> int:
     return int(seed) % 2**63
 
 
-def check_actions(agents: list[str], actions: dict) -> None:
-    """Raise ResetNeeded where no episode of a parallel environment runs, FieldError where an agent's action lacks."""
-    if not agents:
-        raise gym.error.ResetNeeded("call reset before step")
-    for agent in agents:
-        if agent not in actions:
-            raise FieldError(f"actions[{agent!r}]", None, f"an action for each of {', '.join(agents)}")
+def check_options(options: dict | None, known: tuple[str, ...] = ()) -> dict:
+    """Return the options of a reset as a dict; raises FieldError for one that there is none of."""
+    for name, value in (options or {}).items():
+        if name not in known:
+            raise FieldError("options", {name: value}, " or ".join(known) or "none")
+    return options or {}
+
+
+def with_limit(spec: EnvSpec | None, steps: int) -> EnvSpec | None:
+    """Return a copy of a spec with a `max_episode_steps` where it has none."""
+    if spec is not None:
+        spec = copy.copy(spec)
+        spec.max_episode_steps = spec.max_episode_steps or steps
+    return spec
+
+
+def copied(env: Any) -> Any:
+    """Return an adapter that goes on exactly as this one does, on the same model: what their `clone` gives."""
+    other = copy.copy(env)
+    shared = {id(part): part for part in (env.model, getattr(env, "spec", None))}
+    for name, value in vars(env).items():
+        if isinstance(value, Batch):
+            setattr(other, name, value.clone())
+        elif value is not env.model:
+            setattr(other, name, copy.deepcopy(value, shared))
+    return other
 
 
 class StoreEnv(gym.Env):
     """One environment: a batch of one.
 
     `reset(seed=s)` starts the scenario `(s, 0)`, each further `reset()` the next, `(s, 1)` and so on: the same
-    scenarios that a row of a vector environment with the seed s walks through. `copy.deepcopy(env)` and a pickle of
-    it go on exactly as it does, from the middle of an episode too: for planning by trying things out.
+    scenarios that a row of a vector environment with the seed s walks through. `clone()`, `copy.deepcopy(env)` and a
+    pickle of it go on exactly as it does, from the middle of an episode too: for planning by trying things out.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human", "ansi"], "render_fps": 8}
+    metadata: ClassVar[dict[str, Any]] = RENDERING
 
     def __init__(self, model: Model, render_mode: str | None = None):
         if render_mode not in (None, *self.metadata["render_modes"]):
@@ -49,16 +68,32 @@ class StoreEnv(gym.Env):
         self._batch = Batch(model, 1)
         self._started = self._over = False
         self._viewer = None
+        self._spec: EnvSpec | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """What `gymnasium.make` made this from, `max_episode_steps` the horizon; None where it was made otherwise."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = with_limit(spec, self.model.horizon)
+
+    def clone(self) -> "StoreEnv":
+        """Return an environment that goes on exactly as this one does: the same model, and the episode as it stands.
+
+        It costs microseconds, as the episode's scenario is shared. A wrapped environment is copied by `copy.deepcopy`.
+        """
+        return copied(self)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
         """Start an episode. Returns the observation (F,) and an empty info; raises FieldError for any options."""
+        check_options(options)
         super().reset(seed=seed)
-        if options:
-            raise FieldError("options", options, "none")
         if seed is None and self._started:
             self._batch.restart(np.ones(1, bool))
         else:
-            self._batch.reset(np.array([[_seed_or_entropy(seed), 0]], np.uint64))
+            self._batch.reset(np.array([[seed_or_entropy(seed), 0]], np.uint64))
         self._started, self._over = True, False
         if self.render_mode:
             self._watch(None, self.render_mode)
@@ -90,6 +125,12 @@ class StoreEnv(gym.Env):
         self.model.action_masks  # noqa: B018 an AttributeError where it does not
         return lambda: self._batch.action_masks()[0]
 
+    def enter(self, batch: Batch, started: bool, viewer) -> None:
+        """Go on as a row of a vector environment: with its episode as a batch of one, and its viewer."""
+        self._batch, self._started, self._viewer = batch, started, viewer
+        self._over = started and batch.clock == self.model.horizon
+        self._np_random_seed = int(batch.keys[0, 0]) if started else None
+
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return plain arrays from which `load_state_dict` goes on exactly."""
         return self._batch.state_dict()
@@ -118,86 +159,3 @@ class StoreEnv(gym.Env):
         if self._viewer is not None:
             self._viewer.close()
             self._viewer = None
-
-
-class StoreVectorEnv(gym.vector.VectorEnv):
-    """Many environments in one batch, with `AutoresetMode.SAME_STEP`.
-
-    `reset(seed=s)` starts the scenarios `(s + i, 0)`. Where an episode ends, the observation returned is the first
-    of the next, and `info` has `final_obs` and `final_info`, as in Gymnasium's own vector environments.
-    """
-
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
-
-    def __init__(self, model: Model, num_envs: int = 1, render_mode: str | None = None):
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
-            raise FieldError("num_envs", num_envs, "an integer >= 1")
-        self.model, self.num_envs, self.render_mode = model, num_envs, render_mode
-        self.single_observation_space, self.single_action_space = model.observation_space, model.action_space
-        self.observation_space = batch_space(model.observation_space, num_envs)
-        self.action_space = batch_space(model.action_space, num_envs)
-        self._batch = Batch(model, num_envs)
-        self._started = False
-        self._yes, self._no = np.ones(num_envs, bool), np.zeros(num_envs, bool)
-
-    def reset(self, *, seed: int | list[int | None] | None = None, options: dict | None = None):
-        """Start episodes in all rows, or where `options["reset_mask"]` (num_envs,) bool is true.
-
-        Returns:
-            The observations (num_envs, F) and an empty info.
-        """
-        rows = (options or {}).get("reset_mask")
-        if rows is not None and (np.shape(rows) != (self.num_envs,) or np.asarray(rows).dtype.kind != "b"):
-            raise FieldError("reset_mask", rows, f"bools of shape ({self.num_envs},)")
-        rows = self._yes if rows is None or not self._started else np.asarray(rows)
-        if seed is None and self._started:
-            self._batch.restart(rows)
-        else:
-            keys = np.array([[s, 0] for s in self._seeds(seed)], np.uint64)
-            self._batch.reset(keys[rows], rows)
-        self._started = True
-        return self._batch.observe(), {}
-
-    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int]:
-        """Return a seed for each row: those of a list, or so many from one number on."""
-        if isinstance(seed, (list, tuple)):
-            if len(seed) != self.num_envs:
-                raise FieldError("seed", seed, f"{self.num_envs} of them, not {len(seed)}")
-            return [_seed_or_entropy(s) for s in seed]
-        base = _seed_or_entropy(seed)
-        return [_seed_or_entropy(base + i) for i in range(self.num_envs)]
-
-    def step(self, actions):
-        """Move all rows one period on; `info` arrays (num_envs,) as in `model.info`, each with its `_mask`."""
-        if not self._started:
-            raise gym.error.ResetNeeded("call reset before step")
-        batch, finite = self._batch, not self.model.params.continuing
-        actions, clipped = admit(self.model, actions, self.num_envs)
-        flow, terms, rewards, ended = batch.step(actions)
-        info = self.model.info(flow, terms)
-        info["clipped_actions"] = np.zeros(self.num_envs, int) if clipped is None else clipped
-        if not isinstance(ended, np.ndarray):
-            ended = self._yes if ended else self._no
-        observations = batch.observe()
-        if ended.any():
-            last = np.full(self.num_envs, None, dtype=object)
-            for row in np.flatnonzero(ended):
-                last[row] = observations[row]
-            final = info | {f"_{name}": ended for name in info}
-            info |= {f"_{name}": ~ended for name in info}
-            info |= {"final_obs": last, "_final_obs": ended, "final_info": final, "_final_info": ended}
-            batch.restart(ended)
-            observations = batch.observe()
-        else:
-            info |= {f"_{name}": self._yes for name in info}
-        terminated, truncated = (ended, self._no) if finite else (self._no, ended)
-        return observations, rewards.astype(np.float64), terminated.copy(), truncated.copy(), info
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """Return plain arrays from which `load_state_dict` goes on exactly."""
-        return self._batch.state_dict()
-
-    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from a `state_dict`."""
-        self._batch.load_state_dict(arrays)
-        self._started = True

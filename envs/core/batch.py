@@ -1,7 +1,8 @@
 """What the three adapters share: a batch of episodes of one model, each with its own clock and scenario."""
 
+import copy
 import math
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -55,14 +56,26 @@ def admit(model: Model, action, num_envs: int) -> tuple[np.ndarray, np.ndarray |
 
 
 def merge(state, fresh, rows: np.ndarray):
-    """Return `state` with the rows where `rows` (num_envs,) is true taken from `fresh`; fields as in the dataclass."""
+    """Return `state` with the rows where `rows` (num_envs,) is true taken from `fresh`; fields as in the dataclass.
+
+    `fresh` has as many rows, or one.
+    """
 
     def pick(old, new):
         if isinstance(old, tuple):
             return tuple(map(pick, old, new))
-        return old if old is None else np.where(rows[:, None], new, old)
+        return old if old is None else np.where(rows.reshape(-1, *[1] * (old.ndim - 1)), new, old)
 
     return type(state)(*(pick(getattr(state, f.name), getattr(fresh, f.name)) for f in fields(state)))
+
+
+def row_of(data, row: int):
+    """Return the state or flow of one row, a batch of one: arrays (1, ...), as views."""
+    if is_dataclass(data):
+        return type(data)(*(row_of(getattr(data, f.name), row) for f in fields(data)))
+    if isinstance(data, tuple):
+        return tuple(row_of(part, row) for part in data)
+    return None if data is None else data[row : row + 1]
 
 
 def pack(state) -> dict[str, np.ndarray]:
@@ -113,15 +126,39 @@ class Batch:
             self.scenario = self.model.scenarios(self.keys)
             self.state = self.model.initial(self.num_envs)
             return
+        self._put(rows, keys, self.model.scenarios(keys), self.model.initial(self.num_envs), 0)
+
+    def _put(self, rows: np.ndarray, keys, scenario: dict, state, clock) -> None:
+        """Take over episodes in the rows where `rows` (num_envs,) is true."""
         self.keys[rows] = keys
-        fresh = self.model.scenarios(keys)
         for name, block in self.scenario.items():
             if not block.flags.writeable:
                 block = self.scenario[name] = block.copy()
-            block[rows] = fresh[name]
-        self.state = merge(self.state, self.model.initial(self.num_envs), rows)
-        clock = np.where(rows, 0, self.clock)
-        self.clock = int(clock[0]) if (clock == clock[0]).all() else clock
+            block[rows] = scenario[name]
+        self.state = merge(self.state, state, rows)
+        clock = np.where(rows, clock, self.clock)
+        self.clock, self._shock = int(clock[0]) if (clock == clock[0]).all() else clock, None
+
+    def row(self, row: int) -> "Batch":
+        """Return the episode of one row, as it stands, in a batch of its own."""
+        alone = Batch(self.model, 1)
+        alone.keys = self.keys[row : row + 1].copy()
+        alone.clock = int(np.broadcast_to(self.clock, (self.num_envs,))[row])
+        alone.scenario = {name: block[row : row + 1].copy() for name, block in self.scenario.items()}
+        alone.state = None if self.state is None else row_of(self.state, row)
+        return alone
+
+    def take_back(self, row: int, alone: "Batch") -> None:
+        """Go on in a row with the episode of a batch of one: see `row`."""
+        self._put(self._all == row, alone.keys, alone.scenario, alone.state, alone.clock)
+
+    def clone(self) -> "Batch":
+        """Return a batch that goes on exactly as this one does. Both share what neither changes in place."""
+        other = copy.copy(self)
+        other.keys, other.scenario = self.keys.copy(), dict(self.scenario)
+        for block in self.scenario.values():
+            block.flags.writeable = False  # whoever starts other episodes in some rows copies it first
+        return other
 
     def restart(self, rows: np.ndarray) -> None:
         """Start the next episode in the rows where `rows` is true: key (seed, k) becomes (seed, k + 1)."""
@@ -142,6 +179,11 @@ class Batch:
         """Return which discrete actions make sense (num_envs, sum of the choices), where the model masks actions."""
         return self.model.action_masks(self.observe())
 
+    def advance(self, state):
+        """Take the state of the next period; returns whether episodes ended: one bool for all, or (num_envs,)."""
+        self.state, self.clock, self._shock = state, self.clock + 1, None
+        return self.clock == self.model.horizon
+
     def step(self, action):
         """Move one period on.
 
@@ -153,9 +195,8 @@ class Batch:
             (num_envs,).
         """
         model = self.model
-        self.state, flow = model.transition(self.state, action, self._now())
-        self.clock, self._shock = self.clock + 1, None
-        ended = self.clock == model.horizon
+        state, flow = model.transition(self.state, action, self._now())
+        ended = self.advance(state)
         terms = model.money(flow) if ended is False else model.terms(flow, self.state, ended)
         return flow, terms, model.reward(terms), ended
 

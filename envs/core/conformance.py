@@ -47,9 +47,8 @@ def check_model(model: Model) -> None:
     assert isinstance(model, Model), f"{type(model).__name__} does not derive from Model"
     size = len(model.action_low)
     assert model.action_low.shape == model.action_high.shape == (size,), "action_low, action_high: not (A,) both"
-    assert isinstance(model.action_space, spaces.Box | spaces.MultiDiscrete), (
-        "action_space: neither Box nor MultiDiscrete"
-    )
+    kinds = spaces.Box | spaces.MultiDiscrete | spaces.Discrete
+    assert isinstance(model.action_space, kinds), "action_space: neither Box nor MultiDiscrete nor Discrete"
     keys = np.array([[5, 0], [6, 0], [5, 1]], np.uint64)
     scenario = model.scenarios(keys)
     for name, block in scenario.items():

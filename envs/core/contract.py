@@ -6,7 +6,7 @@ Arrays are NumPy's; where a model says so with `xp`, they may be torch's, so tha
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -21,6 +21,7 @@ from ...errors import FieldError
 Array = Any  # a NumPy array, or a tensor where the model's `xp` is torch
 GAINS = ("revenue", "salvage")  # the money terms that are earned; all others are costs
 CRITERIA = ("average cost per period", "discounted", "finite horizon")
+RENDERING = {"render_modes": ["rgb_array", "human", "ansi"], "render_fps": 8}  # metadata of a single environment
 KINDS = ("exact", "bound", "heuristic", "best known")
 
 
@@ -48,7 +49,7 @@ class Model(ABC):
         horizon: periods in an episode, T.
         layout: feature -> shape of one row, in the order of the observation vector.
         observation_space: Box (F,), of one row.
-        action_space: Box or MultiDiscrete, of one row.
+        action_space: Box, MultiDiscrete or (with one number, on request) Discrete, of one row.
         action_low, action_high: (A,) float64, the bounds of an action.
         action_masks: only where a model has it: which discrete actions make sense at observations (num_envs, F), as
             bools (num_envs, sum of the choices).
@@ -61,7 +62,7 @@ class Model(ABC):
     horizon: int
     layout: dict[str, tuple[int, ...]]
     observation_space: spaces.Box
-    action_space: spaces.Box | spaces.MultiDiscrete
+    action_space: spaces.Box | spaces.MultiDiscrete | spaces.Discrete
     action_low: np.ndarray
     action_high: np.ndarray
     action_masks: Callable[[np.ndarray], np.ndarray]  # declared, not defined: an AttributeError where there is none
@@ -184,10 +185,32 @@ class Model(ABC):
         left = (1 - np.arange(self.horizon + 1, dtype=dtype) / self.horizon).astype(np.float32)
         return np.broadcast_to(left[:, None], (rows, self.horizon + 1, 1))
 
-    def box_of(self, layout: Mapping[str, tuple[int, ...]], signed: Collection[str] = ("calendar",)) -> spaces.Box:
-        """Return the space of observations of a layout: at least 0, but for the features that may be negative."""
-        low = [np.full(math.prod(shape), -np.inf if name in signed else 0) for name, shape in layout.items()]
-        return spaces.Box(np.concatenate(low).astype(np.float32), np.float32(np.inf), dtype=np.float32)
+    def box_of(self, layout: Mapping[str, tuple[int, ...]], bounds: Mapping[str, tuple] | None = None) -> spaces.Box:
+        """Return the space of observations of a layout.
+
+        Args:
+            layout: feature -> shape.
+            bounds: feature -> lowest and highest value, numbers or arrays of the feature's shape or its last axes; a
+                feature that is not in it is at least 0, `time_left` at most 1, and a `calendar` has no bounds.
+        """
+        bounds = {"calendar": (-np.inf, np.inf), "time_left": (0, 1)} | dict(bounds or {})
+        ends = [], []
+        for name, shape in layout.items():
+            for values, end in zip(ends, bounds.get(name, (0, np.inf)), strict=True):
+                values.append(np.broadcast_to(np.asarray(end, float), shape).ravel())
+        low, high = (np.concatenate(values).astype(np.float32) for values in ends)
+        return spaces.Box(low, np.where(high > low, high, low + 1), dtype=np.float32)  # a range, to scale by
+
+
+def at_most(units) -> np.ndarray:
+    """Return a bound on sums of float32 that are at most `units` but for rounding; where they are exact, `units`."""
+    units = np.asarray(units, float)
+    return np.where((units == np.round(units)) & (units < 2**24), units, units * 1.01)
+
+
+def choices_of(counts, discrete: bool = False) -> spaces.MultiDiscrete | spaces.Discrete:
+    """Return the space of indices 0 .. counts - 1 (A,), as a Discrete for learners of one number, such as DQN."""
+    return spaces.Discrete(int(counts[0])) if discrete else spaces.MultiDiscrete(counts)
 
 
 def remade(kind: Callable[..., Model], params, source, library: str) -> Model:

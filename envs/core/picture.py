@@ -39,6 +39,11 @@ class Viewer(ABC):
     def _draw(self) -> None:
         """Bring the open figure up to date."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle takes along: what was seen. It opens a figure of its own."""
+        names = getattr(self, "_before", vars(self))
+        return {name: getattr(self, name) for name in names} | {"_figure": None}
+
     @property
     def figure(self) -> Any:
         """Return the open figure of matplotlib; raises RuntimeError where none is open."""
@@ -55,6 +60,7 @@ class Viewer(ABC):
         if self.mode == "ansi":
             return self._line()
         if self._figure is None:
+            self._before = tuple(vars(self))  # all else is the figure's
             self._open()
         self._draw()
         if self.mode == "human":

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from difflib import get_close_matches
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from ...errors import FieldError
+from ...errors import FieldError, UnknownKeyword
 from .contract import Model, Reference
 from .demand import DemandSource
 
@@ -55,7 +56,8 @@ def override(params, changes: dict):
     """Return new parameters with some of them changed (a group of them, such as `demand`, by a dict of its own fields).
 
     Raises:
-        FieldError: an unknown name, or a value out of its bounds.
+        UnknownKeyword: an unknown name.
+        FieldError: an unknown name in a group, or a value out of its bounds.
     """
     return type(params)(**_merged(params, changes))
 
@@ -64,7 +66,9 @@ def _merged(params, changes: dict, prefix: str = "") -> dict:
     values = {f.name: getattr(params, f.name) for f in fields(params)}
     for name, change in changes.items():
         if name not in values:
-            raise FieldError(f"{prefix}{name}", change, f"one of {', '.join(values)}")
+            near = get_close_matches(name, values, n=1)
+            expected = f"one of {', '.join(values)}" + (f"; did you mean {near[0]}?" if near else "")
+            raise (FieldError if prefix else UnknownKeyword)(f"{prefix}{name}", change, expected)
         if is_dataclass(values[name]) and isinstance(change, dict):
             change = type(values[name])(**_merged(values[name], change, f"{prefix}{name}."))
         elif isinstance(values[name], dict) and isinstance(change, dict):  # parts by name, such as a network's nodes

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from gymnasium import spaces
 
-from ..core.contract import Model
+from ..core.contract import Model, choices_of
 from ..core.demand import DemandSource
 from .arrivals import Forecast, too_late
 from .days import Days
@@ -29,9 +29,10 @@ class Dispatch(Model):
 
     ## Action space
 
-    `action` chooses what an action is. `prize`: MultiDiscrete, one of `prize_levels`; `weights`: Box [-4, 4], (8,),
-    one weight per feature of `PRIZE_FEATURES`; `dispatch`: MultiDiscrete, hold (0) or dispatch (1) per slot, with
-    `action_masks` for sb3-contrib's MaskablePPO. What must go goes, whatever the action says, as far as vehicles do.
+    `action` chooses what an action is. `prize`: MultiDiscrete, one of `prize_levels` (`discrete`: the same as a
+    Discrete); `weights`: Box [-4, 4], (8,), one weight per feature of `PRIZE_FEATURES`; `dispatch`: MultiDiscrete, hold
+    (0) or dispatch (1) per slot, with `action_masks` for sb3-contrib's MaskablePPO. What must go goes, whatever the
+    action says, as far as vehicles do.
 
     With prizes, the router serves what must go, and of the rest what is worth the detour: a request's prize is
     level x (D0i + Di0) / 2 seconds of driving, or the weighted sum of its features (at least 0) in place of the level.
@@ -121,14 +122,33 @@ depot, 0 for those at home |
         self.layout = {"requests": (self.slots, columns), "global": (5,), "arrivals": (2, p.grid**2)}
         if self.limited:
             self.layout["returns"] = (self.depots * self._vehicles,)
-        self.observation_space = self.box_of(self.layout, signed=self.layout)
+        self.observation_space = self.box_of(self.layout, self._bounds())
         if p.action == "weights":
             self.action_space = spaces.Box(-4, 4, (len(PRIZE_FEATURES),), np.float32)
             self.action_low, self.action_high = (np.full(len(PRIZE_FEATURES), x) for x in (-4.0, 4.0))
         else:
-            choices = [len(p.prize_levels)] if p.action == "prize" else [2] * self.slots
-            self.action_space = spaces.MultiDiscrete(choices)
+            choices = [len(p.prize_levels)] if p.one_level else [2] * self.slots
+            self.action_space = choices_of(choices, p.action == "discrete")
             self.action_low, self.action_high = np.zeros(len(choices)), np.array(choices) - 1.0
+
+    def _bounds(self) -> dict[str, tuple]:
+        """Return the bounds of observations: what the cities' requests, and the hours of their days, allow."""
+        largest = {
+            "open": 1, "must_go": 1, "customer": max(len(city.coords) for city in self.cities) - 1,
+            "out": max(city.out.max() for city in self.cities), "back": max(city.back.max() for city in self.cities),
+            "demand": max(city.demand.max() for city in self.cities),
+            "service": max(city.service.max() for city in self.cities),
+        }  # fmt: skip
+        corners = np.stack([end(city.coords, axis=0) for city in self.cities for end in (np.min, np.max)])
+        low, high = np.minimum(corners.min(axis=0), 0), np.maximum(corners.max(axis=0), 0)
+        last = max(max(epochs) for epochs in self.days.epochs) + 2
+        day = max(city.windows.max() for city in self.cities) + last * EPOCH + MARGIN
+        ends = {"x": (low[0], high[0]), "y": (low[1], high[1]), "early": (-day, day), "late": (-day, day)}
+        ends |= {name: (0, value) for name, value in largest.items()}
+        columns = np.array([ends[name] for name in COLUMNS] + [(0, self.depots)] * (self.depots > 1), float)
+        whole = np.array([(0, len(self.cities)), (-last, last), (0, self.horizon), (0, self.slots), (0, self.slots)])
+        expected = max(forecast.grid.max() for forecast in self.forecasts)
+        return {"requests": tuple(columns.T), "global": tuple(whole.T), "arrivals": (0, expected)}
 
     def scenarios(self, seeds) -> dict[str, np.ndarray]:
         """Draw the days with the given seeds or keys, one row each.
@@ -343,7 +363,7 @@ depot, 0 for those at home |
         """Return which actions make sense (num_envs, sum of the choices) bool: all but holding a must-go and sending
         an empty slot."""
         if self.params.action != "dispatch":
-            count = len(self.params.prize_levels) if self.params.action == "prize" else 0
+            count = len(self.params.prize_levels) if self.params.one_level else 0
             return np.ones((len(observation), count), bool)
         requests = self.features(observation)["requests"]
         send, hold = requests[..., 0] > 0, requests[..., 1] == 0

@@ -28,7 +28,7 @@ class DispatchParams:
     capacity: int = 40  # units per vehicle; generated cities only
     vehicles: float = math.inf  # per depot; each goes again once it is back; .inf: as many as are wanted
     lost_cost: float = 7200.0  # seconds of driving, for a request that must go when no vehicle is left for it
-    action: str = "prize"  # prize | weights | dispatch
+    action: str = "prize"  # prize | discrete: the same as one number | weights | dispatch
     prize_levels: list[float] = field(default_factory=lambda: [0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, math.inf])
     router: str = "fast"  # fast | pyvrp
     iterations: int = 300  # of the router, per epoch
@@ -55,13 +55,18 @@ class DispatchParams:
         if math.isfinite(self.vehicles):
             check_number("vehicles", self.vehicles, 1, 100_000, integer=True)
         check_number("lost_cost", self.lost_cost, 0, 1e9)
-        check_choice("action", self.action, ("prize", "weights", "dispatch"))
+        check_choice("action", self.action, ("prize", "discrete", "weights", "dispatch"))
         check_number("prize_levels", self.prize_levels, 0, math.inf, items=max(1, np.size(self.prize_levels)))
         if np.size(self.prize_levels) < 2:
             raise FieldError("prize_levels", self.prize_levels, "two or more numbers")
         check_choice("router", self.router, ("fast", "pyvrp"))
         check_number("iterations", self.iterations, 0, 1_000_000, integer=True)
         check_number("grid", self.grid, 1, 32, integer=True)
+
+    @property
+    def one_level(self) -> bool:
+        """Return whether an action is one of `prize_levels`."""
+        return self.action in ("prize", "discrete")
 
     @property
     def rates(self) -> np.ndarray:

@@ -24,7 +24,7 @@ def prizes(model, job: Job, requests: State, action: np.ndarray) -> np.ndarray:
     """
     if model.params.action == "dispatch":
         return np.where(action[job.slots] > 0, math.inf, 0)
-    if model.params.action == "prize":
+    if model.params.one_level:
         level = model.params.prize_levels[int(action[0])]
     else:
         level = np.maximum(prize_features(model, job, requests) @ action.astype(float), 0)

@@ -6,6 +6,7 @@ ENVIRONMENT = Environment(
     name="duopoly",
     package=__name__,
     model="model:Duopoly",
+    parallel="parallel:DuopolyParallel",
     params="params:DuopolyParams",
     agent="ppo_pricing",
     picture="PricingDuopoly",

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ...errors import FieldError
-from ..core.contract import Array, Model
+from ..core.contract import Array, Model, choices_of
 from ..core.random import CHOICE, as_keys, streams
 from . import references as reference
 from .params import DuopolyParams
@@ -41,9 +41,9 @@ class Duopoly(Model):
 
     ## Action space
 
-    The agent's price. `grid`: MultiDiscrete, an index of `prices`. `continuous`: Box, money, between the first and the
-    last of `prices`. Finite actions outside the space are clipped to it and counted (`clipped_actions`); what is not
-    finite, or has another shape, raises a FieldError.
+    The agent's price. `grid`: MultiDiscrete, an index of `prices`; `discrete`: the same as a Discrete. `continuous`:
+    Box, money, between the first and the last of `prices`. Finite actions outside the space are clipped to it and
+    counted (`clipped_actions`); what is not finite, or has another shape, raises a FieldError.
 
     ## Observation space
 
@@ -95,9 +95,8 @@ class Duopoly(Model):
         self.params, self.horizon, self.prices = params, params.horizon, params.prices()
         self.cost = np.array(params.unit_cost, float)
         self.layout = {"own_price": (1,), "rival_price": (1,)}
-        self.observation_space = self.box_of(self.layout)
-        if params.action == "grid":
-            self.action_space = spaces.MultiDiscrete([params.grid])
+        if params.on_grid:
+            self.action_space = choices_of([params.grid], params.action == "discrete")
             self.action_low, self.action_high = np.zeros(1), np.array([params.grid - 1.0])
         else:
             low, high = self.prices[[0, -1]].astype(np.float32)
@@ -107,6 +106,15 @@ class Duopoly(Model):
         start = nash[1] if params.rival_price is None else params.rival_price
         at = self.prices[np.abs(self.prices - nash[0]).argmin()]
         self._start = np.array([at, start], np.float32)
+        self.observation_space = self.box_of(self.layout, self._bounds())
+
+    def _bounds(self) -> dict[str, tuple]:
+        """Return the bounds of observations: the agent's prices, and those of its rival, which rise with them."""
+        ends = np.append(self.prices[[0, -1]], self._start[0])
+        rivals = [] if self.params.rival == "q_learner" else self.rival_prices(np.stack([ends, ends], axis=1))
+        prices = np.concatenate([self.prices, self._start, rivals])
+        bounds = prices.min() * (1 - 1e-5), prices.max() * (1 + 1e-5)  # as float32
+        return {"own_price": bounds, "rival_price": bounds}
 
     def profits(self, price: np.ndarray) -> np.ndarray:
         """Return both firms' profits (..., 2) of a period at their prices (..., 2)."""
@@ -160,7 +168,7 @@ class Duopoly(Model):
 
     def transition(self, state: State, action, shock: dict) -> tuple[State, Flow]:
         """Move one period on. Deterministic: all chance is in `shock`, the period's slice of the scenario."""
-        own = self.prices[action[:, 0].astype(np.intp)] if self.params.action == "grid" else action[:, 0]
+        own = self.prices[action[:, 0].astype(np.intp)] if self.params.on_grid else action[:, 0]
         rivals = self.rival_prices(state.price) if state.values is None else self._learned(state, shock)
         price = np.stack([own, rivals], axis=1).astype(np.float32)
         sales = self.params.customers * reference.demand(price, **self.params.logit())

@@ -1,16 +1,17 @@
 """The duopoly for two learners: a PettingZoo parallel environment. It needs the extra `multi`."""
 
+import copy
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-from pettingzoo import ParallelEnv
 
-from ..core.adapters import check_actions
 from ..core.batch import admit
+from ..core.parallel import StoreParallel
 from .model import Duopoly, DuopolyParams
 
 
-class DuopolyParallel(ParallelEnv):
+class DuopolyParallel(StoreParallel):
     """Both firms of `Duopoly` as agents, `firm_0` and `firm_1`: each sees its own and its rival's last price.
 
     Spaces are the duopoly's, `rival` is of no account: both prices come from the agents. Rewards are profits of a
@@ -20,47 +21,28 @@ class DuopolyParallel(ParallelEnv):
 
     metadata: ClassVar[dict[str, Any]] = {"name": "storelab_pricing_duopoly_v0", "render_modes": []}
 
-    def __init__(self, params: DuopolyParams | None = None):
-        self.model = Duopoly(params or DuopolyParams(rival="fixed"))
-        self.possible_agents = ["firm_0", "firm_1"]
-        self.agents: list[str] = []
-        self.render_mode = None
+    def __init__(self, params: DuopolyParams | Duopoly | None = None):
+        """Take the parameters, or the model itself."""
+        model = params if isinstance(params, Duopoly) else Duopoly(params or DuopolyParams(rival="fixed"))
+        super().__init__(model, ["firm_0", "firm_1"])
+        pair = model.observation_space, model.action_space
+        self._spaces = {agent: copy.deepcopy(pair) for agent in self.possible_agents}  # each samples by itself
 
     def observation_space(self, agent):
         """Return the observations' space of an agent: Box (2,), money."""
-        return self.model.observation_space
+        return self._spaces[agent][0]
 
     def action_space(self, agent):
         """Return the actions' space of an agent."""
-        return self.model.action_space
+        return self._spaces[agent][1]
 
-    def _observe(self) -> dict:
-        return {"firm_0": self._price.copy(), "firm_1": self._price[::-1].copy()}
+    def _observe(self) -> dict[str, np.ndarray]:
+        price = self._batch.state.price[0]
+        return {"firm_0": price.copy(), "firm_1": price[::-1].copy()}
 
-    def reset(self, seed: int | None = None, options: dict | None = None):
-        """Start an episode at both firms' first prices; return observations and empty infos by agent."""
-        self.agents, self._period = list(self.possible_agents), 0
-        self._price = self.model.initial(1).price[0]
-        return self._observe(), {agent: {} for agent in self.agents}
-
-    def step(self, actions: dict):
-        """Set both prices; return observations, rewards, terminations, truncations and infos by agent."""
-        check_actions(self.agents, actions)
-        prices = []
-        for agent in self.agents:
-            action, _ = admit(self.model, actions[agent], 1)
-            grid = self.model.params.action == "grid"
-            prices.append(self.model.prices[int(action[0, 0])] if grid else float(action[0, 0]))
-        self._price = np.array(prices, np.float32)
-        profit = self.model.profits(self._price.astype(float))
-        self._period += 1
-        over, agents = self._period >= self.model.horizon, self.agents
-        if over:
-            self.agents = []
-        return (
-            self._observe(),
-            {agent: float(profit[i]) for i, agent in enumerate(agents)},
-            dict.fromkeys(agents, False),
-            dict.fromkeys(agents, over),
-            {agent: {} for agent in agents},
-        )
+    def _move(self, actions: dict) -> tuple[dict, dict]:
+        given = np.concatenate([admit(self.model, actions[agent], 1)[0] for agent in self.agents], axis=1)
+        price = (self.model.prices[given.astype(int)] if self.model.params.on_grid else given).astype(np.float32)
+        self._batch.advance(replace(self._batch.state, price=price))
+        profit = self.model.profits(price[0].astype(float))
+        return dict(zip(self.agents, profit.tolist(), strict=True)), {agent: {} for agent in self.agents}

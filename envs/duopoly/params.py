@@ -24,7 +24,7 @@ class DuopolyParams:
     customers: float = 1.0  # per period; shares of them are the units
     grid: int = 15  # prices, from below Nash to above monopoly
     margin: float = 0.1  # xi: how far the grid goes beyond them, in shares of their distance
-    action: str = "grid"  # grid: an index of the prices | continuous: a price between the first and the last of them
+    action: str = "grid"  # grid: an index of the prices | discrete: as one number | continuous: a price
     rival: str = "best_response"  # fixed | undercut | best_response | q_learner
     rival_price: Any = None  # money: of a fixed rival, and at the start; None: the Nash price
     undercut: float = 0.05  # money below the agent's last price, undercut only
@@ -44,9 +44,9 @@ class DuopolyParams:
         check_number("customers", self.customers, 0, LARGEST, exclusive=True)
         check_number("grid", self.grid, 2, 1000, integer=True)
         check_number("margin", self.margin, 0, 10)
-        check_choice("action", self.action, ("grid", "continuous"))
+        check_choice("action", self.action, ("grid", "discrete", "continuous"))
         check_choice("rival", self.rival, RIVALS)
-        if self.rival == "q_learner" and (self.action != "grid" or self.grid > 50):
+        if self.rival == "q_learner" and (not self.on_grid or self.grid > 50):
             raise FieldError("rival", self.rival, "action=grid and a grid of at most 50", "here")
         if self.rival_price is not None:
             check_number("rival_price", self.rival_price, 0, LARGEST)
@@ -61,6 +61,11 @@ class DuopolyParams:
     continuing = True  # the game is endless
     earns = True
     items = 2  # firms: what tables and pictures count by
+
+    @property
+    def on_grid(self) -> bool:
+        """Return whether an action is an index of the prices."""
+        return self.action != "continuous"
 
     def logit(self) -> dict:
         """Return the arguments of the functions of `references`."""

@@ -17,7 +17,7 @@ def pricing_duopoly_task(**changes) -> Task:
 
 def _reference(params: DuopolyParams) -> Reference:
     """Against a rival who answers the agent's last price by a rule: backward induction over that price, on the grid."""
-    if params.action != "grid":
+    if not params.on_grid:
         raise FieldError("action", params.action, "'grid' for a reference")
     if params.rival == "q_learner":
         raise FieldError("rival", params.rival, "another one for a reference")

@@ -13,7 +13,7 @@ from gymnasium import spaces
 
 from ...errors import FieldError
 from ..core.checks import check_forecast
-from ..core.contract import Model, remade
+from ..core.contract import Model, at_most, choices_of, remade
 from ..core.demand import KNOWN, DemandSource, TableDemand
 from ..core.random import PATIENCE, SUBSTITUTION, as_keys, streams
 from .params import InventoryParams
@@ -41,9 +41,10 @@ class Inventory(Model):
     ## Action space
 
     One number per item; `action` chooses what it means. `continuous`: Box, units to order, up to `max_order`.
-    `multi_discrete`: MultiDiscrete, lots to order. `base_stock`: Box, the level up to which the inventory position is
-    raised, up to `max_order` x (lead time + 1). Orders are rounded to whole lots. Finite actions outside the space are
-    clipped to it and counted (`clipped_actions`); what is not finite, or has another shape, raises a FieldError.
+    `multi_discrete`: MultiDiscrete, lots to order; `discrete`: the same of one item, as a Discrete. `base_stock`: Box,
+    the level up to which the inventory position is raised, up to `max_order` x (lead time + 1). Orders are rounded to
+    whole lots. Finite actions outside the space are clipped to it and counted (`clipped_actions`); what is not finite,
+    or has another shape, raises a FieldError.
 
     ## Observation space
 
@@ -186,14 +187,38 @@ class Inventory(Model):
             self.layout["time_left"] = (1,)
         self._signals = [name for name in self.layout if name in (*KNOWN, "supplier", "time_left")]
         self._held = [name for name in self.layout if name not in self._signals]  # features that are the state's own
-        self.observation_space = self.box_of(self.layout)
-        if p.action == "multi_discrete":
-            self.action_space = spaces.MultiDiscrete(np.round(self._largest_order / p.lot_size).astype(int) + 1)
-            self.action_low, self.action_high = np.zeros(items), self.action_space.nvec - 1.0
+        self.observation_space = self.box_of(self.layout, self._bounds())
+        if p.in_lots:
+            choices = np.round(self._largest_order / p.lot_size).astype(int) + 1
+            self.action_space = choices_of(choices, p.action == "discrete")
+            self.action_low, self.action_high = np.zeros(items), choices - 1.0
         else:
             high = self._largest_order * (self.max_lead + 1) if p.action == "base_stock" else self._largest_order
             self.action_space = spaces.Box(np.float32(0), high.astype(np.float32), dtype=np.float32)
             self.action_low, self.action_high = np.zeros(items), self.action_space.high.astype(float)
+
+    def _bounds(self) -> dict[str, tuple]:
+        """Return the bounds of observations: what orders up to the horizon and the largest demand allow.
+
+        Ordered are whole lots, of lots of 1 whole units: sums of them are exact.
+        """
+        p, order, start = self.params, self._largest_order, self.params.per_item("initial_stock")
+        lasting = np.minimum(p.per_item("shelf_life") + self.max_lead + 1, self.horizon)  # periods whose orders count
+        stock = start + lasting * order
+        if np.isfinite(p.capacity):
+            stock = np.minimum(stock, np.maximum(start, p.capacity / p.per_item("volume")))
+        stock = at_most(stock if p.whole_units else stock * 1.01)
+        bounds = {"on_hand": (0, stock), "pipeline": (0, at_most(order)), "shelf": (0, stock), "supplier": (0, 1)}
+        largest = getattr(self.source, "largest", None)
+        if largest is None:
+            return bounds | {"history": (0, np.array([[np.inf], [1]]))}
+        largest = np.asarray(largest, float)
+        seen = at_most(largest + p.substitution_share * 2 * largest.max())  # and who takes it for its neighbour
+        bounds["backlog"] = (0, at_most(largest * self.horizon))
+        bounds["history"] = (0, np.stack([seen, np.ones(p.items)]))
+        if p.forecast == "oracle":
+            bounds["forecast"] = (0, at_most(largest * (self.lead + 1))[:, None])
+        return bounds
 
     def per_order(self) -> np.ndarray:
         """Return the largest order (items,), units in whole lots."""
@@ -256,7 +281,7 @@ class Inventory(Model):
     def orders(self, state: State, action):
         """Turn actions (num_envs, items) inside the action space into the units asked for, before the limits."""
         p, xp = self.params, self.xp
-        if p.action == "multi_discrete":
+        if p.in_lots:
             return action if p.lot_size == 1 else action * self._lot
         order = action
         if p.action == "base_stock":
@@ -270,7 +295,7 @@ class Inventory(Model):
     def action_of(self, named: dict, order: np.ndarray) -> np.ndarray:
         """Return the actions (n, items) of the model's mode, inside its bounds, that order so many units (n, items)."""
         p, order = self.params, np.minimum(order, self._largest_order)
-        if p.action == "multi_discrete":
+        if p.in_lots:
             return np.round(order / p.lot_size)
         if p.action == "base_stock":
             order = np.maximum(order + np.where(order > 0, self.seen_position(named), 0), 0)

@@ -47,7 +47,7 @@ class InventoryParams:
     budget: float = math.inf  # money for purchases per period, shared by all items
     lot_size: float = 1.0  # orders are rounded to multiples of it, units; 0: divisible goods
     max_order: Any = 20.0  # units per order, per item
-    action: str = "continuous"  # continuous | multi_discrete | base_stock
+    action: str = "continuous"  # continuous | multi_discrete | discrete: of one item | base_stock
     forecast: str = "none"  # none | history | model | oracle: what is observed of demand, seen or to come
     history_days: int = 28  # periods of seen demand that are observed with forecast=history
     quantiles: list[float] = field(default_factory=lambda: [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98])
@@ -73,9 +73,12 @@ class InventoryParams:
         check_number("max_order", self.max_order, 1e-3, LARGEST, items=self.items)
         if (np.asarray(self.max_order) < self.lot_size).any():
             raise FieldError("max_order", self.max_order, f">= lot_size {self.lot_size}")
-        check_choice("action", self.action, ("continuous", "multi_discrete", "base_stock"))
-        if self.action == "multi_discrete" and self.lot_size == 0:
-            raise FieldError("lot_size", self.lot_size, "a number > 0", "with action=multi_discrete")
+        check_choice("action", self.action, ("continuous", "multi_discrete", "discrete", "base_stock"))
+        if self.action == "discrete" and self.items > 1:
+            expected = "continuous, multi_discrete or base_stock"
+            raise FieldError("action", self.action, expected, f"with {self.items} items")
+        if self.in_lots and self.lot_size == 0:
+            raise FieldError("lot_size", self.lot_size, "a number > 0", f"with action={self.action}")
         check_choice("forecast", self.forecast, ("none", "history", "model", "oracle"))
         check_number("history_days", self.history_days, 1, 10_000, integer=True)
         check_quantiles(self.quantiles)
@@ -111,6 +114,11 @@ class InventoryParams:
         if (np.isfinite(life) & (life > 100)).any():
             raise FieldError("shelf_life", self.shelf_life, "<= 100 or inf")
         check_choice("issuing", self.issuing, ("fifo", "lifo"))
+
+    @property
+    def in_lots(self) -> bool:
+        """Return whether actions are numbers of lots."""
+        return self.action in ("multi_discrete", "discrete")
 
     @property
     def whole_units(self) -> bool:

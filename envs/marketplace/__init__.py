@@ -6,6 +6,7 @@ ENVIRONMENT = Environment(
     name="marketplace",
     package=__name__,
     model="model:Marketplace",
+    parallel="parallel:MarketplaceParallel",
     params="params:MarketplaceParams",
     agent="evolution",
     picture="Marketplace",

@@ -191,7 +191,10 @@ class Marketplace(Model):
         if not p.continuing:
             self.layout["time_left"] = (1,)
             self._signals.append("time_left")
-        self.observation_space = self.box_of(self.layout, signed=self.layout)
+        free = -np.inf, np.inf  # sums of float32, which rounding may leave below 0
+        bounds = dict.fromkeys([name for name in self.layout if name != "time_left"], free)
+        bounds["rating"] = 1 - 1e-4, 5 + 1e-4  # a mean of stars, rounded
+        self.observation_space = self.box_of(self.layout, bounds)
         wide = p.items if p.resolution == "item" else 1
         item = p.resolution == "item"
         self.controls = {  # decision -> numbers, lowest, highest

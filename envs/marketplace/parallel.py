@@ -4,15 +4,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
-from pettingzoo import ParallelEnv
 
-from ..core.adapters import check_actions
-from ..core.batch import Batch, admit
+from ...errors import FieldError
+from ..core.batch import admit
+from ..core.parallel import StoreParallel
 from .model import Marketplace
 from .params import MarketplaceParams
 
 
-class MarketplaceParallel(ParallelEnv):
+class MarketplaceParallel(StoreParallel):
     """One agent per decision of `decides` (`restock`, `price`, ...), all of whom see the store's whole observation.
 
     They share the store's profit as their reward, money per day (a team): what is good for one decision may harm
@@ -21,15 +21,13 @@ class MarketplaceParallel(ParallelEnv):
 
     metadata: ClassVar[dict[str, Any]] = {"name": "storelab_marketplace_v0", "render_modes": []}
 
-    def __init__(self, params: MarketplaceParams | None = None, source=None):
-        self.model = Marketplace(params or MarketplaceParams(), source)
-        self.possible_agents = list(self.model.params.decides)
-        self.agents: list[str] = []
-        self.render_mode = None
-        self._batch = Batch(self.model, 1)
+    def __init__(self, params: MarketplaceParams | Marketplace | None = None, source=None):
+        """Take the parameters and a source of visits, or the model itself."""
+        model = params if isinstance(params, Marketplace) else Marketplace(params or MarketplaceParams(), source)
+        super().__init__(model, list(model.params.decides))
         self._spaces = {
             name: spaces.Box(np.float32(low), np.float32(high), (size,), np.float32)
-            for name, (size, low, high) in self.model.controls.items()
+            for name, (size, low, high) in model.controls.items()
             if name in self.possible_agents
         }
 
@@ -41,31 +39,15 @@ class MarketplaceParallel(ParallelEnv):
         """Return the actions' space of an agent: the bounds of its decision."""
         return self._spaces[agent]
 
-    def _observe(self) -> dict:
+    def _observe(self) -> dict[str, np.ndarray]:
         observation = self._batch.observe()[0]
         return {agent: observation.copy() for agent in self.agents}
 
-    def reset(self, seed: int | None = None, options: dict | None = None):
-        """Start an episode; return observations and empty infos by agent."""
-        seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-        self._batch.reset(np.array([[seed, 0]], np.uint64))
-        self.agents = list(self.possible_agents)
-        return self._observe(), {agent: {} for agent in self.agents}
-
-    def step(self, actions: dict):
-        """Move one day on; return observations, rewards, terminations, truncations and infos by agent."""
-        check_actions(self.agents, actions)
-        action = np.concatenate([np.ravel(actions[agent]) for agent in self.possible_agents])
-        flow, terms, reward, ended = self._batch.step(admit(self.model, action[None], 1)[0])
+    def _move(self, actions: dict) -> tuple[dict, dict]:
+        for agent in self.agents:
+            if np.size(actions[agent]) != self._spaces[agent].shape[0]:
+                raise FieldError(f"actions[{agent!r}]", actions[agent], f"{self._spaces[agent].shape[0]} numbers")
+        action = np.concatenate([np.ravel(actions[agent]) for agent in self.agents])
+        flow, terms, reward, _ = self._batch.step(admit(self.model, action[None], 1)[0])
         info = {name: value.item() for name, value in self.model.info(flow, terms).items()}
-        observations, agents = self._observe(), self.agents
-        over, season = bool(ended), not self.model.params.continuing
-        if over:
-            self.agents = []
-        return (
-            observations,
-            dict.fromkeys(agents, reward.item()),
-            dict.fromkeys(agents, over and season),
-            dict.fromkeys(agents, over and not season),
-            {agent: dict(info) for agent in agents},
-        )
+        return dict.fromkeys(self.agents, reward.item()), {agent: dict(info) for agent in self.agents}

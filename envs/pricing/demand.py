@@ -71,7 +71,7 @@ class CountTable:
     @staticmethod
     def fits(mean: np.ndarray, noise: str, dispersion: float) -> bool:
         """Return whether such a table is small enough."""
-        return mean.size * max(CELLS, _longest(mean, noise, dispersion)) <= LARGEST_TABLE
+        return mean.size * max(CELLS, longest(mean, noise, dispersion)) <= LARGEST_TABLE
 
     def __call__(self, which: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """Return the counts (n, items), float32, of the means `which` (n, items) at `uniform` (n, items)."""
@@ -84,7 +84,7 @@ class CountTable:
         return counts
 
 
-def _longest(mean: np.ndarray, noise: str, dispersion: float) -> int:
+def longest(mean: np.ndarray, noise: str, dispersion: float) -> int:
     """Return an upper bound on counts of means, exceeded with a probability of at most 1e-17."""
     if noise == "bernoulli":
         return 2
@@ -96,7 +96,7 @@ def _longest(mean: np.ndarray, noise: str, dispersion: float) -> int:
 
 def _cumulative(mean: np.ndarray, noise: str, dispersion: float) -> np.ndarray:
     """Return P(count <= k) of means (m,) for k = 0, 1, ... (m, K); what rounding leaves of the last ones is 1."""
-    mean, k = mean[:, None], np.arange(1, _longest(mean, noise, dispersion))
+    mean, k = mean[:, None], np.arange(1, longest(mean, noise, dispersion))
     if noise == "bernoulli":
         return np.concatenate([1 - np.minimum(mean, 1), np.ones_like(mean)], axis=1)
     if noise == "poisson":

@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from ...errors import FieldError
 from ..core.checks import check_forecast
-from ..core.contract import Array, Model
+from ..core.contract import Array, Model, choices_of
 from ..core.demand import DemandSource, TableDemand
 from ..core.random import CHOICE, DEMAND, as_keys, streams
 from . import demand as price_demand
@@ -53,10 +53,11 @@ class Pricing(Model):
 
     ## Action space
 
-    One price per item. `grid`: MultiDiscrete, an index of `prices`. `continuous`: Box, money, between the first and
-    the last of `prices`. With `markdown` a price above the last one counts as the last one; after `max_changes` changes
-    a price stays. The first price of an episode is free and no change. Finite actions outside the space are clipped to
-    it and counted (`clipped_actions`); what is not finite, or has another shape, raises a FieldError.
+    One price per item. `grid`: MultiDiscrete, an index of `prices`; `discrete`: the same of one item, as a Discrete.
+    `continuous`: Box, money, between the first and the last of `prices`. With `markdown` a price above the last one
+    counts as the last one; after `max_changes` changes a price stays. The first price of an episode is free and no
+    change. Finite actions outside the space are clipped to it and counted (`clipped_actions`); what is not finite, or
+    has another shape, raises a FieldError.
 
     ## Observation space
 
@@ -154,7 +155,7 @@ class Pricing(Model):
     def _tabulate(self):
         """Return the counts at each price of the grid as a table, where an action is just a place on it."""
         p, d = self.params, self.params.demand
-        free = p.action == "grid" and not p.markdown and not self._limits_changes
+        free = p.on_grid and not p.markdown and not self._limits_changes
         if self._kind not in ("exponential", "elastic") or self.source is not None or not free:
             return None
         mean = self.curve(self.prices.astype(np.float32)[:, None])
@@ -189,14 +190,25 @@ class Pricing(Model):
         if not p.continuing or not self.layout:
             self.layout["time_left"] = (1,)
             self._signals.append("time_left")
-        self.observation_space = self.box_of(self.layout)
-        if p.action == "grid":
-            self.action_space = spaces.MultiDiscrete(np.full(items, len(self.prices)))
+        self.observation_space = self.box_of(self.layout, self._bounds())
+        if p.on_grid:
+            self.action_space = choices_of(np.full(items, len(self.prices)), p.action == "discrete")
             self.action_low, self.action_high = np.zeros(items), np.full(items, len(self.prices) - 1.0)
         else:
             low, high = self.prices[[0, -1]].astype(np.float32)
             self.action_space = spaces.Box(low, high, (items,), dtype=np.float32)
             self.action_low, self.action_high = (np.full(items, bound, dtype=float) for bound in (low, high))
+
+    def _bounds(self) -> dict[str, tuple]:
+        """Return the bounds of observations: stock only falls, and prices stay between their ends."""
+        ends, first = self._grid[[0, -1]], self.params.demand.initial_reference
+        reference = min(ends[0], first) * (1 - 1e-5), max(ends[1], first) * (1 + 1e-5)  # a mean, rounded
+        return {
+            "on_hand": (0, self._initial),
+            "price": tuple(ends),
+            "changes_left": (0, self.params.max_changes),
+            "reference": reference,
+        }
 
     def factor(self, price):
         """Return demand at prices (..., items) as a multiple of that at the list price (exponential, elastic)."""
@@ -266,7 +278,7 @@ class Pricing(Model):
     def set_prices(self, state: State, action) -> np.ndarray:
         """Turn actions (num_envs, items) inside the action space into the prices of the period, money."""
         p = self.params
-        price = self._grid.take(action.astype(np.intp)) if p.action == "grid" else np.asarray(action, np.float32)
+        price = self._grid.take(action.astype(np.intp)) if p.on_grid else np.asarray(action, np.float32)
         if p.markdown:
             price = np.minimum(price, state.price)
         if self._limits_changes:

@@ -75,7 +75,7 @@ class PricingParams:
     demand: PriceDemandParams = field(default_factory=PriceDemandParams)
     initial_stock: Any = 10.0  # units, per item; .inf: as much as is asked for
     prices: list[float] = field(default_factory=lambda: [round(1 + 0.2 * k, 1) for k in range(11)])  # money, rising
-    action: str = "grid"  # grid: an index of `prices` | continuous: a price between the first and the last of them
+    action: str = "grid"  # grid: an index of `prices` | discrete: as one number, of one item | continuous: a price
     purchase_cost: Any = 0.0  # money per unit sold, per item
     holding_cost: Any = 0.0  # money per unit on hand at the end of a period, per item
     salvage_value: Any = 0.0  # money per unit on hand when a season ends, per item
@@ -102,7 +102,9 @@ class PricingParams:
         check_number("prices", self.prices, 0, LARGEST, items=max(1, np.size(self.prices)))
         if len(np.ravel(self.prices)) < 2 or (np.diff(self.prices) <= 0).any():
             raise FieldError("prices", self.prices, "at least two, rising")
-        check_choice("action", self.action, ("grid", "continuous"))
+        check_choice("action", self.action, ("grid", "discrete", "continuous"))
+        if self.action == "discrete" and self.items > 1:
+            raise FieldError("action", self.action, "grid or continuous", f"with {self.items} items")
         for name in ("purchase_cost", "holding_cost", "salvage_value"):
             check_number(name, getattr(self, name), 0, LARGEST, items=self.items)
         check_number("price_change_cost", self.price_change_cost, 0, LARGEST)
@@ -117,6 +119,11 @@ class PricingParams:
     def earns(self) -> bool:
         """Return True: there is revenue."""
         return True
+
+    @property
+    def on_grid(self) -> bool:
+        """Return whether actions are indices of `prices`."""
+        return self.action != "continuous"
 
     def per_item(self, name: str) -> np.ndarray:
         """Return a per-item parameter, also `demand.<name>`, as an array (items,), float64."""

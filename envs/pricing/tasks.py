@@ -92,7 +92,7 @@ def _counts(params: PricingParams) -> Reference:
         last = np.abs(named["price"] - grid).argmin(axis=1) if "price" in named else None
         left = named["changes_left"][:, 0] if "changes_left" in named else None
         choice = solution.act(_period(named, params), named["on_hand"][:, 0], last, left)
-        return (choice if params.action == "grid" else grid[choice])[:, None], memory
+        return (choice if params.on_grid else grid[choice])[:, None], memory
 
     return _exact("optimal prices", solution.value, tolerance, "Talluri and van Ryzin 2004; backward induction", act)
 
@@ -145,7 +145,7 @@ def _linear(params: PricingParams) -> Reference:
 
             source = "Popescu and Wu 2007, Operations Research 55(3); linear-quadratic"
             return _exact("optimal prices", policy.value(start), 1e-9 * abs(policy.value(start)), source, linear)
-    prices = model.prices if params.action == "grid" else np.linspace(low, high, 2 * FINE - 1)
+    prices = model.prices if params.on_grid else np.linspace(low, high, 2 * FINE - 1)
 
     def solve(points: int):
         at = np.linspace(lowest, highest, points)
@@ -160,7 +160,7 @@ def _linear(params: PricingParams) -> Reference:
         named = model.features(observation)
         now = named["reference"] if "reference" in named else np.full((len(observation), 1), start)
         price = np.interp(now, at, policy[_period(named, params)])
-        return (np.abs(price[..., None] - prices).argmin(axis=-1) if params.action == "grid" else price), memory
+        return (np.abs(price[..., None] - prices).argmin(axis=-1) if params.on_grid else price), memory
 
     return _exact("optimal prices, on a grid", value, 1e-9 + 2 * abs(value - coarse), "backward induction", act)
 

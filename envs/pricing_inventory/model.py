@@ -11,9 +11,9 @@ import numpy as np
 from gymnasium import spaces
 
 from ...errors import FieldError
-from ..core.contract import Array, Model
+from ..core.contract import Array, Model, at_most
 from ..core.random import CHOICE, as_keys, streams
-from ..pricing.demand import CountTable, inverse_transform
+from ..pricing.demand import CountTable, inverse_transform, longest
 from .params import PricingInventoryParams
 
 PANELS = {"price": ("price",), "units": ("on_hand", "backlog", "demand", "ordered")}  # of the picture
@@ -132,7 +132,7 @@ class PricingInventory(Model):
         if params.layers:
             self.layout["shelf"] = (params.layers,)
         self.layout["time_left"] = (1,)
-        self.observation_space = self.box_of(self.layout)
+        self.observation_space = self.box_of(self.layout, self._bounds())
         largest = int(params.max_order)
         if self.grid:
             self.action_space = spaces.MultiDiscrete([len(self.prices), largest + 1])
@@ -141,6 +141,14 @@ class PricingInventory(Model):
             low, high = np.array([[self._grid[0], 0], [self._grid[-1], largest]], np.float32)
             self.action_space = spaces.Box(low, high, dtype=np.float32)
             self.action_low, self.action_high = low.astype(float), high.astype(float)
+
+    def _bounds(self) -> dict[str, tuple]:
+        """Return the bounds of observations: what orders and demand up to the horizon allow."""
+        p, d = self.params, self.params.demand
+        stock = at_most(p.initial_stock + min(p.shelf_life, self.horizon) * int(p.max_order))
+        # Counts above `longest` have a probability of 1e-17, which a uniform of 53 bits hardly tells from 0.
+        waiting = 2 * longest(d.mean(self._grid[:1]), d.noise, d.dispersion) * self.horizon
+        return {"on_hand": (0, stock), "shelf": (0, stock), "backlog": (0, at_most(waiting))}
 
     def _tabulate(self) -> CountTable | None:
         """Return the counts at each price of the grid as a table, where it is small enough."""

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ...errors import FieldError
-from ..core.contract import Model, remade
+from ..core.contract import Model, at_most, remade
 from ..core.demand import DemandSource, NormalDemand, TableDemand
 from .params import SupplyChainParams
 
@@ -193,7 +193,7 @@ class Topology(Model):
         self.layout: dict[str, tuple[int, ...]] = {name: (rows, items) for name, rows in shapes.items() if rows}
         if not p.continuing:
             self.layout["time_left"] = (1,)
-        self.observation_space = self.box_of(self.layout)
+        self.observation_space = self.box_of(self.layout, self._bounds())
         highest = self.per_arc("max_order")
         if p.action == "base_stock":  # enough for the echelon's initial stock and all that can be under way
             under_way = self.into @ ((self.lead + self.delay[:, None] + 1) * highest)
@@ -201,6 +201,25 @@ class Topology(Model):
         high = np.concatenate([highest.ravel(), np.ones(arcs if p.allocation == "learned" else 0)])
         self.action_space = spaces.Box(np.float32(0), high.astype(np.float32), dtype=np.float32)
         self.action_low, self.action_high = np.zeros(len(high)), self.action_space.high.astype(float)
+
+    def _bounds(self) -> dict[str, tuple]:
+        """Return the bounds of observations: what is ordered on an arc up to the horizon, and what it starts with."""
+        p, highest, started = self.params, self.per_arc("max_order"), self.per_arc("initial_pipeline")
+        ordered = p.horizon * highest + (self.lead + self.delay[:, None]) * started  # (A, I) units, over all periods
+        slack = 1.0 if self._whole else 1.01
+        brought = self.into @ ordered
+        most = {
+            "on_hand": self.per_node("initial_stock") + brought,
+            "arriving": brought,
+            "pipeline": ordered[[a for a in range(len(ordered)) for _ in range(self.lead[a].max() - 1)]],
+            "orders": np.maximum(highest, started)[[a for a in range(len(ordered)) for _ in range(self.delay[a])]],
+            "owed": ordered[self.keeps],
+        }
+        bounds = {name: (0, at_most(units * slack)) for name, units in most.items()}
+        largest = getattr(self.source, "largest", None)
+        if largest is not None:
+            bounds["backlog"] = (0, at_most(np.reshape(largest, (len(self.shops), p.items)) * p.horizon * slack))
+        return bounds
 
     def _local(self, on_hand, in_transit, arriving, backlog):
         """Return what each node has and what is on the way to it, less its backlog (num_envs, N, I)."""

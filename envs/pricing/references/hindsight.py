@@ -79,7 +79,7 @@ def _highest_prices(model, item: int, demand: np.ndarray, uniform: np.ndarray, c
         highest = listed * needed ** (-1 / b) if p.demand.kind == "elastic" else listed - np.log(needed) / b
     highest = np.where(count - uniform[..., None] <= 0, np.inf, highest)
     highest += 1e-6 * np.abs(highest)  # the model's prices are in single precision
-    if p.action == "grid":
+    if p.on_grid:
         place = np.searchsorted(model.prices, highest, side="right")
         return np.append(-np.inf, model.prices)[place]
     return np.where(highest < model.prices[0], -np.inf, np.minimum(highest, model.prices[-1]))

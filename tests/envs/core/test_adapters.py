@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from functools import partial
 from importlib import import_module
 
 import gymnasium as gym
@@ -11,8 +12,10 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from storelab.envs import TASKS, Inventory, make_env, make_vector_env
+from storelab.envs import TASKS, Inventory, make_env
+from storelab.envs import make_vector_env as make_any_vector_env
 
+make_vector_env = partial(make_any_vector_env, autoreset_mode="SameStep")
 IDS = sorted(name for name in gym.registry if name.startswith("storelab/"))
 VARIANTS = [
     ("Inventory", {}),
