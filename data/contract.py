@@ -1,13 +1,15 @@
 """The column contract of what a user brings, and the reading of tables under it."""
 
+import codecs
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ..errors import FieldError
 from .files import load, named
 from .privacy import default_key, id_text, pseudonymise
 from .values import NO_NUMBER, Undecided, absent, decimal_mark, numbers, plain, stripped, times
@@ -18,7 +20,7 @@ class Column:
     """One column of a table's contract."""
 
     name: str
-    kind: str  # text | customer | number | bool | day | timestamp
+    kind: str  # text | customer | number | bool | day | timestamp | split
     required: bool = True
     nullable: bool = False
     minimum: float | None = None  # numbers only
@@ -34,6 +36,7 @@ class Column:
             "bool": "true or false (or 1 or 0)",
             "day": "a day as YYYY-MM-DD, without time or zone",
             "timestamp": "a time as YYYY-MM-DD HH:MM:SS, without zone",
+            "split": f"one of {', '.join(SPLITS)}",
         }
         bound = "" if self.minimum is None else f" >= {self.minimum:g}"
         bound += "" if self.above is None else f" > {self.above:g}"
@@ -41,6 +44,8 @@ class Column:
 
 
 Schema = tuple[Column, ...]
+SPLITS = ("train", "validation", "test")  # of a table's own column `split`; test rows are never trained on
+SPLIT = Column("split", "split", required=False)
 
 PANEL: Schema = (
     Column("item", "text", unique=True),
@@ -52,6 +57,9 @@ PANEL: Schema = (
     Column("holiday", "bool", required=False),
     Column("category", "text", required=False),
     Column("stocked_out", "bool", required=False),  # ran out that day: demand was at least the units sold
+    Column("cost", "number", required=False, nullable=True, minimum=0),  # money per unit that the shop buys
+    Column("lead_time", "number", required=False, nullable=True, minimum=0),  # days from order to delivery
+    SPLIT,
 )
 
 TRANSACTIONS: Schema = (
@@ -65,6 +73,24 @@ TRANSACTIONS: Schema = (
 )
 
 
+@dataclass
+class Reading:
+    """What is said of a table that the table itself may not tell."""
+
+    columns: dict[str, str] = field(default_factory=dict)  # name in the contract -> name in the table
+    day_first: bool | None = None  # the order of day and month, where no row tells
+    encoding: str = ""  # of a file of text, such as shift_jis; "": told from its bytes
+
+    def __post_init__(self) -> None:
+        for name, other in self.columns.items():
+            if not isinstance(other, str) or not other.strip():
+                raise FieldError(f"columns.{name}", other, "the name of a column of the table")
+        try:
+            codecs.lookup(self.encoding or "utf-8")
+        except (LookupError, ValueError):
+            raise FieldError("encoding", self.encoding, "a name of Python's codecs, such as shift_jis") from None
+
+
 class TableNote(UserWarning):
     """What was understood of a table that is not in the contract's own form: no error, and never in silence."""
 
@@ -75,6 +101,8 @@ def read(
     key: bytes | None = None,
     day_first: bool | None = None,
     aliases: dict[str, str] | None = None,
+    columns: dict[str, str] | None = None,
+    encoding: str = "",
 ) -> pd.DataFrame:
     """Read a CSV, Excel or Parquet file or a DataFrame under a column contract.
 
@@ -83,19 +111,26 @@ def read(
 
     Separator, encoding, decimal mark and the order of day and month are decided over the whole table; each decision is
     a TableNote, a warning, and stands in the list `attrs["notes"]` of the frame. `day_first` settles dates that no row
-    settles. `aliases` has other names of columns: alias -> name; the contract's own name comes first.
+    settles. `aliases` has other names of columns: alias -> name; the contract's own name comes first. `columns` has
+    the table's names that stand for others: contract's name -> the table's. `encoding` is that of a file of text.
 
     Raises ValueError naming the column, the first bad row, the value there and what is expected.
     Rows are counted from 1; a file's header is not counted.
     """
     names = [column.name for column in schema]
-    frame = _load(source, [*names, *(aliases or {})])
-    columns, notes = matched(frame, names, aliases or {})
+    own = columns or {}
+    for name, other in own.items():
+        if name not in names:
+            raise FieldError(f"columns.{name}", other, f"one of the contract's columns, {', '.join(names)}", "here")
+    frame = _load(source, [*names, *(aliases or {}), *own.values()], encoding)
+    columns, notes = matched(frame, names, aliases or {}, own)
     notes = [*frame.attrs["notes"], *notes]
     for column in schema:
-        if column.required and column.name not in columns:
+        if column.name not in columns and (column.required or column.name in own):
             found = ", ".join(map(str, frame.attrs["found"])) or "none"
-            raise ValueError(f"column {column.name!r}: missing; expected {column.expected}. Columns found: {found}")
+            called = f"column {own.get(column.name, column.name)!r}"
+            hint = f", or its name here as columns.{column.name}"
+            raise ValueError(f"{called}: missing; expected {column.expected}{hint}. Columns found: {found}")
     numeric = [columns[column.name] for column in schema if column.kind == "number" and column.name in columns]
     expected = {column.name: column.expected for column in schema}
     try:
@@ -121,10 +156,10 @@ def read(
     return table
 
 
-def _load(source: str | Path | pd.DataFrame, names: list[str]) -> pd.DataFrame:
+def _load(source: str | Path | pd.DataFrame, names: list[str], encoding: str) -> pd.DataFrame:
     """The asked columns and their file's `attrs` (see `files.load`), which a frame that came from there has already."""
     if isinstance(source, str | Path):
-        return load(Path(source), names)
+        return load(Path(source), names, encoding)
     if not isinstance(source, pd.DataFrame):
         raise ValueError(f"source is {type(source).__name__}; expected a path or a pandas DataFrame")
     if "found" in source.attrs:
@@ -134,18 +169,22 @@ def _load(source: str | Path | pd.DataFrame, names: list[str]) -> pd.DataFrame:
     return frame
 
 
-def matched(frame: pd.DataFrame, names: Sequence[str], aliases: dict[str, str]) -> tuple[dict[str, pd.Series], list]:
+def matched(
+    frame: pd.DataFrame, names: Sequence[str], aliases: dict[str, str], columns: dict[str, str] | None = None
+) -> tuple[dict[str, pd.Series], list]:
     """The columns of a frame under `names`, as far as they are there, and notes.
 
-    An exact name comes first, then the name in another case, then an alias (alias -> name). Raises ValueError where
-    two columns stand for one.
+    An exact name comes first, then the name in another case, then an alias (alias -> name). Where `columns` has the
+    frame's name of a column (name -> the frame's) no other stands for it. Raises ValueError where two columns stand
+    for one.
     """
     loose = [str(name).strip().casefold() for name in frame.columns]
     result, notes = {}, []
     for name in names:
-        other = [alias.casefold() for alias, of in aliases.items() if of == name]
-        exact = [place for place, found in enumerate(frame.columns) if found == name]
-        near = [place for place, found in enumerate(loose) if found == name.casefold() and place not in exact]
+        called = (columns or {}).get(name, name)
+        other = [alias.casefold() for alias, of in aliases.items() if of == name == called]
+        exact = [place for place, found in enumerate(frame.columns) if found == called]
+        near = [place for place, found in enumerate(loose) if found == called.strip().casefold() and place not in exact]
         alias = [place for place, found in enumerate(loose) if found in other and place not in (*exact, *near)]
         chosen = exact or near or alias
         called = [frame.columns[place] for place in chosen]
@@ -156,7 +195,7 @@ def matched(frame: pd.DataFrame, names: Sequence[str], aliases: dict[str, str]) 
         if not chosen:
             continue
         result[name] = plain(frame.iloc[:, chosen[0]]).rename(name)
-        if chosen is near:
+        if chosen is not alias and (called[0] != name):
             notes.append(f"column {called[0]!r} is read as {name!r}")
         unread = [frame.columns[place] for place in (*near, *alias) if place not in chosen]
         notes += [f"column {unused!r} is not read, as {called[0]!r} is there" for unused in unread]
@@ -171,8 +210,9 @@ def _checked(
     try:
         if column.kind in ("day", "timestamp"):
             parsed, note = times(values, day_first)
-        elif column.kind in ("text", "customer"):
+        elif column.kind in ("text", "customer", "split"):
             parsed, note = stripped(id_text(values))
+            parsed = parsed.where(parsed.isin(SPLITS), None) if column.kind == "split" else parsed
         else:
             parsed = numbers(values, mark) if column.kind == "number" else _booleans(values)
     except Undecided as error:
@@ -202,6 +242,7 @@ def _checked(
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         value = "nothing" if pd.isna(values.iloc[row]) else shown(values.iloc[row])
+        note = "numbers are read with decimal commas" if column.kind == "number" and mark == "," else note
         beside = f" ({note})" if note else ""
         raise ValueError(
             f"column {column.name!r}, row {values.index[row] + 1}: {value}; expected {column.expected}{beside}"

@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from zipfile import ZipFile
@@ -28,8 +29,10 @@ _BOMS = (  # UTF-32's begins with UTF-16's
 )
 
 
-def load(path: Path, names: Sequence[str]) -> pd.DataFrame:
+def load(path: Path, names: Sequence[str], encoding: str = "") -> pd.DataFrame:
     """Read a file's columns whose names are among `names`, blanks and case aside.
+
+    `encoding` is that of a file of text, by Python's names; "": told from its bytes, see `decode`.
 
     The frame's index is the row in the file, from 0, the header not counted. Its `attrs` have the file's `name`,
     `found`, the names of all columns, and `notes`, what was understood of the file. Raises ValueError where the file
@@ -38,7 +41,9 @@ def load(path: Path, names: Sequence[str]) -> pd.DataFrame:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"{path.name}: unknown file type {suffix!r}; expected one of {', '.join(SUFFIXES)}")
-    reader = {".parquet": _parquet, ".xlsx": _sheets}.get(suffix, _text)
+    if encoding and suffix not in TEXT:
+        raise FieldError("encoding", encoding, f"none: a {suffix[1:]} file says its own", "here")
+    reader = {".parquet": _parquet, ".xlsx": _sheets}.get(suffix) or partial(_text, encoding=encoding)
     check_file(path)
     with _readable(path):
         frame, found, notes = reader(path, names)
@@ -147,13 +152,19 @@ def _arrow(path: Path):
     return pq
 
 
-def decode(raw: bytes) -> tuple[str, str]:
-    """Text and its encoding: by the byte order mark, else UTF-16 (every other byte 0), UTF-8, GB 18030,
-    Windows-1252, Latin-1.
+def decode(raw: bytes, encoding: str = "") -> tuple[str, str]:
+    """Text and its encoding: the one given, else by the byte order mark, else UTF-16 (every other byte 0), UTF-8,
+    GB 18030, Windows-1252.
 
-    GB 18030 (with GBK and GB 2312 in it) is told from Windows-1252 by its characters of two bytes: of the runs of
-    bytes beyond ASCII, most have an even length.
+    GB 18030 (with GBK and GB 2312 in it) has most of its characters among the 3,755 usual ones and the marks of GB
+    2312. Windows-1252 has single letters beyond ASCII, two in a row at most, as Western languages do. Raises
+    ValueError where a file is neither: it is then of another script, and its encoding has to be said.
     """
+    if encoding:
+        try:
+            return raw.decode(encoding), encoding
+        except (LookupError, UnicodeDecodeError) as error:
+            raise FieldError("encoding", encoding, f"one that the file is in: {error}") from None
     for mark, encoding in _BOMS:
         if raw.startswith(mark):
             return raw.decode(encoding), encoding
@@ -161,20 +172,34 @@ def decode(raw: bytes) -> tuple[str, str]:
     for encoding, zeros in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[0::2])):
         if zeros.count(0) > 0.4 * max(len(zeros), 1) and len(raw) % 2 == 0:
             return raw.decode(encoding), encoding
-    for encoding in ("utf-8", "gb18030", "cp1252"):
-        runs = re.findall(rb"[\x80-\xff]+", raw) if encoding == "gb18030" else []
-        if runs and sum(len(run) % 2 == 0 for run in runs) < 0.8 * len(runs):
-            continue
+    for encoding, fits in (("utf-8", lambda raw: True), ("gb18030", _chinese), ("cp1252", _western)):
         try:
-            return raw.decode(encoding), encoding
+            if fits(raw):
+                return raw.decode(encoding), encoding
         except UnicodeDecodeError:
             pass
-    return raw.decode("latin-1"), "latin-1"  # every byte is a character
+    if _western(raw):
+        return raw.decode("latin-1"), "latin-1"  # every byte is a character
+    raise FieldError("encoding", "", "the file's, such as shift_jis, cp1251 or big5", "as its bytes do not tell it")
 
 
-def _text(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], list[str]]:
+def _chinese(raw: bytes) -> bool:
+    """Whether most characters beyond ASCII are usual ones of GB 2312: marks in rows 1 to 3, first level in 16 to 55."""
+    beyond = [char.encode("gb18030") for char in raw.decode("gb18030") if char > "\x7f"]
+    pairs = [pair for pair in beyond if len(pair) == 2 and pair[1] > 0xA0]
+    usual = [0xB0 <= pair[0] < 0xD8 for pair in pairs if not 0xA4 <= pair[0] < 0xB0 and 0xA1 <= pair[0] < 0xD8]
+    return len(usual) >= 0.9 * len(beyond) and any(usual)
+
+
+def _western(raw: bytes) -> bool:
+    """Whether letters beyond ASCII stand alone, or two in a row, as in Western languages."""
+    runs = re.findall(rb"[\x80-\xff]+", raw)
+    return sum(len(run) < 3 for run in runs) >= 0.9 * len(runs)
+
+
+def _text(path: Path, names: Sequence[str], encoding: str) -> tuple[pd.DataFrame, list[str], list[str]]:
     """A table of text, every cell as the file says it: items keep leading zeros, errors show what stands there."""
-    text, encoding = decode(read_bytes(path))
+    text, encoding = decode(read_bytes(path), encoding)
     if "\0" in text:
         raise ValueError("it holds NUL characters, which no text has")
     text = re.sub(r"\r\n?", "\n", text) if "\n" not in text else text  # an old Mac's lines

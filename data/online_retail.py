@@ -89,21 +89,21 @@ def in_one_month(dates: pd.Series) -> bool | None:
     return near[0] == "day first" if len(months) > 1 and len(near) == 1 else None
 
 
-def load_panel(path: str | Path) -> Panel:
+def load_panel(path: str | Path, no_row: str = "unobserved") -> Panel:
     """The daily panel from a raw file (cleaned first), a folder, or a ready panel's file.
 
-    A ready panel has the columns item (or sku), date, units and price, and any others of the contract PANEL. In a
-    folder a raw file comes first.
+    A ready panel has the columns item (or sku), date, units and price, and any others of the contract PANEL; of
+    `no_row` see `Panel.from_frame`. In a folder a raw file comes first.
     """
     frame = _read(_find(Path(path), (*RAW_FILES, PANEL_FILE)))
     if {"date", "units"} <= {str(name).strip().casefold() for name in frame.columns}:
-        return Panel.from_frame(frame.rename(columns={"sku": "item"}))
+        return Panel.from_frame(frame.rename(columns={"sku": "item"}), no_row=no_row)
     transactions, _ = _cleaned(frame)
     return daily_panel(transactions)
 
 
 def hold_out(data: str | Path | Panel, days: int) -> tuple[Panel, int]:
-    """The panel of a path as `load_panel` reads it, or the one given, and the first of its last `days` days.
+    """The panel of a path as `load_panel` reads it, or the one given, and its first held-out day, of `days`.
 
     Raises ValueError for neither path nor panel, or where no more than as many days are left before them.
     """
@@ -111,8 +111,8 @@ def hold_out(data: str | Path | Panel, days: int) -> tuple[Panel, int]:
         if not isinstance(data, str | Path) or not str(data):
             raise FieldError("data", data, "the path of the Online Retail file or a Panel")
         data = load_panel(data)
-    first = len(data.dates) - days
-    if first <= days:
+    first = data.first_test(days)
+    if first == len(data.dates) - days and first <= days:
         raise ValueError(f"data: {len(data.dates)} days are not allowed, expected more than {2 * days}")
     return data, first
 

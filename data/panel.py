@@ -3,19 +3,22 @@
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..errors import FieldError
-from .contract import PANEL, Column, TableNote, read, shown
+from .contract import PANEL, SPLITS, Column, TableNote, read, shown
+from .gaps import notes_on_gaps, refuse_gaps
 from .values import Undecided, plain, refuse_zone, times
 
-_ARRAYS = ("units", "price", "promo", "closed", "holiday", "stocked_out")
+_ARRAYS = ("units", "price", "promo", "closed", "holiday", "stocked_out", "split")
+_GROUPS = ("covariates", "past_covariates", "supply")  # of arrays (D, I) by name
+NO_ROW = ("refuse", "zero", "unobserved")  # what a day without a row is
+SUPPLY = ("cost", "lead_time")  # columns of the contract
 MAX_CELLS = 200_000_000  # days x items of one panel: M5 has 6e7; more is most likely a mistyped date
-LEAST_OBSERVED = 0.5  # share of the days from launch on: below it, days without a sale are most likely left out
 
 
 @dataclass(eq=False)
@@ -41,6 +44,8 @@ class Panel:
     covariates: dict[str, np.ndarray] = field(default_factory=dict)  # each (D, I) float64: known in advance, NaN = not
     past_covariates: dict[str, np.ndarray] = field(default_factory=dict)  # each (D, I): known when the day is over
     stocked_out: np.ndarray | None = None  # (D, I) bool, ran out that day: demand was at least `units`; None = never
+    supply: dict[str, np.ndarray] = field(default_factory=dict)  # cost and lead_time, each (D, I), NaN = not known
+    split: np.ndarray | None = None  # (D,) int8, place in SPLITS, never falling: the table's own split; None = all 0
     notes: list[str] = field(default_factory=list)  # what was understood of the table that it came from
 
     def __post_init__(self) -> None:
@@ -60,6 +65,8 @@ class Panel:
             self.dates = whole
         if self.stocked_out is None:
             self.stocked_out = np.zeros((days, count), bool)
+        if self.split is None:
+            self.split = np.zeros(days, np.int8)
         for name, kind, shape in (
             ("units", float, (days, count)),
             ("price", float, (days, count)),
@@ -67,12 +74,13 @@ class Panel:
             ("stocked_out", bool, (days, count)),
             ("closed", bool, (days,)),
             ("holiday", bool, (days,)),
+            ("split", np.int8, (days,)),
         ):
             array = np.asarray(getattr(self, name), dtype=kind)
             if array.shape != shape:
                 raise ValueError(f"{name}: shape {array.shape}; expected {shape}")
             setattr(self, name, array)
-        for group in ("covariates", "past_covariates"):
+        for group in _GROUPS:
             arrays = {name: np.asarray(array, dtype=float) for name, array in getattr(self, group).items()}
             setattr(self, group, arrays)
             for name, array in arrays.items():
@@ -80,6 +88,12 @@ class Panel:
                     raise ValueError(f"{group}[{name!r}]: shape {array.shape}; expected {(days, count)}")
                 if np.isinf(array).any():
                     raise ValueError(f"{group}[{name!r}]: holds an infinite value; expected finite numbers and NaN")
+        if (falls := np.flatnonzero(np.diff(self.split) < 0)).size:
+            day = int(falls[0]) + 1
+            raise ValueError(
+                f"split: {SPLITS[self.split[day]]!r} on {self.dates[day].date()} follows "
+                f"{SPLITS[self.split[day - 1]]!r}; expected {', then '.join(SPLITS)} in time"
+            )
         if self.category is not None and len(self.category) != count:
             raise ValueError(f"category: {len(self.category)} names; expected {count}, one per item")
 
@@ -87,6 +101,16 @@ class Panel:
     def weekly(self) -> bool:
         """Whether a "day" of this panel is a week."""
         return self.dates.freq == pd.offsets.Day(7)
+
+    def days_of(self, split: str) -> slice:
+        """The days of a part of the table's own split, one of SPLITS; none of `test` where the table had no split."""
+        start, stop = np.searchsorted(self.split, [SPLITS.index(split), SPLITS.index(split) + 1])
+        return slice(int(start), int(stop))
+
+    def first_test(self, days: int) -> int:
+        """The first held-out day: of the table's own split, or, where it has no test, of the last `days`."""
+        test = self.days_of("test")
+        return test.start if test.start < test.stop else len(self.dates) - days
 
     def next_dates(self, count: int) -> pd.DatetimeIndex:
         """The `count` days after the panel's last one."""
@@ -96,9 +120,10 @@ class Panel:
     def fingerprint(self) -> str:
         """SHA-256 over all that the panel holds."""
         words = [*self.items, str(self.dates[0]), str(self.weekly), *(self.category or [])]
-        words += [*self.covariates, "", *self.past_covariates]
+        words += [*self.covariates, "", *self.past_covariates, "", *self.supply]
         digest = hashlib.sha256("\0".join(words).encode())
-        arrays = [*(getattr(self, name) for name in _ARRAYS), *self.covariates.values(), *self.past_covariates.values()]
+        arrays = [getattr(self, name) for name in _ARRAYS]
+        arrays += [array for group in _GROUPS for array in getattr(self, group).values()]
         for array in arrays:
             digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -110,17 +135,31 @@ class Panel:
         covariates: Sequence[str] = (),
         past_covariates: Sequence[str] = (),
         day_first: bool | None = None,
+        columns: dict[str, str] | None = None,
+        encoding: str = "",
+        price: float | None = None,
+        no_row: str = "unobserved",
     ) -> "Panel":
         """The panel of a table under the PANEL contract (see `read`), its items in order of appearance.
 
-        A day without a row after an item's first one is not observed (NaN units), not a day without sales.
-        `closed` and `holiday` are the day's, `category` is the item's: rows that disagree are an error. Where all
-        dates are whole weeks apart, the panel is weekly. `covariates` and `past_covariates` name further columns of
+        A day without a row after an item's first one is not observed (NaN units), not a day without sales, unless
+        `no_row="zero"` says that nothing was sold then; `no_row="refuse"` raises ValueError where most days have no
+        row or are months apart (`gaps.refuse_gaps`). `price` is that of all items where the table has none.
+        `columns` and `encoding`: see `contract.read`.
+        `closed`, `holiday` and `split` are the day's, `category` is the item's: rows that disagree are an error. Where
+        all dates are whole weeks apart, the panel is weekly. `covariates` and `past_covariates` name further columns of
         numbers. `notes` says what was understood, and where most days are not observed.
         """
         _check_names(covariates, past_covariates)
+        if no_row not in NO_ROW:
+            raise FieldError("no_row", no_row, f"one of {', '.join(NO_ROW)}")
         extra = tuple(Column(name, "number", nullable=True) for name in (*covariates, *past_covariates))
-        table = read(frame, (*PANEL, *extra), day_first=day_first)
+        schema = tuple(replace(c, required=price is None) if c.name == "price" else c for c in PANEL)
+        table = read(frame, (*schema, *extra), day_first=day_first, columns=columns, encoding=encoding)
+        if price is not None:
+            if "price" in table:
+                raise FieldError("price", price, "none: the table has a column of prices", "here")
+            table["price"] = float(price)
         if table.empty:
             raise ValueError("the table has no rows; expected at least one")
         item, items = pd.factorize(table["item"])
@@ -137,15 +176,23 @@ class Panel:
         day -= day.min()
         wide = {}
         empty_values = {"units": np.nan, "price": np.nan, "promo": False, "stocked_out": False}
-        for name, empty in (empty_values | {column.name: np.nan for column in extra}).items():
+        numbers = [*(column.name for column in extra), *(name for name in SUPPLY if name in table)]
+        for name, empty in (empty_values | dict.fromkeys(numbers, np.nan)).items():
             wide[name] = np.full((days, len(items)), empty)
             if name in table:
                 wide[name][day, item] = table[name]
         wide["price"] = pd.DataFrame(wide["price"]).ffill().to_numpy()
+        with_rows = np.unique(table["date"])
+        refuse_gaps(wide["units"], wide["price"], with_rows, apart, no_row)
+        if no_row == "zero":
+            there = np.zeros(wide["units"].shape, bool)
+            there[day, item] = True
+            wide["units"][~there & there.cumsum(axis=0).astype(bool)] = 0.0
         for name in ("closed", "holiday"):
             wide[name] = _one_value(table, name, day, days, False)
         category = _one_value(table, "category", item, len(items), "") if "category" in table else None
-        notes = _gaps(wide["units"], wide["price"], np.unique(table["date"]), apart)
+        split = pd.Series(_one_value(table, "split", day, days, "")).map({name: k for k, name in enumerate(SPLITS)})
+        notes = notes_on_gaps(wide["units"], wide["price"], with_rows, apart)
         if notes:
             warnings.warn("; ".join(notes), TableNote, stacklevel=2)
         return cls(
@@ -154,6 +201,8 @@ class Panel:
             category=None if category is None else list(category),
             covariates={name: wide.pop(name) for name in covariates},
             past_covariates={name: wide.pop(name) for name in past_covariates},
+            supply={name: wide.pop(name) for name in SUPPLY if name in wide},
+            split=split.ffill().fillna(0).to_numpy(np.int8),
             notes=[*table.attrs["notes"], *notes],
             **wide,
         )
@@ -175,8 +224,10 @@ class Panel:
         )
         if self.category is not None:
             frame["category"] = np.array(self.category, dtype=object)[item]
-        for name, array in (self.covariates | self.past_covariates).items():
+        for name, array in (self.covariates | self.past_covariates | self.supply).items():
             frame[name] = array[day, item]
+        if self.split.any():
+            frame["split"] = np.array(SPLITS, dtype=object)[self.split[day]]
         return frame
 
     def window(self, start: int, stop: int) -> "Panel":
@@ -212,6 +263,11 @@ class Panel:
             category=None if self.category is None else list(self.category),
             covariates=averaged | {"promo_days": cut(self.promo).mean(axis=1)},
             past_covariates={name: cut(array).mean(axis=1) for name, array in self.past_covariates.items()},
+            supply={
+                name: np.ceil(cut(array).max(axis=1) / 7) if name == "lead_time" else cut(array).mean(axis=1)
+                for name, array in self.supply.items()
+            },
+            split=cut(self.split).max(axis=1),
         )
 
     def until(self, day_index: int) -> "Panel":
@@ -230,15 +286,15 @@ class Panel:
         """The items of both, `other`'s with `suffix` to their names: one forecaster then learns and forecasts both.
 
         For a second series of the same items, such as orders beside units. Raises ValueError where dates, closed days,
-        holidays or the names of covariates differ, or where only one has categories.
+        holidays, the split or the names of covariates differ, or where only one has categories.
         """
-        for name in ("dates", "closed", "holiday"):
+        for name in ("dates", "closed", "holiday", "split"):
             if not np.array_equal(getattr(self, name), getattr(other, name)):
                 raise ValueError(f"{name}: not the same in both panels; expected the same")
         if (self.category is None) != (other.category is None):
             raise ValueError("category: only one of the panels has it; expected both or neither")
         joined = {"category": None if self.category is None else [*self.category, *other.category]}
-        for group in ("covariates", "past_covariates"):
+        for group in _GROUPS:
             ours, theirs = getattr(self, group), getattr(other, group)
             if list(ours) != list(theirs):
                 raise ValueError(f"{group}: {list(ours)} beside {list(theirs)}; expected the same names")
@@ -262,8 +318,7 @@ class Panel:
             items=names[columns].tolist(),
             dates=self.dates[days].copy(),
             category=category,
-            covariates={name: taken(array) for name, array in self.covariates.items()},
-            past_covariates={name: taken(array) for name, array in self.past_covariates.items()},
+            **{group: {name: taken(array) for name, array in getattr(self, group).items()} for group in _GROUPS},
             **{name: taken(getattr(self, name)) for name in _ARRAYS},
         )
 
@@ -294,24 +349,6 @@ def _check_names(covariates: Sequence[str], past_covariates: Sequence[str]) -> N
             if name in taken:
                 raise FieldError(field_name, name, f"each name once, and none of {', '.join(c.name for c in PANEL)}")
             taken.add(name)
-
-
-def _gaps(units: np.ndarray, price: np.ndarray, dates: np.ndarray, apart: int) -> list[str]:
-    """Notes on the days (D, I) that no row tells of. `dates` are those with rows, a panel's days are `apart` days."""
-    notes = []
-    if len(dates) < len(units):
-        between = np.diff(dates) // np.timedelta64(apart, "D")
-        last = pd.Timestamp(dates[np.argmax(between > 1)]).date()
-        usual = f"; most rows lie {np.median(between) * apart:g} days apart" if np.median(between) > 1 else ""
-        missing = len(units) - len(dates)
-        notes.append(f"column 'date': {missing} of {len(units)} dates have no row, the first after {last}{usual}")
-    share = (~np.isnan(units)).sum() / max((~np.isnan(price)).sum(), 1)
-    if share < LEAST_OBSERVED:
-        notes.append(
-            f"column 'units': observed on {share:.1%} of the days from launch on; where no row means no sale, "
-            "add the row with 0 units"
-        )
-    return notes
 
 
 def _one_value(table: pd.DataFrame, name: str, group: np.ndarray, size: int, empty: bool | str) -> np.ndarray:

@@ -171,6 +171,7 @@ def generate(params: SyntheticStoreParams) -> SyntheticStore:
         closed=np.asarray(closed),
         holiday=holiday,
         category=catalogue["category"].tolist(),
+        supply={name: np.broadcast_to(catalogue[name].to_numpy(float), price.shape) for name in ("cost", "lead_time")},
     )
     customers, orders = _orders(params, panel, streams[4])
     satisfaction, ratings = _ratings(params, catalogue, customers, orders, streams[5])

@@ -1,10 +1,12 @@
 """What a run is made from: the data, the task with its forecasts, and the learner that is to fit it."""
 
+import warnings
 from pathlib import Path
 from types import ModuleType
 
 from ..agents.core.learners import LEARNERS
 from ..data import Panel
+from ..data.contract import TableNote
 from ..envs import TASKS, Task
 from ..envs.registry import entry_of
 from ..errors import FieldError
@@ -31,8 +33,16 @@ def data_hash(settings: AnySettings) -> str:
 
 def panel_of(settings: BacktestSettings) -> Panel:
     """Return the panel of the settings' data, with all its items."""
-    with within("data"):
-        return settings.data.panel()
+    panel = _panel(settings.data)
+    for note in panel.notes:
+        print(f"data: {note}")
+    return panel
+
+
+def _panel(data) -> Panel:
+    with within("data"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", TableNote)  # the panel's notes are printed
+        return data.panel()
 
 
 def build(settings: Settings) -> Task:
@@ -65,8 +75,7 @@ def _data(settings: Settings) -> dict:
         return {}
     entry = entry_of(settings.task.name)
     if entry.panel:
-        with within("data"):
-            given = {"data": settings.data.panel()}
+        given = {"data": _panel(settings.data)}
     else:
         given = {"data": settings.data}
     given["cache"] = Path(settings.top.runs) / "cache"

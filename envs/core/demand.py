@@ -228,7 +228,7 @@ class HistoryDemand(_DayDemand):
         self._demand = _finite_demand(demand, 2)
         super().__init__(self._demand.shape, (days or Days()).tables(len(self._demand)))
         check_choice("mode", mode, ("replay", "bootstrap"))
-        check_number("block", block, 7, 7 * (len(self._demand) // 7))
+        check_number("block", block, 7, 7 * (len(self._demand) // 7) if mode == "bootstrap" else np.inf)
         if block % 7:
             raise FieldError("block", block, "a multiple of 7 days")
         if mode == "bootstrap" and "forecast" in self.known:

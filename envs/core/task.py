@@ -27,6 +27,7 @@ class Task(Generic[M]):
     demand: str = "observed"  # observed: forecasts see true demand, also what was not served | censored
     warmup: int = 0  # periods at the start that an average per period leaves out
     hindsight: Callable[[Any, dict], np.ndarray] | None = None  # bound (n,), money per episode
+    notes: tuple[str, ...] = ()  # what was assumed of the data, a line each; commands and reports say it
 
     @property
     def objective(self) -> str:

@@ -76,14 +76,19 @@ def _panel(settings: BacktestSettings) -> tuple[Panel, list[int]]:
     top = settings.top
     panel = panel_of(settings)
     days = len(panel.dates)
-    first = days - top.horizon * top.origins
+    first = panel.first_test(top.horizon * top.origins)
     if first < 1:
         raise ConfigError(f"origins: {top.origins} x {top.horizon} days are not allowed, expected < {days} days in all")
+    origins = list(range(first, days - top.horizon + 1, top.horizon))[: top.origins]
+    if not origins:
+        raise ConfigError(f"horizon: {top.horizon} days are not allowed, expected <= {days - first}, the test days")
+    if top.refit and panel.split.any():
+        raise ConfigError("refit: true is not allowed, expected false: the data's column split has test days")
     panel = select_items(panel.select(sorted(panel.items)), first, top.items, top.least_days, top.least_sales)
     if not panel.items:
         wanted = f"{top.least_days} days and {top.least_sales} days with a sale"
         raise ConfigError(f"least_days, least_sales: no item has {wanted} before the first origin, expected fewer")
-    return panel, [first + top.horizon * k for k in range(top.origins)]
+    return panel, origins
 
 
 def _kept(run: Run, name: str) -> pd.DataFrame | None:

@@ -49,7 +49,7 @@ def _cut(settings: BacktestSettings):
     """The history, the known future and the item."""
     top = settings.top
     panel = panel_of(settings)
-    last = len(panel.dates) - top.horizon
+    last = min(len(panel.dates) - top.horizon, panel.first_test(top.horizon))
     days = {f"{date:%Y-%m-%d}": day for day, date in enumerate(panel.dates[: last + 1]) if day}
     origin = top.origin or next(reversed(days), "")
     if origin not in days:

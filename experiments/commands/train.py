@@ -26,7 +26,7 @@ def train(config: DictConfig, command: str | None = None) -> None:
 
 def carry_out(run: Run, settings: Settings, task: Task, watch: Watch | None = None) -> None:
     """Do what is left of an open run; `watch` sees the learning curve as it grows, and may raise to end it."""
-    print(f"run: {run.folder}")
+    print("\n".join([f"run: {run.folder}", *task.notes]))
     with tracking(run, settings) as tell:
 
         def see(rows: list[dict]) -> None:

@@ -127,6 +127,8 @@ def render(experiment: Experiment, episodes: pd.DataFrame, metrics: list[dict], 
     body.append(f"<p>{escape(said[0])}</p>")
     notes = map(note, said[1:] if agent else said)
     body.append(section("Results", note(heading(table, task.unit)), html_table(columns(table), agent), *notes))
+    if task.notes:
+        body.append(section("What the data says, and what is assumed", *map(note, task.notes)))
     if agent and metrics:
         caption = "Mean over training scenarios, the same at every point."
         body.append(section("Learning curve", figure(_curve(experiment, metrics, best), caption)))

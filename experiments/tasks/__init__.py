@@ -22,6 +22,15 @@ STORES = {
         data=("online_retail",),
         panel=True,
     ),
+    "Store": TaskEntry(
+        f"{__name__}.stores:store_task",
+        "a store of your own: the items of a file, replayed",
+        BOUND,
+        environment="inventory",
+        agent="ppo_store",
+        data=("panel",),
+        panel=True,
+    ),
     "RetailPricing": TaskEntry(
         f"{__name__}.retail_pricing:retail_pricing_task",
         "prices on recorded demand and estimated elasticities",

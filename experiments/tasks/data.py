@@ -6,7 +6,10 @@ from typing import ClassVar
 from omegaconf import MISSING
 
 from ...data import Panel
+from ...data.contract import Reading
 from ...data.online_retail import load_panel
+from ...data.panel import NO_ROW
+from ...envs.core.checks import LARGEST, check_choice, check_number
 from ...errors import FieldError
 from ...plugins import declared, load
 
@@ -25,22 +28,30 @@ class OnlineRetailParams:
 
     def panel(self) -> Panel:
         """Return the shop's days."""
-        return load_panel(self.path)
+        return load_panel(self.path, no_row="refuse")
 
 
 @dataclass
-class PanelParams:
+class PanelParams(Reading):
     """A store's own file: a row per item and day, under the contract PANEL."""
 
     path: str = MISSING  # CSV, Excel or Parquet; `storelab check PATH` says what is understood of it
-    day_first: bool | None = None  # the order of day and month, where no row of the file tells
+    no_row: str = "refuse"  # an item's day without a row: zero (nothing sold) | unobserved; refuse: if most have none
+    price: float | None = None  # money per unit of all items, where the file has no column of prices
     covariates: list[str] = field(default_factory=list)  # further columns of numbers, known in advance
     past_covariates: list[str] = field(default_factory=list)  # known when the day is over
     paid_prices: bool = True  # prices are what was paid; false: they are the shop's plan, known in advance
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("no_row", self.no_row, NO_ROW)
+        if self.price is not None:
+            check_number("price", self.price, 0, LARGEST, exclusive=True)
+
     def panel(self) -> Panel:
         """Return the store's days."""
-        return Panel.from_frame(self.path, self.covariates, self.past_covariates, self.day_first)
+        given = {name: value for name, value in vars(self).items() if name not in ("path", "paid_prices")}
+        return Panel.from_frame(self.path, **given)
 
 
 def data_options() -> dict[str, type]:

@@ -69,9 +69,11 @@ def retail_pricing_task(
     )
     params = override(base, changes)
     start = round(FORECASTER_SHARE * held_out) if observed else 0
-    splits, known = [slice(start, held_out), slice(held_out, len(units))], [None, None]
-    if params.horizon + 1 > HELD_OUT_DAYS:
-        raise FieldError("horizon", params.horizon, f"<= {HELD_OUT_DAYS - 1}")
+    stop = min(held_out, panel.days_of("validation").start)
+    splits, known = [slice(start, stop), slice(held_out, len(units))], [None, None]
+    shortest = min(days.stop - days.start for days in splits)
+    if params.horizon + 1 > shortest:
+        raise FieldError("horizon", params.horizon, f"<= {shortest - 1}")
     missing = np.isnan(panel.units), np.isnan(panel.price)
     at_list = np.where(missing[0], np.nan, units), np.where(missing[1], np.nan, listed)
     listed_panel = replace(panel, units=at_list[0], price=at_list[1])

@@ -24,16 +24,18 @@ from ...envs.marketplace.tasks import marketplace_task as generated_visits
 from ...errors import FieldError
 from .hindsight import hindsight_bound
 
-HORIZON = 56  # days in an episode
-HELD_OUT_SHARE = 0.2  # of the synthetic store's days
+HORIZON = 56  # days in an episode, where they leave `WINDOWS` different ones in the shorter split
+WINDOWS = 21  # days on which an episode can begin
+LEAST_HORIZON = 7  # days or weeks
+HELD_OUT_SHARE = 0.2  # of a store's days: the last ones
 HELD_OUT_DAYS = 84  # of Online Retail: the last twelve weeks
 FORECASTER_SHARE = 0.5  # of the days before: the forecaster's alone, where recorded days are replayed
 CAPITAL_COST = 0.002  # of the purchase cost per day: capital, insurance, obsolescence
 STORAGE_COST = 0.02  # money per unit and day
 GOODWILL_SHARE = 0.1  # of the price: what a customer sent away costs beside the margin
 COST_SHARE = 0.6  # purchase cost over price, where the data knows no cost
-ONLINE_RETAIL_LEAD_TIME = 7  # days
-ONLINE_RETAIL_ITEMS = 50
+LEAD_TIME = 7  # days, where the data knows none
+ITEMS = 50  # of a recorded store, at most
 LAUNCHED_WITHIN = 28  # days from the history's start
 
 
@@ -56,27 +58,46 @@ def synthetic_store_task(data=None, forecaster=None, cache: str | Path | None = 
     if "items" in changes:
         raise FieldError("items", changes["items"], "data.items for this task", "here")
     store = generate(_store_params(data))
-    panel, catalogue = store.panel, store.catalogue
+    panel = store.panel
     held_out = _held_out(panel)
     recorded = changes.get("forecast") == "model"
     start = round(FORECASTER_SHARE * held_out) if recorded else 0
-    params = _store(panel.window(0, held_out), catalogue["cost"].to_numpy(), catalogue["lead_time"].tolist(), changes)
+    params, _ = _store(panel.window(0, held_out), min(held_out - start, len(panel.dates) - held_out), changes)
 
     def source(days: slice, known: Days) -> DemandSource:
         if recorded:
             return HistoryDemand(np.nan_to_num(panel.units[days]), known)
         return RateDemand(store.rate[days], store.dispersion, known)
 
-    return _task("SyntheticStore", params, panel, start, held_out, source, forecaster, cache)
+    splits = [slice(start, held_out), slice(held_out, len(panel.dates))]
+    return _task("SyntheticStore", params, panel, splits, source, forecaster, cache)
+
+
+def store_task(data=None, forecaster=None, cache: str | Path | None = None, **changes) -> Task:
+    """A store of your own: the days of a `Panel`, replayed, the last fifth of them held out, or the file's own test.
+
+    Of the items on sale within the first `LAUNCHED_WITHIN` days and observed on every day since, those with the
+    highest revenue before the held-out days are taken, `ITEMS` at most. Prices are the recorded ones and demand does
+    not answer to them. Unmet demand was never recorded: sales stand for demand. An item's purchase cost and lead time
+    are the medians of the panel's before the held-out days; where it has none, `COST_SHARE` of the median price, and
+    `LEAD_TIME` days (one period of a weekly panel). A fact that is assumed stands in the task's `notes`.
+
+    Args:
+        data: a `Panel`, or the path of a file under the contract PANEL.
+        forecaster: a `forecasting.Forecaster`, for `forecast="model"`.
+        cache: folder for fine-tuned forecasters and their forecasts.
+        changes: fields of `InventoryParams`; `items` is how many to take.
+    """
+    data = Panel.from_frame(data, no_row="refuse") if isinstance(data, str | Path) and str(data) else data
+    if not isinstance(data, Panel):
+        raise FieldError("data", data, "a Panel or the path of a file")
+    return _replayed("Store", data, data.first_test(len(data.dates) - _held_out(data)), forecaster, cache, changes)
 
 
 def online_retail_task(data=None, forecaster=None, cache: str | Path | None = None, **changes) -> Task:
     """Real demand, replayed: the UCI Online Retail shop (or a `Panel` of your own), the last twelve weeks held out.
 
-    Of the items on sale within the first `LAUNCHED_WITHIN` days and observed on every day since, those with the
-    highest revenue before the held-out days are taken. Prices are the recorded ones and demand does not answer to
-    them; the data knows no costs, so that an item costs `COST_SHARE` of its median price. Unmet demand was never
-    recorded: sales stand for demand.
+    See `store_task`, of which this is an instance.
 
     Args:
         data: path of UCI's file, of the raw or ready Parquet, or of a folder with one of them; or a `Panel`.
@@ -84,17 +105,7 @@ def online_retail_task(data=None, forecaster=None, cache: str | Path | None = No
         cache: folder for fine-tuned forecasters and their forecasts.
         changes: fields of `InventoryParams`; `items` is how many to take.
     """
-    data, held_out = hold_out(data, HELD_OUT_DAYS)
-    changes = dict(changes)
-    panel = _best_sellers(data, held_out, changes.pop("items", ONLINE_RETAIL_ITEMS))
-    cost = COST_SHARE * np.nanmedian(panel.price[:held_out], axis=0)
-    params = _store(panel.window(0, held_out), cost, ONLINE_RETAIL_LEAD_TIME, changes)
-
-    def source(days: slice, known: Days) -> DemandSource:
-        return HistoryDemand(np.nan_to_num(panel.units[days]), known)
-
-    start = round(FORECASTER_SHARE * held_out)
-    return _task("OnlineRetail", params, panel, start, held_out, source, forecaster, cache)
+    return _replayed("OnlineRetail", *hold_out(data, HELD_OUT_DAYS), forecaster, cache, {"items": ITEMS} | changes)
 
 
 def marketplace_task(data=None, forecaster=None, cache: str | Path | None = None, **changes) -> Task:
@@ -146,45 +157,104 @@ def _store_params(data) -> SyntheticStoreParams:
     return SyntheticStoreParams(**data)
 
 
-def _best_sellers(panel: Panel, held_out: int, items: int) -> Panel:
-    launched = ~np.isnan(panel.price[LAUNCHED_WITHIN - 1])
+def _replayed(name: str, panel: Panel, held_out: int, forecaster, cache, changes: dict) -> Task:
+    """A task that replays a panel's best sellers."""
+    changes, notes = dict(changes), list(panel.notes)
+    panel = _best_sellers(panel, held_out, changes.pop("items", None), notes)
+    days = panel.dates.strftime("%Y-%m-%d")
+    start, stop = round(FORECASTER_SHARE * held_out), min(held_out, panel.days_of("validation").start)
+    notes.append(
+        f"split {'as the column split says' if panel.split.any() else 'by time'}: {days[0]} to {days[start - 1]} for "
+        f"a forecaster alone, {days[start]} to {days[stop - 1]} to train policies, held out from {days[held_out]} on"
+    )
+    params, assumed = _store(panel.window(0, held_out), min(stop - start, len(days) - held_out), changes)
+
+    def source(days: slice, known: Days) -> DemandSource:
+        return HistoryDemand(np.nan_to_num(panel.units[days]), known)
+
+    splits = [slice(start, stop), slice(held_out, len(days))]
+    return replace(_task(name, params, panel, splits, source, forecaster, cache), notes=(*notes, *assumed))
+
+
+def _best_sellers(panel: Panel, held_out: int, items: int | None, notes: list[str]) -> Panel:
+    """The items that are taken; what is left out is added to the notes."""
+    launched = ~np.isnan(panel.price[: min(LAUNCHED_WITHIN, held_out)]).all(axis=0)
     first = np.argmax(~np.isnan(panel.price), axis=0)
     observed = ~(np.isnan(panel.units) & (np.arange(len(panel.dates))[:, None] >= first)).any(axis=0)
     eligible = np.flatnonzero(launched & observed)
+    if not len(eligible):
+        raise ValueError(
+            f"none of {len(panel.items)} items is on sale within the first {LAUNCHED_WITHIN} days and observed on "
+            f"every day since ({observed.sum()} are observed so); where no row means no sale, no_row=zero says so"
+        )
+    items = min(ITEMS, len(eligible)) if items is None else items
     if not isinstance(items, int) or isinstance(items, bool) or not 1 <= items <= len(eligible):
         raise FieldError("items", items, f"an integer >= 1 and <= {len(eligible)}")
     revenue = np.nansum((panel.units * panel.price)[:held_out, eligible], axis=0)
     best = eligible[np.argsort(-revenue, kind="stable")[:items]]
+    if len(best) < len(panel.items):
+        late = len(panel.items) - len(eligible)
+        notes.append(
+            f"items: {len(best)} of {len(panel.items)}, those of the highest revenue before the held-out days; "
+            f"{late} were launched late or not observed on some day"
+        )
     return panel.select([panel.items[i] for i in best])
 
 
-def _store(past: Panel, cost: np.ndarray, lead_time, changes: dict) -> InventoryParams:
-    """The parameters of a store, from its days before the held-out ones; what follows from a change follows it."""
+def _known(past: Panel, name: str) -> np.ndarray:
+    """The median (I,) of what a panel says of an item's supply; NaN where it says nothing."""
+    values = past.supply.get(name, np.full(past.units.shape, np.nan))
+    known = ~np.isnan(values).all(axis=0)
+    return np.where(known, np.nanmedian(np.where(known, values, 0.0), axis=0), np.nan)
+
+
+def _store(past: Panel, shortest: int, changes: dict) -> tuple[InventoryParams, list[str]]:
+    """The parameters of a store, from its days before the held-out ones, and what was assumed for lack of data.
+
+    What follows from a change follows it. `shortest` is the length of the shorter split.
+    """
     for name in ("demand", "price"):
         if name in changes:
             raise FieldError(name, changes[name], "none: the store's days say it", "here")
+    price = np.nan_to_num(np.nanmedian(np.where(np.isnan(past.price).all(axis=0), 0.0, past.price), axis=0))
+    days, period = (7, "weeks") if past.weekly else (1, "days")
+    usual = {"cost": COST_SHARE * price, "lead_time": np.full(len(past.items), -(-LEAD_TIME // days))}
+    known, notes = {name: _known(past, name) for name in usual}, []
+    for name, key, words in (
+        ("cost", "purchase_cost", f"{COST_SHARE:g} of its median price"),
+        ("lead_time", "lead_time", f"{usual['lead_time'][0]} {period}"),
+    ):
+        unknown = int(np.isnan(known[name]).sum())
+        if unknown and key not in changes and not (key == "lead_time" and changes.get("lead_time_pmf")):
+            which = "every item" if unknown == len(past.items) else f"{unknown} of {len(past.items)} items"
+            notes.append(f"{key}: {words}, of {which}: neither a column {name} nor env.{key} says it")
+    cost = np.where(np.isnan(known["cost"]), usual["cost"], known["cost"])
     cost = np.broadcast_to(np.asarray(changes.get("purchase_cost", cost), dtype=float), len(past.items))
+    lead_time = np.ceil(np.where(np.isnan(known["lead_time"]), usual["lead_time"], known["lead_time"])).astype(int)
     pmf = changes.get("lead_time_pmf")
     lead = np.asarray(len(pmf) if pmf else changes.get("lead_time", lead_time), dtype=float)
+    horizon = -(-HORIZON // days)
+    if "horizon" not in changes and (fits := shortest - WINDOWS // days - int(lead.max())) < horizon:
+        horizon = max(fits, LEAST_HORIZON)
+        notes.append(f"horizon: {horizon} {period} in an episode, as the shorter split has {shortest}")
     units = np.nan_to_num(past.units)
     cover = (lead + 1) * units.mean(axis=0)  # mean demand over the protection interval
     largest = np.ceil(np.maximum(np.maximum(2 * np.quantile(units, 0.99, axis=0), cover), 1))
-    price = np.nan_to_num(np.nanmedian(np.where(np.isnan(past.price).all(axis=0), 0.0, past.price), axis=0))
     base = InventoryParams(
         items=len(past.items),
-        horizon=HORIZON,
+        horizon=horizon,
         continuing=False,
-        lead_time=lead_time,
+        lead_time=lead_time.tolist(),
         price=price.tolist(),
         purchase_cost=cost.tolist(),
-        holding_cost=(CAPITAL_COST * cost + STORAGE_COST).tolist(),
+        holding_cost=(days * (CAPITAL_COST * cost + STORAGE_COST)).tolist(),
         lost_sale_cost=(GOODWILL_SHARE * price).tolist(),
         salvage_value=cost.tolist(),
         initial_stock=np.round(cover).tolist(),
         max_order=largest.tolist(),
         action="base_stock",
     )
-    return override(base, changes)
+    return override(base, changes), notes
 
 
 def _calendar(panel: Panel, yearly: bool) -> np.ndarray:
@@ -196,16 +266,15 @@ def _calendar(panel: Panel, yearly: bool) -> np.ndarray:
     return np.stack([*waves, panel.closed, panel.holiday], axis=1)
 
 
-def _task(name, params, panel, start, held_out, source, forecaster, cache) -> Task:
-    """Put the splits `start .. held_out` (training) and `held_out ..` together."""
+def _task(name, params, panel, splits: list[slice], source, forecaster, cache) -> Task:
+    """Put the splits, days to train on and held-out ones, together."""
     lead = np.broadcast_to(len(params.lead_time_pmf) or np.asarray(params.lead_time, dtype=int), params.items)
-    splits = [slice(start, held_out), slice(held_out, len(panel.dates))]
     needed = params.horizon + 1 + int(lead.max())
     shortest = min(days.stop - days.start for days in splits)
     if needed > shortest:
         why = f"as the shorter split has {shortest} days and the longest lead time is {lead.max()}"
         raise FieldError("horizon", params.horizon, f"<= {shortest - needed + params.horizon}, {why}")
-    calendar = _calendar(panel, yearly=held_out - start >= 365)
+    calendar = _calendar(panel, yearly=splits[0].stop - splits[0].start >= 365)
     # An item has no price before its launch, and no demand: the first one known stands there.
     price = np.nan_to_num(np.where(np.isnan(panel.price), _first_known(panel.price), panel.price))
     forecasts = _forecasts(params, forecaster, panel, splits, lead, cache)

@@ -35,7 +35,7 @@ TASK_OF = {}  # environment -> a task that needs no data
 for _name, _entry in entries().items():
     if _entry.optional_data or not _entry.data:
         TASK_OF.setdefault(_entry.environment, _name)
-DATA_OF = {"synthetic": "SyntheticStore", "online_retail": "OnlineRetail"}
+DATA_OF = {"synthetic": "SyntheticStore", "online_retail": "OnlineRetail", "panel": "Store"}
 SWEEPS = [option for group, option in FILES if group == "sweep"]
 SUITES = [option for group, option in FILES if group == "suite"]
 
@@ -54,7 +54,7 @@ def test_the_groups_are_there():
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_makes_its_object(group, option):
-    extra = ["data.path=some/file.xlsx"] if "etail" in option else []
+    extra = ["data.path=some/file.xlsx"] if "etail" in option or option == "Store" else []
     extra += ["env.forecast=model"] if group == "forecaster" else []
     extra += [f"task={TASK_OF[option]}"] if group == "env" else []
     extra += [f"task={DATA_OF[option]}"] if group == "data" else []

@@ -5,9 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from storelab.data import Panel, SyntheticStoreParams, generate
+from storelab.data.contract import TableNote
 from storelab.evaluation.evaluate import scenario_keys
 from storelab.experiments.tasks import stores as tasks
-from storelab.experiments.tasks.stores import online_retail_task, synthetic_store_task
+from storelab.experiments.tasks.stores import online_retail_task, store_task, synthetic_store_task
 from storelab.forecasting import create
 
 SMALL = {"items": 6, "days": 500}
@@ -99,6 +100,69 @@ def test_oracle_is_the_demand_to_come(panel):
         for day in range(40 - lead):
             coming = scenario["demand"][0, day : day + lead + 1, item].sum()
             assert (scenario["forecast"][0, day, item] == coming).all()
+
+
+def _own(days: int = 200, **columns) -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    dates = pd.date_range("2023-01-02", periods=days)
+    parts = [pd.DataFrame({"item": f"0{k}", "date": dates, "units": rng.poisson(6 - k, days)}) for k in range(3)]
+    return pd.concat(parts, ignore_index=True).assign(price=5.0, **columns)
+
+
+def test_a_store_of_ones_own_takes_costs_and_lead_times_from_columns_or_says_what_it_assumes():
+    table = _own(lead_time=2)
+    table.loc[table["item"] == "00", "cost"] = 1.25
+    later = table["date"] > "2023-06-10"  # held-out days say nothing
+    table.loc[later, ["cost", "lead_time"]] = [4.9, 30]
+    task = store_task(Panel.from_frame(table))
+    assert task.name == "Store"
+    assert task.params.purchase_cost == pytest.approx([1.25, 3.0, 3.0])
+    assert task.params.lead_time == [2, 2, 2]
+    assert task.params.horizon == 40 - 21 - 2
+    said = " | ".join(task.notes)
+    assert "purchase_cost: 0.6 of its median price, of 2 of 3 items" in said
+    assert "lead_time" not in said.replace("env.lead_time", "")
+    assert "horizon: 17 days in an episode, as the shorter split has 40" in said
+    assert "held out from 2023-06-11 on" in said
+    keyed = store_task(Panel.from_frame(table), purchase_cost=2.0, lead_time=1, horizon=30, items=2)
+    assert (keyed.params.items, keyed.params.lead_time, keyed.params.horizon) == (2, 1, 30)
+    assert "purchase_cost" not in " ".join(keyed.notes)
+    assert "items: 2 of 3" in " ".join(keyed.notes)
+
+
+def test_a_split_of_the_tables_own_is_honoured():
+    """No test day, and no validation day, is replayed in training."""
+    dates = pd.date_range("2023-01-02", periods=200)
+    split = np.where(dates < "2023-04-01", "train", np.where(dates < "2023-05-01", "validation", "test"))
+    panel = Panel.from_frame(_own(split=np.tile(split, 3)))
+    first, stop = panel.days_of("test").start, panel.days_of("validation").start
+    for task in (store_task(panel), online_retail_task(panel, items=2, horizon=14)):
+        assert task.test.days == len(dates) - first
+        assert task.train.days == stop - round(first / 2)
+    marked = Panel.from_frame(_own(split=np.tile(split, 3)))
+    marked.units[stop:] = 777
+    assert (store_task(marked).model("train").scenarios(np.arange(40))["demand"] < 777).all()
+    with pytest.raises(ValueError, match="'train' on 2023-07-20 follows 'test'; expected train, then validation"):
+        Panel.from_frame(_own(split=np.tile(np.append(split[:-1], "train"), 3)))
+    with pytest.raises(ValueError, match="column 'split', row 1: 'Test'; expected one of train, validation, test"):
+        Panel.from_frame(_own(split="Test"))
+
+
+def test_weekly_store():
+    table = _own(120).assign(date=lambda t: pd.Timestamp("2021-01-04") + 7 * (t["date"] - t["date"].min()))
+    task = store_task(Panel.from_frame(table))
+    assert task.params.lead_time == [1, 1, 1]
+    assert task.params.horizon == 8
+    np.testing.assert_allclose(task.params.holding_cost, 7 * (0.002 * 3.0 + 0.02))
+
+
+def test_a_store_with_days_that_no_row_tells_of_says_how_to_settle_them():
+    table = _own()
+    table = table[table["date"].dt.dayofweek < 6]
+    with pytest.warns(TableNote), pytest.raises(ValueError, match=r"none of 3 items .* no_row=zero"):
+        store_task(Panel.from_frame(table))
+    with pytest.warns(TableNote):
+        assert store_task(Panel.from_frame(table, no_row="zero")).params.items == 3
 
 
 def test_online_retail_takes_the_best_sellers_of_the_days_before(panel):
