@@ -1,6 +1,6 @@
 """Seasonal naive and moving average: what every other forecaster has to beat (Hyndman & Athanasopoulos, FPP3, 5.2).
 
-Both are written for missing days (NaN): a missing day takes no part. An item without one observed day is forecast
+Both are written for missing days (NaN): a missing day takes no part, nor does one far out (see `outliers`). An item without one observed day is forecast
 as zero: nothing is known of it.
 """
 
@@ -12,6 +12,7 @@ import numpy as np
 from ..data import Panel
 from ..errors import FieldError
 from .base import DECILES, MIN_HISTORY, Forecaster, Known, check_inputs
+from .outliers import without_far_out
 
 
 def positive(name: str, value: int) -> None:
@@ -86,7 +87,7 @@ class SeasonalNaive(Baseline):
 
     def predict(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
         levels = check_inputs(history, known, levels)
-        units, season = history.units, self.params.season
+        units, season = without_far_out(history.units), self.params.season
         point = self._point(units, known.horizon).T
         spread = _nanquantile(units[season:] - units[:-season], levels)  # (I, Q)
         spread[:, np.isclose(levels, 0.5)] = 0.0
@@ -96,11 +97,11 @@ class SeasonalNaive(Baseline):
 
     def predict_mean(self, history: Panel, known: Known) -> np.ndarray:
         check_inputs(history, known)
-        return self._point(history.units, known.horizon).T
+        return self._point(without_far_out(history.units), known.horizon).T
 
     def sample_paths(self, history: Panel, known: Known, paths: int, seed: int) -> np.ndarray:
         check_inputs(history, known)
-        units, season, horizon = history.units, self.params.season, known.horizon
+        units, season, horizon = without_far_out(history.units), self.params.season, known.horizon
         point = self._point(units, horizon).T
         days, items = units.shape
         # Pseudo-origins that leave a season before them and a horizon after them; for a history shorter than that,
@@ -128,6 +129,7 @@ class LevelBaseline(Baseline):
 
     def _recent(self, units: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The days to draw from (W, I), their factor (I,) and the mean forecast (I,)."""
+        units = without_far_out(units)
         recent = units[-self.params.spread :]
         level = mean_of_observed(recent)
         mean = self._mean(units)

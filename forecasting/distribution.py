@@ -16,6 +16,8 @@ TOP, NINTH = LEVELS[-1], LEVELS.index(0.9)
 _SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 _MEMORIES = (0.0, 0.3, 0.6, 0.8)
 _CALIBRATION_PATHS = 100
+_TRIMMED = 0.1  # share of the excesses, the highest ones
+_OF_EXPONENTIAL = 1 + _TRIMMED * math.log(_TRIMMED) / (1 - _TRIMMED)  # mean of what is left, in means of all
 _SUM_DAYS = (3, 7, 14, 28)  # the protection intervals that the copula is fitted for
 
 
@@ -72,14 +74,14 @@ def correlated_uniforms(noise: tuple[torch.Tensor, torch.Tensor], share: float, 
 def calibrate(quantiles: torch.Tensor, scale: torch.Tensor, units: torch.Tensor, seed: int) -> Dependence:
     """Fit the tail and the copula on past windows: quantiles (B, H, Q), scale and units (B, H), NaN = not observed.
 
-    The tail's mean excess is a ratio of sums; the copula is the one of a grid whose quantiles of sums over several
+    The tail is that of `mean_excess`; the copula is the one of a grid whose quantiles of sums over several
     days have the least pinball loss, a proper score of just what a stock level is made from.
     """
     excess = units - quantiles[..., -1]
     above = excess > 0  # False where NaN
     if not above.any():
         return Dependence()
-    tail = float(excess[above].sum() / _spread(quantiles, scale)[above].sum())
+    tail = mean_excess(excess[above], _spread(quantiles, scale)[above], scale[above])
 
     observed = ~units.isnan()
     lengths = [days for days in _SUM_DAYS if days <= units.shape[1]]
@@ -93,6 +95,17 @@ def calibrate(quantiles: torch.Tensor, scale: torch.Tensor, units: torch.Tensor,
             loss = _pinball_of_samples(_sums(drawn, scale, lengths), actual)
             best = min(best, (loss, share, memory))
     return Dependence(tail, best[1], best[2])
+
+
+def mean_excess(excess: torch.Tensor, spread: torch.Tensor, scale: torch.Tensor) -> float:
+    """The mean of `excess`, all (N,), in spreads, as an exponential's of which the highest tenth is left out.
+
+    A ratio of sums over items, each in its own scale: neither the largest item nor one far-out day decides it.
+    """
+    order = torch.argsort(excess / spread)
+    weight = (spread / scale)[order].double().cumsum(dim=0)
+    kept = order[weight <= max(float((1 - _TRIMMED) * weight[-1]), float(weight[0]))]
+    return float((excess / scale)[kept].sum() / (spread / scale)[kept].sum()) / _OF_EXPONENTIAL
 
 
 def _sums(units: torch.Tensor, scale: torch.Tensor, lengths: list[int]) -> torch.Tensor:

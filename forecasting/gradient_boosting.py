@@ -25,6 +25,7 @@ from ..reading import MOST_TEXT, parse_json, read_bytes
 from .base import Known, check_inputs, read_config
 from .baselines import mean_of_observed
 from .distribution import LEVELS, Dependence, calibrate
+from .outliers import without_far_out
 from .quantile import QuantileForecaster
 
 _LEAST_OBSERVED = 14  # days of an item before a training origin
@@ -85,7 +86,7 @@ class _Days:
             past = getattr(history, name)
             return past if known is None else np.concatenate([past, getattr(known, name)])
 
-        self.units = np.where(history.closed[:, None], np.nan, history.units)  # (D, I)
+        self.units = without_far_out(np.where(history.closed[:, None], np.nan, history.units))  # (D, I)
         self.price, self.promo, self.holiday, self.closed = map(join, ("price", "promo", "holiday", "closed"))
         self.covariates = [
             values if known is None else np.concatenate([values, known.covariates[name]])

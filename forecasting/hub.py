@@ -29,7 +29,7 @@ from ..data import Panel
 from ..errors import FieldError
 from ..learning.base import needs
 from .base import Known
-from .distribution import LEVELS, Dependence
+from .distribution import LEVELS, Dependence, mean_excess
 from .params import check_fields
 from .transformer import Transformer
 from .windows import CHANNELS, NAMES, PATCH, Batch, Windows
@@ -154,7 +154,7 @@ class HubNetwork(nn.Module):
         above = excess > 0  # False where NaN
         if above.any():
             spread = self._spread(quantiles, scale[..., None])[..., 0]
-            self.upper.fill_(float(excess[above].sum() / spread[above].sum()))
+            self.upper.fill_(mean_excess(excess[above], spread[above], scale[above]))
 
 
 def _series(batch: Batch, planned: bool) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,6 +16,7 @@ from ..errors import FieldError
 from ..learning.base import needs
 from .base import DECILES, MIN_HISTORY, Known, check_inputs
 from .baselines import Baseline, LevelBaseline, MovingAverage, mean_of_observed, positive, whole_units
+from .outliers import without_far_out
 
 _FALLBACK = MovingAverage()
 _CAP = 3  # times the largest units of the history, plus 1: ETS can explode on intermittent series
@@ -108,28 +109,31 @@ class AutoETS(Baseline):
         levels = check_inputs(history, known, levels)
         quantiles = _FALLBACK.predict(history, known, levels)
         widths = [round(abs(1 - 2 * level) * 100, 6) for level in levels]  # of central intervals, per cent
-        for item, model in self._models(history.units).items():
+        units = without_far_out(history.units)
+        for item, model in self._models(units).items():
             bounds = model.predict(known.horizon, level=sorted({width for width in widths if width}))
             for place, (level, width) in enumerate(zip(levels, widths, strict=True)):
                 side = "lo" if level < 0.5 else "hi"
                 quantiles[item, :, place] = bounds[f"{side}-{width}"] if width else bounds["mean"]
-            quantiles[item] = _cut(quantiles[item], history.units[:, item])
+            quantiles[item] = _cut(quantiles[item], units[:, item])
         return np.sort(quantiles, axis=2)[:, :, np.argsort(np.argsort(levels))]
 
     def predict_mean(self, history: Panel, known: Known) -> np.ndarray:
         mean = _FALLBACK.predict_mean(history, known)
-        for item, model in self._models(history.units).items():
-            mean[item] = _cut(model.predict(known.horizon)["mean"], history.units[:, item])
+        units = without_far_out(history.units)
+        for item, model in self._models(units).items():
+            mean[item] = _cut(model.predict(known.horizon)["mean"], units[:, item])
         return mean
 
     def sample_paths(self, history: Panel, known: Known, paths: int, seed: int) -> np.ndarray:
         drawn = _FALLBACK.sample_paths(history, known, paths, seed)
         whole = whole_units(history.units)
         before = np.random.get_state()  # noqa: NPY002 - simulate seeds the global generator
-        for item, model in self._models(history.units).items():
+        units = without_far_out(history.units)
+        for item, model in self._models(units).items():
             item_seed = int(np.random.SeedSequence([seed, item]).generate_state(1)[0])
             simulated = model.simulate(known.horizon, paths, seed=item_seed, error_distribution="normal")
-            simulated = _cut(simulated, history.units[:, item])
+            simulated = _cut(simulated, units[:, item])
             drawn[item] = np.rint(simulated) if whole[item] else simulated
         np.random.set_state(before)  # noqa: NPY002
         return drawn

@@ -9,15 +9,16 @@ import numpy as np
 import pandas as pd
 
 from ...data import files
-from ...data.contract import PANEL, Column, Schema, TableNote, matched, read
+from ...data.contract import PANEL, Column, Reading, Schema, TableNote, matched, read
+from ...data.gaps import LEAST_OBSERVED, monthly
 from ...data.online_retail import BULK_FENCE, in_one_month
-from ...data.panel import LEAST_OBSERVED
 
-USAGE = """usage: storelab check FILE [day_first=true|false]
+USAGE = """usage: storelab check FILE [day_first=true|false] [encoding=NAME] [columns.item=NAME ...]
 
 What is understood of a CSV, Excel or Parquet file of sales, and what looks wrong, with row numbers (the header is not
 counted). FILE has a row per item and day (item, date, units, price) or a row per line of an order (invoice, item,
-timestamp, quantity, price, or the names of Online Retail). Exits with 0: nothing looks wrong, 1: something does,
+timestamp, quantity, price, or the names of Online Retail). day_first, encoding and columns (contract's name = the
+file's) are keys of data=panel too. Exits with 0: nothing looks wrong, 1: something does,
 2: not readable."""
 DAYS: Schema = tuple(  # PANEL's columns, but what the numbers may be is looked at here
     Column(
@@ -39,6 +40,7 @@ ALIASES = {
 FAR_PRICE = 10.0  # times an item's median price, or as much below it
 LEAST_SALES = 8  # of an item, from which on its outliers are looked for
 SHOWN = 5  # row numbers
+_KEY = re.compile(r"(day_first|encoding|columns\.\w+)=")
 
 
 def check(args: list[str]) -> int:
@@ -46,16 +48,17 @@ def check(args: list[str]) -> int:
     if args in (["--help"], ["-h"]):
         print(USAGE)
         return 0
-    order = {"day_first=true": True, "day_first=false": False}
-    given = [arg for arg in args if arg in order]
-    paths = [arg for arg in args if arg not in order]
-    if len(paths) != 1 or len(given) > 1:
+    keys = dict(arg.split("=", 1) for arg in args if _KEY.match(arg))
+    paths = [arg for arg in args if not _KEY.match(arg)]
+    if len(paths) != 1 or keys.get("day_first", "true") not in ("true", "false"):
         print(USAGE, file=sys.stderr)
         return 2
     try:
+        names = {key.partition(".")[2]: value for key, value in keys.items() if "." in key}
+        order = {None: None, "true": True, "false": False}[keys.get("day_first")]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TableNote)  # they are printed
-            table, notes, wrong = look(Path(paths[0]), order[given[0]] if given else None)
+            table, notes, wrong = look(Path(paths[0]), Reading(names, order, keys.get("encoding", "")))
     except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"{paths[0]}: {error}", file=sys.stderr)
         return 2
@@ -67,16 +70,18 @@ def check(args: list[str]) -> int:
     return 1 if wrong else 0
 
 
-def look(path: Path, day_first: bool | None = None) -> tuple[pd.DataFrame, list[str], list[str]]:
+def look(path: Path, how: Reading | None = None) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Read what can be read of a file.
 
     Returns the table, with the columns item, day, units and price as far as they are readable and the row numbers as
     its index; notes on how it was read; and the errors of the columns that were not. Raises ValueError where the file
     is not readable at all, or has neither the columns of days nor those of lines.
     """
-    frame = files.load(path, [*(column.name for column in (*DAYS, *LINES)), *ALIASES])
-    schema, aliases = max(((DAYS, {}), (LINES, ALIASES)), key=lambda one: _known(frame, *one))
-    if _known(frame, schema, aliases) < 2:
+    how = how or Reading()
+    own, day_first = how.columns, how.day_first
+    frame = files.load(path, [*(c.name for c in (*DAYS, *LINES)), *ALIASES, *own.values()], how.encoding)
+    schema, aliases = max(((DAYS, {}), (LINES, ALIASES)), key=lambda one: _known(frame, *one, own))
+    if _known(frame, schema, aliases, own) < 2:
         raise ValueError(
             f"expected the columns {', '.join(c.name for c in DAYS if c.required)}, price, or those of lines of "
             f"orders; found: {', '.join(map(str, frame.attrs['found'])) or 'none'}"
@@ -87,14 +92,16 @@ def look(path: Path, day_first: bool | None = None) -> tuple[pd.DataFrame, list[
     wrong = []
     while True:
         try:
-            table = read(frame, schema, day_first=day_first, aliases=aliases)
+            table = read(frame, schema, day_first=day_first, aliases=aliases, columns=own)
             break
         except ValueError as error:
             bad = re.match(r"column '(\w+)'", str(error))
             if bad is None:
                 raise
             wrong.append(str(error))
-            schema = tuple(column for column in schema if column.name != bad[1])
+            gone = next((name for name, other in own.items() if other == bad[1]), bad[1])
+            schema = tuple(column for column in schema if column.name != gone)
+            own = {name: other for name, other in own.items() if name != gone}
     notes = _plain(path, table) + table.attrs["notes"]
     table = table.set_axis(frame.index + 1, axis=0).rename(columns={"quantity": "units"})
     times = table.get("timestamp", table.get("date"))
@@ -114,10 +121,9 @@ def _plain(path: Path, table: pd.DataFrame) -> list[str]:
     return [f"{what} {how}" for what, how in usual.items() if what not in said.replace("times are", "dates are")]
 
 
-def _known(frame: pd.DataFrame, schema: Schema, aliases: dict[str, str]) -> int:
-    return len(
-        matched(frame, [column.name for column in schema if column.required or column.name == "price"], aliases)[0]
-    )
+def _known(frame: pd.DataFrame, schema: Schema, aliases: dict[str, str], own: dict[str, str]) -> int:
+    names = [column.name for column in schema if column.required or column.name == "price"]
+    return len(matched(frame, names, aliases, own)[0])
 
 
 def facts(table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -130,6 +136,7 @@ def facts(table: pd.DataFrame) -> list[tuple[str, str]]:
         days = np.sort(table["day"].unique())
         apart = _apart(days)
         every = {1: "daily", 7: "weekly"}.get(apart, f"most days with rows lie {apart} days apart")
+        every = f"monthly or rarer, {apart} days apart" if monthly(days) else every
         whole = (days[-1] - days[0]) // np.timedelta64(7 if apart == 7 else 1, "D") + 1
         found.append(("days", f"{_date(days[0])} to {_date(days[-1])}, {every}; rows on {len(days):,} of {whole:,}"))
         if {"item", "units"} <= set(table):
@@ -137,13 +144,16 @@ def facts(table: pd.DataFrame) -> list[tuple[str, str]]:
             found.append(
                 ("observed", f"{share:.1%} of the {'weeks' if apart == 7 else 'days'} since each item's first")
             )
-    for name in ("units", "price"):
+    for name in ("units", "price", "cost", "lead_time"):
         if name in table and table[name].notna().any():
             values = table[name].dropna()
             part = f"{values.min():g} to {values.max():g}, mean {values.mean():.4g}, median {values.median():g}"
             found.append((name, part + (f"; 0 in {(values == 0).mean():.1%} of the rows" if name == "units" else "")))
     if "units" in table:
         found.append(("returns", f"{(table['units'] < 0).sum():,} rows of less than 0 units"))
+    if "split" in table:
+        counts = table["split"].value_counts()
+        found.append(("split", ", ".join(f"{counts[name]:,} rows {name}" for name in counts.index)))
     return found
 
 
@@ -194,18 +204,20 @@ def _gaps(table: pd.DataFrame) -> list[str]:
     whole = pd.date_range(days[0], days[-1], freq=f"{step}D")
     missing = whole.difference(days)
     found = []
-    if not days.isin(whole).all():
+    if monthly(days.to_numpy()):
+        found.append("dates lie months apart: demand is forecast and replayed by days or by weeks")
+    elif not days.isin(whole).all():
         row = table.index[~table["day"].isin(whole)][0]
         found.append(f"row {row}: {_date(table['day'][row])} is no whole number of weeks after {_date(days[0])}")
     elif len(missing) > 0:
         first = _date(missing[0])
         found.append(
-            f"no row on {len(missing):,} of {len(whole):,} dates, the first {first}: not observed, unless added"
+            f"no row on {len(missing):,} of {len(whole):,} dates, the first {first}: not observed, or no_row=zero"
         )
     if not table.attrs["lines"] and {"item", "units"} <= set(table):
         share = observed(table, step)
         if share < LEAST_OBSERVED:
-            found.append(f"{share:.1%} of the days are observed: where no row means no sale, add it with 0 units")
+            found.append(f"{share:.1%} of the days are observed: where no row means no sale, data.no_row=zero says so")
     return found
 
 
