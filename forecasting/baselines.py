@@ -1,7 +1,7 @@
 """Seasonal naive and moving average: what every other forecaster has to beat (Hyndman & Athanasopoulos, FPP3, 5.2).
 
-Both are written for missing days (NaN): a missing day takes no part, nor does one far out (see `outliers`). An item without one observed day is forecast
-as zero: nothing is known of it.
+Both are written for missing days (NaN): a missing day takes no part, nor does one far out (see `outliers`). An item
+without one observed day is forecast as zero: nothing is known of it.
 """
 
 from abc import abstractmethod
