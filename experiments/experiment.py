@@ -19,7 +19,7 @@ from .config.schemas import EvaluationParams
 from .config.settings import ConfigError, Settings, within
 from .inputs import build, learner_of
 from .runs import checkpoints
-from .runs.folder import Run, Stopped
+from .runs.folder import Run, Stopped, damage_named
 
 Watch = Callable[[list[dict]], None]  # sees the rows of the learning curve as it grows; may raise to end the run
 
@@ -71,7 +71,9 @@ def restore(run: Run) -> Experiment:
     settings = run.settings()
     if not isinstance(settings, Settings):
         raise ConfigError(f"run: {str(run.folder)!r} is not allowed, expected a run with policies, of storelab train")
-    experiment = prepare(run, build(settings), settings)
+    with damage_named(run.folder / "config.yaml"):
+        task = build(settings)
+    experiment = prepare(run, task, settings)
     policy = learnt(run, experiment.task, settings)
     if policy is not None:
         experiment.add(policy)

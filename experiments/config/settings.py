@@ -7,12 +7,13 @@ from difflib import get_close_matches
 from typing import Any, get_type_hints
 
 from hydra.errors import MissingConfigException, OverrideParseException
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf, ValueNode
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from ...envs import TASKS
 from ...envs.registry import entry_of, environments, params_of
 from ...errors import FieldError
+from ...reading import DEEPEST
 from .options import COMMANDS, GROUPS, keys, option_of, options
 from .schemas import (
     BacktestParams,
@@ -30,6 +31,7 @@ from .schemas import (
 )
 
 MAX_CELLS = 20_000_000  # items x periods of an episode: float32 scenarios of a batch of 64 then take 5 GB
+MOST_NODES = 100_000  # values of a config, interpolations written out
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -214,7 +216,35 @@ def read_benchmark(config: DictConfig) -> tuple[BenchmarkParams, str, SuiteParam
     return _top(config, BenchmarkParams), HydraConfig.get().runtime.choices["suite"], _choice(config, "suite")
 
 
+def plain(node, place: str, most: int = MOST_NODES, seen: list[int] | None = None, depth: int = 0):
+    """Return a config as plain types, interpolations as what they stand for; those that are open stay as text.
+
+    Raises FieldError for more than `most` values, or parts too deep within parts: interpolations may repeat a part.
+    """
+    seen = [0] if seen is None else seen
+    seen[0] += 1
+    if seen[0] > most or depth > DEEPEST:
+        raise FieldError(place, f"{seen[0]:,} values, {depth} deep", f"at most {most:,} values and {DEEPEST} deep")
+    if not isinstance(node, DictConfig | ListConfig):
+        return node
+    if node._is_none() or node._is_missing() or node._is_interpolation():
+        return node._value()
+    keys = list(node) if isinstance(node, DictConfig) else range(len(node))
+    values = {}
+    for key in keys:
+        raw = node._get_node(key)
+        try:
+            value = node[key] if raw._is_interpolation() else raw
+        except (OmegaConfBaseException, RecursionError):
+            value = raw._value()
+        value = value._value() if isinstance(value, ValueNode) else value
+        values[key] = plain(value, place, most, seen, depth + 1)
+    return values if isinstance(node, DictConfig) else list(values.values())
+
+
 def _resolve(config: DictConfig) -> None:
+    with within(""):
+        plain(config, "config")
     try:
         OmegaConf.resolve(config)
     except OmegaConfBaseException as error:

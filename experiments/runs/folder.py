@@ -147,13 +147,13 @@ class Run:
         if not self.done:
             raise ConfigError(f"run: {str(self.folder)!r} is not allowed, expected the folder of a finished run")
         config = self.config()
-        with _damage_named(self.folder / "config.yaml"):
+        with damage_named(self.folder / "config.yaml"):
             return from_config(config)
 
     def config(self) -> dict:
         """The config of the run, finished or not, as plain types."""
         path = self.folder / "config.yaml"
-        with _damage_named(path):
+        with damage_named(path):
             return dict(read_yaml(path))
 
     def status(self, state: str, **more) -> None:
@@ -169,13 +169,13 @@ class Run:
     def read(self, name: str):
         """Read what `write` wrote; None where there is nothing."""
         path = self.folder / name
-        with _damage_named(path):
+        with damage_named(path):
             return read_json(path) if path.exists() else None
 
     def metrics(self, up_to: float = float("inf")) -> list[dict]:
         """The rows of `metrics.jsonl` up to a step."""
         path = self.folder / "metrics.jsonl"
-        with _damage_named(path):
+        with damage_named(path):
             rows = [parse_json(line, path.name) for line in read_bytes(path).splitlines()] if path.exists() else []
         return [row for row in rows if row["step"] <= up_to]
 
@@ -186,7 +186,7 @@ class Run:
     def episodes(self) -> pd.DataFrame:
         """The episodes of a finished run."""
         path = self.folder / "eval.parquet"
-        with _damage_named(path):
+        with damage_named(path):
             return read_parquet(path)
 
     def write_episodes(self, episodes: pd.DataFrame, name: str = "eval.parquet") -> None:
@@ -212,10 +212,21 @@ def _state(error: BaseException) -> str:
 
 
 @contextmanager
-def _damage_named(path: Path):
+def damage_named(path: Path):
+    """Turn what an error of a file's content may be into a ConfigError that names the file."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:  # pyarrow's and JSON's are ValueErrors
+    except ConfigError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        yaml.YAMLError,
+    ) as error:
         raise ConfigError(f"{path} is damaged: {one_line(error)}") from error
 
 
