@@ -5,6 +5,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,7 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ... import plugins
 from ...plugins import load
-from ..config import guard
+from ..config import environment, guard
+from ..config.environment import hide
 from ..config.options import GROUPS, register
 from ..config.schemas import ExplainParams
 from ..config.settings import ConfigError, describe, read, read_backtest, read_fit
@@ -102,9 +104,9 @@ class _Jobs:
         overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
         self.failed.append((" ".join(overrides), error))
         if isinstance(error, ConfigError):
-            print(error, file=sys.stderr)
+            print(hide(str(error)), file=sys.stderr)
         else:
-            traceback.print_exception(error)
+            print(hide("".join(traceback.format_exception(error))), end="", file=sys.stderr)
         if FAST in self.flags and not isinstance(error, FailedBefore):
             raise _Enough from None
 
@@ -114,7 +116,7 @@ class _Jobs:
             print(f"{len(self.failed)} of the sweep's jobs failed:", file=sys.stderr)
             for overrides, error in self.failed:
                 kind = "" if isinstance(error, ConfigError) else f"{type(error).__name__}: "
-                print(f"  {overrides}: {kind}{str(error).partition(chr(10))[0]}", file=sys.stderr)
+                print(f"  {overrides}: {kind}{hide(str(error)).partition(chr(10))[0]}", file=sys.stderr)
         bad = [isinstance(error, ConfigError) and not isinstance(error, FailedBefore) for _, error in self.failed]
         return 0 if not self.failed else 2 if all(bad) else 1
 
@@ -132,9 +134,9 @@ def run(command: str, args: list[str]) -> int:
     except _Enough:
         pass
     except Exception as error:
-        if tracing or not isinstance(error, ConfigError | HydraException | OmegaConfBaseException):
+        if tracing or not isinstance(error, ConfigError | HydraException | OmegaConfBaseException | RecursionError):
             raise
-        print(describe(error, command, args), file=sys.stderr)
+        print(hide(describe(error, command, args)), file=sys.stderr)
         return 1 if isinstance(error, FailedBefore) else 2
     return jobs.status()
 
@@ -155,7 +157,9 @@ def _compose(command: str, args: list[str], job: Callable[[DictConfig], None]) -
     def task(config: DictConfig) -> None:  # Hydra wants a function
         job(config)
 
-    hydra.main(version_base="1.3", config_path="pkg://storelab.conf", config_name=command)(task)()
+    shown = environment.as_text("words") if "--resolve" in args else nullcontext()
+    with shown:
+        hydra.main(version_base="1.3", config_path="pkg://storelab.conf", config_name=command)(task)()
 
 
 def _of_group(arg: str) -> str:

@@ -207,7 +207,8 @@ class Search:
 
     def command(self, values: dict) -> str:
         """The command of a trial's run."""
-        task = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+        given = HydraConfig.get().overrides.task if HydraConfig.initialized() else OmegaConf.create([])
+        task = OmegaConf.to_container(given, resolve=False)
         own = [w for w in task if not w.lstrip("+~").startswith("tune.") and w.lstrip("+").split("=")[0] not in values]
         return " ".join(filter(None, ["storelab train", shlex.join(own), self.words(values)]))
 

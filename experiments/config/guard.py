@@ -28,6 +28,7 @@ from yaml import YAMLError
 from ...errors import FieldError
 from ...plugins import plugins
 from ...reading import MEGABYTE, check_yaml, read_bytes
+from . import environment
 from .settings import ConfigError, one_line, plain
 
 TARGETS = {  # what launchers and sweepers Hydra may make
@@ -118,6 +119,7 @@ def _readable(name: str):
 def install() -> None:
     """From now on Hydra composes with the checked loader, reads files within bounds and makes what is listed alone."""
     hydra_main.ConfigLoaderImpl = CheckedLoader
+    environment.install()
     Plugins.instance()  # which registers Hydra's own
     for source in (FileConfigSource, ImportlibResourcesConfigSource):
         SourcesRegistry.instance().types[source.scheme()] = source

@@ -2,7 +2,7 @@
 
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, get_type_hints
 
@@ -14,6 +14,7 @@ from ...envs import TASKS
 from ...envs.registry import entry_of, environments, params_of
 from ...errors import FieldError
 from ...reading import DEEPEST
+from .environment import as_text, texts
 from .options import COMMANDS, GROUPS, keys, option_of, options
 from .schemas import (
     BacktestParams,
@@ -53,6 +54,7 @@ class Settings:
     forecaster: Any  # parameters of a forecaster, or None
     agent: Any  # parameters of a learner, or HeuristicsParams
     evaluation: EvaluationParams
+    environment: dict[str, str] = field(default_factory=dict)  # keys whose text is of the environment -> as it stands
 
     @property
     def forecaster_name(self) -> str:
@@ -78,6 +80,7 @@ class BacktestSettings:
     top: BacktestParams | ExplainParams
     data: Any  # parameters of a data option
     forecaster: Any  # parameters of a forecaster
+    environment: dict[str, str] = field(default_factory=dict)  # as in Settings
 
     @property
     def forecaster_name(self) -> str:
@@ -97,6 +100,7 @@ class FitSettings:
     top: FitParams
     dataset: Any  # one of `datasets.DATASETS`
     model: Any  # parameters of a model
+    environment: dict[str, str] = field(default_factory=dict)  # as in Settings
 
     @property
     def model_name(self) -> str:
@@ -118,7 +122,7 @@ def read(config: DictConfig) -> Settings:
     Raises:
         ConfigError: in one line, what is wrong.
     """
-    _resolve(config)
+    environment = _resolve(config)
     _check_keys("", config, TrainParams)
     # Groups first: the experiment is named after the task.
     typed = {group: _choice(config, group) for group in ("task", "agent", "evaluation")}
@@ -129,7 +133,7 @@ def read(config: DictConfig) -> Settings:
         typed["forecaster"] = None  # checked, but of no account
     _check_data(typed["task"].name, typed["data"])
     _check_planned(typed["data"], typed["forecaster"])
-    return Settings(top=top, env=env, **typed)
+    return Settings(top=top, env=env, environment=environment, **typed)
 
 
 def read_study(config: DictConfig) -> tuple[StudyParams, DictConfig]:
@@ -141,20 +145,18 @@ def read_study(config: DictConfig) -> tuple[StudyParams, DictConfig]:
 
 def read_backtest(config: DictConfig, kind: type = BacktestParams) -> BacktestSettings:
     """Check the config of `storelab backtest`, or of `explain` by its kind; raises ConfigError as `read` does."""
-    _resolve(config)
+    environment = _resolve(config)
     _check_keys("", config, kind)
-    settings = BacktestSettings(
-        _top(config, kind), data=_choice(config, "data"), forecaster=_choice(config, "forecaster")
-    )
+    settings = BacktestSettings(_top(config, kind), _choice(config, "data"), _choice(config, "forecaster"), environment)
     _check_planned(settings.data, settings.forecaster)
     return settings
 
 
 def read_fit(config: DictConfig) -> FitSettings:
     """Check the config of `storelab fit`; raises ConfigError as `read` does."""
-    _resolve(config)
+    environment = _resolve(config)
     _check_keys("", config, FitParams)
-    settings = FitSettings(_top(config, FitParams), _choice(config, "dataset"), _choice(config, "model"))
+    settings = FitSettings(_top(config, FitParams), _choice(config, "dataset"), _choice(config, "model"), environment)
     if settings.model_name not in settings.dataset.models:
         expected = f"expected one of {', '.join(settings.dataset.models)}"
         raise ConfigError(f"model: {settings.model_name!r} is not allowed with this dataset, {expected}")
@@ -242,15 +244,20 @@ def plain(node, place: str, most: int = MOST_NODES, seen: list[int] | None = Non
     return values if isinstance(node, DictConfig) else list(values.values())
 
 
-def _resolve(config: DictConfig) -> None:
+def _resolve(config: DictConfig) -> dict[str, str]:
+    """Resolve a config in place; return what of it is text of the environment (see `environment.texts`)."""
     with within(""):
-        plain(config, "config")
+        values = plain(config, "config")
+        with as_text():
+            shown = plain(config, "config")
+        found = texts(values, shown)
     try:
         OmegaConf.resolve(config)
     except OmegaConfBaseException as error:
         missing = re.search(r"Interpolation key '(.*?)'", str(error))
         about = f"${{{missing[1]}}}" if missing else error.full_key
         raise ConfigError(f"{about}: {str(error).splitlines()[0]}") from error
+    return found
 
 
 def _env(config: DictConfig, task: str, data) -> dict:

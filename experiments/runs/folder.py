@@ -22,9 +22,10 @@ import yaml
 from ...data.files import read_parquet
 from ...learning.base import write_atomic
 from ...reading import parse_json, read_bytes, read_json, read_yaml
+from ..config.environment import hide, opened, sealed
 from ..config.options import COMMANDS, option_of, options
 from ..config.schemas import TaskParams
-from ..config.settings import AnySettings, BacktestSettings, ConfigError, FitSettings, Settings, one_line
+from ..config.settings import AnySettings, BacktestSettings, ConfigError, FitSettings, Settings, one_line, within
 from .checkpoints import line_of
 from .lease import Lease, Taken, holder, leased
 from .provenance import code_hash, digest, provenance
@@ -118,7 +119,7 @@ class Run:
             try:
                 yield self
             except BaseException as error:
-                self.status(_state(error), error=f"{type(error).__name__}: {error}")
+                self.status(_state(error), error=hide(f"{type(error).__name__}: {error}"))
                 raise
             self.status("finished")
             write_atomic(self.folder / "DONE", "".join(self._sums()).encode())
@@ -148,7 +149,7 @@ class Run:
             raise ConfigError(f"run: {str(self.folder)!r} is not allowed, expected the folder of a finished run")
         config = self.config()
         with damage_named(self.folder / "config.yaml"):
-            return from_config(config)
+            return from_config(config, str(self.folder.parent.parent))
 
     def config(self) -> dict:
         """The config of the run, finished or not, as plain types."""
@@ -238,7 +239,7 @@ def to_config(settings: AnySettings) -> dict:
     if isinstance(settings, Settings):
         whole |= {"task": asdict(settings.task), "env": settings.env}
     whole |= {group: value and asdict(value) for group, value in values.items()}
-    return json.loads(json.dumps(whole))  # tuples become lists
+    return sealed(json.loads(json.dumps(whole)), settings.environment)  # tuples become lists
 
 
 def command_of(config: dict) -> str:
@@ -246,12 +247,14 @@ def command_of(config: dict) -> str:
     return next((command for key, command in OWN.items() if key in config), "explain")
 
 
-def from_config(config: dict) -> AnySettings:
-    """The inverse of `to_config`."""
+def from_config(config: dict, runs: str = "runs") -> AnySettings:
+    """The inverse of `to_config`; `runs` is the folder of runs, where it was of the environment."""
+    with within(""):
+        config, environment = opened(config, runs)
     values, command = {}, command_of(config)
     for group, choice in config["choices"].items():
         values[group] = options(group)[choice](**config[group]) if choice else None
     top = COMMANDS[command](**{k: v for k, v in config.items() if k not in ("choices", "task", "env", *GROUPS)})
     if command == "train":
-        return Settings(top, TaskParams(**config["task"]), env=config["env"], **values)
-    return (FitSettings if command == "fit" else BacktestSettings)(top, **values)
+        return Settings(top, TaskParams(**config["task"]), env=config["env"], environment=environment, **values)
+    return (FitSettings if command == "fit" else BacktestSettings)(top, environment=environment, **values)

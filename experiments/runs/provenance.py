@@ -114,11 +114,13 @@ def device() -> dict[str, object]:
 def command_line() -> str:
     """The command that this job of Hydra's was started by (of a sweep: this one job)."""
     from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
 
     if not HydraConfig.initialized():
         return "from Python"
     job = HydraConfig.get()
-    return shlex.join(["storelab", job.job.config_name, *job.overrides.task])
+    overrides = OmegaConf.to_container(job.overrides.task, resolve=False)  # values of the environment are not written
+    return shlex.join(["storelab", job.job.config_name, *overrides])
 
 
 def provenance(data: str, command: str | None = None) -> dict:
