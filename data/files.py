@@ -180,7 +180,7 @@ def decode(raw: bytes, encoding: str = "") -> tuple[str, str]:
             pass
     if _western(raw):
         return raw.decode("latin-1"), "latin-1"  # every byte is a character
-    raise FieldError("encoding", "", "the file's, such as shift_jis, cp1251 or big5", "as its bytes do not tell it")
+    raise ValueError("its bytes do not tell its encoding; expected encoding=NAME, such as shift_jis, cp1251 or big5")
 
 
 def _chinese(raw: bytes) -> bool:

@@ -339,3 +339,23 @@ def test_a_workbook_of_several_sheets_and_the_names_of_online_retail_ii(tmp_path
     csv = tmp_path / "two.csv"
     second.rename(columns=SECOND).assign(Price=["1,5", "2,5"]).to_csv(csv, sep=";", index=False)
     assert online_retail.load(csv, KEY)[0]["price"].tolist() == [1.5, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("cp1251", ["Молоко", "Чёрный хлеб", "Сыр"]),
+        ("shift_jis", ["りんご", "コーヒー", "牛乳"]),
+        ("iso8859-7", ["Γάλα", "Ψωμί και τυρί"]),
+        ("koi8-r", ["Молоко", "Хлеб"]),
+    ],
+)
+def test_another_script_is_asked_for(tmp_path, encoding, words):
+    """What the bytes do not tell is refused in one line, and read where the encoding is said."""
+    rows = "".join(f"{word},2024-03-0{k + 1},2,4.5\n" for k, word in enumerate(words))
+    (tmp_path / "sales.csv").write_bytes(("item,date,units,price\n" + rows).encode(encoding))
+    with pytest.raises(ValueError, match=r"^sales.csv: .* expected encoding=NAME"):
+        Panel.from_frame(tmp_path / "sales.csv")
+    assert Panel.from_frame(tmp_path / "sales.csv", encoding=encoding).items == words
+    with pytest.raises(ValueError, match=r"^encoding: 'ascii' is not allowed"):
+        Panel.from_frame(tmp_path / "sales.csv", encoding="ascii")
