@@ -30,7 +30,7 @@ from storelab.data.online_retail import load_panel
 from storelab.envs import TASKS
 from storelab.envs.dispatch.city import read_city
 from storelab.experiments.experiment import restore
-from storelab.experiments.reports.sweep import sweep_runs
+from storelab.experiments.reports.standings import sweep_runs
 from storelab.experiments.runs import checkpoints
 from storelab.experiments.runs.folder import Run
 from storelab.experiments.runs.index import read_index

@@ -2,9 +2,11 @@
 
 from .aggregate import interquartile_mean, performance_profile, probability_of_improvement, stratified_bootstrap
 from .checked import checked
-from .evaluate import bootstrap_interval, evaluate, key_figures, scenario_keys, summarise
+from .evaluate import HINDSIGHT, REFERENCE, bootstrap_interval, evaluate, key_figures, scenario_keys, summarise
 
 __all__ = [
+    "HINDSIGHT",
+    "REFERENCE",
     "bootstrap_interval",
     "checked",
     "evaluate",

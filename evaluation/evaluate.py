@@ -13,6 +13,8 @@ from ..envs.core.rollout import rollout
 from ..envs.core.seeds import test_keys
 from .checked import checked
 
+HINDSIGHT = "hindsight bound"  # rows of what the others are measured against
+REFERENCE = "reference policy"
 PERIODS_PER_YEAR = 365  # inventory turns take a period for a day
 
 
@@ -83,7 +85,7 @@ def evaluate(
         scenario = model.scenarios(scenario_keys(batch, split))
         if task.hindsight is not None:
             bound = task.hindsight(model, scenario) / (model.horizon if average else 1)
-            frames.append(pd.DataFrame({"policy": "hindsight bound", "seed": batch, "value": bound}))
+            frames.append(pd.DataFrame({"policy": HINDSIGHT, "seed": batch, "value": bound}))
         for name, act in policies.items():
             frames.append(_episodes(name, act, model, scenario, batch, task.objective, warmup))
             if done is not None:
@@ -132,39 +134,50 @@ def summarise(
 ) -> pd.DataFrame:
     """Return one row per policy, best first.
 
+    The gap is paired where it can be: with the reference's policy, where the episodes hold it as the policy
+    `reference policy` (`evaluate(policies | {REFERENCE: reference.policy}, ...)`), or with the bound in hindsight. So
+    the luck of the scenarios falls out of it. A reference that was not played is a number that the gap is taken to,
+    and the gap's interval is as wide as the value's. The per cent are of the reference's value, known exactly.
+
     Args:
         episodes: of `evaluate`.
         objective: `cost` (less is better) or `profit`.
         reference: of the task; without one, `hindsight bound` stands in where the episodes hold it.
-        heuristics: the policies among which the best one is compared with (all but the bound, if not given). It is
-            chosen on these very episodes, which favours it.
+        heuristics: the policies among which the best one is compared with (if not given, all but the bound and the
+            reference's). It is chosen on these very episodes, which favours it.
 
     Returns:
         Index `policy`; `value` with `ci_low`, `ci_high`; `better` than the best heuristic by how much (money, positive
         is better; paired over scenarios) with `better_low`, `better_high`; `gap` to the reference (money, positive is
-        worse) with `gap_low`, `gap_high`, and `gap_percent` of the reference's size; the means of the key figures.
+        worse) with `gap_low`, `gap_high`, and `gap_percent` of the reference's size; the means of the key figures. In
+        `attrs`: `best_heuristic`, `objective`, and `gap_to`: `reference policy`, `reference value`, `hindsight bound`
+        or None.
     """
     sign = 1 if objective == "profit" else -1
     values = episodes.pivot(index="seed", columns="policy", values="value")
-    known = [name for name in (heuristics or values.columns) if name in values.columns and name != "hindsight bound"]
+    known = [
+        name for name in (heuristics or values.columns) if name in values.columns and name not in (HINDSIGHT, REFERENCE)
+    ]
     best = (sign * values.loc[:, known].mean()).idxmax()
     better = sign * values.sub(values[best], axis=0)
     table = pd.DataFrame({"value": values.mean()})
     table["ci_low"], table["ci_high"] = bootstrap_interval(values)
     table["better"] = better.mean()
     table["better_low"], table["better_high"] = bootstrap_interval(better)
-    aim = None
-    if reference is not None:
-        aim = pd.Series(reference.value, index=values.index)
-    elif "hindsight bound" in values:
-        aim = values["hindsight bound"]
+    aim, gap_to = None, None
+    if REFERENCE in values:
+        aim, gap_to = values[REFERENCE], REFERENCE
+    elif reference is not None:
+        aim, gap_to = pd.Series(reference.value, index=values.index), "reference value"
+    elif HINDSIGHT in values:
+        aim, gap_to = values[HINDSIGHT], HINDSIGHT
     if aim is not None:
         gap = -sign * values.sub(aim, axis=0)
         table["gap"] = gap.mean()
         table["gap_low"], table["gap_high"] = bootstrap_interval(gap)
-        table["gap_percent"] = 100 * table["gap"] / abs(aim.mean())
+        table["gap_percent"] = 100 * table["gap"] / abs(aim.mean() if reference is None else reference.value)
     table = table.join(key_figures(episodes))
     order = (sign * table["value"]).sort_values(ascending=False, kind="stable").index
     table = table.loc[order]
-    table.attrs |= {"best_heuristic": best, "objective": objective}
+    table.attrs |= {"best_heuristic": best, "objective": objective, "gap_to": gap_to}
     return table

@@ -14,7 +14,7 @@ import pandas as pd
 from ..agents import rules_of
 from ..envs import HistoryDemand, Policy, Reference, Task
 from ..envs.core.seeds import purpose_seeds
-from ..evaluation import evaluate, scenario_keys, summarise
+from ..evaluation import REFERENCE, bootstrap_interval, evaluate, scenario_keys, summarise
 from .config.schemas import EvaluationParams
 from .config.settings import ConfigError, Settings, within
 from .inputs import build, learner_of
@@ -44,12 +44,14 @@ class Experiment:
         return purpose_seeds("curve", self.settings.evaluation.curve_episodes)
 
     def episodes(self, evaluation: EvaluationParams) -> pd.DataFrame:
-        """Run all policies on held-out scenarios that differ from one another."""
+        """Run all policies, and the reference's, on held-out scenarios that differ from one another."""
         seeds = evaluation.seed + np.arange(evaluation.episodes)
         if isinstance(self.task.test, HistoryDemand):
             demand = self.task.model("test").scenarios(scenario_keys(seeds, "test"))["demand"]
             seeds = seeds[np.sort(np.unique(demand.reshape(len(seeds), -1), axis=0, return_index=True)[1])]
-        return evaluate(self.policies, self.task, seeds, progress=True)
+        known = self.reference.policy if self.reference else None
+        policies = self.policies | ({REFERENCE: known} if known else {})
+        return evaluate(policies, self.task, seeds, progress=True)
 
     def add(self, policy: Policy) -> None:
         """Let the learner's policy compete."""
@@ -147,8 +149,10 @@ def learn(run: Run, experiment: Experiment, watch: Watch | None = None) -> Polic
             print(f"stopped: the same command goes on from {steps:,} steps", file=sys.stderr)
             raise Stopped(128 + signal.SIGTERM)
         curve = evaluate({"agent": learner.policy()}, task, experiment.curve_seeds(), split="train")
-        value = curve.loc[curve["policy"] == "agent", "value"].mean()
-        rows.append({"step": steps, "seconds": before + time.monotonic() - started, "value": value})
+        values = curve.loc[curve["policy"] == "agent", ["value"]]
+        (low,), (high,) = bootstrap_interval(values)
+        seconds = before + time.monotonic() - started
+        rows.append({"step": steps, "seconds": seconds, "value": values["value"].mean(), "low": low, "high": high})
         run.write_metrics(rows)
         if watch:
             watch(rows)

@@ -15,11 +15,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from ...evaluation import bootstrap_interval
+from ...evaluation import HINDSIGHT, REFERENCE, bootstrap_interval
 from ...learning.base import write_atomic
 from ..config.settings import ConfigError, describe, read, read_benchmark
 from ..inputs import data_hash
-from ..reports.run import BOUND
 from ..runs.folder import Run, RunBusy
 from .train import train
 
@@ -106,7 +105,8 @@ def table(name: str, command: str, entries: list[Entry], seeds: int) -> str:
         lines += [f"| {' | '.join([policy, *cells[1:]])} |" for policy, cells in order] + [""]
     note = (
         f"Learners (bold): means over {seeds} seeds, intervals over seeds. The others: over held-out scenarios, the "
-        f"same for all. Heuristics are tuned on training scenarios. The {BOUND} knows the future."
+        f"same for all. Heuristics are tuned on training scenarios. Gaps are paired, scenario by scenario, with the "
+        f"row '{REFERENCE}' where there is one, else with the {HINDSIGHT}, which knows the future."
     )
     return "\n".join([*lines, note, ""])
 

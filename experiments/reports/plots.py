@@ -1,5 +1,7 @@
 """The figures of reports, which `page.figure` puts into a page."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
@@ -19,17 +21,25 @@ def learning_curve(metrics: list[dict], best: tuple[str, float], agent: str, uni
         axis = figure.subplots()
         steps, values = [row["step"] for row in metrics], [row["value"] for row in metrics]
         axis.plot(steps, values, "o-", ms=3, color=AGENT, label=agent)
+        if all("low" in row for row in metrics):
+            band(
+                axis, steps, *([row[end] for row in metrics] for end in ("low", "high")), color=AGENT, alpha=0.15, lw=0
+            )
         axis.axhline(best[1], color=HEURISTIC, linestyle="--", label=f"{best[0]} (best tuned heuristic)")
-        # Early values can be thousands of times worse: show the last nine tenths and the heuristic.
-        shown = [*values[len(values) // 10 :], best[1]]
-        margin = 0.08 * (max(shown) - min(shown)) or 1.0
-        axis.set_ylim(min(shown) - margin, max(shown) + margin)
+        axis.set_ylim(*late([values], best[1]))
         axis.set_xlabel("steps of the learner")
         axis.set_ylabel(unit)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
         axis.legend(frameon=False)
         return figure
+
+
+def late(curves: list[Sequence[float]], *others: float) -> tuple[float, float]:
+    """Return limits that show the second half of curves, and others: early values can be thousands of times worse."""
+    shown = [value for curve in curves for value in curve[len(curve) // 2 :]] + [*others]
+    margin = 0.3 * (max(shown) - min(shown)) or 1.0
+    return min(shown) - margin, max(shown) + margin
 
 
 def stock_chart(traces: dict[str, dict], item: int, title: str) -> Figure:

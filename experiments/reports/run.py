@@ -6,17 +6,21 @@ from html import escape
 import numpy as np
 import pandas as pd
 
-from ...envs import HistoryDemand
-from ...evaluation import evaluate
+from ...envs import HistoryDemand, Reference
+from ...evaluation import HINDSIGHT, REFERENCE
 from ...learning.base import write_atomic
 from ..config.settings import Settings
 from ..experiment import Experiment, restore
 from ..runs.folder import Run, to_config
-from . import plots
-from .page import aligned, figure, html_table, listing, note, page, section
+from .learning import learning
+from .page import aligned, html_table, listing, note, page, section
 from .pictures import pictures
 
-BOUND = "hindsight bound"
+GAP_TO = {  # what a table's gap is paired with, or taken to -> the column's head
+    REFERENCE: "gap to the reference policy",
+    HINDSIGHT: "gap to the hindsight bound",
+    "reference value": "gap to the reference's value, not paired",
+}
 
 
 def present(run: Run, experiment: Experiment, episodes: pd.DataFrame) -> None:
@@ -54,7 +58,7 @@ def columns(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
     shown = [("policy", list(table.index)), (table.attrs["objective"], money("value"))]
     shown.append((f"better than {table.attrs['best_heuristic']} by", money("better")))
     if "gap" in table:
-        shown += [("gap to the reference", money("gap")), ("gap, %", text("gap_percent", ".2f"))]
+        shown += [(GAP_TO[table.attrs["gap_to"]], money("gap")), ("gap, %", text("gap_percent", ".2f"))]
     if "fill_rate" in table:
         shown += [("fill rate", text("fill_rate", ".2%")), ("stock-out rate", text("stockout_rate", ".2%"))]
         shown.append(("turns a year", text("turns", ".1f")))
@@ -87,9 +91,10 @@ def findings(table: pd.DataFrame, experiment: Experiment, episodes: int) -> list
     if reference is not None:
         said.append(
             f"Reference: {reference.name}, {reference.value:,.4f} {task.unit} ({reference.kind}, "
-            f"{reference.criterion}, tolerance {reference.tolerance:g}; {reference.source})."
+            f"{reference.criterion}, tolerance {reference.tolerance:g}; {reference.source}). "
+            + _played(table, reference)
         )
-    elif BOUND in table.index:
+    elif HINDSIGHT in table.index:
         said.append(
             "Reference: a bound in hindsight, per scenario: what could have been earned at most by one who knew the "
             "scenario's demand beforehand. No policy need be able to reach it; the gap is not what is left to gain."
@@ -109,6 +114,19 @@ def findings(table: pd.DataFrame, experiment: Experiment, episodes: int) -> list
     return said
 
 
+def _played(table: pd.DataFrame, reference: Reference) -> str:
+    """How the gap is taken to a reference."""
+    if REFERENCE in table.index:
+        value, low, high = table.loc[REFERENCE, ["value", "ci_low", "ci_high"]]
+        return (
+            f"Its policy is the row '{REFERENCE}', on these scenarios {value:,.4f} [{low:,.4f}, {high:,.4f}]. Gaps are "
+            "paired with it, scenario by scenario, so that the luck of the scenarios falls out; in per cent they "
+            f"are of {reference.value:,.4f}."
+        )
+    why = "was not played on these scenarios" if reference.policy else "has no policy that could be played"
+    return f"It {why}: gaps are to this number, with the luck of the scenarios, and a policy may seem to beat it."
+
+
 def render(experiment: Experiment, episodes: pd.DataFrame, metrics: list[dict], provenance: dict, config: dict) -> str:
     """Return the page.
 
@@ -126,20 +144,19 @@ def render(experiment: Experiment, episodes: pd.DataFrame, metrics: list[dict], 
     body = [f"<h1>{escape(task.name)}: {escape(' and '.join(filter(None, (agent, 'tuned heuristics'))))}</h1>"]
     body.append(f"<p>{escape(said[0])}</p>")
     notes = map(note, said[1:] if agent else said)
-    body.append(section("Results", note(heading(table, task.unit)), html_table(columns(table), agent), *notes))
+    body.append(
+        section(
+            "Results",
+            note(heading(table, task.unit)),
+            html_table(columns(table), agent, (REFERENCE, HINDSIGHT)),
+            *notes,
+        )
+    )
     if task.notes:
         body.append(section("What the data says, and what is assumed", *map(note, task.notes)))
     if agent and metrics:
-        caption = "Mean over training scenarios, the same at every point."
-        body.append(section("Learning curve", figure(_curve(experiment, metrics, best), caption)))
+        body.append(learning(experiment, metrics, table, episodes["seed"].nunique()))
     policies = {name: experiment.policies[name] for name in shown}
     body += pictures(task, policies, int(episodes["seed"].iloc[0]))
     body += [listing("Configuration", config), listing("Provenance", provenance)]
     return page(task.name, body)
-
-
-def _curve(experiment: Experiment, metrics: list[dict], best: str):
-    task = experiment.task
-    seeds = experiment.curve_seeds()
-    value = evaluate({best: experiment.policies[best]}, task, seeds, split="train").query("policy == @best")["value"]
-    return plots.learning_curve(metrics, (best, value.mean()), experiment.agent, f"{task.objective}, {task.unit}")

@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 from storelab.experiments.config.settings import ConfigError
 from storelab.experiments.reports.page import html_table
-from storelab.experiments.reports.sweep import (
+from storelab.experiments.reports.standings import (
     curves,
+    known_scores,
     leaderboard,
     scores_of,
     sensitivity,
-    sweep_report,
+    standings,
     sweep_runs,
     trade_offs,
 )
+from storelab.experiments.reports.sweep import sweep_report
 from storelab.experiments.reports.sweep_plots import WIDTH, profiles
 from storelab.experiments.runs.folder import Run
 
@@ -89,7 +91,7 @@ def test_sensitivity_is_told_of_each_swept_key(found):
 
 def test_the_front_has_whom_none_beats_in_both(found):
     """PPO fills 90 %, the heuristic 95 %: where PPO costs less both are on the front, else the heuristic alone."""
-    tables = trade_offs(found)
+    tables = trade_offs(standings(found), dict.fromkeys(found["problem"], "cost"))
     assert set(tables) == {"LostSales lead_time=1", "LostSales lead_time=2"}
     first = tables["LostSales lead_time=1"].set_index("policy")
     assert first["value"].to_dict() == pytest.approx({"PPO gamma=0.9": 8.75, "PPO gamma=0.99": 6.3, "base_stock": 7})
@@ -120,8 +122,10 @@ def test_one_page_that_needs_no_other(folder, capsys, self_contained):
     assert out.startswith("8 runs, 2 tasks; score: better than the best tuned heuristic by, % of its value")
     assert "Left out: 1 failed." in out
     page = (folder / "LostSales" / "sweep.html").read_text()
-    heads = re.findall(r"<h2>(.*?)</h2>", page)[1:]
-    assert heads == ["By task", "Performance profiles", "Learning curves", "Profit against fill rate", "Sensitivity"]
+    heads = re.findall(r"<h2>(.*?)</h2>", page)
+    tasks = ["LostSales lead_time=1", "LostSales lead_time=2"]
+    figures = ["Performance profiles", "Learning curves", "Value against fill rate", "Sensitivity"]
+    assert heads == ["Results", *tasks, *figures, "Runs"]
     assert page.count("<svg") == 4
     assert "RuntimeError: broke" in page
     assert "cost, money per period" in page
@@ -131,7 +135,7 @@ def test_one_page_that_needs_no_other(folder, capsys, self_contained):
 def test_long_names_are_broken_into_lines():
     name = "PPO " + " ".join(f"hyper.key_{number}=0.001" for number in range(8))
     assert html_table([("learner", ["PPO", name])]).count("<td class=text>") == 1
-    figure = profiles(np.zeros(2), {name: np.zeros((3, 2))}, "score")
+    figure = profiles(np.zeros(2), {name: np.zeros((3, 2))}, {}, "score")
     assert max(map(len, figure.axes[0].get_legend().get_texts()[0].get_text().split("\n"))) <= WIDTH
 
 

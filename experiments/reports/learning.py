@@ -1,0 +1,73 @@
+"""The learning curve of a run's report, and why it may say something else than the table."""
+
+import numpy as np
+import pandas as pd
+
+from ...evaluation import bootstrap_interval, evaluate
+from ..experiment import Experiment
+from . import plots
+from .page import figure, note, section
+
+
+def learning(experiment: Experiment, metrics: list[dict], table: pd.DataFrame, held_out: int) -> str:
+    """Return the section.
+
+    Args:
+        experiment: with its learner.
+        metrics: the curve's rows.
+        table: of the held-out scenarios.
+        held_out: how many these are.
+    """
+    task, agent, best = experiment.task, experiment.agent, table.attrs["best_heuristic"]
+    seeds = experiment.curve_seeds()
+    policies = {name: experiment.policies[name] for name in (agent, best)}
+    episodes = evaluate(policies, task, seeds, split="train")
+    values = episodes.pivot(index="seed", columns="policy", values="value")[[agent, best]]
+    drawn = plots.learning_curve(metrics, (best, values[best].mean()), agent, f"{task.objective}, {task.unit}")
+    caption = f"Each point and band: mean and 95 % interval over the same {len(seeds)} training scenarios."
+    return section(
+        "Learning curve", figure(drawn, caption), *map(note, contradictions(values, metrics, table, held_out))
+    )
+
+
+def contradictions(values: pd.DataFrame, metrics: list[dict], table: pd.DataFrame, held_out: int) -> list[str]:
+    """Return what a reader of the curve may take for a contradiction to the table, in sentences; mostly there is none.
+
+    Args:
+        values: of the learner and of the best heuristic (n, 2), in this order, on the curve's scenarios.
+        metrics, table, held_out: as above.
+    """
+    (agent, best), count = values, len(values)
+    sign = 1 if table.attrs["objective"] == "profit" else -1
+    said, row, last = [], table.loc[agent], metrics[-1]
+    mean, (low, high) = values[agent].mean(), bootstrap_interval(values[[agent]])[:, 0]
+    if not np.isclose(mean, last["value"], rtol=1e-4, atol=1e-8):
+        said.append(
+            f"The curve ends at {last['value']:,.4g}, but the policy of the table comes to {mean:,.4g} on the same "
+            "scenarios: it is not that of the last point."
+        )
+    top = max(metrics, key=lambda point: sign * point["value"])
+    if sign * (top["value"] - last["value"]) > (high - low) / 2:
+        said.append(
+            f"The curve was best at step {top['step']:,}, at {top['value']:,.4g}. The table has the policy of the last "
+            f"step, {last['step']:,}: {last['value']:,.4g} on the curve's scenarios."
+        )
+    if not row["ci_low"] <= mean <= row["ci_high"]:
+        said.append(
+            f"{agent} comes to {mean:,.4g} [{low:,.4g}, {high:,.4g}] on the curve's {count} training scenarios and to "
+            f"{row['value']:,.4g} [{row['ci_low']:,.4g}, {row['ci_high']:,.4g}] on the table's {held_out} held-out "
+            "ones. The scenarios differ: a point compares with the heuristic's line here, not with the table."
+        )
+    ahead = sign * (values[agent] - values[best])
+    least, most = bootstrap_interval(ahead.to_frame())[:, 0]
+    told = least > 0 or most < 0 or row["better_low"] > 0 or row["better_high"] < 0
+    if told and ahead.mean() * row["better"] < 0:
+        words = ["ahead of" if difference > 0 else "behind" for difference in (ahead.mean(), row["better"])]
+        few = ", which is no difference that so few can tell" if least <= 0 <= most else ""
+        said.append(
+            f"{agent} ends {words[0]} {best} on the curve's {count} training scenarios ({ahead.mean():+,.4g}, 95 % CI "
+            f"[{least:,.4g}, {most:,.4g}]{few}) and is {words[1]} it on the table's {held_out} held-out ones "
+            f"({row['better']:+,.4g}, [{row['better_low']:,.4g}, {row['better_high']:,.4g}]). The table is the result: "
+            "nothing was trained, tuned or chosen on its scenarios but the best heuristic."
+        )
+    return said
