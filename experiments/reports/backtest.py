@@ -65,9 +65,9 @@ def present(run: Run, settings: BacktestSettings, panel: Panel, forecasts: list[
         section("Results", note(what), whole_table, note(NOTE)),
     ]
     for column, rows in groups.items():
-        shown = html_table(_columns(rows, [column, "forecaster", "series"]))
+        shown = html_table(_named_together(_columns(rows, [column, "forecaster", "series"])))
         body.append(section(f"By {column.replace('_', ' ')}", shown))
-    body.append(section("By origin", html_table(_columns(by_origin, ["origin", "forecaster"]))))
+    body.append(section("By origin", html_table(_named_together(_columns(by_origin, ["origin", "forecaster"])))))
     fans, calibration = plots.backtest_fans(_fans(panel, forecasts[0])), _calibration(forecasts)
     caption = f"Of each demand class the item that sold most, {settings.forecaster_name}, last origin."
     body.append(section("Forecasts and what came", figure(fans, caption)))
@@ -110,6 +110,12 @@ def _columns(rows: pd.DataFrame, names: list[str], metrics=tuple(METRICS)) -> li
     if "seconds" in rows:
         shown.append(("seconds", [f"{value:,.1f}" for value in rows["seconds"]]))
     return shown
+
+
+def _named_together(shown: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
+    """The first two columns as one, which stays in sight when a narrow page is scrolled."""
+    (group, groups), (what, names), *others = shown
+    return [(f"{group}, {what}", [", ".join(pair) for pair in zip(groups, names, strict=True)]), *others]
 
 
 def _fans(panel: Panel, forecasts: pd.DataFrame) -> dict[str, dict]:

@@ -10,7 +10,7 @@ from ...learning.base import write_atomic
 from ...learning.intervals import intervals
 from ..config.settings import FitSettings
 from ..runs.folder import Run
-from .page import aligned, html_table, note, page, section
+from .page import Link, aligned, html_table, note, page, section
 
 
 def present(run: Run, settings: FitSettings) -> None:
@@ -48,6 +48,10 @@ def write_table(folder: Path, fits: pd.DataFrame) -> None:
         shown += [(name, _with_interval(part, name)) for name in names]
         print("\n".join(["", dataset, *aligned(shown)]))
         body.append(section(dataset, html_table(shown)))
+    rows = fits[["learner", "seed", "folder"]].to_numpy()
+    names = [Link.to(f"{model}, seed {seed}", run / "model" / "README.md", folder) for model, seed, run in rows]
+    cards = [("model, with its card", names), ("dataset", list(fits["problem"])), ("folder", list(fits["run"]))]
+    body.append(section("Runs", html_table(cards)))
     write_atomic(folder / "sweep.csv", whole.to_csv().encode())
     write_atomic(folder / "sweep.html", page(title, body).encode())
     print(f"\nreport: {folder / 'sweep.html'}")

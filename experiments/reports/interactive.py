@@ -8,16 +8,17 @@ import io
 import json
 import re
 from html import escape
+from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.category import StrCategoryFormatter
+from matplotlib.category import StrCategoryLocator
 from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
 from matplotlib.dates import AutoDateFormatter, ConciseDateFormatter, DateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter
+from matplotlib.ticker import FixedLocator
 
 STYLE = {
     "svg.fonttype": "none",  # text stays text, in the page's font
@@ -38,6 +39,7 @@ STYLE = {
 }
 NARROWEST = 0.72  # of its size: a picture that is drawn smaller has unreadable labels, so its box scrolls
 PX = 4 / 3  # CSS pixels per point
+HIDES_NOTHING = "\u200b"  # a space without width
 BAND = "storelab_band"  # attribute of a filled area
 
 
@@ -57,10 +59,16 @@ def svg(figure: Figure) -> str:
     for place, axis in enumerate(figure.axes, 1):
         axis.patch.set_gid(f"frame_{place}")
         axis.patch.set_visible(True)  # that of a second y axis is not, by default
-    with rc_context(STYLE):
+    with rc_context(STYLE), catch_warnings():
+        filterwarnings("ignore", "Glyph .* missing")  # the reader's fonts count
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
+
+
+def named(name: str) -> str:
+    """Return a name as a label: matplotlib hides those that begin with an underscore."""
+    return f"{HIDES_NOTHING}{name}" if name.startswith("_") else name
 
 
 def band(axis: Axes, x, low, high, **style) -> None:
@@ -71,10 +79,11 @@ def band(axis: Axes, x, low, high, **style) -> None:
 def numbers_of(figure: Figure) -> list[dict]:
     """Return of each axes of a figure that was drawn what `viewer.js` needs.
 
-    `x` and `y` are its axes: `limits`, `kind` (number, percent or date; dates are days since 1970), `names` (place ->
-    name, where its ticks are names) and `shared` (the axes that keep the same limits). `equal`: one unit is as long in
-    both. `series`: `name`, `colour`, `x`, `y` (lists, null where there is nothing), of bands `top`, of horizontal bars
-    `flat`. Axes with another scale than a linear one have no series and cannot be zoomed.
+    `x` and `y` are its axes: `limits`, `label`, `kind` (number, percent or date; dates are days since 1970), `names`
+    (place -> name, where its ticks are names) and `shared` (the axes that keep the same limits). `equal`: one unit is
+    as long in both. `series`: `name`, `colour`, `x` and `y` (lists, null where there is nothing), of bands `top`; and,
+    where it is so, `flat` (horizontal bars) or `across` (a level line). Axes that are not `linear` have no series and
+    cannot be zoomed.
     """
     return [_axes(axis, figure.axes) for axis in figure.axes]
 
@@ -84,7 +93,7 @@ def _axes(axis: Axes, others: list[Axes]) -> dict:
     shared = {"x": axis.get_shared_x_axes(), "y": axis.get_shared_y_axes()}
     told = {
         name: _scale(getattr(axis, f"{name}axis"), getattr(axis, f"get_{name}lim")())
-        | {"shared": [place for place, other in enumerate(others) if groups.joined(axis, other)]}
+        | {"shared": [place for place, other in enumerate(others) if other is axis or groups.joined(axis, other)]}
         for name, groups in shared.items()
     }
     return told | {"equal": axis.get_aspect() == 1, "series": _series(axis) if linear else [], "linear": linear}
@@ -95,12 +104,12 @@ def _scale(axis, limits) -> dict:
     kind, names = "number", {}
     if isinstance(formatter, (AutoDateFormatter, ConciseDateFormatter, DateFormatter)):
         kind = "date"
-    elif isinstance(formatter, (FixedFormatter, StrCategoryFormatter)):
+    elif isinstance(axis.get_major_locator(), (FixedLocator, StrCategoryLocator)):
         texts = [label.get_text() for label in axis.get_majorticklabels()]
         names = {f"{place:g}": text for place, text in zip(axis.get_majorticklocs(), texts, strict=True)}
     elif formatter(0.5, None).endswith("%"):
         kind = "percent"
-    return {"limits": _list(limits), "kind": kind, "names": names}
+    return {"limits": _list(limits), "kind": kind, "names": names, "label": axis.get_label_text()}
 
 
 def _series(axis: Axes) -> list[dict]:
@@ -109,8 +118,8 @@ def _series(axis: Axes) -> list[dict]:
         x, y = axis.convert_xunits(line.get_xdata()), axis.convert_yunits(line.get_ydata())
         wide, high = line.get_transform().contains_branch_seperately(axis.transData)
         if high:
-            x = x if wide else axis.get_xlim()  # `axhline`: at every x
-            found.append((line, line.get_color(), {"x": _list(x), "y": _list(y)}))
+            x = x if wide else axis.get_xlim()  # `axhline`: the same at every x
+            found.append((line, line.get_color(), {"x": _list(x), "y": _list(y), "across": not wide}))
     for bars in axis.containers:
         if isinstance(bars, BarContainer) and len(bars.patches):
             flat = bars.orientation == "horizontal"
@@ -125,7 +134,7 @@ def _series(axis: Axes) -> list[dict]:
             found.append((area, area.get_facecolor()[0], numbers))
     named = [(str(artist.get_label()), colour, numbers) for artist, colour, numbers in found]
     return [
-        {"name": name, "colour": to_hex(colour), **numbers}
+        {"name": name.removeprefix(HIDES_NOTHING), "colour": to_hex(colour), **numbers}
         for name, colour, numbers in named
         if name and not name.startswith("_")
     ]

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ...evaluation import bootstrap_interval, evaluate
+from ...evaluation import HINDSIGHT, REFERENCE, bootstrap_interval, evaluate
 from ..experiment import Experiment
 from . import plots
 from .page import figure, note, section
@@ -21,13 +21,16 @@ def learning(experiment: Experiment, metrics: list[dict], table: pd.DataFrame, h
     task, agent, best = experiment.task, experiment.agent, table.attrs["best_heuristic"]
     seeds = experiment.curve_seeds()
     policies = {name: experiment.policies[name] for name in (agent, best)}
+    if experiment.reference and experiment.reference.policy:
+        policies[REFERENCE] = experiment.reference.policy
     episodes = evaluate(policies, task, seeds, split="train")
-    values = episodes.pivot(index="seed", columns="policy", values="value")[[agent, best]]
-    drawn = plots.learning_curve(metrics, (best, values[best].mean()), agent, f"{task.objective}, {task.unit}")
+    values = episodes.pivot(index="seed", columns="policy", values="value")
+    lines = {f"{best} (best tuned heuristic)": values[best].mean()}
+    lines |= {name: values[name].mean() for name in (REFERENCE, HINDSIGHT) if name in values}
+    drawn = plots.learning_curve(metrics, lines, agent, f"{task.objective}, {task.unit}")
     caption = f"Each point and band: mean and 95 % interval over the same {len(seeds)} training scenarios."
-    return section(
-        "Learning curve", figure(drawn, caption), *map(note, contradictions(values, metrics, table, held_out))
-    )
+    notes = map(note, contradictions(values[[agent, best]], metrics, table, held_out))
+    return section("Learning curve", figure(drawn, caption), *notes)
 
 
 def contradictions(values: pd.DataFrame, metrics: list[dict], table: pd.DataFrame, held_out: int) -> list[str]:

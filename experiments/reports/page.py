@@ -5,10 +5,12 @@ A page is a list of pieces of HTML, mostly `section`s. Names, configs and errors
 
 import base64
 import hashlib
+import os
 import re
 from html import escape
 from pathlib import Path
 from textwrap import wrap
+from urllib.parse import quote
 
 import yaml
 from matplotlib.figure import Figure
@@ -29,6 +31,11 @@ class Link(str):
     """A cell's text that leads to a page: `href`, relative to the report's folder."""
 
     href: str
+
+    @classmethod
+    def to(cls, text: str, path: Path, folder: Path) -> str:
+        """Return the text as a link from a page in a folder to a file, or as it is where the file is not there."""
+        return cls(text, quote(os.path.relpath(path, folder.absolute()))) if path.is_file() else text
 
     def __new__(cls, text: str, href: str) -> "Link":
         """Return the text with its address."""
@@ -100,6 +107,12 @@ def html_table(shown: list[tuple[str, list[str]]], agent: str | None = None, kno
 def _cell(text: str) -> str:
     words = f'<a href="{escape(text.href)}">{escape(text)}</a>' if isinstance(text, Link) else escape(text)
     return f"<td{' class=text' if len(text) > LONG else ''}>{words}</td>"
+
+
+def picture(element: str, caption: str = "") -> str:
+    """An image or a video (HTML) in a box that scrolls where the page is narrow, with its caption."""
+    words = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return f'<figure><div class="scroll" tabindex="0">{element}</div>{words}</figure>'
 
 
 def figure(drawn: Figure, caption: str) -> str:

@@ -10,7 +10,7 @@ from ...envs.core.rollout import play, rollout
 from ...envs.registry import environment_of
 from ...evaluation import scenario_keys
 from . import plots
-from .page import figure, section
+from .page import figure, picture, section
 from .replay import replay
 
 STOCK = ("on_hand", "ordered", "demand", "unmet")  # fields of a flow that the chart of stock shows
@@ -84,7 +84,7 @@ def routes(scene: Scene) -> list[str]:
 def season(scene: Scene) -> list[str]:
     """Return prices and sales, and the season as an animation."""
     moving = replay(scene.model, scene.policies, scene.scenario)
-    return [*charts(scene, stock=False), section("The season, day by day", f"<figure>{moving}</figure>")]
+    return [*charts(scene, stock=False), section("The season, day by day", picture(moving))]
 
 
 OWN = {"inventory": store, "dispatch": routes, "marketplace": season}  # environment -> its pictures; others: charts

@@ -9,24 +9,25 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ...envs.dispatch.picture import draw_map
-from .interactive import STYLE, band
+from .interactive import STYLE, band, named
 
 AGENT, HEURISTIC, REFERENCE, LOST = "#0b5394", "#b45f06", "#555555", "#cc0000"
 
 
-def learning_curve(metrics: list[dict], best: tuple[str, float], agent: str, unit: str) -> Figure:
-    """The agent's value on training scenarios at each checkpoint, with the best tuned heuristic's on the same ones."""
+def learning_curve(metrics: list[dict], lines: dict[str, float], agent: str, unit: str) -> Figure:
+    """The agent's value on training scenarios at each checkpoint, and lines across: others' values on the same ones."""
     with rc_context(STYLE):
         figure = Figure(figsize=(8, 3.2))
         axis = figure.subplots()
         steps, values = [row["step"] for row in metrics], [row["value"] for row in metrics]
-        axis.plot(steps, values, "o-", ms=3, color=AGENT, label=agent)
+        axis.plot(steps, values, "o-", ms=3, color=AGENT, label=named(agent))
         if all("low" in row for row in metrics):
             band(
                 axis, steps, *([row[end] for row in metrics] for end in ("low", "high")), color=AGENT, alpha=0.15, lw=0
             )
-        axis.axhline(best[1], color=HEURISTIC, linestyle="--", label=f"{best[0]} (best tuned heuristic)")
-        axis.set_ylim(*late([values], best[1]))
+        for (name, value), colour, style in zip(lines.items(), (HEURISTIC, REFERENCE), ("--", ":"), strict=False):
+            axis.axhline(value, color=colour, linestyle=style, label=named(name))
+        axis.set_ylim(*late([values], *lines.values()))
         axis.set_xlabel("steps of the learner")
         axis.set_ylabel(unit)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -68,9 +69,9 @@ def stock_chart(traces: dict[str, dict], item: int, title: str) -> Figure:
         axes[0, 0].set_ylabel("units")
         axes[1, 0].set_ylabel("units per period")
         handles = [handle for axis in axes[:, 0] for handle in axis.get_legend_handles_labels()[0]]
-        figure.legend(handles=handles, loc="upper right", ncols=4, frameon=False, bbox_to_anchor=(1, 1.0))
         figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-        figure.tight_layout(rect=(0, 0, 1, 0.97))
+        figure.set_layout_engine("constrained")
+        figure.legend(handles=handles, loc="outside lower left", ncols=4, frameon=False)
         return figure
 
 
@@ -109,9 +110,11 @@ def price_chart(traces: dict[str, dict], item: int, title: str) -> Figure:
             below.set_xlabel("period")
         axes[0, 0].set_ylabel("price, money")
         axes[1, 0].set_ylabel("units")
-        axes[1, 0].legend(frameon=False)
         figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-        figure.tight_layout(rect=(0, 0, 1, 0.97))
+        figure.set_layout_engine("constrained")
+        figure.legend(
+            handles=axes[1, 0].get_legend_handles_labels()[0], loc="outside lower left", ncols=2, frameon=False
+        )
         return figure
 
 
@@ -156,7 +159,7 @@ def backtest_fans(items: dict[str, dict]) -> Figure:
             axis.set_ylim(0)
             axis.tick_params(axis="x", labelsize=8)
         figure.axes[0].legend(frameon=False, ncols=4, fontsize=8)
-        figure.tight_layout()
+        figure.set_layout_engine("tight")
         return figure
 
 
@@ -168,7 +171,7 @@ def calibration(forecasters: dict[str, dict]) -> Figure:
         figure = Figure(figsize=(9, 3.1 * rows))
         intervals, *others = figure.subplots(rows, 3, squeeze=False).ravel()
         for place, (name, shares) in enumerate(forecasters.items()):
-            intervals.plot(shares["nominal"], shares["inside"], "o-", ms=3, color=f"C{place}", label=name)
+            intervals.plot(shares["nominal"], shares["inside"], "o-", ms=3, color=f"C{place}", label=named(name))
             axis = others[place]
             style = {"color": f"C{place}", "alpha": 0.35, "lw": 0, "label": "below, and up to it"}
             band(axis, shares["levels"], shares["below"], shares["up_to"], **style)
@@ -184,7 +187,7 @@ def calibration(forecasters: dict[str, dict]) -> Figure:
             axis.set_ylim(0, 1)
         for axis in figure.axes[count:]:
             axis.set_visible(False)
-        figure.tight_layout()
+        figure.set_layout_engine("tight")
         return figure
 
 
@@ -209,5 +212,5 @@ def explanation(table: pd.DataFrame, features: pd.Series) -> Figure:
             axis.bar(past["date"], past["attribution"], width=0.9, color=colours, label="part of the forecast")
             axis.set_ylabel("part of the forecast, units (bars)")
             axis.tick_params(axis="x", labelsize=8)
-        figure.tight_layout()
+        figure.set_layout_engine("tight")
         return figure

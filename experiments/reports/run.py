@@ -46,7 +46,7 @@ def columns(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
     """The table of `summarise` as headed columns of text; the first one names the policies."""
 
     def money(name: str) -> list[str]:
-        digits = 2 if table[name].abs().max() < 1000 else 0
+        digits = digits_of(table, name)
         sign = "+" if name == "better" else ""
         low, high = ("ci_low", "ci_high") if name == "value" else (f"{name}_low", f"{name}_high")
         rows = zip(table[name], table[low], table[high], strict=True)
@@ -65,6 +65,11 @@ def columns(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
     return shown
 
 
+def digits_of(table: pd.DataFrame, name: str) -> int:
+    """Decimals of a column of money: none of large numbers, four where the values themselves are below 1."""
+    return 0 if table[name].abs().max() >= 1000 else 2 if table["value"].abs().max() >= 1 else 4
+
+
 def heading(table: pd.DataFrame, unit: str) -> str:
     """What the numbers of the table are."""
     return f"Held-out scenarios; {table.attrs['objective']} and differences in {unit}, [95 % confidence interval]"
@@ -81,12 +86,12 @@ def findings(table: pd.DataFrame, experiment: Experiment, episodes: int) -> list
     best, objective = table.attrs["best_heuristic"], table.attrs["objective"]
     said = []
     if agent:
-        row = table.loc[agent]
+        row, form = table.loc[agent], f",.{max(2, digits_of(table, 'better'))}f"
         low, high, percent = row["better_low"], row["better_high"], 100 * row["better"] / abs(table.loc[best, "value"])
         verdict = "is better than" if low > 0 else "is worse than" if high < 0 else "cannot be told from"
         said.append(
-            f"{agent} {verdict} the best tuned heuristic, {best}: {row['better']:+,.2f} {task.unit} ({percent:+.2f} % "
-            f"of its {objective}), 95 % CI [{low:,.2f}, {high:,.2f}], paired over {episodes} scenarios."
+            f"{agent} {verdict} the best tuned heuristic, {best}: {row['better']:+{form}} {task.unit} ({percent:+.2f} "
+            f"% of its {objective}), 95 % CI [{low:{form}}, {high:{form}}], paired over {episodes} scenarios."
         )
     if reference is not None:
         said.append(
@@ -143,7 +148,7 @@ def render(experiment: Experiment, episodes: pd.DataFrame, metrics: list[dict], 
     shown = [agent, best] if agent else [best]
     body = [f"<h1>{escape(task.name)}: {escape(' and '.join(filter(None, (agent, 'tuned heuristics'))))}</h1>"]
     body.append(f"<p>{escape(said[0])}</p>")
-    notes = map(note, said[1:] if agent else said)
+    notes = map(note, said[1:])
     body.append(
         section(
             "Results",

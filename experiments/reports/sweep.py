@@ -1,10 +1,8 @@
 """`storelab report SWEEP`: the finished runs of a folder in one HTML file: scores, policies by task, figures, links."""
 
-import os
 import sys
 from html import escape
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -100,29 +98,22 @@ def _by_task(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> list[str]:
         ]
         shown += [("gap, %", text("gap_percent", ".2f")), ("fill rate", text("fill_rate", ".2%"))]
         shown = [(head, cells) for head, cells in shown if any(cells)]
-        shown.append(
-            ("runs", [f"{count}" if kind == "learner" else "" for count, kind in table[["runs", "kind"]].to_numpy()])
-        )
+        counts = table["runs"].map(str).where(table["kind"] == "learner", "")
+        shown.append(("runs", list(counts)))
         sections.append(section(problem, html_table(shown, known=KNOWN), note(BY_TASK)))
     return sections
 
 
 def _runs(runs: pd.DataFrame, folder: Path) -> list[tuple[str, list[str]]]:
     """A row per run, with the way to its report."""
-    paths = [run / "report.html" for run in runs["folder"]]
-    links = [quote(os.path.relpath(path, folder.absolute())) if path.is_file() else "" for path in paths]
-    names = [
-        Link(path.parent.name, link) if link else path.parent.name for path, link in zip(paths, links, strict=True)
-    ]
-    shown = [("run", names), ("learner", list(runs["learner"])), ("task", list(runs["problem"]))]
-    for head, name, form in (
-        ("seed", "seed", "d"),
-        ("value", "value", ",.4g"),
-        ("score, %", "score", "+,.2f"),
-        ("gap, %", "gap_percent", ".2f"),
-    ):
+    rows = runs[["learner", "seed", "folder"]].to_numpy()
+    names = [Link.to(f"{learner}, seed {seed}", run / "report.html", folder) for learner, seed, run in rows]
+    units = _units(runs)
+    shown = [("run", names), ("task", list(runs["problem"])), ("result is", [units[task] for task in runs["problem"]])]
+    forms = {"result": ("value", ",.4g"), "score, %": ("score", "+,.2f"), "gap, %": ("gap_percent", ".2f")}
+    for head, (name, form) in forms.items():
         shown.append((head, ["" if pd.isna(value) else format(value, form) for value in runs[name]]))
-    return shown
+    return [*shown, ("folder", list(runs["run"]))]
 
 
 def _units(runs: pd.DataFrame) -> dict[str, str]:

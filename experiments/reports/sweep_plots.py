@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .interactive import STYLE, band
+from .interactive import STYLE, band, named
 from .plots import HEURISTIC, REFERENCE, late
 
 WIDTH = 40  # characters of a legend's line: a learner's name has all keys that tell it from the others
@@ -25,8 +25,8 @@ def _of(learner: str, learners: list[str]) -> dict:
 
 
 def _label(name: str) -> str:
-    """A name as a legend shows it: in lines, and also where it begins as matplotlib's own names do."""
-    return fill(f"\u200b{name}" if name.startswith("_") else name, WIDTH)
+    """A name as a legend shows it, in lines."""
+    return fill(named(name), WIDTH)
 
 
 def _legend(axis: Axes) -> None:
@@ -126,7 +126,7 @@ def sensitivity(keys: dict[str, pd.DataFrame]) -> Figure:
             axis.axhline(0, color=HEURISTIC, ls="--", lw=1.2, label="best tuned heuristic")
             axis.set_xticks(range(len(names)), [fill(name, 16) for name in names])
             if sum(max(map(len, fill(name, 16).split("\n"))) for name in names) > 60:
-                axis.tick_params(axis="x", rotation=30)
+                axis.set_xticks(range(len(names)), [fill(name, 16) for name in names], rotation=30, ha="right")
             axis.set_xlim(-0.5, len(names) - 0.5)
             axis.set_xlabel(key)
             axis.set_ylabel("score, % better than\nthe best heuristic")

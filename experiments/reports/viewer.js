@@ -56,7 +56,7 @@ function live(plot) {
   function show(point) {
     overlay.replaceChildren(), (tip.hidden = true);
     const hit = shown.filter((axis) => inside(axis.frame, point)), found = [];
-    for (const axis of hit) for (const series of axis.series) series.x.forEach((x, k) => {
+    for (const axis of hit) for (const series of axis.series) if (!series.across) series.x.forEach((x, k) => {
       const y = series.y[k];
       if (x === null || y === null) return;
       const px = across(axis, x), py = up(axis, y);
@@ -68,9 +68,11 @@ function live(plot) {
     const nearest = found.reduce((a, b) => (far(b) < far(a) ? b : a));
     if (scatter && far(nearest) > 30) return;
     const near = found.filter((each) => (scatter ? far(each) < far(nearest) + 0.5 : Math.abs(flat ? each.y - nearest.y : each.x - nearest.x) < 0.01));
-    near.sort((a, b) => Math.abs(a.y - point.y) - Math.abs(b.y - point.y)), near.splice(12);
+    for (const axis of hit) for (const series of axis.series) if (series.across) near.push({ axis, series, k: 0, x: NaN, y: up(axis, series.y[0]) });
+    near.sort((a, b) => Math.abs(a.y - point.y) - Math.abs(b.y - point.y)), near.splice(12), near.sort((a, b) => a.y - b.y);
     const { axis, series, k } = nearest, head = document.createElement("b");
-    head.textContent = flat ? text(series.y[k], axis.y) : text(series.x[k], axis.x);
+    const named = flat ? axis.y : axis.x;
+    head.textContent = `${named.label} ${text(flat ? series.y[k] : series.x[k], named)}`.trim();
     tip.replaceChildren(head);
     for (const each of near) {
       const line = document.createElement("div"), colour = document.createElement("i"), scale = flat ? each.axis.x : each.axis.y;
@@ -94,7 +96,7 @@ function live(plot) {
     const b = frame.x * (1 - a) + ((axis.x.limits[0] - view.x[0]) / (view.x[1] - view.x[0])) * frame.width;
     const d = bottom * (1 - c) - ((axis.y.limits[0] - view.y[0]) / (view.y[1] - view.y[0])) * frame.height;
     for (const mark of axis.marks) {
-      if (mark.d) mark.node.setAttribute("d", mark.d.replace(/(-?[\d.]+) (-?[\d.]+)/g, (_, x, y) => `${(a * x + b).toFixed(3)} ${(c * y + d).toFixed(3)}`));
+      if (mark.d) mark.node.setAttribute("d", !away ? mark.d : mark.d.replace(/(-?[\d.]+) (-?[\d.]+)/g, (_, x, y) => `${(a * x + b).toFixed(3)} ${(c * y + d).toFixed(3)}`));
       else if (mark.x === 0) mark.node.setAttribute("transform", `matrix(${a} 0 0 ${c} ${b} ${d})`); // an area, drawn where it is
       else mark.node.setAttribute("x", a * mark.x + b), mark.node.setAttribute("y", c * mark.y + d);
     }

@@ -1,8 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 from storelab.envs import TASKS
 from storelab.envs.registry import entry_of
-from storelab.evaluation import bootstrap_interval, evaluate, scenario_keys, summarise
+from storelab.evaluation import HINDSIGHT, REFERENCE, bootstrap_interval, evaluate, scenario_keys, summarise
 
 
 def position_policy(model, rule):
@@ -33,6 +34,37 @@ def test_summary_pairs_on_scenarios():
     assert table["stockout_rate"].is_monotonic_increasing
     assert table["turns"].is_monotonic_increasing
     assert 0 < table["fill_rate"].iloc[-1] < table["fill_rate"].iloc[0] < 1
+
+
+@pytest.mark.parametrize("action", ["multi_discrete", "base_stock"])
+def test_a_gap_is_paired_with_the_reference_that_is_played(action):
+    """On few scenarios the luck of their demand is larger than the gap: paired, it falls out, and nobody beats it."""
+    task = TASKS["LostSales"](action=action)
+    model, known = task.model(), task.reference()
+    order = lambda named, rule: model.action_of(named, np.maximum(rule - model.seen_position(named), 0))
+    policies = {f"S={s}": lambda o, state, seed, s=s: (order(model.features(o), s), state) for s in (27, 28)}
+    episodes = evaluate(policies | {REFERENCE: known.policy}, task, np.arange(40))
+    others = episodes[episodes["policy"] != REFERENCE]
+    paired, alone = (summarise(of, task.objective, known) for of in (episodes, others))
+    assert (paired.attrs["gap_to"], alone.attrs["gap_to"]) == (REFERENCE, "reference value")
+    assert paired.loc[REFERENCE, ["gap", "gap_low", "gap_high"]].tolist() == [0, 0, 0]
+    assert paired.attrs["best_heuristic"] == "S=28"
+    values = episodes.pivot(index="seed", columns="policy", values="value")
+    for name in policies:
+        assert paired.loc[name, "gap"] == pytest.approx((values[name] - values[REFERENCE]).mean())
+        assert paired.loc[name, "gap_percent"] == pytest.approx(100 * paired.loc[name, "gap"] / known.value)
+        width, wide = (table.loc[name, "gap_high"] - table.loc[name, "gap_low"] for table in (paired, alone))
+        assert width < 0.7 * wide
+        assert paired.loc[name, "gap_low"] > 0
+    assert abs(paired.loc[REFERENCE, "value"] - known.value) < 0.5
+
+
+def test_a_bound_in_hindsight_is_paired_with_where_there_is_no_reference():
+    rows = [("a", 0, 5.0), ("a", 1, 7.0), (HINDSIGHT, 0, 6.0), (HINDSIGHT, 1, 9.0)]
+    table = summarise(pd.DataFrame(rows, columns=["policy", "seed", "value"]), "profit")
+    assert table.attrs["gap_to"] == HINDSIGHT
+    assert table.loc["a", ["gap", "gap_percent"]].tolist() == [1.5, 20]
+    assert summarise(pd.DataFrame(rows[:2], columns=["policy", "seed", "value"]), "profit").attrs["gap_to"] is None
 
 
 @pytest.mark.parametrize("name", sorted(set(TASKS) - {"ManyItems"}))  # 2,000 items: the same model as SupplyChain

@@ -1,5 +1,7 @@
 """The report's words and numbers: they hold whoever wins, carry their units, and nothing in a name is markup."""
 
+import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 from storelab.agents import tune
 from storelab.agents.heuristics import dispatch as rules
 from storelab.envs import TASKS, HistoryDemand
-from storelab.evaluation import evaluate, summarise
+from storelab.evaluation import REFERENCE, evaluate, summarise
+from storelab.experiments.config.schemas import EvaluationParams
 from storelab.experiments.experiment import Experiment
 from storelab.experiments.reports.run import columns, findings, render, text_table
 
@@ -60,6 +63,47 @@ def test_the_reference_is_named_with_its_criterion():
     assert said(shown)[1] == "No reference is known for these parameters."
     bound = table(BASE, BASE, objective="profit", **{"hindsight bound": BASE + 9})
     assert said(bound)[1].startswith("Reference: a bound in hindsight")
+
+
+def test_the_gap_says_what_it_is_taken_to():
+    """A policy that was played, a bound per scenario, or a number alone."""
+    reference = LOST_SALES.reference()
+    values = {"PPO": BASE + 1, "base_stock": BASE + 0.2}
+    rows = lambda more: [(k, seed, v) for k, row in (values | more).items() for seed, v in enumerate(row)]
+    sums = lambda more, known: summarise(pd.DataFrame(rows(more), columns=["policy", "seed", "value"]), "cost", known)
+    told = lambda table, known: (columns(table)[3][0], said(table, reference=known)[1])
+    head, line = told(sums({"reference policy": BASE}, reference), reference)
+    assert head == "gap to the reference policy"
+    assert "Its policy is the row 'reference policy', on these scenarios 10.3333 [" in line
+    head, line = told(sums({}, reference), reference)
+    assert head == "gap to the reference's value, not paired"
+    assert "It was not played on these scenarios: gaps are to this number" in line
+    bound = replace(reference, kind="bound", policy=None)
+    assert "It has no policy that could be played: gaps are to this number" in told(sums({}, bound), bound)[1]
+    assert told(sums({"hindsight bound": BASE}, None), None)[0] == "gap to the hindsight bound"
+
+
+def test_small_values_have_more_digits():
+    shown = dict(columns(table(BASE / 100 + 0.0013, BASE / 100, poor=BASE / 99)))
+    assert shown["cost"][0].startswith("0.1033 [")
+    assert shown["better than base_stock by"][2] == "-0.0013 [-0.0013, -0.0013]"
+
+
+def test_the_reference_is_played_and_shown(self_contained):
+    """As a row that is no heuristic, on the held-out scenarios of the others."""
+    task = TASKS["Newsvendor"]()
+    policies = {kind: tune(kind, task, np.arange(32)) for kind in ("random", "base_stock")}
+    experiment = Experiment(task, None, task.reference(), policies)
+    episodes = experiment.episodes(EvaluationParams(episodes=12))
+    assert episodes.groupby("policy")["seed"].nunique().to_dict() == dict.fromkeys(
+        ["base_stock", "random", REFERENCE], 12
+    )
+    shown = experiment.summary(episodes)
+    assert shown.attrs["best_heuristic"] == "base_stock"
+    page = render(experiment, episodes, [], {}, {})
+    self_contained(page)
+    assert re.search(r'<tr class="known"><td>reference policy</td>.*<td>0\.00 \[0\.00, 0\.00\]</td>', page)
+    assert page.count("Its policy is the row") == 1
 
 
 def test_recorded_days_come_with_their_warning():

@@ -5,6 +5,7 @@ import re
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from storelab.experiments.config.settings import ConfigError
 from storelab.experiments.reports.page import html_table
@@ -19,7 +20,9 @@ from storelab.experiments.reports.standings import (
     trade_offs,
 )
 from storelab.experiments.reports.sweep import sweep_report
-from storelab.experiments.reports.sweep_plots import WIDTH, profiles
+from storelab.experiments.reports.sweep_plots import MOST, WIDTH, profiles
+from storelab.experiments.reports.sweep_plots import curves as sweep_curves
+from storelab.experiments.reports.sweep_plots import sensitivity as sensitivity_figure
 from storelab.experiments.runs.folder import Run
 
 COSTS = {("0.9", 1): (8.4, 9.1), ("0.9", 2): (7.7, 7.0), ("0.99", 1): (6.3, 6.3), ("0.99", 2): (7.0, 10.5)}
@@ -130,6 +133,69 @@ def test_one_page_that_needs_no_other(folder, capsys, self_contained):
     assert "RuntimeError: broke" in page
     assert "cost, money per period" in page
     self_contained(page)
+
+
+def test_all_policies_stand_by_task_with_links_to_the_runs(folder, self_contained):
+    """The reference policy costs 6.2: it is no heuristic."""
+    for path in folder.glob("*/*/results.json"):
+        told = json.loads(path.read_text())
+        told["policies"]["reference policy"] = {"value": 6.2, "better": 0.8, "gap_percent": 0.0}
+        told["policies"]["PPO"]["gap_percent"] = 12.5
+        Run(path.parent).write("results.json", told)
+        (path.parent / "report.html").write_text("its report")
+    runs, _ = sweep_runs(folder)
+    tables = standings(runs)
+    first = tables["LostSales lead_time=1"].set_index("policy")
+    assert list(first.index) == ["reference policy", "PPO gamma=0.99", "base_stock", "PPO gamma=0.9"]
+    assert first["kind"].tolist() == ["known", "learner", "heuristic", "learner"]
+    assert first["runs"].tolist() == [4, 2, 4, 2]
+    assert first.loc["PPO gamma=0.9", ["ci_low", "ci_high"]].tolist() == pytest.approx([8.4, 9.1])
+    assert known_scores(tables) == {"best tuned heuristic": 0, "reference policy": pytest.approx(80 / 7)}
+    sweep_report(str(folder / "LostSales"))
+    page = (folder / "LostSales" / "sweep.html").read_text()
+    self_contained(page)
+    links = re.findall(r'<a href="([^#"][^"]*)">(.*?)</a>', page)
+    assert len(links) == 8
+    assert all((folder / "LostSales" / link).read_text() == "its report" for link, _ in links)
+    assert links[0][1] == "PPO gamma=0.9, seed 0"
+    assert page.count('<tr class="known"><td>reference policy</td>') == 3  # of the leaderboard, and by task
+    assert page.count("<td>base_stock</td>") == 2
+    assert "reference policy (held-out)" in page
+
+
+def test_an_old_run_has_no_report_to_lead_to(folder):
+    sweep_report(str(folder))
+    assert not re.findall(r'<a href="[^#]', (folder / "sweep.html").read_text())
+
+
+def overlap(boxes) -> bool:
+    """Whether any two of some boxes lie on one another."""
+    return any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+
+
+def test_labels_do_not_overlap_and_curves_can_be_told_apart():
+    """Many learners with long names, and swept values that are long lists."""
+    learners = [f"PPO hyper.a_long_key={k} hyper.another_key=[64,64]" for k in range(MOST)]
+    steps = np.arange(50.0)
+    of = {name: np.stack([steps, 9 - k / 9 + 5 / (1 + steps), steps, steps]) for k, name in enumerate(learners)}
+    rows = {"kind": ["known", "heuristic"], "policy": ["reference policy", "base_stock"], "value": [7.0, 7.1]}
+    figure = sweep_curves({"task": of}, {"task": pd.DataFrame(rows)}, learners, {"task": "cost, money per period"})
+    figure.draw_without_rendering()
+    (axis,) = figure.axes
+    lines = [(line.get_color(), line.get_marker()) for line in axis.lines]
+    assert len(set(lines)) == MOST + 2
+    assert axis.get_xlabel() == "steps of the learner"
+    assert not overlap([axis.get_legend().get_window_extent(), axis.get_window_extent()])
+    assert not overlap([text.get_window_extent() for text in axis.get_legend().get_texts()])
+    values = [f"[{2**k}, {2**k}, {2**k}]" for k in range(9)]
+    table = pd.DataFrame({"agent": "PPO", "value": values, "iqm": 1.0, "low": 0.0, "high": 2.0})
+    figure = sensitivity_figure({"agent.net_arch": table})
+    figure.draw_without_rendering()
+    (axis,) = figure.axes
+    labels = [label for label in axis.get_xticklabels() if label.get_text()]
+    assert len(labels) == 9
+    spans = [label.get_window_extent() for label in labels]
+    assert labels[0].get_rotation() or not overlap(spans)
 
 
 def test_long_names_are_broken_into_lines():
