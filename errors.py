@@ -20,7 +20,7 @@ class FieldError(ValueError):
         return f"{self.field}: {shown} is not allowed{self.because and ' ' + self.because}, expected {self.expected}"
 
     def __reduce__(self):
-        return type(self), (self.field, self.value, self.expected, self.because)
+        return type(self), (self.field, self.value, self.expected, self.because), self.__dict__
 
     def inside(self, group: str) -> "FieldError":
         """Return the same error about a field of a group: `mean` inside `demand` is `demand.mean`."""

@@ -22,6 +22,7 @@ from ..envs.core.task import Task
 from ..errors import FieldError
 from ..reading import read_arrays, read_json
 from .core.evolutionary import own_stream, strategy
+from .core.start import check_same, check_start
 from .heuristics.marketplace import profits, search, search_box, summary, to_action, unpack
 
 START = 32  # training seasons that the first policy, the best constant one, is searched on
@@ -35,12 +36,14 @@ class EvolutionParams:
     candidates: int = 20  # policies in a generation
     seasons: int = 24  # training seasons that each of them runs, the same for all
     spread: float = 1.0  # of the first weights, in the deviations that the search for the start ended with
+    start: str = ""  # folder of a checkpoint, around whose weights it searches; "": around the best constant ones
 
     def __post_init__(self):
         check_number("total_steps", self.total_steps, 1, 1e6, integer=True)
         check_number("candidates", self.candidates, 4, 1000, integer=True)
         check_number("seasons", self.seasons, 1, 10_000, integer=True)
         check_number("spread", self.spread, 0, 100, exclusive=True)
+        check_start(self.start)
 
     @property
     def name(self) -> str:
@@ -95,9 +98,13 @@ class Learner:
         """
         self.task, self.params, self.seed, self.model = task, params, seed, task.model("train")
         check(self.model, params)
-        self._start, deviations = search(self.model, evolution_start(seed, START))
+        constant, deviations = search(self.model, evolution_start(seed, START))
         self._scale = params.spread * np.maximum(deviations, 1e-4)
         self._shape = _shape(self.model)
+        self._start = np.zeros(self._shape)
+        self._start[0] = constant  # of the feature that is one
+        if params.start:
+            self._start = load_policy(params.start, task).weights
         self._log = None
         if log_folder:
             from torch.utils.tensorboard import SummaryWriter
@@ -135,7 +142,7 @@ class Learner:
         from tqdm import tqdm
 
         stop, p = total_steps or self.params.total_steps, self.params
-        with tqdm(total=stop, initial=self.steps, unit="step", disable=not progress, desc="evolution") as bar:
+        with tqdm(total=stop, initial=self.steps, unit="step", disable=not progress or None, desc="evolution") as bar:
             while self.steps < stop:
                 scenario = self.model.scenarios(evolution_keys(self.seed, self.steps * p.seasons, p.seasons))
                 asked = self._search.ask()
@@ -152,8 +159,7 @@ class Learner:
     def _weights(self, candidates) -> np.ndarray:
         """Return the weights (..., K, numbers) of points of the search (..., K x numbers)."""
         weights = np.reshape(candidates, (*np.shape(candidates)[:-1], *self._shape)) * self._scale
-        weights[..., 0, :] += self._start
-        return weights
+        return weights + self._start
 
     def save(self, folder: str | Path) -> None:
         """Write all that `load` and `load_policy` need into an existing folder."""
@@ -167,10 +173,7 @@ class Learner:
         Raises:
             FieldError: a checkpoint of other parameters.
         """
-        kept, own = read_json(Path(folder) / "params.json"), asdict(self.params) | {"seed": self.seed}
-        for name, value in own.items():
-            if kept.get(name) != value:
-                raise FieldError(name, value, f"{kept.get(name)!r} as in the checkpoint")
+        check_same(read_json(Path(folder) / "params.json"), asdict(self.params) | {"seed": self.seed}, Path(folder))
         self._restart(read_arrays(Path(folder) / "search.npz")["earned"])
 
     def policy(self) -> LinearPolicy:
@@ -186,6 +189,8 @@ def load_policy(folder: str | Path, task: Task) -> LinearPolicy:
     """
     model = task.model("test")
     check(model, None)
+    if not (Path(folder) / "search.npz").is_file():
+        raise FieldError("start", str(folder), "the folder of a checkpoint of the same learner")
     weights = read_arrays(Path(folder) / "search.npz")["weights"]
     if weights.shape != _shape(model):
         raise FieldError("weights", weights.shape, f"{_shape(model)} for this task")

@@ -278,7 +278,7 @@ def _sheets(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], 
         for name in columns:
             if columns.count(name) > 1:
                 raise ValueError(f"sheet {sheet.title!r}: column {name!r} appears more than once; expected once")
-        progress = tqdm(rows, total=claimed and claimed - 1, desc=path.name, unit=" rows", leave=False)
+        progress = tqdm(rows, total=claimed and claimed - 1, desc=path.name, unit=" rows", leave=False, disable=None)
         cells = (row for row in progress if any(cell is not None for cell in row))
         values, characters = [], 0
         for row in cells:

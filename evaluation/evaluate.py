@@ -80,7 +80,7 @@ def evaluate(
     if progress:
         from tqdm import tqdm
 
-        done = tqdm(total=len(batches) * len(policies), desc="evaluate", unit="batch")
+        done = tqdm(total=len(batches) * len(policies), desc="evaluate", unit="batch", disable=None)
     for batch in batches:
         scenario = model.scenarios(scenario_keys(batch, split))
         if task.hindsight is not None:

@@ -4,6 +4,8 @@ import difflib
 import os
 import sys
 
+from .. import __version__
+
 USAGE = """usage: storelab COMMAND [key=value ...] [--help]
 
   train      data, forecaster, tuned heuristics, agent, evaluation and report of one run; resumes what was killed
@@ -23,6 +25,7 @@ USAGE = """usage: storelab COMMAND [key=value ...] [--help]
 
 storelab COMMAND --help shows a command's groups and keys; storelab train --multirun seed=0,1,2 sweeps,
 and --dry-run tells what would run and what is finished.
+storelab --version; python -m storelab is the same as storelab.
 Tab completion: eval "$(storelab -sc install=bash)"
 Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""
 HYDRA = ("train", "tune", "backtest", "explain", "fit", "benchmark", "evaluate", "dataset", "report", "demo")
@@ -46,11 +49,22 @@ def main() -> int:
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has to go somewhere
         return 1
+    except ImportError as error:
+        from .extras import missing
+
+        told = None if os.environ.get("STORELAB_TRACEBACK") == "1" else missing(error, command)
+        if told is None:
+            raise
+        print(told, file=sys.stderr)
+        return 2
 
 
 def _run(command: str, args: list[str]) -> int:
     if command in ("--help", "-h", "help"):
         print(USAGE)
+        return 0
+    if command == "--version" or args == ["--version"]:
+        print(f"storelab {__version__}")
         return 0
     if command in ("-sc", "--shell-completion"):
         return _complete(args)
@@ -85,18 +99,20 @@ def _run(command: str, args: list[str]) -> int:
 
 
 def _complete(args: list[str]) -> int:
-    """Hydra completes a line without sub-commands: take ours out of it, or complete it."""
-    from .commands.compose import run
-
+    """Print what the line in COMP_LINE may go on with, as the shell's function asks for it; else leave it to Hydra."""
     if not args or not args[0].startswith("query="):
+        from .commands.compose import run
+
         return run("train", ["-sc", *args])
     line = os.environ.get("COMP_LINE", "")
-    program, command, rest = (*line.split(maxsplit=2), "", "", "")[:3]
+    _, command, rest = (*line.split(maxsplit=2), "", "", "")[:3]
     if not rest and not (command and line.endswith(" ")):
         print(" ".join(name for name in COMMANDS if name.startswith(command)))
     elif command in HYDRA:
-        os.environ["COMP_LINE"] = f"{program} {rest}"
-        return run(command, ["-sc", *args])
+        from .completion import complete
+
+        *words, last = [*rest.split(), ""] if line.endswith(" ") else rest.split()
+        print(" ".join(complete(command, words, last)))
     return 0
 
 

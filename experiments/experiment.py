@@ -17,7 +17,7 @@ from ..envs.core.seeds import purpose_seeds
 from ..evaluation import REFERENCE, bootstrap_interval, evaluate, scenario_keys, summarise
 from .config.schemas import EvaluationParams
 from .config.settings import ConfigError, Settings, within
-from .inputs import build, learner_of
+from .inputs import build, learner_of, started
 from .runs import checkpoints
 from .runs.folder import Run, Stopped, damage_named
 
@@ -132,12 +132,15 @@ def learn(run: Run, experiment: Experiment, watch: Watch | None = None) -> Polic
     """Train the agent, from its last whole checkpoint on; return its policy."""
     task, settings = experiment.task, experiment.settings
     with within("agent"):
-        learner = learner_of(settings).Learner(task, settings.agent, settings.top.seed, run.folder / "tensorboard")
+        agent = started(settings)
+        learner = learner_of(settings).Learner(task, agent, settings.top.seed, run.folder / "tensorboard")
     last = checkpoints.newest_whole(run.checkpoints)
     if last is not None:
         learner.load(last)
         print(f"going on from {learner.steps:,} of {settings.agent.total_steps:,} steps")
-    rows, started = run.metrics(up_to=learner.steps), time.monotonic()
+    elif start := getattr(agent, "start", ""):
+        print(f"begins with the weights of {start}")
+    rows, began = run.metrics(up_to=learner.steps), time.monotonic()
     before = rows[-1]["seconds"] if rows else 0.0
 
     def save(steps: int) -> None:
@@ -151,7 +154,7 @@ def learn(run: Run, experiment: Experiment, watch: Watch | None = None) -> Polic
         curve = evaluate({"agent": learner.policy()}, task, experiment.curve_seeds(), split="train")
         values = curve.loc[curve["policy"] == "agent", ["value"]]
         (low,), (high,) = bootstrap_interval(values)
-        seconds = before + time.monotonic() - started
+        seconds = before + time.monotonic() - began
         rows.append({"step": steps, "seconds": seconds, "value": values["value"].mean(), "low": low, "high": high})
         run.write_metrics(rows)
         if watch:

@@ -1,8 +1,11 @@
 """What a run is made from: the data, the task with its forecasts, and the learner that is to fit it."""
 
+import json
 import warnings
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from ..agents.core.learners import LEARNERS
 from ..data import Panel
@@ -12,6 +15,8 @@ from ..envs.registry import entry_of
 from ..errors import FieldError
 from ..forecasting import create
 from .config.settings import AnySettings, BacktestSettings, ConfigError, FitSettings, Settings, within
+from .runs import checkpoints
+from .runs.folder import Run
 from .runs.provenance import digest, source_hash
 
 
@@ -69,6 +74,27 @@ def learner_of(settings: Settings) -> ModuleType:
     return LEARNERS[settings.learner]
 
 
+def started(settings: Settings) -> Any:
+    """Return the learner's parameters with `start` as the checkpoint that it begins with: a finished run's last one.
+
+    Raises:
+        ConfigError: `agent.start` is no finished run, or its checkpoint is damaged.
+    """
+    start = getattr(settings.agent, "start", "")
+    if not start:
+        return settings.agent
+    run, wrong = Run(start), None
+    checkpoint = Path(start) if (Path(start) / checkpoints.SEAL).is_file() else None
+    if checkpoint is not None:
+        wrong = checkpoints.damage(checkpoint)
+    elif run.done:
+        checkpoint = checkpoints.newest_whole(run.checkpoints)
+    if checkpoint is None or wrong:
+        expected = "expected the folder of a finished run with a learner, or of a whole checkpoint"
+        raise ConfigError(f"agent.start: {start!r} is not allowed, {expected}{(wrong and f': {wrong}') or ''}")
+    return replace(settings.agent, start=str(checkpoint))
+
+
 def _data(settings: Settings) -> dict:
     """Return what the task is made with beside the changes of its parameters: data, cache, forecaster."""
     if settings.data is None:
@@ -82,3 +108,8 @@ def _data(settings: Settings) -> dict:
     if settings.forecaster is not None:
         given["forecaster"] = create(settings.forecaster_name, **vars(settings.forecaster))
     return given
+
+
+def plain_params(task: Task) -> dict:
+    """Return all parameters of a task, those that its data gave too, as plain types."""
+    return json.loads(json.dumps(asdict(task.params), default=lambda array: array.tolist()))

@@ -70,7 +70,7 @@ def rolling_forecasts(
     if not {0.1, 0.5, 0.9} <= set(levels):
         raise FieldError("levels", list(levels), "levels with .1, .5 and .9, which the metrics need")
     levels, frames, trained = sorted(levels), [], None
-    for origin in tqdm(origins, desc=name, unit="origin", disable=not progress):
+    for origin in tqdm(origins, desc=name, unit="origin", disable=not progress or None):
         started = time.perf_counter()
         history, known = panel.until(origin), known_future(panel, origin, horizon)
         if trained is None or refit:

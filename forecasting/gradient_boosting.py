@@ -177,7 +177,7 @@ class GradientBoosting(QuantileForecaster):
         data = lightgbm.Dataset(table, target, free_raw_data=False)
         self.boosters = [
             lightgbm.train(settings | {"alpha": level}, data, p.rounds)
-            for level in tqdm(LEVELS, desc="train", unit="quantile", disable=not p.progress)
+            for level in tqdm(LEVELS, desc="train", unit="quantile", disable=not p.progress or None)
         ]
         self._calibrate(days)
         return self

@@ -56,7 +56,7 @@ def rolling_lead_time_quantiles(
     horizon = int(lead_time.max()) + 1
     counted = np.arange(horizon) <= lead_time[:, None, None]  # (I, 1, H)
     result = np.empty((len(days), len(panel.items), len(levels)), np.float32)
-    for row, day in enumerate(tqdm(days, desc="forecast", unit="day", disable=not progress)):
+    for row, day in enumerate(tqdm(days, desc="forecast", unit="day", disable=not progress or None)):
         known = known_future(panel, int(day), horizon)
         # A seed per day of the calendar: a day's forecast doesn't depend on which other days were asked for.
         drawn = forecaster.sample_paths(panel.until(int(day)), known, paths, seed=seed * 1_000_003 + int(day))

@@ -233,7 +233,7 @@ def pretrain(params: TransformerParams, stores: int) -> Transformer:
     """A transformer trained on `stores` synthetic panels; half of them know price and promotion in advance."""
     panels = [
         Windows(synthetic_panel(seed), params.context, params.horizon, planned=seed % 2 == 0)
-        for seed in tqdm(range(stores), desc="synthetic stores", disable=not params.progress)
+        for seed in tqdm(range(stores), desc="synthetic stores", disable=not params.progress or None)
     ]
     return Transformer(params).fit_windows(panels)
 

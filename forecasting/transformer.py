@@ -16,11 +16,11 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from ..data import Panel
+from ..device import device_of
 from ..errors import FieldError
 from ..learning.adaptation import RATES, add_adapters, has_adapters
 from ..learning.base import write_atomic
 from ..learning.params import NOT_THE_RESULT
-from ..learning.training import device_of
 from ..reading import read_bytes
 from .base import Known, check_inputs, read_config
 from .distribution import Dependence, calibrate

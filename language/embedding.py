@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..device import device_of
 from ..learning.params import check_fields
-from ..learning.training import device_of
 from .backbone import OFFLINE, TextEncoder, embed, load_backbone
 from .base import TextClassifier, logistic
 

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
+from ..device import device_of
 from ..errors import FieldError
 from ..learning.adaptation import add_adapters, has_adapters
 from ..learning.params import TrainingParams, check_fields
-from ..learning.training import Objective, Plan, device_of, train
+from ..learning.training import Objective, Plan, train
 from .backbone import OFFLINE, load_backbone, rebuild
 from .base import Attribution, TextClassifier, logistic
 from .network import TextNetwork

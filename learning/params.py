@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 
+from ..device import check_device
 from ..errors import FieldError
 
 CHOICES = {
@@ -52,7 +53,7 @@ def check_fields(params, lowest: dict | None = None, highest: dict | None = None
         _check(params, field.name, field.type, lowest, highest, CHOICES | (choices or {}))
     if getattr(params, "alpha", None) == 0:
         raise FieldError("alpha", params.alpha, "a number above 0")
-    _check_device(params.device)
+    check_device(params.device)
 
 
 def _check(params, name: str, kind: type, lowest: dict, highest: dict, choices: dict) -> None:
@@ -72,12 +73,3 @@ def _check(params, name: str, kind: type, lowest: dict, highest: dict, choices: 
         raise FieldError(name, value, "a number below 1")
     if name in choices and value not in choices[name]:
         raise FieldError(name, value, f"one of {', '.join(choices[name])}")
-
-
-def _check_device(name: str) -> None:
-    import torch
-
-    try:
-        torch.device("cpu" if name == "auto" else name)
-    except RuntimeError:
-        raise FieldError("device", name, "auto, cpu, cuda, cuda:0, ...") from None

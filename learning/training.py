@@ -53,11 +53,6 @@ class Plan:
     stop: int | None = None  # step to stop at, of those that the schedule is made for
 
 
-def device_of(name: str) -> torch.device:
-    """`auto` is CUDA where there is one."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-
-
 def shuffled(rows: int, size: int, seed: int) -> Callable[[int], torch.Tensor]:
     """A function from a step to the row numbers (up to `size`,) of its batch: each epoch is a permutation of the rows.
 
@@ -93,7 +88,7 @@ def train(
     stop = plan.steps if plan.stop is None else plan.stop
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        tqdm(total=stop, desc="train", unit="step", disable=not params.progress) as bar,
+        tqdm(total=stop, desc="train", unit="step", disable=not params.progress or None) as bar,
         _curves(params.tensorboard, key) as curves,
     ):
         torch.manual_seed(params.seed)  # adapters and dropout

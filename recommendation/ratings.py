@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..device import device_of
 from ..errors import FieldError
 from ..learning.adaptation import RATES, add_adapters, has_adapters
 from ..learning.base import Card, load_folder, save_folder
 from ..learning.params import TrainingParams, check_fields
-from ..learning.training import Objective, Plan, device_of, shuffled, train
+from ..learning.training import Objective, Plan, shuffled, train
 from .base import Histories, Log, check
 from .baskets import Baskets
 from .network import BasketEncoder

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from ..device import device_of
 from ..errors import FieldError
 from ..learning.adaptation import RATES, add_adapters, has_adapters
 from ..learning.params import TrainingParams, check_fields
-from ..learning.training import Objective, Plan, device_of, shuffled, train
+from ..learning.training import Objective, Plan, shuffled, train
 from .base import Histories, Log, Recommender
 from .baskets import Baskets
 from .neighbours import WINDOWS, RowSums, Trend, inverse_gram

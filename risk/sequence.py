@@ -18,10 +18,11 @@ import pandas as pd
 import torch
 from torch import nn
 
+from ..device import device_of
 from ..errors import FieldError
 from ..learning.base import Card, load_folder, save_folder
 from ..learning.params import TrainingParams, check_fields
-from ..learning.training import Objective, Plan, device_of, train
+from ..learning.training import Objective, Plan, train
 from .features import FEATURES, Groups, codes_of
 from .metrics import average_precision
 from .synthetic import DAY

@@ -93,7 +93,7 @@ def bar(steps, name: str, progress: bool):
         return steps
     from tqdm import tqdm
 
-    return tqdm(steps, desc=name, leave=False)
+    return tqdm(steps, desc=name, leave=False, disable=None)
 
 
 def neighbourhood(parameters: int) -> np.ndarray:

@@ -22,6 +22,7 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
+from ...device import check_device, device_of
 from ...envs import Inventory
 from ...envs.core.checks import check_choice, check_flag, check_number
 from ...envs.core.contract import Model, Policy
@@ -30,7 +31,7 @@ from ...envs.core.seeds import purpose_seeds, training_seeds
 from ...envs.core.task import Task
 from ...envs.supply_chain.model import SupplyChain
 from ...errors import FieldError
-from ..core.device import check_device, device_of
+from ..core.start import check_start
 from ..core.views import ItemView, NetworkView, view_of
 from . import state as pathwise_state
 
@@ -56,6 +57,7 @@ class PathwiseParams:
     patience: int = 20  # checks without improvement after which it stops
     device: str = "auto"  # auto | cpu | cuda | cuda:0 ...
     threads: int = 1  # of torch: small networks gain nothing by more; 0: as torch chooses
+    start: str = ""  # folder of a checkpoint, whose weights and normalisation it begins with; "": none
 
     def __post_init__(self):
         for name in ("total_steps", "num_envs", "periods", "check_every", "held_out", "patience"):
@@ -67,6 +69,7 @@ class PathwiseParams:
         check_choice("rounding", self.rounding, ("stochastic", "none"))
         check_device(self.device)
         check_number("threads", self.threads, 0, 1024, integer=True)
+        check_start(self.start)
 
     @property
     def name(self) -> str:
@@ -189,6 +192,9 @@ class PathwiseLearner:
         self.task, self.params, self.seed = task, params, seed
         self.actor = _Actor(task, params)
         self.network, self.device = self.actor.network, self.actor.device
+        self.moments = torch.zeros(3, len(self.network.mean), dtype=torch.float64)  # count, sum, sum of squares
+        if params.start:
+            pathwise_state.begin(self, Path(params.start))
         self.average, self.best = copy.deepcopy(self.network), copy.deepcopy(self.network)
         self.frozen = copy.deepcopy(self.network).requires_grad_(False)
         for mine, theirs in zip(self.frozen.parameters(), self.network.parameters(), strict=True):
@@ -203,7 +209,6 @@ class PathwiseLearner:
         self.state = self.model.initial(params.num_envs)
         self.steps, self.waited = 0, 0
         self.top: Any = None
-        self.moments = torch.zeros(3, len(self.network.mean), dtype=torch.float64)  # count, sum, sum of squares
         self.scale = 0.0  # money: the first window's, in which costs are counted
         self.judge = task.model("train", xp=torch, device=self.device)
         self.held_out = self._tensors(self.judge.scenarios(purpose_seeds("validation", params.held_out)))
@@ -245,7 +250,7 @@ class PathwiseLearner:
         from tqdm import tqdm
 
         stop = total_steps or self.params.total_steps
-        with tqdm(total=stop, initial=self.steps, unit="step", disable=not progress) as bar:
+        with tqdm(total=stop, initial=self.steps, unit="step", disable=not progress or None) as bar:
             bar.set_description(f"{self.params.name} seed {self.seed}")
             while self.steps < stop and not self.stopped:
                 self._step()
@@ -365,6 +370,6 @@ def load_policy(folder: str | Path, task: Task) -> Policy:
         FieldError: a task whose observations or actions have another shape.
     """
     params = PathwiseParams(**pathwise_state.params_of(Path(folder)))
-    actor = _Actor(task, replace(params, device="cpu"))
+    actor = _Actor(task, replace(params, device="cpu", start=""))
     pathwise_state.load_weights(actor, Path(folder))
     return actor.policy(actor.network)

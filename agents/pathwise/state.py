@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from ...envs.core.batch import pack
 from ...errors import FieldError
 from ...reading import read_json, read_tensors
+from ..core.start import check_begin, check_same
 
 NETWORKS = ("network", "average", "best")
 
@@ -32,10 +33,8 @@ def load(learner, folder: Path) -> None:
         FieldError: a checkpoint of other parameters, of another seed or of another shape.
     """
     saved, counters = _read(learner.actor, folder), read_json(folder / "learner.json")
-    ours = json.loads(json.dumps(asdict(learner.params)))
-    for name, mine, theirs in (("params", ours, saved["params"]), ("seed", learner.seed, counters["seed"])):
-        if mine != theirs:
-            raise FieldError(name, mine, f"{theirs} as in checkpoint {folder.name}")
+    theirs = saved["params"] | {"seed": counters["seed"]}
+    check_same(theirs, asdict(learner.params) | {"seed": learner.seed}, folder)
     tensors = read_tensors(folder / "learner.safetensors")
     for name in NETWORKS:
         getattr(learner, name).load_state_dict(_part(tensors, name))
@@ -51,6 +50,17 @@ def load(learner, folder: Path) -> None:
     arrays = iter([state[name] for name in pack(template)])  # in the same order
     learner.state = mapped(template, lambda _: next(arrays))
     learner.steps, learner.waited, learner.scale = (counters[name] for name in ("steps", "waited", "scale"))
+
+
+def begin(learner, folder: Path) -> None:
+    """Give a `PathwiseLearner` a checkpoint's weights and normalisation, from which it learns on as from its own start.
+
+    Raises:
+        FieldError: a checkpoint of another learner, network or shape.
+    """
+    check_begin(folder, asdict(learner.params), ("per_item", "net_arch"))
+    load_weights(learner.actor, folder)
+    learner.moments = read_tensors(folder / "learner.safetensors")["moments"]
 
 
 def params_of(folder: Path) -> dict:

@@ -18,6 +18,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.vec_env import VecNormalize
 
+from ...device import check_device, device_of
 from ...envs import Inventory
 from ...envs.core.checks import check_choice, check_flag, check_number
 from ...envs.core.contract import Model, Policy
@@ -25,7 +26,7 @@ from ...envs.core.seeds import training_seeds
 from ...envs.core.task import Task
 from ...errors import FieldError
 from ..core import views
-from ..core.device import check_device, device_of
+from ..core.start import check_start
 from ..core.vec_env import StoreVecEnv
 from ..core.views import RawView
 from . import state as sb3_state
@@ -60,6 +61,7 @@ class SB3Params:
     normalize_reward: bool = True  # by the running standard deviation of the return
     device: str = "auto"  # auto | cpu | cuda | cuda:0 ...
     threads: int = 1  # of torch: small networks gain nothing by more; 0: as torch chooses
+    start: str = ""  # folder of a checkpoint, whose weights and normalisation it begins with; "": none
     hyper: dict[str, Any] = field(default_factory=dict)  # arguments of the algorithm, by its own names, over `HYPER`'s
 
     def __post_init__(self):
@@ -82,12 +84,16 @@ class SB3Params:
         check_flag("normalize_reward", self.normalize_reward)
         check_device(self.device)
         check_number("threads", self.threads, 0, 1024, integer=True)
+        check_start(self.start)
         if not isinstance(self.hyper, dict):
             raise FieldError("hyper", self.hyper, "a mapping such as {n_steps: 32}")
-        known = set(inspect.signature(algorithm_class(self.algorithm).__init__).parameters) - OURS - {"self"}
+        taken = inspect.signature(algorithm_class(self.algorithm).__init__).parameters
+        known = set(taken) - OURS - {"self"}
         for name, value in self.hyper.items():
             if name not in known:
                 raise FieldError(f"hyper.{name}", value, f"one of {', '.join(sorted(known))}", f"with {self.algorithm}")
+            if taken[name].annotation is int and isinstance(value, float) and value.is_integer():  # 1e3
+                self.hyper = self.hyper | {name: int(value)}
         self.hyper = HYPER.get(self.algorithm, {}) | self.hyper
 
     @property
@@ -204,6 +210,8 @@ class SB3Learner:
         head: Any = getattr(self.model.policy, "action_net", None)
         if isinstance(self.store, Inventory) and head is not None:
             _small_first_orders(head, self.view.action_space)
+        if params.start:
+            sb3_state.begin(self, Path(params.start))
         # SB3 seeds the environments with `seed`; runs with other seeds must not share their rows' scenarios.
         self.envs.seed(int(training_seeds(seed, params.num_envs)[0]))
         # Without a folder `configure` would leave an empty one among the temporary files.
@@ -235,7 +243,7 @@ class SB3Learner:
         whole, stop = self.params.total_steps, total_steps or self.params.total_steps
         if self.steps >= stop:
             return
-        with tqdm(total=stop, initial=self.steps, unit="step", unit_scale=True, disable=not progress) as bar:
+        with tqdm(total=stop, initial=self.steps, unit="step", unit_scale=True, disable=not progress or None) as bar:
             bar.set_description(f"{self.params.algorithm} seed {self.seed}")
             self.model._total_timesteps = whole
             setup = self.model._setup_learn
@@ -305,7 +313,7 @@ def load_policy(folder: str | Path, task: Task) -> Policy:
         FieldError: a task whose observations or actions have another shape.
     """
     params = SB3Params(**sb3_state.params_of(Path(folder)))
-    params.device = "cpu"
+    params.device, params.start = "cpu", ""
     if "buffer_size" in inspect.signature(algorithm_class(params.algorithm).__init__).parameters:
         params.hyper = params.hyper | {"buffer_size": 1}
     learner = SB3Learner(task, params)

@@ -20,9 +20,13 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from ...errors import FieldError
 from ...reading import read_arrays, read_json, read_tensors
+from ..core.start import check_begin, check_same
 
 BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 ARRAYS = ("_last_obs", "_last_original_obs", "_last_episode_starts")
+ALIKE = (  # parameters of which those of a checkpoint to begin with are the same
+    *("algorithm", "per_item", "net_arch", "activation", "normalize_observation", "normalize_reward"),
+)
 COUNTERS = (
     *("num_timesteps", "_n_updates", "_episode_num", "_total_timesteps", "_current_progress_remaining"),
     *("_n_calls", "exploration_rate"),
@@ -73,9 +77,7 @@ def load(learner, folder: Path) -> None:
     """
     model = learner.model
     _check_same(learner, folder)
-    saved = params_of(folder)
-    if saved != json.loads(json.dumps(asdict(learner.params))):
-        raise FieldError("params", asdict(learner.params), f"{saved} as in checkpoint {folder.name}")
+    check_same(params_of(folder), asdict(learner.params), folder)
     state = read_json(folder / "learner.json")
     tensors = read_tensors(folder / "policy.safetensors")
     model.set_parameters(_parameters(model, tensors, state["optimizers"]), exact_match=True)
@@ -103,6 +105,25 @@ def load(learner, folder: Path) -> None:
             torch.cuda.set_rng_state_all(cuda)
     if state["action_rng"] is not None:
         model.action_space.np_random.bit_generator.state = state["action_rng"]
+
+
+def begin(learner, folder: Path) -> None:
+    """Give an `SB3Learner` a checkpoint's weights and normalisation, from which it learns on as from its own start.
+
+    Optimisers, replay, counters and generators are its own, and so are learning rate, batch and further arguments.
+
+    Raises:
+        FieldError: a checkpoint of another algorithm, network or shape.
+    """
+    check_begin(folder, asdict(learner.params), ALIKE)
+    _check_same(learner, folder)
+    model, tensors = learner.model, read_tensors(folder / "policy.safetensors")
+    model.policy.load_state_dict({k.removeprefix("policy|"): t for k, t in tensors.items() if k.startswith("policy|")})
+    for name in _variables(model):
+        getattr(model, name).data.copy_(tensors[name])
+    env = model.get_vec_normalize_env()
+    if env is not None:
+        _set_running(env, read_arrays(folder / "normalization.npz"))
 
 
 def load_weights(learner, folder: Path) -> None:

@@ -17,7 +17,9 @@ from omegaconf import DictConfig
 
 from ...evaluation import HINDSIGHT, REFERENCE, bootstrap_interval
 from ...learning.base import write_atomic
-from ..config.settings import ConfigError, describe, read, read_benchmark
+from ..config.errors import ConfigError
+from ..config.messages import describe
+from ..config.settings import read, read_benchmark
 from ..inputs import data_hash
 from ..runs.folder import Run, RunBusy
 from .train import train

@@ -5,32 +5,32 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, QuotedString, RangeSweep
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ... import plugins
 from ...plugins import load
 from ..config import environment, guard
+from ..config.agents import check_agent
 from ..config.environment import hide
-from ..config.options import GROUPS, register
-from ..config.schemas import ExplainParams
-from ..config.settings import ConfigError, describe, read, read_backtest, read_fit
-from ..inputs import data_hash
+from ..config.errors import ConfigError
+from ..config.messages import describe
+from ..config.options import register
+from ..config.plain import fill
+from ..config.schemas import HeuristicsParams
+from ..config.settings import READ
+from ..config.words import hydra_words
+from ..extras import missing
+from ..inputs import build, data_hash, plain_params
 from ..runs.folder import Run, full_disk
+from ..sweeps import Labelled, paired
 
-FLAGS = (
-    *("--help", "-h", "--hydra-help", "--version", "-sc", "--shell-completion", "--run", "-r", "--multirun", "-m"),
-    *("--cfg", "-c", "--resolve", "--package", "-p", "--config-dir", "-cd", "--info", "-i"),
-)  # Hydra's, less those that read pickles or other trees
 WORK = {  # command -> what does its work: (config); its module loads when the command runs
     "train": "train:train",
     "demo": "train:train",
@@ -43,18 +43,12 @@ WORK = {  # command -> what does its work: (config); its module loads when the c
     "evaluate": "evaluate:evaluate",
     "report": "report:report",
 }
-READ = {  # command that makes a run -> the check of its config
-    "train": read,
-    "demo": read,
-    "backtest": read_backtest,
-    "explain": partial(read_backtest, kind=ExplainParams),
-    "fit": read_fit,
-}
-EXTRAS = ("tune", "dataset")  # commands with an extra of their name
-DRY, FAST, RETRY, RERUN = "--dry-run", "--fail-fast", "--retry-failed", "--rerun"
-OURS = (DRY, FAST, RETRY, RERUN)
+DRY, FAST, RETRY, RERUN, PAIRS = "--dry-run", "--fail-fast", "--retry-failed", "--rerun", "--pairs"
+OURS = (DRY, FAST, RETRY, RERUN, PAIRS)
+OF_TASKS = ("train", "demo", "tune")
 FULL = "No space left on device: what was whole still is, and the same command goes on from it"
-QUIET = ("--help", "-h", "--hydra-help", "--version", "-sc", "--shell-completion")
+QUIET = ("--help", "-h", "--hydra-help", "-sc", "--shell-completion")
+REMOTE = ("submitit", "ray")  # packages of launchers that raise a job's error as one of their own
 
 
 class FailedBefore(ConfigError):
@@ -75,15 +69,19 @@ class _Jobs:
     tracing: bool
     parent: int = field(default_factory=os.getpid)
     failed: list[tuple[str, Exception]] = field(default_factory=list)  # jobs by what they override
+    broken: Exception | None = None  # what a job raised that is no fault of its config
 
     def __call__(self, config: DictConfig) -> None:
         """Do the job of a config."""
         try:
+            if self.command in OF_TASKS:
+                check_agent(config)
             self._look_first(config)
             if DRY not in self.flags:
-                work_of(self.command)(config)
+                with self._labelled(config):
+                    work_of(self.command)(config)
         except Exception as error:
-            self._fail(ConfigError(FULL) if full_disk(error) else error)
+            self._fail(_for_users(error, self.command))
 
     def _look_first(self, config: DictConfig) -> None:
         """What comes before a job: say what would run, move a finished run aside, leave a failed one alone."""
@@ -96,10 +94,22 @@ class _Jobs:
         look = dry_run if DRY in self.flags else prepare
         look(run, again=RETRY in self.flags or not self.sweep, rerun=RERUN in self.flags)
 
+    @contextmanager
+    def _labelled(self, config: DictConfig):
+        """Where several processes write at once, each line tells its run."""
+        if os.getpid() == self.parent or self.command not in READ:
+            yield
+            return
+        settings = READ[self.command](config)
+        label = "/".join(Run.of(settings, data_hash(settings)).folder.parts[-2:])
+        with redirect_stdout(Labelled(sys.stdout, label)):
+            yield
+
     def _fail(self, error: Exception) -> None:
         """Note a failure of a sweep's job or of a config; raise any other."""
         worker = os.getpid() != self.parent  # a launcher's: Hydra raises the first error when all are done
         if self.tracing or worker or not (self.sweep or isinstance(error, ConfigError)):
+            self.broken, error.of_a_job = error, worker  # pyright: ignore[reportAttributeAccessIssue]
             raise error
         overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
         self.failed.append((" ".join(overrides), error))
@@ -121,36 +131,57 @@ class _Jobs:
         return 0 if not self.failed else 2 if all(bad) else 1
 
 
+def _for_users(error: Exception, command: str) -> Exception:
+    """Return an error of a job as a ConfigError where its user can mend it: a full disk, a library that is missing."""
+    if full_disk(error):
+        return ConfigError(FULL)
+    told = missing(error, command) if isinstance(error, ImportError) else None
+    return error if told is None else ConfigError(told)
+
+
 def run(command: str, args: list[str]) -> int:
     """Run a command on its config, once or as a sweep; return the exit status."""
     tracing = "1" in (os.environ.get("HYDRA_FULL_ERROR"), os.environ.get("STORELAB_TRACEBACK"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, not to Hydra's printer
-    flags, args = [arg for arg in args if arg in OURS], [arg for arg in args if arg not in OURS]
+    flags = [arg for arg in args if arg.partition("=")[0] in OURS]
+    args = [arg for arg in args if arg not in flags]
     jobs = _Jobs(command, flags, any(flag in args for flag in ("--multirun", "-m")), tracing)
     if command == "benchmark" and args and not re.search("^-|=", args[0]):
         args = [f"suite={args[0]}", *args[1:]]
+    elif command == "benchmark" and set(args) & set(QUIET):
+        args = [*args, "suite=inventory"]  # whose keys are shown
     try:
-        _compose(command, args, jobs)
+        with paired(_pairs(flags, jobs.sweep)):
+            _compose(command, args, jobs)
     except _Enough:
         pass
     except Exception as error:
-        if tracing or not isinstance(error, ConfigError | HydraException | OmegaConfBaseException | RecursionError):
+        remote = getattr(error, "of_a_job", False) or type(error).__module__.partition(".")[0] in REMOTE
+        if tracing or (not isinstance(error, ConfigError) and (remote or error is jobs.broken)):
             raise
         print(hide(describe(error, command, args)), file=sys.stderr)
         return 1 if isinstance(error, FailedBefore) else 2
     return jobs.status()
 
 
+def _pairs(flags: list[str], sweep: bool) -> list[list[str]]:
+    """The groups of keys that are swept in pairs."""
+    for flag in flags:
+        name, equals, value = flag.partition("=")
+        if (name == PAIRS) != bool(equals) or (name == PAIRS and (not sweep or len(value.split(",")) < 2)):
+            raise ConfigError(f"{flag}: not readable, expected {PAIRS}=KEY,KEY with --multirun, others without a value")
+    return [flag.partition("=")[2].split(",") for flag in flags if flag.startswith(PAIRS)]
+
+
 def _compose(command: str, args: list[str], job: Callable[[DictConfig], None]) -> None:
     """Let Hydra compose the config of a command line, of each job of a sweep, and call `job` with it."""
     if plugins.blocked is not None:
         raise ConfigError(str(plugins.blocked))
-    for arg in args:
-        if arg.startswith("-") and arg.split("=")[0] not in FLAGS:
-            raise ConfigError(f"{arg}: no such flag, expected one of {', '.join((*FLAGS, *OURS))}")
-    args = [_of_group(arg) for arg in args]
-    # Hydra's parser wants all overrides in one stretch: flags, and the words that belong to them, go behind.
-    sys.argv = ["storelab", *sorted(args, key=lambda arg: arg.startswith("-") or not re.search("^~|=", arg))]
+    words = hydra_words(args, OURS)
+    if "--cfg=job" in words and command in OF_TASKS and not any(word.startswith("--package") for word in words):
+        job = partial(show, resolve="--resolve" in words)
+        words = [word for word in words if word not in ("--cfg=job", "--resolve")]
+    sys.argv = ["storelab", *words]
     register(any(flag in args for flag in QUIET), command)
     guard.install()
 
@@ -162,35 +193,19 @@ def _compose(command: str, args: list[str], job: Callable[[DictConfig], None]) -
         hydra.main(version_base="1.3", config_path="pkg://storelab.conf", config_name=command)(task)()
 
 
-def _of_group(arg: str) -> str:
-    """Return an override of a group as Hydra takes it: null is none (`~data`); all else is the name of an option."""
-    group, equals, text = arg.lstrip("+").partition("=")
-    if not equals or group not in GROUPS:
-        return arg
-    try:
-        override = OverridesParser.create().parse_override(arg)
-    except HydraException:  # Hydra says so itself
-        return arg
-    value = override.value()
-    values = value.list if isinstance(value, ChoiceSweep) else [value]
-    if values == [None]:
-        return f"~{group}"
-    if None in values or isinstance(value, IntervalSweep | RangeSweep):
-        raise ConfigError(f"{group}: {text} is not allowed, expected names of options")
-    if all(isinstance(one, str | list | QuotedString | Glob) for one in values):
-        return arg
-    return f"{group}=" + ",".join(f"'{one}'" for one in map(str, values))  # no such option: Hydra names those there are
+def show(config: DictConfig, resolve: bool) -> None:
+    """Print a config, with the task's own parameters where none are set; those of its data where that is there."""
+    with suppress(ConfigError, OmegaConfBaseException):
+        settings = READ["train"](OmegaConf.masked_copy(config, [key for key in config if key != "tune"]))
+        env = {key: value for key, value in settings.env.items() if key != "forecast"}  # which may need a long training
+        task = build(replace(settings, env=env, forecaster=None, agent=HeuristicsParams()))
+        fill(config.env, plain_params(task))
+    print(OmegaConf.to_yaml(config, resolve=resolve), end="")
 
 
 def work_of(command: str) -> Callable[[DictConfig], None]:
-    """Return what does the work of a command; raises ConfigError where its extra is not installed."""
-    try:
-        return load(WORK[command], __package__)
-    except ModuleNotFoundError as error:
-        if command not in EXTRAS:
-            raise
-        expected = f"expected it: pip install 'storelab[{command}]'"
-        raise ConfigError(f"{command}: {error.name} is not installed, {expected}") from error
+    """Return what does the work of a command."""
+    return load(WORK[command], __package__)
 
 
 def _failure(run: Run) -> str | None:

@@ -8,20 +8,10 @@ from pathlib import Path
 
 import gymnasium as gym
 
+from ..extras import WHAT, absent
 from ..runs.provenance import device, git_commit, versions
 
 NEEDED_DISK = 1.0  # GB
-EXTRAS = {
-    "torch": "learn",
-    "stable-baselines3": "learn",
-    "safetensors": "learn",
-    "transformers": "forecast",
-    "chronos-forecasting": "hub",
-    "statsforecast": "baselines",
-    "lightgbm": "baselines",
-    "hydra-core": "sweep",
-    "matplotlib": "render",
-}
 
 
 def doctor(args: list[str]) -> int:
@@ -32,8 +22,7 @@ def doctor(args: list[str]) -> int:
     wrong = []
     print("versions")
     for name, version in versions().items():
-        hint = f"  (pip install 'storelab[{EXTRAS[name]}]')" if version == "not installed" and name in EXTRAS else ""
-        print(f"  {name:20} {version}{hint}")
+        print(f"  {name:20} {version}")
     print(f"  {'git commit':20} {git_commit() or 'not in a git checkout'}")
     print("device")
     for name, value in device().items():
@@ -46,7 +35,12 @@ def doctor(args: list[str]) -> int:
     _check("an environment runs", _environment, wrong)
     if "not installed" not in versions()["torch"]:
         _check("torch computes", _torch, wrong)
-    print(f"{len(wrong)} of these are wrong: {', '.join(wrong)}" if wrong else "all is well")
+    if lacking := absent():
+        print("not installed")
+        for extra, names in lacking.items():
+            print(f"  {', '.join(names)}\n    for {WHAT.get(extra, extra)} (pip install 'storelab[{extra}]')")
+    well = f"what is installed is well; {len(lacking)} extras are not complete" if lacking else "all is well"
+    print(f"{len(wrong)} of these are wrong: {', '.join(wrong)}" if wrong else well)
     return 1 if wrong else 0
 
 

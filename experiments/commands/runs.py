@@ -11,7 +11,7 @@ from ...evaluation import bootstrap_interval
 from ..config.settings import ConfigError
 from ..reports.page import aligned
 from ..runs.folder import Run
-from ..runs.index import NAME, flat, read_index, select, unflat
+from ..runs.index import NAME, flat, read_index, select, swept, unflat
 
 USAGE = """usage: storelab runs [list] [KEY=VALUE[,VALUE] ...]
        storelab runs show RUN
@@ -66,6 +66,8 @@ def _list(index: pd.DataFrame) -> None:
         return ["" if pd.isna(value) else format(value, form) for value in index[name]]
 
     shown = [(name, list(index[name])) for name in ("run", "state", "task", "agent")]
+    if any(told := swept(index)):
+        shown.append(("swept", told))
     shown += [("result", figures("value", ",.4g" if index["value"].abs().max() < 1000 else ",.0f"))]
     shown += [("of policy", list(index["policy"])), ("better than the best heuristic by", figures("better", "+,.4g"))]
     shown += [("gap, %", figures("gap_percent", ".2f"))]

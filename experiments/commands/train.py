@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 from ...envs import Task
 from ..config.settings import Settings, read
 from ..experiment import Watch, learn, prepare
-from ..inputs import build, data_hash
+from ..inputs import build, data_hash, plain_params, started
 from ..reports.run import present
 from ..runs.folder import Run
 from ..runs.trackers import tracking
@@ -19,7 +19,7 @@ def train(config: DictConfig, command: str | None = None) -> None:
     if run.done:
         print(f"{run.folder} is finished: nothing to do (storelab report run={run.folder} shows it)")
         return
-    task = build(settings)
+    task, _ = build(settings), started(settings)  # raises before there is a folder
     with run.open(settings, data, command):
         carry_out(run, settings, task)
 
@@ -27,6 +27,9 @@ def train(config: DictConfig, command: str | None = None) -> None:
 def carry_out(run: Run, settings: Settings, task: Task, watch: Watch | None = None) -> None:
     """Do what is left of an open run; `watch` sees the learning curve as it grows, and may raise to end it."""
     print("\n".join([f"run: {run.folder}", *task.notes]))
+    run.write_config(settings, plain_params(task))
+    if note := (run.read("provenance.json") or {}).get("agent"):
+        print(note)
     with tracking(run, settings) as tell:
 
         def see(rows: list[dict]) -> None:

@@ -25,7 +25,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from ...errors import FieldError
-from ..config.settings import ConfigError, Settings, one_line, read, read_study, unknown_key
+from ..config.errors import ConfigError, one_line
+from ..config.messages import unknown_key
+from ..config.settings import Settings, read, read_study
 from ..experiment import checkpoint_steps
 from ..inputs import build, data_hash
 from ..reports.page import aligned

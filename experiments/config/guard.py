@@ -29,7 +29,8 @@ from ...errors import FieldError
 from ...plugins import plugins
 from ...reading import MEGABYTE, check_yaml, read_bytes
 from . import environment
-from .settings import ConfigError, one_line, plain
+from .errors import ConfigError, one_line
+from .plain import plain
 
 TARGETS = {  # what launchers and sweepers Hydra may make
     "hydra._internal.core_plugins.basic_launcher.BasicLauncher",

@@ -20,7 +20,7 @@ from ...plugins import declared, plugins
 from ..fitting import models
 from ..fitting.datasets import DATASETS
 from ..tasks.data import data_options
-from . import schemas
+from . import plain, schemas
 
 COMMANDS = {
     "train": schemas.TrainParams,
@@ -62,8 +62,20 @@ def option_of(group: str, value) -> str | None:
     return next((name for name, schema in options(group).items() if schema is type(value)), None)
 
 
+_known = False  # whether Hydra knows the options
+
+
+def register_once() -> None:
+    """Put the options of all commands but `fit` into Hydra's ConfigStore, unless some are there already."""
+    if not _known:
+        register()
+
+
 def register(light: bool = False, command: str = "train") -> None:
     """Put all options into Hydra's ConfigStore. With `light` (help, completion) those that may load torch stay open."""
+    global _known
+    _known = True
+    plain.install()
     Plugins.instance().register(PluginConfigs)
     store = ConfigStore.instance()
     for name, schema in COMMANDS.items():

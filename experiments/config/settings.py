@@ -1,21 +1,20 @@
 """From a composed config to the typed objects of an experiment, and every error on the way in one line."""
 
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
-from typing import Any, get_type_hints
+from functools import partial
+from typing import Any
 
-from hydra.errors import MissingConfigException, OverrideParseException
-from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf, ValueNode
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ...envs import TASKS
-from ...envs.registry import entry_of, environments, params_of
+from ...envs.registry import entry_of
 from ...errors import FieldError
-from ...reading import DEEPEST
-from .environment import as_text, texts
-from .options import COMMANDS, GROUPS, keys, option_of, options
+from .errors import ConfigError, one_line
+from .messages import unknown_key
+from .options import GROUPS, option_of, options
+from .plain import resolve
 from .schemas import (
     BacktestParams,
     BenchmarkParams,
@@ -32,15 +31,6 @@ from .schemas import (
 )
 
 MAX_CELLS = 20_000_000  # items x periods of an episode: float32 scenarios of a batch of 64 then take 5 GB
-MOST_NODES = 100_000  # values of a config, interpolations written out
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-
-
-class ConfigError(ValueError):
-    """What is wrong with a configuration, in one line that names the key, the value and what is allowed.
-
-    Its cause is the `FieldError` with these three, where the parameters' own check refused.
-    """
 
 
 @dataclass
@@ -122,7 +112,7 @@ def read(config: DictConfig) -> Settings:
     Raises:
         ConfigError: in one line, what is wrong.
     """
-    environment = _resolve(config)
+    environment = resolve(config)
     _check_keys("", config, TrainParams)
     # Groups first: the experiment is named after the task.
     typed = {group: _choice(config, group) for group in ("task", "agent", "evaluation")}
@@ -138,14 +128,14 @@ def read(config: DictConfig) -> Settings:
 
 def read_study(config: DictConfig) -> tuple[StudyParams, DictConfig]:
     """The search of `storelab tune`, checked, and the config of its runs."""
-    _resolve(config)
+    resolve(config)
     _check_keys("", config, TuneParams)
     return _choice(config, "tune"), OmegaConf.masked_copy(config, [key for key in config if key != "tune"])
 
 
 def read_backtest(config: DictConfig, kind: type = BacktestParams) -> BacktestSettings:
     """Check the config of `storelab backtest`, or of `explain` by its kind; raises ConfigError as `read` does."""
-    environment = _resolve(config)
+    environment = resolve(config)
     _check_keys("", config, kind)
     settings = BacktestSettings(_top(config, kind), _choice(config, "data"), _choice(config, "forecaster"), environment)
     _check_planned(settings.data, settings.forecaster)
@@ -154,7 +144,7 @@ def read_backtest(config: DictConfig, kind: type = BacktestParams) -> BacktestSe
 
 def read_fit(config: DictConfig) -> FitSettings:
     """Check the config of `storelab fit`; raises ConfigError as `read` does."""
-    environment = _resolve(config)
+    environment = resolve(config)
     _check_keys("", config, FitParams)
     settings = FitSettings(_top(config, FitParams), _choice(config, "dataset"), _choice(config, "model"), environment)
     if settings.model_name not in settings.dataset.models:
@@ -192,20 +182,30 @@ def _choice(config: DictConfig, group: str, optional: bool = False):
         return None
     kind = OmegaConf.get_type(node) if isinstance(node, DictConfig) else None
     if kind not in options(group).values():
-        raise ConfigError(f"{group}: not an option, expected {group}=NAME")
+        raise ConfigError(_no_option(group, node))
     return _object(group, node, kind)
+
+
+def _no_option(group: str, node) -> str:
+    """What to say of a value of a group that no schema stands before."""
+    if not isinstance(node, DictConfig) or not node:
+        return f"{group}: not an option, expected {group}=NAME"
+    keys = {name: {f.name for f in fields(kind)} for name, kind in options(group).items()}
+    schema = max(keys, key=lambda name: len(keys[name] & {*map(str, node)}))
+    begins = f"defaults: [/schema/{schema}@_here_, _self_]"
+    return f"{group}: a mapping without a schema, expected a file that begins with {begins}"
 
 
 def read_run(config: DictConfig) -> tuple[str, EvaluationParams | None]:
     """Check the config of `storelab evaluate` or `storelab report`: the run's folder, and how to evaluate."""
-    _resolve(config)
+    resolve(config)
     top = _object("", OmegaConf.create({"run": config.get("run", MISSING)}), ReportParams)
     return top.run, _object("evaluation", config.evaluation, EvaluationParams) if "evaluation" in config else None
 
 
 def read_dataset(config: DictConfig) -> DatasetParams:
     """Check the config of `storelab dataset`."""
-    _resolve(config)
+    resolve(config)
     return _object("", config, DatasetParams)
 
 
@@ -213,51 +213,9 @@ def read_benchmark(config: DictConfig) -> tuple[BenchmarkParams, str, SuiteParam
     """Check the config of `storelab benchmark`: it, and the suite's name and what is in it."""
     from hydra.core.hydra_config import HydraConfig
 
-    _resolve(config)
+    resolve(config)
     _check_keys("", config, BenchmarkParams)
     return _top(config, BenchmarkParams), HydraConfig.get().runtime.choices["suite"], _choice(config, "suite")
-
-
-def plain(node, place: str, most: int = MOST_NODES, seen: list[int] | None = None, depth: int = 0):
-    """Return a config as plain types, interpolations as what they stand for; those that are open stay as text.
-
-    Raises FieldError for more than `most` values, or parts too deep within parts: interpolations may repeat a part.
-    """
-    seen = [0] if seen is None else seen
-    seen[0] += 1
-    if seen[0] > most or depth > DEEPEST:
-        raise FieldError(place, f"{seen[0]:,} values, {depth} deep", f"at most {most:,} values and {DEEPEST} deep")
-    if not isinstance(node, DictConfig | ListConfig):
-        return node
-    if node._is_none() or node._is_missing() or node._is_interpolation():
-        return node._value()
-    keys = list(node) if isinstance(node, DictConfig) else range(len(node))
-    values = {}
-    for key in keys:
-        raw = node._get_node(key)
-        try:
-            value = node[key] if raw._is_interpolation() else raw
-        except (OmegaConfBaseException, RecursionError):
-            value = raw._value()
-        value = value._value() if isinstance(value, ValueNode) else value
-        values[key] = plain(value, place, most, seen, depth + 1)
-    return values if isinstance(node, DictConfig) else list(values.values())
-
-
-def _resolve(config: DictConfig) -> dict[str, str]:
-    """Resolve a config in place; return what of it is text of the environment (see `environment.texts`)."""
-    with within(""):
-        values = plain(config, "config")
-        with as_text():
-            shown = plain(config, "config")
-        found = texts(values, shown)
-    try:
-        OmegaConf.resolve(config)
-    except OmegaConfBaseException as error:
-        missing = re.search(r"Interpolation key '(.*?)'", str(error))
-        about = f"${{{missing[1]}}}" if missing else error.full_key
-        raise ConfigError(f"{about}: {str(error).splitlines()[0]}") from error
-    return found
 
 
 def _env(config: DictConfig, task: str, data) -> dict:
@@ -267,7 +225,7 @@ def _env(config: DictConfig, task: str, data) -> dict:
     # By name: a launcher's worker has a copy of the schema, which is made and not imported.
     option = schema.__name__ if schema and schema.__name__ in options("env") else None
     if option is None:
-        raise ConfigError("env: not an option, expected env=NAME")
+        raise ConfigError(_no_option("env", node))
     entry = entry_of(task)
     if option != entry.environment:
         raise ConfigError(f"env: {option} is not allowed with task={task}, expected env={entry.environment}")
@@ -305,7 +263,7 @@ def _check_keys(prefix: str, node: DictConfig, kind: type) -> None:
     known = {f.name: f.type for f in fields(kind)}
     for name, value in node.items_ex(resolve=False):
         if name not in known:
-            raise ConfigError(unknown_key(f"{prefix}{name}"))
+            raise ConfigError(unknown_key(f"{prefix}{name}", kind=kind))
         if is_dataclass(known[name]) and isinstance(value, DictConfig):
             _check_keys(f"{prefix}{name}.", value, known[name])
 
@@ -331,77 +289,10 @@ def _fields(group: str) -> set[str]:
     return {f.name for kind in (options(group).values() if group in GROUPS else ()) for f in fields(kind)}
 
 
-def one_line(error) -> str:
-    """The text of an error without line breaks."""
-    return " ".join(str(error).split())
-
-
-def unknown_key(key: str, command: str = "train") -> str:
-    """What to say of a key that does not exist."""
-    if key.startswith("hydra."):
-        return (
-            f"{key}: no such key of Hydra's, expected one of `storelab {command} --cfg hydra`, or +{key} for a new one"
-        )
-    known = keys(command)
-    group = key.rpartition(".")[0]
-    siblings = [k for k in known if k.rpartition(".")[0] == group] or [k for k in known if "." not in k]
-    near = get_close_matches(key, siblings, n=1, cutoff=0.8) or get_close_matches(key, known, n=1, cutoff=0.8)
-    hint = f"did you mean {near[0]}?" if near else "expected one of " + ", ".join(siblings)
-    return f"{key}: no such key, {hint}"
-
-
-def describe(error: BaseException, command: str, args: list[str]) -> str:
-    """An error of composing the config of a command line in one line: the key, the value and what is allowed."""
-    chain = [error]
-    while (cause := chain[-1].__cause__) is not None and cause not in chain:  # OmegaConf's can go in a circle
-        chain.append(cause)
-    for link in chain:
-        if isinstance(link, ConfigError):
-            return str(link)
-        if isinstance(link, OverrideParseException):
-            return f"{link.override}: not readable, expected key=value"
-        if isinstance(link, MissingConfigException) and link.missing_cfg_file and link.options:
-            group, _, choice = link.missing_cfg_file.rpartition("/")
-            return f"{group}: {choice!r} is not allowed, expected one of {', '.join(link.options)}"
-        if isinstance(link, ConfigKeyError | ConfigAttributeError):
-            return unknown_key(link.full_key, command)
-        if isinstance(link, OmegaConfBaseException) and link.full_key:
-            return _out_of_type(link, args)
-        several = re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'", str(link))
-        if several:
-            return f"{several[1]}: several values are not allowed, expected one, or --multirun to sweep over them"
-    return one_line(error)
-
-
-def _out_of_type(error: OmegaConfBaseException, args: list[str]) -> str:
-    """Hydra names the type only; the parameters' own checks know the bounds."""
-    key, message = error.full_key, str(error.msg).splitlines()[0]
-    quoted = re.search(r"[Vv]alue '(.*?)'", message)
-    given = next((arg.partition("=")[2] for arg in args if arg.lstrip("+").startswith(f"{key}=")), None)
-    value = quoted[1] if quoted else given
-    group, _, name = key.partition(".") if "." in key else ("", "", key)
-    name, *nested = re.split(r"[.\[]", name)
-    for kind in _kinds(group):
-        hints, field = get_type_hints(kind), name
-        if nested and is_dataclass(hints.get(name)):
-            hints, field, kind = get_type_hints(hints[name]), nested[0], hints[name]
-        if field not in hints:
-            continue
-        values = {field: value} | ({"experiment": "x"} if "experiment" in hints else {})
-        try:
-            kind(**values)
-        except FieldError as refusal:
-            return one_line(refusal.inside(group) if group else refusal)
-        except ValueError as refusal:
-            return f"{group and group + '.'}{one_line(refusal)}"
-        except (TypeError, AttributeError):
-            pass
-        return f"{key}: {value!r} is not allowed, expected {KINDS.get(hints[field], 'another type')}"
-    return f"{key}: {message}"
-
-
-def _kinds(group: str) -> list[type]:
-    """The classes that a key of a group, or of the top, may belong to."""
-    if group == "env":
-        return [params_of(environment) for environment in environments().values()]
-    return list(options(group).values() if group in GROUPS else COMMANDS.values() if not group else ())
+READ = {  # command that makes a run -> the check of its config
+    "train": read,
+    "demo": read,
+    "backtest": read_backtest,
+    "explain": partial(read_backtest, kind=ExplainParams),
+    "fit": read_fit,
+}

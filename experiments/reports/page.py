@@ -83,7 +83,8 @@ def note(text: str) -> str:
 
 def listing(head: str, value) -> str:
     """A section with plain types as they are, such as a config."""
-    return section(head, f"<pre>{escape(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))}</pre>")
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+    return section(head, f"<pre>{escape(text)}</pre>")
 
 
 def html_table(shown: list[tuple[str, list[str]]], agent: str | None = None, known: tuple[str, ...] = ()) -> str:

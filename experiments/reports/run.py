@@ -11,7 +11,7 @@ from ...evaluation import HINDSIGHT, REFERENCE
 from ...learning.base import write_atomic
 from ..config.settings import Settings
 from ..experiment import Experiment, restore
-from ..runs.folder import Run, to_config
+from ..runs.folder import Run
 from .learning import learning
 from .page import aligned, html_table, listing, note, page, section
 from .pictures import pictures
@@ -25,7 +25,8 @@ GAP_TO = {  # what a table's gap is paired with, or taken to -> the column's hea
 
 def present(run: Run, experiment: Experiment, episodes: pd.DataFrame) -> None:
     """Write the report and the results of a run, and print its table."""
-    text = render(experiment, episodes, run.metrics(), run.read("provenance.json"), to_config(experiment.settings))
+    parts = run.read("provenance.json"), run.config(), run.read("heuristics.json")
+    text = render(experiment, episodes, run.metrics(), *parts)
     write_atomic(run.folder / "report.html", text.encode())
     task, table = experiment.task, experiment.summary(episodes)
     results = {"objective": task.objective, "unit": task.unit, "agent": experiment.agent}
@@ -132,7 +133,9 @@ def _played(table: pd.DataFrame, reference: Reference) -> str:
     return f"It {why}: gaps are to this number, with the luck of the scenarios, and a policy may seem to beat it."
 
 
-def render(experiment: Experiment, episodes: pd.DataFrame, metrics: list[dict], provenance: dict, config: dict) -> str:
+def render(
+    experiment: Experiment, episodes: pd.DataFrame, metrics: list[dict], provenance: dict, config: dict, tuned: dict
+) -> str:
     """Return the page.
 
     Args:
@@ -140,10 +143,12 @@ def render(experiment: Experiment, episodes: pd.DataFrame, metrics: list[dict], 
         episodes: of `evaluate`, on held-out scenarios.
         metrics: the learning curve's rows.
         provenance, config: shown as they are.
+        tuned: the heuristics' parameters, as tuned.
     """
     task, agent = experiment.task, experiment.agent
     table = experiment.summary(episodes)
     said = findings(table, experiment, episodes["seed"].nunique())
+    said += [f"{provenance['agent']}."] if "agent" in provenance else []
     best = table.attrs["best_heuristic"]
     shown = [agent, best] if agent else [best]
     body = [f"<h1>{escape(task.name)}: {escape(' and '.join(filter(None, (agent, 'tuned heuristics'))))}</h1>"]
@@ -163,5 +168,6 @@ def render(experiment: Experiment, episodes: pd.DataFrame, metrics: list[dict], 
         body.append(learning(experiment, metrics, table, episodes["seed"].nunique()))
     policies = {name: experiment.policies[name] for name in shown}
     body += pictures(task, policies, int(episodes["seed"].iloc[0]))
-    body += [listing("Configuration", config), listing("Provenance", provenance)]
+    parts = {"Configuration": config, "Heuristics, as tuned": tuned, "Provenance": provenance}
+    body += [listing(head, values) for head, values in parts.items()]
     return page(task.name, body)

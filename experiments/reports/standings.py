@@ -21,11 +21,11 @@ from ...evaluation import (
     stratified_bootstrap,
 )
 from ..config.settings import ConfigError
-from ..runs.folder import APART, Run
+from ..runs.folder import APART, PARAMETERS, Run
 from ..runs.index import NAME, read_index
 
 LEARNER = ("agent.", "model.", "checkpoint_every")  # keys of the learner; the others are the task's
-OWN = (*APART, "choices.")  # of neither
+OWN = (*APART, "choices.", f"{PARAMETERS}.")  # of neither
 FIGURES = ("value", "ci_low", "ci_high", "better", "gap_percent", "fill_rate")
 
 

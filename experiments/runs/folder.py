@@ -22,6 +22,7 @@ import yaml
 from ...data.files import read_parquet
 from ...learning.base import write_atomic
 from ...reading import parse_json, read_bytes, read_json, read_yaml
+from ..config.agents import chosen, whose
 from ..config.environment import hide, opened, sealed
 from ..config.options import COMMANDS, option_of, options
 from ..config.schemas import TaskParams
@@ -38,6 +39,7 @@ SEALED = (
     "heuristics.json",
     "eval.parquet",
 )  # by DONE, where they exist
+PARAMETERS = "parameters"  # key of the task's whole parameters, which follow from the others
 APART = ("experiment", "runs", "seed", "keep_checkpoints", "tracker")  # not in the hash: no result depends on them
 
 
@@ -114,8 +116,8 @@ class Run:
             ConfigError: the folder cannot be written.
         """
         with self.alone():
-            write_atomic(self.folder / "config.yaml", yaml.safe_dump(to_config(settings), sort_keys=False).encode())
-            self.write("provenance.json", provenance(data, command))
+            self.write_config(settings)
+            self.write("provenance.json", provenance(data, command) | _agent(settings))
             try:
                 yield self
             except BaseException as error:
@@ -156,6 +158,12 @@ class Run:
         path = self.folder / "config.yaml"
         with damage_named(path):
             return dict(read_yaml(path))
+
+    def write_config(self, settings: AnySettings, parameters: dict | None = None) -> None:
+        """Write `config.yaml`: the settings, and once they are known all of the task's parameters, its data's too."""
+        config = to_config(settings) | ({} if parameters is None else {PARAMETERS: parameters})
+        text = yaml.safe_dump(config, sort_keys=False, default_flow_style=None, width=float("inf"))
+        write_atomic(self.folder / "config.yaml", text.encode())
 
     def status(self, state: str, **more) -> None:
         """Tell `status.json` what the run is at; raises RunBusy where another process took the run over."""
@@ -242,6 +250,12 @@ def to_config(settings: AnySettings) -> dict:
     return sealed(json.loads(json.dumps(whole)), settings.environment)  # tuples become lists
 
 
+def _agent(settings: AnySettings) -> dict:
+    """Whose settings the agent has, where they are not the task's own."""
+    note = whose(settings.task.name, chosen()) if isinstance(settings, Settings) else None
+    return {"agent": note} if note else {}
+
+
 def command_of(config: dict) -> str:
     """Return the command that a run's config is of."""
     return next((command for key, command in OWN.items() if key in config), "explain")
@@ -254,7 +268,9 @@ def from_config(config: dict, runs: str = "runs") -> AnySettings:
     values, command = {}, command_of(config)
     for group, choice in config["choices"].items():
         values[group] = options(group)[choice](**config[group]) if choice else None
-    top = COMMANDS[command](**{k: v for k, v in config.items() if k not in ("choices", "task", "env", *GROUPS)})
+    top = COMMANDS[command](
+        **{k: v for k, v in config.items() if k not in ("choices", "task", "env", PARAMETERS, *GROUPS)}
+    )
     if command == "train":
         return Settings(top, TaskParams(**config["task"]), env=config["env"], environment=environment, **values)
     return (FitSettings if command == "fit" else BacktestSettings)(top, environment=environment, **values)

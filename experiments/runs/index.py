@@ -25,12 +25,13 @@ import yaml
 from ...data.files import read_parquet
 from ...learning.base import write_atomic
 from ..config.settings import ConfigError, one_line
-from .folder import Run, command_of
+from .folder import PARAMETERS, Run, command_of
 
 NAME = re.compile(r"[0-9a-f]{12}-s(\d+)")
 TEXTS = ("command", "task", "agent", "stage", "error", "time", "objective", "unit", "policy", "code", "data")
 NUMBERS = ("value", "better", "gap_percent")
 COLUMNS = ("run", "experiment", "seed", "state", *TEXTS, *NUMBERS, "config", "changed")
+UNSWEPT = (f"{PARAMETERS}.", "choices.", "experiment", "runs", "tracker", "keep_checkpoints", "task.name")
 SETTLED = 2_000_000_000  # ns: what changed later than that ago may change again with the same time stamp
 
 
@@ -77,7 +78,7 @@ def _row(folder: Path) -> dict:
     try:
         config = run.config()
         status, came = run.read("status.json") or {}, run.read("provenance.json") or {}
-        row |= {"config": json.dumps(flat(config)), "code": came.get("code", ""), "data": came.get("data", "")}
+        row |= {"config": json.dumps(_short(flat(config))), "code": came.get("code", ""), "data": came.get("data", "")}
         row |= {"time": status.get("time", ""), "stage": status.get("stage", "")}
         row |= {"error": (status.get("error") or "").partition("\n")[0]}
         state = status.get("state")
@@ -95,6 +96,29 @@ def _row(folder: Path) -> dict:
     except (ConfigError, KeyError, AttributeError, TypeError) as error:
         row |= {"state": "damaged", "error": one_line(error)}
     return row
+
+
+def _short(config: dict) -> dict:
+    """A flat config without the task's parameters that are lists: of a store they have a number per item."""
+    return {k: v for k, v in config.items() if not (k.startswith(f"{PARAMETERS}.") and isinstance(v, list))}
+
+
+def swept(index: pd.DataFrame) -> list[str]:
+    """What tells each run from the others of its experiment and command, as overrides."""
+    configs = [json.loads(text) for text in index["config"]]
+    told = []
+    for row, config in zip(index.to_dict("records"), configs, strict=True):
+        same = index["experiment"].eq(row["experiment"]) & index["command"].eq(row["command"])
+        others = [other for other, keep in zip(configs, same, strict=True) if keep]
+        keys = [key for key in config if not key.startswith(UNSWEPT) and all(key in other for other in others)]
+        differ = [key for key in keys if any(other[key] != config[key] for other in others)]
+        told.append(" ".join(f"{key}={value_text(config[key])}" for key in differ))
+    return told
+
+
+def value_text(value) -> str:
+    """A value as an override has it."""
+    return value if isinstance(value, str) else json.dumps(value).replace(" ", "")
 
 
 def flat(config: dict, prefix: str = "") -> dict:

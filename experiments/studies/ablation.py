@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
     from tqdm import tqdm
 
     values = {}
-    for name, changes in tqdm(variants(given.models, given.rules, forecaster).items(), unit="variant"):
+    for name, changes in tqdm(variants(given.models, given.rules, forecaster).items(), unit="variant", disable=None):
         values[name] = measure(changes, given.seasons, given.tuning, data={})
     print(f"Profit per season, money; {given.seasons} held-out seasons, differences paired, 95 % intervals")
     print(table(values).to_string(float_format=lambda x: f"{x:,.1f}"))

@@ -177,7 +177,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=20, help="of each store (default 20)")
     args = parser.parse_args()
     rows = []
-    for seed in tqdm(range(args.stores), desc="measure", unit="store"):
+    for seed in tqdm(range(args.stores), desc="measure", unit="store", disable=None):
         rows += study(args.forecaster, args.fractile, seed, args.scenarios, args.items)
     print(summary(rows).to_string(float_format="{:.4f}".format))
 

@@ -1,10 +1,12 @@
-"""The device that a learner runs on."""
+"""The device that a learner or a model runs on, by name. A leaf: imports nothing of ours but errors."""
 
 import re
+from typing import TYPE_CHECKING
 
-import torch
+from .errors import FieldError
 
-from ...errors import FieldError
+if TYPE_CHECKING:
+    import torch
 
 ALLOWED = "auto, cpu, cuda or cuda:0, cuda:1, ..."
 
@@ -15,8 +17,10 @@ def check_device(name: str) -> None:
         raise FieldError("device", name, ALLOWED)
 
 
-def device_of(name: str) -> torch.device:
+def device_of(name: str) -> "torch.device":
     """Return the device; `auto` is CUDA where there is one. Raises FieldError for a CUDA device that is not there."""
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
