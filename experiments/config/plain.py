@@ -71,7 +71,7 @@ def resolve(config: DictConfig) -> dict[str, str]:
         values = plain(config, "config")
         with as_text():
             shown = plain(config, "config")
-        found = texts(values, shown)
+        found = {} if _at_fault(config) else texts(values, shown)
     except FieldError as error:
         raise ConfigError(one_line(error)) from error
     try:
