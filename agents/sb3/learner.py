@@ -126,7 +126,7 @@ def view_of(model: Model, params: SB3Params) -> RawView:
         raise FieldError("algorithm", MASKABLE, expected, f"with {type(model).__name__} and its actions")
     wanted = {"DQN": spaces.Discrete, "SAC": spaces.Box, "TD3": spaces.Box}.get(params.algorithm, spaces.Space)
     if not isinstance(view.action_space, wanted):
-        discrete = "action=multi_discrete, and items=1 or per_item=true"
+        discrete = "action=discrete of one item, or action=multi_discrete with per_item=true"
         expected = discrete if params.algorithm == "DQN" else "action=continuous or base_stock"
         raise FieldError("algorithm", params.algorithm, expected, f"with actions {view.action_space}")
     return view

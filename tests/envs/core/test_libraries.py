@@ -121,6 +121,21 @@ def test_bounds_hold_at_the_ends_of_the_actions(task, changes, action):
     assert env.observation_space.contains(seen)
 
 
+def test_bounds_hold_over_the_registry(env_id):  # noqa: F811
+    """An episode of the lowest, the highest and of alternating actions, side by side."""
+    name, kwargs = env_id
+    env = gym.make_vec(name, num_envs=3, **kwargs)
+    model, over = env.unwrapped.model, False
+    low, high = model.action_low, model.action_high
+    seen, _ = env.reset(seed=5)
+    while not over:
+        assert env.observation_space.contains(seen)
+        low_or_high = high if env.unwrapped._batch.clock % 2 else low
+        seen, _, terminated, truncated, _ = env.step(np.stack([low, high, low_or_high]))
+        over = (terminated | truncated).all()
+    assert env.observation_space.contains(seen)
+
+
 SINGLE = {  # a wrapper of single environments -> its arguments
     "AddWhiteNoise": {"probability_of_noise_per_pixel": 0.1}, "Autoreset": {}, "ClipAction": {},
     "ClipReward": {"min_reward": -1.0, "max_reward": 1.0}, "DelayObservation": {"delay": 2},
