@@ -308,7 +308,7 @@ def test_gradients_flow_through_the_torch_side():
         ({"disruption_probability": 1.5}, "disruption_probability: 1.5"),
         ({"recovery_probability": 0.0}, "recovery_probability: 0.0"),
         ({"substitution_share": 0.5}, "substitution_share: 0.5 is not allowed with 1 item"),
-        ({"action": "discrete"}, "action: 'discrete'"),
+        ({"action": "lots"}, "action: 'lots'"),
         ({"action": "multi_discrete", "lot_size": 0.0}, "lot_size: 0"),
         ({"forecast": "psychic"}, "forecast: 'psychic'"),
         ({"history_days": 0}, "history_days: 0"),
