@@ -63,10 +63,9 @@ class Policy(Served):
         action = {"space": type(space).__name__, "low": low, "high": high}
         self.about = {"policy": self.name, "task": task.name, "observation": self.layout, "action": action}
         largest = np.finfo(np.float32).max
-        self.low, self.high = (
-            np.clip(end.astype(float), -largest, largest)
-            for end in (self.model.observation_space.low, self.model.observation_space.high)
-        )
+        # A store may hold more than an episode of the simulation can: what is never negative has a bound, and no more.
+        self.low = np.where(self.model.observation_space.low >= 0, 0.0, -largest)
+        self.high = np.full(len(self.low), largest, float)
         self.width = int(np.prod(space.shape))
         self.sample = {"observations": 2 * np.clip(first, self.low, self.high).astype(float).tolist()}
         size, columns = len(self.columns), {"prefixItems": self._schemas()}
