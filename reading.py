@@ -9,6 +9,7 @@ import json
 import math
 import os
 import stat
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -167,14 +168,16 @@ def read_tensors(path: str | Path) -> dict[str, Any]:
 
 
 def check_writable(folder: str | Path, field: str) -> None:
-    """Raise FieldError where a folder, or the one that it would be made in, cannot be written."""
+    """Raise FieldError where nothing can be written into a folder, or the one that it would be made in; it is tried."""
     at = Path(folder).absolute()
-    while not at.exists() and at != at.parent:
+    while not os.path.lexists(at) and at != at.parent:
         at = at.parent
-    if not at.is_dir():
-        raise FieldError(field, str(folder), "the path of a folder", f"as {at} is a file")
-    if not os.access(at, os.W_OK | os.X_OK):
-        raise FieldError(field, str(folder), "a folder that can be written", f"as {at} cannot be written")
+    try:
+        with tempfile.TemporaryFile(dir=at) as file:
+            file.write(b"x")
+    except OSError as error:
+        reason = f"as {at} is: {error.strerror}"
+        raise FieldError(field, str(folder), "a folder that can be written", reason) from error
 
 
 def _size(count: int) -> str:

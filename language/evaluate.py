@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..data.sheets import write_csv
 from ..learning.base import write_atomic
 from . import create
 from .base import TextClassifier, expected_calibration_error, log_loss, softmax
@@ -59,7 +60,7 @@ class Table:
         shown = [f"{value:.4f}" if isinstance(value, float) else str(value) for value in row.values()]
         print("| " + " | ".join(shown) + " |", flush=True)
         if self.out:
-            write_atomic(Path(self.out), pd.DataFrame(self.rows).to_csv(index=False).encode())
+            write_atomic(Path(self.out), write_csv(pd.DataFrame(self.rows), index=False))
 
 
 def fitted(spec: str, texts: list[str], labels: list, seed: int) -> tuple[TextClassifier, float]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..data.sheets import write_csv
 from ..learning.base import Card, write_atomic
 from ..learning.intervals import intervals
 from .features import FEATURES, features
@@ -156,7 +157,7 @@ def main() -> None:
     tables["groups"] = intervals(pd.DataFrame(groups), ["model", "group"])
     tables["seeds"] = pd.DataFrame(rows).set_index(["model", "seed"])
     for name, table in tables.items():
-        write_atomic(folder / f"{name}.csv", table.to_csv().encode())
+        write_atomic(folder / f"{name}.csv", write_csv(table))
         print(f"\n{table.T.to_string(float_format='{:.4f}'.format)}")
 
 

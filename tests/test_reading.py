@@ -187,5 +187,5 @@ def test_tensors_that_are_damaged_end_in_a_value_error(tmp_path):
 def test_a_folder_below_a_file_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("x")
     reading.check_writable(tmp_path / "new" / "folder", "runs")
-    with pytest.raises(FieldError, match=r"runs.*is a file"):
+    with pytest.raises(FieldError, match=r"runs.*Not a directory"):
         reading.check_writable(tmp_path / "file" / "runs", "runs")

@@ -26,6 +26,7 @@ def backtest(config: DictConfig) -> None:
     if run.done:
         print(f"{run.folder} is finished: nothing to do (its report: {run.folder / 'report.html'})")
         return
+    run.check_writable()
     forecasters = _forecasters(settings)
     panel, origins = _panel(settings)
     with run.open(settings, data):

@@ -17,9 +17,10 @@ from omegaconf import DictConfig
 
 from ...evaluation import HINDSIGHT, REFERENCE, bootstrap_interval
 from ...learning.base import write_atomic
+from ...reading import check_writable
 from ..config.errors import ConfigError
 from ..config.messages import describe
-from ..config.settings import read, read_benchmark
+from ..config.settings import read, read_benchmark, within
 from ..inputs import data_hash
 from ..runs.folder import Run, RunBusy
 from .train import train
@@ -41,6 +42,9 @@ class Entry:
 def benchmark(config: DictConfig) -> None:
     """Do what is left of a suite's runs, then write and print its table."""
     top, name, suite = read_benchmark(config)
+    path = Path(top.output or Path(top.runs) / f"{name}.md")
+    with within(""):
+        check_writable(path.parent, "output")
     entries, plan = [], []
     for line in suite.entries:
         words = [*shlex.split(line), *top.overrides, f"runs={top.runs}"]
@@ -62,7 +66,6 @@ def benchmark(config: DictConfig) -> None:
         print(f"{busy} of {len(plan)} runs are other processes': the same command gives the table when they are done")
         return
     text = table(name, _command(name), entries, suite.seeds)
-    path = Path(top.output or Path(top.runs) / f"{name}.md")
     write_atomic(path, text.encode())
     print(f"{text}\ntable: {path}")
 

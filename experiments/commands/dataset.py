@@ -24,7 +24,8 @@ from omegaconf import DictConfig
 from ...envs.core.batch import Batch, admit
 from ...envs.core.seeds import purpose_seeds
 from ...evaluation import scenario_keys
-from ..config.settings import ConfigError, Settings, read_dataset
+from ...reading import check_writable
+from ..config.settings import ConfigError, Settings, read_dataset, within
 from ..experiment import restore
 from ..runs.folder import Run
 from ..runs.provenance import versions
@@ -38,6 +39,9 @@ def dataset(config: DictConfig) -> None:
     run = Run(top.run)
     if top.name:
         check_name(top.name)
+    run.settings()
+    with within(""):
+        check_writable(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari", "MINARI_DATASETS_PATH")
     experiment = restore(run)
     name = top.policy or experiment.agent or run.read("results.json")["best_heuristic"]
     if name not in experiment.policies:

@@ -12,6 +12,8 @@ def evaluate(config: DictConfig) -> None:
     """Run a finished run's policies on other held-out scenarios; the episodes stand beside its own."""
     folder, evaluation = read_run(config)
     run = Run(folder)
+    run.settings()
+    run.check_writable("run")
     experiment = restore(run)
     episodes = experiment.episodes(evaluation)
     name = f"eval-{evaluation.seed}-{evaluation.episodes}.parquet"

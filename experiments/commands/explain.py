@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import DictConfig
 
+from ...data.sheets import write_csv
 from ...forecasting import create, known_future
 from ...learning.base import write_atomic
 from ..config.schemas import ExplainParams
@@ -33,6 +34,7 @@ def explain_forecast(config: DictConfig) -> None:
     if run.done:
         print(f"{run.folder} is finished: nothing to do (its report: {run.folder / 'report.html'})")
         return
+    run.check_writable()
     top = settings.top
     history, known, item = _cut(settings)
     with run.open(settings, data):
@@ -41,7 +43,7 @@ def explain_forecast(config: DictConfig) -> None:
             forecaster = create(settings.forecaster_name, **vars(settings.forecaster))
             forecaster = fine_tuned(forecaster, history, Path(top.runs) / "cache")
             table = explain(forecaster, history, known, item, top.first, top.last, top.level)
-        write_atomic(run.folder / "explanation.csv", table.assign(item=item).to_csv(index=False).encode())
+        write_atomic(run.folder / "explanation.csv", write_csv(table.assign(item=item), index=False))
         present(run, settings)
 
 

@@ -9,6 +9,7 @@ import time
 
 from omegaconf import DictConfig
 
+from ...data.sheets import write_csv
 from ...learning.base import write_atomic
 from ..config.settings import FitSettings, read_fit, within
 from ..fitting import models
@@ -42,7 +43,7 @@ def fit(config: DictConfig) -> None:
         values = {model: {"value": row[dataset.figure]} for model, row in figures.items()}
         run.write("results.json", {"objective": dataset.figure, "unit": "", "agent": name, "policies": values})
         run.write("figures.json", figures)
-        write_atomic(run.folder / "explanation.csv", dataset.explain(model, data).to_csv(index=False).encode())
+        write_atomic(run.folder / "explanation.csv", write_csv(dataset.explain(model, data), index=False))
         present(run, settings)
 
 

@@ -18,4 +18,5 @@ def report(config: DictConfig) -> None:
     """Make the report of a finished run of any command anew and print its table."""
     run = Run(read_run(config)[0])
     settings = run.settings()
+    run.check_writable("run")
     load(PRESENT[command_of(run.config())], __package__.rpartition(".")[0])(run, settings)

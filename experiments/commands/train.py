@@ -19,6 +19,7 @@ def train(config: DictConfig, command: str | None = None) -> None:
     if run.done:
         print(f"{run.folder} is finished: nothing to do (storelab report run={run.folder} shows it)")
         return
+    run.check_writable()
     task, _ = build(settings), started(settings)  # raises before there is a folder
     with run.open(settings, data, command):
         carry_out(run, settings, task)

@@ -4,6 +4,7 @@ from html import escape
 
 import pandas as pd
 
+from ...data.sheets import read_csv
 from ...learning.base import write_atomic
 from ..config.settings import BacktestSettings
 from ..runs.folder import Run, to_config
@@ -20,7 +21,7 @@ CAPTION = (
 def present(run: Run, settings: BacktestSettings) -> None:
     """Print the table and write the report, from `explanation.csv`."""
     top = settings.top
-    table = pd.read_csv(run.folder / "explanation.csv", dtype={"item": str}, parse_dates=["date"])
+    table = read_csv(run.folder / "explanation.csv", ("feature", "item"), ("date",))
     what = "mean" if top.level is None else f"quantile at {top.level:g}"
     total, item = table["attribution"].sum(), table["item"].iloc[0]
     said = (

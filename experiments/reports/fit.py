@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ...data.sheets import write_csv
 from ...learning.base import write_atomic
 from ...learning.intervals import intervals
 from ..config.settings import FitSettings
@@ -52,7 +53,7 @@ def write_table(folder: Path, fits: pd.DataFrame) -> None:
     names = [Link.to(f"{model}, seed {seed}", run / "model" / "README.md", folder) for model, seed, run in rows]
     cards = [("model, with its card", names), ("dataset", list(fits["problem"])), ("folder", list(fits["run"]))]
     body.append(section("Runs", html_table(cards)))
-    write_atomic(folder / "sweep.csv", whole.to_csv().encode())
+    write_atomic(folder / "sweep.csv", write_csv(whole))
     write_atomic(folder / "sweep.html", page(title, body).encode())
     print(f"\nreport: {folder / 'sweep.html'}")
 

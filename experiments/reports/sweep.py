@@ -9,7 +9,8 @@ import pandas as pd
 
 from ...evaluation import HINDSIGHT, REFERENCE, performance_profile, stratified_bootstrap
 from ...learning.base import write_atomic
-from ..config.settings import ConfigError
+from ...reading import check_writable
+from ..config.settings import ConfigError, within
 from . import fit, sweep_plots
 from .page import Link, aligned, figure, html_table, note, page, section
 from .standings import curves, known_scores, leaderboard, scores_of, sensitivity, standings, sweep_runs, trade_offs
@@ -30,6 +31,8 @@ KNOWN = (REFERENCE, HINDSIGHT)
 def sweep_report(folder: str) -> int:
     """Write `sweep.html` into a folder of runs and print the leaderboard; return the exit status."""
     try:
+        with within(""):
+            check_writable(folder, "report")
         _present(Path(folder))
     except ConfigError as error:
         print(error, file=sys.stderr)

@@ -21,7 +21,7 @@ import yaml
 
 from ...data.files import read_parquet
 from ...learning.base import write_atomic
-from ...reading import parse_json, read_bytes, read_json, read_yaml
+from ...reading import check_writable, parse_json, read_bytes, read_json, read_yaml
 from ..config.agents import chosen, whose
 from ..config.environment import hide, opened, sealed
 from ..config.options import COMMANDS, option_of, options
@@ -86,6 +86,11 @@ class Run:
         with suppress(OSError):  # no folder: nobody ever worked on it
             return holder(self.folder) is not None
         return False
+
+    def check_writable(self, field: str = "runs") -> None:
+        """Raise ConfigError where the folder cannot be written: to be told before the work."""
+        with within(""):
+            check_writable(self.folder, field)
 
     @contextmanager
     def alone(self):
