@@ -40,12 +40,13 @@ def test_names_of_items_are_text_in_a_backtests_report(tmp_path, storelab, sales
     page = (done.run / "report.html").read_text()
     assert "<b>&x" not in page
     kept = pd.read_parquet(done.run / "forecasts" / "moving_average.parquet")
-    assert set(kept["item"]) == set(NAMES)
+    assert set(kept["item"]) <= set(NAMES)
+    assert len(set(kept["item"])) >= len(NAMES) - 2  # younger ones stay out
 
 
 def test_names_of_items_are_text_in_an_explanation(tmp_path, storelab, sales):
-    words = ("explain", "data=panel", f"data.path={sales}", "forecaster=lightgbm", r"item='$\\frac{$'", "horizon=7")
-    done = storelab(tmp_path, *words)
+    words = ("explain", "data=panel", f"data.path={sales}", "forecaster=lightgbm", r"item='$\frac{$'", "horizon=7")
+    done = storelab(tmp_path, *words, "forecaster.planned=false")
     assert done.status == 0, done.err
     assert r"item $\frac{$," in done.out
     assert (done.run / "report.html").is_file()
