@@ -122,6 +122,14 @@ class Model(ABC):
         """Return what is left worth (num_envs,) money once a season has ended; by default None: nothing ever is."""
         return None
 
+    def balances(self, before, flow, after) -> dict[str, tuple[Array, Array]]:
+        """Return the laws of conservation of a period by name: what was there and came in, and what it has become.
+
+        Both arrays are of the same shape, in float64; they are equal, up to the rounding of float32 for divisible goods.
+        By default none. `core.fuzz` holds a model to them.
+        """
+        return {}
+
     def item_profit(self, flow) -> Array:
         """Return the profit of the period by item (num_envs, I): it sums to `reward` before salvage. By default as one
         item."""
@@ -211,6 +219,15 @@ def at_most(units) -> np.ndarray:
 def choices_of(counts, discrete: bool = False) -> spaces.MultiDiscrete | spaces.Discrete:
     """Return the space of indices 0 .. counts - 1 (A,), as a Discrete for learners of one number, such as DQN."""
     return spaces.Discrete(int(counts[0])) if discrete else spaces.MultiDiscrete(counts)
+
+
+def narrow(features: dict[str, Any]) -> dict[str, Any]:
+    """Return features in float32, of a model that counts in float64 as its units may be too many for float32."""
+
+    def cast(value):
+        return tuple(map(cast, value)) if type(value) is tuple else np.asarray(value, np.float32)
+
+    return {name: cast(value) for name, value in features.items()}
 
 
 def remade(kind: Callable[..., Model], params, source, library: str) -> Model:

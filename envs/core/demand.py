@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import FieldError
 from . import pmf as pmfs
-from .checks import check_choice, check_number
+from .checks import check_choice, check_episode, check_number
 from .random import DEMAND, streams
 
 KNOWN = ("price", "calendar", "forecast")  # what a source may give before the period's order is placed
@@ -66,17 +66,22 @@ class DemandParams:
 
     def pmfs(self, items: int) -> list[np.ndarray]:
         """Return the items' probabilities (K,) of demands 0, 1, ..."""
-        build = {
-            "poisson": lambda mean, std, dispersion: pmfs.poisson(mean),
-            "geometric": lambda mean, std, dispersion: pmfs.geometric(mean),
-            "normal": lambda mean, std, dispersion: pmfs.normal(mean, std),
-            "gamma": lambda mean, std, dispersion: pmfs.gamma(mean, std),
-            "negative_binomial": lambda mean, std, dispersion: pmfs.negative_binomial(mean, dispersion),
+        build, names = {
+            "poisson": (pmfs.poisson, ["mean"]),
+            "geometric": (pmfs.geometric, ["mean"]),
+            "normal": (pmfs.normal, ["mean", "std"]),
+            "gamma": (pmfs.gamma, ["mean", "std"]),
+            "negative_binomial": (pmfs.negative_binomial, ["mean", "dispersion"]),
         }[self.kind]
-        values = (self.mean, self.std, self.dispersion)
-        if all(np.ndim(v) == 0 for v in values):
-            return [build(*values)] * items
-        return [build(*row) for row in np.stack([np.broadcast_to(v, items) for v in values], axis=1).tolist()]
+        numbers = np.stack([np.broadcast_to(getattr(self, name), items) for name in names], axis=1).astype(float)
+        rows, which = np.unique(numbers, axis=0, return_inverse=True)
+        which = which.ravel()
+        pmf, size, many = [], 0, np.bincount(which) if len(rows) > 1 else [1]  # one table serves items that are alike
+        for row, count in zip(rows.tolist(), many, strict=True):
+            pmf.append(build(*row))
+            size += len(pmf[-1]) * int(count)
+            check_episode("demand.mean", self.mean, size)
+        return [pmf[k] for k in which.tolist()]
 
 
 class TableDemand:

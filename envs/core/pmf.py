@@ -13,6 +13,8 @@ from ...errors import FieldError
 
 TAIL = 1e-12
 MAX_SUPPORT = 10_000_000  # 80 MB of float64
+SMALLEST_ROOT = 1e-6  # mean / std of a gamma: below, it is more than TAIL that lies beyond any support
+LARGEST_ROOT = 1000.0  # mean / std of a gamma up to which its series is summed up
 
 
 def poisson(mean: float) -> np.ndarray:
@@ -66,13 +68,38 @@ def gamma(mean: float, std: float) -> np.ndarray:
     """Gamma demand, rounded to the nearest integer. `mean` and `std` of the gamma, in units per period, > 0."""
     require_positive("mean", mean)
     require_positive("std", std)
-    shape, scale = (mean / std) ** 2, std**2 / mean
+    if mean < SMALLEST_ROOT * std:
+        raise FieldError("mean", mean, f"at least {SMALLEST_ROOT:g} of the deviation", f"with std {std:g}")
+    scale = std / mean * std
     top = mean + 12 * std + 40 * scale
     _check_support(mean, top, f"with std {std:g}")
     edges = np.arange(math.ceil(top) + 1) + 0.5
+    # Beyond 40 deviations below the mean there is nothing that a float could hold, nor above `top`.
+    start, stop = np.searchsorted(edges, [mean - 40 * std, top + 1])
+    below = np.concatenate([np.zeros(start), _gamma_below(edges[start:stop], mean, std), np.ones(len(edges) - stop)])
+    return _cut(np.maximum(np.diff(below, prepend=0.0, append=1.0), 0))
+
+
+def _gamma_below(edges: np.ndarray, mean: float, std: float) -> np.ndarray:
+    """The probabilities (K,) of less than each of the `edges` (K,) > 0."""
+    root = mean / std  # of the shape
+    off = edges / mean - 1
+    if root > LARGEST_ROOT:
+        # Temme 1979, SIAM Journal on Mathematical Analysis 10(4): what his series has beyond the first term is below
+        # 1e-13 here. eta^2 / 2 = x - log(1 + x), near 0 by its own series.
+        near = np.where(np.abs(off) < 0.01, off, 0.0)
+        half = near**2 * sum((-near) ** k / (k + 2) for k in range(8))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            half = np.where(near == off, half, off - np.log1p(off))
+            eta = np.sign(off) * np.sqrt(2 * half)
+            first = np.where(np.abs(eta) < 1e-3, -1 / 3 + eta / 12, 1 / off - 1 / eta)
+        z = np.clip(eta * root / math.sqrt(2), -1e3, 1e3)
+        tail = np.array([math.erfc(-value) / 2 for value in z.tolist()])
+        return np.clip(tail - first * np.exp(-(z**2)) / math.sqrt(2 * math.pi) / root, 0, 1)
     # P(a, x) = x^a e^-x / Gamma(a + 1) (1 + x / (a + 1) + x^2 / ((a + 1) (a + 2)) + ...): Abramowitz and Stegun 6.5.29.
     # All terms are positive. For large a, Stirling's series in place of a difference of two large logarithms.
-    x, k = edges / scale, shape + 1
+    shape = root**2
+    x, k = edges / (std / mean * std), shape + 1
     series = term = np.ones_like(x)
     while (term > 1e-17 * series).any():
         term, k = term * x / k, k + 1
@@ -80,8 +107,7 @@ def gamma(mean: float, std: float) -> np.ndarray:
     off = x / shape - 1
     stirling = math.log(2 * math.pi * shape) / 2 + 1 / (12 * shape)
     constant = stirling if shape > 1e4 else math.lgamma(shape + 1) - shape * math.log(shape) + shape
-    below = np.exp(shape * (np.log1p(off) - off) - constant + np.log(series))
-    return _cut(np.maximum(np.diff(below, prepend=0.0), 0))
+    return np.exp(shape * (np.log1p(off) - off) - constant + np.log(series))
 
 
 def check(pmf: np.ndarray) -> np.ndarray:

@@ -289,6 +289,11 @@ depot, 0 for those at home |
         )
         return State(**left, period=requests.period + 1, fleet=fleet), flow
 
+    def balances(self, before: State, flow: Flow, after: State) -> dict:
+        """Return the open requests (num_envs,), and how many of them were sent, lost or wait."""
+        sent, wait = (flow.vehicle >= 0).sum(axis=1), (after.customer > 0).sum(axis=1)
+        return {"requests": ((flow.requests.customer > 0).sum(axis=1), sent + flow.lost.sum(axis=1) + wait)}
+
     # -- money and observation --------------------------------------------------------------------------------------
 
     def money(self, flow: Flow) -> dict:

@@ -7,10 +7,11 @@ from typing import ClassVar
 import numpy as np
 
 from ...errors import FieldError
-from ..core.checks import check_choice, check_number
+from ..core.checks import check_choice, check_episode, check_list, check_number
 
 EPOCH = MARGIN = 3600  # seconds: between decisions, and from a decision to the vehicles' leaving the depot
 PROFILE = (0.6, 1.0, 1.4, 1.6, 1.4, 1.0, 0.6, 0.4)  # orders over the day, relative: one peak before noon
+LARGEST_WORK = 1.6e10  # cities x places^3: shortest ways of all generated cities in less than a minute
 CANDIDATES = 100  # requests drawn per epoch of a competition instance, before those that come too late are dropped
 
 
@@ -47,21 +48,30 @@ class DispatchParams:
         check_number("customers", self.customers, 10, 2000, integer=True)
         check_number("depots", self.depots, 1, 100, integer=True)
         check_number("requests", self.requests, 1, 2000)
-        check_number("profile", self.profile, 0, 1e6, items=max(1, np.size(self.profile)))
-        if not 1 <= np.size(self.profile) <= 20 or np.sum(self.profile) <= 0:
+        check_list("profile", self.profile, 0, 1e6, most=20)
+        if np.sum(self.profile) <= 0:
             raise FieldError("profile", self.profile, "1 to 20 numbers, one of them > 0")
         check_number("capacity", self.capacity, 2, 1_000_000, integer=True)
-        check_number("vehicles", self.vehicles, 1, math.inf)
-        if math.isfinite(self.vehicles):
-            check_number("vehicles", self.vehicles, 1, 100_000, integer=True)
+        check_number("vehicles", self.vehicles, 1, 100_000, integer=True, endless=True)
         check_number("lost_cost", self.lost_cost, 0, 1e9)
         check_choice("action", self.action, ("prize", "discrete", "weights", "dispatch"))
-        check_number("prize_levels", self.prize_levels, 0, math.inf, items=max(1, np.size(self.prize_levels)))
-        if np.size(self.prize_levels) < 2:
-            raise FieldError("prize_levels", self.prize_levels, "two or more numbers")
+        check_list("prize_levels", self.prize_levels, 0, 1e6, least=2, endless=True)
         check_choice("router", self.router, ("fast", "pyvrp"))
         check_number("iterations", self.iterations, 0, 1_000_000, integer=True)
         check_number("grid", self.grid, 1, 32, integer=True)
+        places = self.customers + self.depots
+        if not self.instances and self.cities * places**3 > LARGEST_WORK:
+            most = max(1, int(LARGEST_WORK // places**3))
+            raise FieldError("cities", self.cities, f"at most {most}", f"with {self.customers} customers")
+        check_episode("cities", self.cities, self.numbers)
+
+    @property
+    def numbers(self) -> float:
+        """Return how many numbers the cities and a day hold; generated cities only."""
+        largest, places = float(self.rates.max()), self.customers + self.depots
+        slots = len(self.profile) * (largest + 6 * math.sqrt(largest) + 1)
+        vehicles = self.depots * self.vehicles if math.isfinite(self.vehicles) else 0
+        return self.cities * places**2 * (not self.instances) + 20 * slots + vehicles
 
     @property
     def one_level(self) -> bool:

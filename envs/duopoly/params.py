@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import FieldError
-from ..core.checks import LARGEST, check_choice, check_number
+from ..core.checks import LARGEST, check_choice, check_list, check_number
 from . import references as reference
 
 RIVALS = ("fixed", "undercut", "best_response", "q_learner")
@@ -36,9 +36,7 @@ class DuopolyParams:
     def __post_init__(self):
         check_number("horizon", self.horizon, 1, 100_000, integer=True)
         for name in ("quality", "unit_cost"):
-            check_number(name, getattr(self, name), 0, 100, items=2)
-            if np.size(getattr(self, name)) != 2:
-                raise FieldError(name, getattr(self, name), "a list of 2 (one per firm)")
+            check_list(name, getattr(self, name), 0, 100, least=2, most=2)
         check_number("outside", self.outside, -100, 100)
         check_number("differentiation", self.differentiation, 1e-3, 100)
         check_number("customers", self.customers, 0, LARGEST, exclusive=True)
@@ -48,13 +46,16 @@ class DuopolyParams:
         check_choice("rival", self.rival, RIVALS)
         if self.rival == "q_learner" and (not self.on_grid or self.grid > 50):
             raise FieldError("rival", self.rival, "action=grid and a grid of at most 50", "here")
-        if self.rival_price is not None:
-            check_number("rival_price", self.rival_price, 0, LARGEST)
+        check_number("rival_price", self.rival_price, 0, LARGEST, optional=True)
         for name in ("undercut", "floor"):
             check_number(name, getattr(self, name), 0, LARGEST)
         check_number("learning_rate", self.learning_rate, 0, 1)
         check_number("exploration_decay", self.exploration_decay, 0, 1)
         check_number("discount", self.discount, 0, 1)
+        lowest = float(self.prices()[0])
+        if lowest < 0:
+            expected = "less, so that no price of the grid is below 0"
+            raise FieldError("margin", self.margin, expected, f"with a lowest price of {lowest:.4g}")
         if self.discount == 1:
             raise FieldError("discount", self.discount, "a number below 1")
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from ...errors import FieldError
 from ..core.pmf import require_positive
-from ..pricing.references.mnl import lambert_w
+from ..pricing.references.mnl import lambert_w_of_exp
 
 
 def demand(prices: ArrayLike, quality: ArrayLike = 2.0, outside: float = 0.0, mu: float = 0.25) -> np.ndarray:
@@ -32,7 +32,7 @@ def best_response(rivals_price, quality=2.0, rivals_quality=2.0, outside: float 
 def _response(rest, quality, mu: float, cost):
     """The best price where buying elsewhere or nothing weighs exp(rest)."""
     require_positive("mu", mu)
-    return cost + mu * (1 + lambert_w(np.exp((quality - cost) / mu - 1 - rest)))
+    return cost + mu * (1 + lambert_w_of_exp((quality - cost) / mu - 1 - rest))
 
 
 def nash(
@@ -72,7 +72,7 @@ def monopoly(
     """The prices (2,) and profits (2,) that maximise the firms' joint profit: one markup mu (1 + W) for both."""
     require_positive("mu", mu)
     quality, cost = np.asarray(quality, dtype=float), np.asarray(cost, dtype=float)
-    w = lambert_w(np.exp((quality - cost - outside) / mu - 1).sum())
+    w = lambert_w_of_exp(np.logaddexp.reduce((quality - cost - outside) / mu - 1))
     prices = cost + mu * (1 + w)
     return prices, (prices - cost) * demand(prices, quality, outside, mu)
 

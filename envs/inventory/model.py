@@ -12,13 +12,13 @@ import numpy as np
 from gymnasium import spaces
 
 from ...errors import FieldError
-from ..core.checks import check_forecast
-from ..core.contract import Model, at_most, choices_of, remade
+from ..core.checks import EXACT, check_forecast
+from ..core.contract import Model, at_most, choices_of, narrow, remade
 from ..core.demand import KNOWN, DemandSource, TableDemand
 from ..core.random import PATIENCE, SUBSTITUTION, as_keys, streams
 from .params import InventoryParams
 from .shelf import Shelf, Substitution, whole
-from .state import Flow, State
+from .state import Flow, State, balances
 from .supply import Supply
 
 CHARGES = (  # money term, quantity of the flow, parameter that is the money per unit
@@ -132,14 +132,16 @@ class Inventory(Model):
             raise FieldError("items", params.items, f"{self.source.items} as in the source")
         check_forecast(params, self.source.known, params.items)
         self.horizon = params.horizon
+        limit, lot = params.per_item("max_order"), params.lot_size
+        self._largest_order = np.floor(limit / lot + 1e-9) * lot if lot else limit
+        self.wide = xp is np and self._reach() > EXACT
+        kind = np.float64 if self.wide else np.float32
 
         def constant(value):
-            return xp.asarray(np.asarray(value, dtype=np.float32), device=device)
+            return xp.asarray(np.asarray(value, dtype=kind), device=device)
 
         self._zero, self._one, self._half = constant(0.0), constant(1.0), constant(0.5)
         self._lot = constant(params.lot_size)
-        limit, lot = params.per_item("max_order"), params.lot_size
-        self._largest_order = np.floor(limit / lot + 1e-9) * lot if lot else limit
         self._max_order = constant(self._largest_order)
         # Money terms: name, quantity of the flow, money per unit. A source that gives prices brings revenue.
         self._charged = [
@@ -162,6 +164,12 @@ class Inventory(Model):
 
     def __reduce__(self):
         return remade, (type(self), self.params, self.source, self.xp.__name__)
+
+    def _reach(self) -> float:
+        """Return the most units of an item that can come together in an episode: in stock and on order, or waiting."""
+        p, largest = self.params, self.source.largest
+        asked = 0.0 if largest is None or not p.backorder_share else float(np.max(largest))
+        return max(float((p.per_item("initial_stock") + p.horizon * self._largest_order).max()), p.horizon * asked)
 
     # -- spaces and layout ------------------------------------------------------------------------------------------
 
@@ -381,6 +389,10 @@ class Inventory(Model):
         waste, shelf = self.shelf.age(self.shelf.issue(shelf, sales))
         return sum(shelf), self.shelf.put(shelf, arrived), waste  # a difference could fall below zero by rounding
 
+    def balances(self, before: State, flow: Flow, after: State) -> dict:
+        """Return what units and customers came in a period, and what has become of them: see the contract."""
+        return balances(before, flow, after)
+
     # -- money and observation --------------------------------------------------------------------------------------
 
     def total(self, units, weight):
@@ -432,7 +444,7 @@ class Inventory(Model):
             features["history"] = state.history.reshape(-1, *self.layout["history"])
         for name in self._signals:
             features[name] = signal[name]
-        return features
+        return narrow(features) if self.wide else features
 
     def viewer(self, mode: str):
         """Return what draws an environment of this model; see `StoreViewer`."""

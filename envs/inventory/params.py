@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import FieldError
-from ..core.checks import LARGEST, check_choice, check_flag, check_number, check_quantiles
+from ..core.checks import LARGEST, check_choice, check_episode, check_flag, check_list, check_number, check_quantiles
 from ..core.demand import DemandParams
 
 COSTS = ("purchase_cost", "fixed_cost", "holding_cost", "lost_sale_cost", "backorder_cost", "waste_cost")
@@ -61,7 +61,7 @@ class InventoryParams:
         for name in ("mean", "std", "dispersion"):
             check_number(f"demand.{name}", getattr(self.demand, name), 0, LARGEST, items=self.items)
         check_number("lead_time", self.lead_time, 0, 100, integer=True, items=self.items)
-        self._check_pmf()
+        check_list("lead_time_pmf", self.lead_time_pmf, 0, 1, least=0, most=100, total=1)
         self._check_supply()
         self._check_shelf()
         for name in (*COSTS, "price", "salvage_value", "initial_stock"):
@@ -82,12 +82,18 @@ class InventoryParams:
         check_choice("forecast", self.forecast, ("none", "history", "model", "oracle"))
         check_number("history_days", self.history_days, 1, 10_000, integer=True)
         check_quantiles(self.quantiles)
+        check_episode("horizon", self.horizon, self.numbers)
 
-    def _check_pmf(self):
-        if np.size(self.lead_time_pmf):
-            check_number("lead_time_pmf", self.lead_time_pmf, 0, 1, items=np.size(self.lead_time_pmf))
-            if len(self.lead_time_pmf) > 100 or abs(sum(self.lead_time_pmf) - 1) > 1e-6:
-                raise FieldError("lead_time_pmf", self.lead_time_pmf, "at most 100 numbers that sum to 1")
+    @property
+    def numbers(self) -> int:
+        """Return how many numbers an episode holds: what is drawn over its periods, and the state."""
+        lead = len(self.lead_time_pmf) or int(np.max(self.lead_time))
+        life = self.per_item("shelf_life")
+        drawn = 1 + bool(self.lead_time_pmf) + bool(np.any(self.disruption_probability)) + (self.backorder_share > 0)
+        drawn += 2 * (lead if self.lead_time_pmf else 1) * bool(np.any(np.asarray(self.yield_mean) < 1))
+        drawn += 2 * (self.substitution_share > 0) + len(self.quantiles) * (self.forecast in ("model", "oracle"))
+        held = lead + int(life[np.isfinite(life)].max(initial=0)) + 2 * self.history_days * (self.forecast == "history")
+        return self.items * ((self.horizon + 1 + lead) * drawn + held)
 
     @property
     def earns(self) -> bool:
@@ -109,10 +115,7 @@ class InventoryParams:
         check_number("substitution_share", self.substitution_share, 0, 1)
         if self.substitution_share and self.items == 1:
             raise FieldError("substitution_share", self.substitution_share, "0", "with 1 item")
-        check_number("shelf_life", self.shelf_life, 1, math.inf, integer=True, items=self.items)
-        life = self.per_item("shelf_life")
-        if (np.isfinite(life) & (life > 100)).any():
-            raise FieldError("shelf_life", self.shelf_life, "<= 100 or inf")
+        check_number("shelf_life", self.shelf_life, 1, 100, integer=True, endless=True, items=self.items)
         check_choice("issuing", self.issuing, ("fifo", "lifo"))
 
     @property

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..core.contract import Array
 
 
@@ -34,3 +36,16 @@ class Flow:
     shrinkage: Array = None  # ordered and due, but lost by the yield; None where all of an order arrives
     waste: Array = None  # expired at the end of the period; None where nothing perishes
     substituted: Array = None  # of the unmet demand: served by a neighbour; None without substitution
+
+
+def balances(before: State, flow: Flow, after: State) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return what units (num_envs, items) and customers (num_envs,) came, and what has become of them."""
+
+    def added(*parts) -> np.ndarray:
+        return sum((np.asarray(part, float) for part in parts if part is not None), np.zeros(flow.ordered.shape))
+
+    units = added(before.on_hand, *before.pipeline, flow.ordered)
+    known = added(flow.sales, flow.waste, flow.shrinkage, after.on_hand, *after.pipeline)
+    asked, answered = added(before.backlog, flow.demand), added(flow.sales, flow.lost, after.backlog)
+    shelf = {} if after.shelf is None else {"shelf": (added(*after.shelf), added(after.on_hand))}
+    return {"units": (units, known), "customers": (asked.sum(axis=1), answered.sum(axis=1))} | shelf

@@ -16,7 +16,16 @@ from ..core.contract import Model
 from ..core.demand import Days, DemandSource, RateDemand
 from ..core.random import CHOICE, DISRUPTION, as_keys, streams
 from .fulfilment import STREAMS, Thin, added, after_sale, deliver, loyalty, star_odds
-from .params import DECISIONS, PRIOR_REVIEWS, WEIGHTS, Catalogue, MarketplaceParams, StoreModels, lambert_markup
+from .params import (
+    DECISIONS,
+    LARGEST_FACTOR,
+    PRIOR_REVIEWS,
+    WEIGHTS,
+    Catalogue,
+    MarketplaceParams,
+    StoreModels,
+    lambert_markup,
+)
 from .shopping import Orders, Shop, by_counts, on_page, one_by_one, rank_pages, scaled, visit_rate
 from .state import Flow, State, float32
 
@@ -30,8 +39,8 @@ SMOOTHING = 0.1  # weight of the last day in the store's own averages
 WEEK = np.array([0.9, 0.85, 0.9, 1.0, 1.15, 1.25, 0.95])  # visits by weekday, of a mean day
 NOISE = 20.0  # dispersion of the visits' day-to-day factor (negative binomial)
 SMALLEST_FACTOR = 0.2  # lower bound of the factor that a day's demand is divided by
+LARGEST_UTILITY = 700.0  # of an item at price 0: exp ends a little above
 LARGEST_VISITS = 2**24  # of a day, expected: float32 counts no further
-LARGEST_FACTOR = np.float32(3.0)  # a day's factor is cut there
 MEAN_VISITS = 100.0  # of a mean day in a source of visits
 TRAFFIC = 0.3  # largest share of the fleet's capacity that traffic takes
 
@@ -153,16 +162,19 @@ class Marketplace(Model):
         wanted = (params.segments + 1, params.items)
         if params.ranking == "learned" and np.shape(relevance) != wanted:
             raise FieldError("ranking", params.ranking, f"models with a relevance of shape {wanted}")
+        utility = float(self.catalogue.taste.max()) + 2 * params.rating_effect  # of an item with 5 stars for nothing
+        if utility > LARGEST_UTILITY:
+            expected = f"less, so that no item has a utility above {LARGEST_UTILITY:g}"
+            because = f"with mean_cost {params.mean_cost:g}: utilities are up to {utility:.4g}"
+            raise FieldError("price_sensitivity", params.price_sensitivity, expected, because)
         self.cost = self.catalogue.cost.astype(np.float32)
         self.markup = lambert_markup(params, self.catalogue)
         self.page_of = np.append(np.arange(params.segments), np.full(params.segments, params.segments))
         self._position = params.position_effect * np.log(np.arange(1, params.page_size + 1))
         quality = self.catalogue.quality
         self.odds = star_odds(quality), star_odds(quality - params.late_penalty)  # of stars in time, and late
-        self._largest_rate = params.population * max(
-            params.customer_visits, params.other_visits * (1 + params.marketing_lift)
-        )
-        busiest = self._largest_rate * float(LARGEST_FACTOR)
+        self._largest_rate = params.largest_rate
+        busiest = self._largest_rate * LARGEST_FACTOR
         if busiest > LARGEST_VISITS:
             raise FieldError("population", params.population, f"at most {LARGEST_VISITS:,} visits on the busiest day")
         self._candidates = math.ceil(busiest + 6 * math.sqrt(busiest)) + 1  # visitors of a day, at most
@@ -238,7 +250,7 @@ class Marketplace(Model):
         p, keys, periods = self.params, as_keys(seeds), self.horizon + 1
         ahead = p.lead_time + 1
         drawn = self.source.draw(keys, periods + ahead * (p.forecast == "oracle"))
-        factor = np.minimum(drawn["demand"] / np.float32(MEAN_VISITS), LARGEST_FACTOR)
+        factor = np.minimum(drawn["demand"] / np.float32(MEAN_VISITS), np.float32(LARGEST_FACTOR))
         scenario = {"factor": factor[:, :periods]}
         traffic = np.stack([rng.random((periods, 1)) for rng in streams(keys, DISRUPTION)])
         scenario["traffic"] = (TRAFFIC * traffic).astype(np.float32)
@@ -493,6 +505,17 @@ class Marketplace(Model):
         if "forecast" in self.layout:
             today = today / np.maximum(shock["factor"], SMALLEST_FACTOR)
         return state.demand + SMOOTHING * (today - state.demand)
+
+    def balances(self, before: State, flow: Flow, after: State) -> dict:
+        """Return what stock (num_envs, I) and parcels (num_envs,) came, and what has become of them."""
+        total = lambda parcels: sum(units.sum(axis=1, dtype=float) for units in parcels)
+        return {
+            "stock": (self._stock(before), flow.sales.astype(float) + after.on_hand),
+            "parcels": (
+                total(before.parcels) + flow.sales.sum(axis=1, dtype=float),
+                total(after.parcels) + flow.delivered.sum(axis=1, dtype=float),
+            ),
+        }
 
     # -- money and observation --------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """The parameters of the whole store, its catalogue, and what its models answer: checked where they are made."""
 
+import math
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import NormalDist
@@ -9,13 +10,15 @@ import numpy as np
 
 from ...errors import FieldError
 from ...reading import read_arrays
-from ..core.checks import LARGEST, check_choice, check_flag, check_number
+from ..core.checks import LARGEST, check_choice, check_episode, check_flag, check_list, check_number, check_quantiles
 from ..core.contract import Array
+from ..pricing.references.mnl import lambert_w
 
 DECISIONS = ("restock", "price", "dispatch", "recommendation", "fraud", "marketing")
 WEIGHTS = ("relevance", "margin", "stock", "exploration")  # of the ranking
 TRAITS = 4  # latent factors of tastes
 PRIOR_REVIEWS = 5.0  # reviews of 3 stars that a rating starts with
+LARGEST_FACTOR = 3.0  # a day's factor of visits is cut there
 GRID = 101  # thresholds of the default fraud score's tables
 
 
@@ -105,22 +108,39 @@ class MarketplaceParams:
         check_number("fraud_share", self.fraud_share, 0, 0.2)
         check_number("restock", self.restock, -4, 8)
         check_number("price", self.price, 0.1, 4)
-        check_number("recommendation", self.recommendation, 0, 1, items=len(WEIGHTS))
-        check_number("review_share", self.review_share, 0, 1, items=5)
+        check_list("recommendation", self.recommendation, 0, 1, least=len(WEIGHTS), most=len(WEIGHTS))
+        check_list("review_share", self.review_share, 0, 1, least=5, most=5)
         visits = ("customer_visits", "other_visits")
         effects = ("position_effect", "rating_effect", "delay_effect", "late_penalty")
         for name in (*visits, *effects, "marketing_lift"):
             check_number(name, getattr(self, name), 0, 20)
-        positive = ("population", "price_sensitivity", "mean_cost", "max_level", "max_price", "max_marketing")
+        check_number("price_sensitivity", self.price_sensitivity, 1e-6, LARGEST)
+        positive = ("population", "mean_cost", "max_level", "max_price", "max_marketing")
         for name in (*positive, "fleet_capacity", "marketing_scale"):
             check_number(name, getattr(self, name), 0, LARGEST, exclusive=True)
         costs = ("customer_value", "holding_cost", "stop_cost", "tour_cost", "service_cost", "chargeback_fee")
         for name in (*costs, "refusal_cost"):
             check_number(name, getattr(self, name), 0, LARGEST)
         check_number("marketing", self.marketing, 0, self.max_marketing)
-        check_number("quantiles", self.quantiles, 0, 1, exclusive=True, items=max(1, np.size(self.quantiles)))
+        check_quantiles(self.quantiles)
         if not isinstance(self.models, str):
             raise FieldError("models", self.models, "the path of a folder")
+        check_episode("horizon", self.horizon, self.numbers)
+
+    @property
+    def largest_rate(self) -> float:
+        """Return the visits expected at most on a mean day."""
+        return self.population * max(self.customer_visits, self.other_visits * (1 + self.marketing_lift))
+
+    @property
+    def numbers(self) -> float:
+        """Return how many numbers an episode holds: what is drawn over its days, and the state."""
+        visitors = LARGEST_FACTOR * self.largest_rate
+        drawn = self.items * (1 + (self.segments + 1) * (self.ranking == "random"))
+        if self.fidelity == "reference":
+            visitors += 6 * math.sqrt(visitors) + 1
+            drawn += visitors * (self.page_size + 4) + self.items * (self.promise + 18 + 24 * (self.delivery == "routed"))
+        return (self.horizon + 1) * drawn + self.items * (self.lead_time + self.promise + 12)
 
     @property
     def earns(self) -> bool:
@@ -224,7 +244,8 @@ def lambert_markup(p: MarketplaceParams, catalogue: Catalogue) -> float:
     """
     b = float(catalogue.sensitivity.mean())
     weights = np.exp(catalogue.taste.mean(axis=0) - p.delay_effect * p.promise - b * catalogue.cost - 1)
-    total, w = float(np.sort(weights)[-p.page_size :].sum()), 0.5
-    for _ in range(50):  # Newton's method on w e^w = total
+    total = float(np.sort(weights)[-p.page_size :].sum())
+    w = np.float64(lambert_w(total))
+    for _ in range(2):  # Newton's method on w e^w = total, to the last digit
         w -= (w * np.exp(w) - total) / (np.exp(w) * (1 + w))
     return (1 + w) / b

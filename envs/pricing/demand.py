@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 
-from ..core.counts import SMALLEST_LOG, poisson
+from ..core.counts import NEGLIGIBLE, SMALLEST_LOG, poisson
 
 CELLS = 4096  # of [0, 1), in a table of counts
 LARGEST_TABLE = 2**20  # numbers
+FAR = 1000  # units from which on a negative binomial is summed up in blocks
 
 
 def inverse_transform(mean: np.ndarray, uniform: np.ndarray, noise: str, dispersion: float) -> np.ndarray:
@@ -39,7 +40,7 @@ def inverse_transform(mean: np.ndarray, uniform: np.ndarray, noise: str, dispers
     rest = uniform.ravel() - mass
     over = np.flatnonzero(rest >= 0)
     rest, mass, mean, k = rest[over], mass[over], mean[over], 0
-    while len(over):
+    while len(over) and (noise == "poisson" or k < FAR):
         k += 1
         flat[over] = k
         if noise == "poisson":
@@ -50,7 +51,23 @@ def inverse_transform(mean: np.ndarray, uniform: np.ndarray, noise: str, dispers
         # Rounding may leave a rest of 1e-16 that no mass takes any more.
         on = np.flatnonzero((rest >= 0) & (mass > 0))
         over, rest, mass, mean = over[on], rest[on], mass[on], mean[on]
+    for at, *row in zip(over, rest, mass, mean, strict=True):
+        flat[at] = _far(k, *row, dispersion)
     return counts
+
+
+def _far(k: int, rest: float, mass: float, mean: float, dispersion: float) -> int:
+    """Return the negative binomial count beyond k, whose probability is `mass`, where `rest` of the uniform is left."""
+    decay, block = mean / (mean + dispersion), np.arange(1.0, 4097.0)
+    while True:
+        further = k + block
+        masses = mass * np.cumprod(decay * ((further - 1 + dispersion) / further))
+        beyond = rest - np.cumsum(masses) < 0
+        if beyond.any():
+            return k + 1 + int(beyond.argmax())
+        k, rest, mass = k + len(block), rest - masses.sum(), masses[-1]
+        if mass / (1 - decay) < NEGLIGIBLE:  # all that follows: what rounding leaves is nobody's
+            return k
 
 
 class CountTable:

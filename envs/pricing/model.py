@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ...errors import FieldError
-from ..core.checks import check_forecast
+from ..core.checks import EXACT, check_forecast
 from ..core.contract import Array, Model, choices_of
 from ..core.demand import DemandSource, TableDemand
 from ..core.random import CHOICE, DEMAND, as_keys, streams
@@ -130,10 +130,10 @@ class Pricing(Model):
         self._grid = self.prices.astype(np.float32)
         self.limited = bool(np.isfinite(params.initial_stock).all())
         self._kind = params.demand.kind
-        self._check_source()
         d = "demand."
         self._size, self._slope, self._list = (params.per_item(d + n) for n in ("size", "sensitivity", "list_price"))
         self._utility = params.per_item(d + "utility")
+        self._check_source()
         mean = float((self._size if self._kind == "mnl" else self.curve(self.prices[:1])).max())
         if source is None and self._kind != "linear" and mean > LARGEST_MEAN:
             expected = f"at most {LARGEST_MEAN:g} customers, or units at the lowest price, a period"
@@ -169,6 +169,12 @@ class Pricing(Model):
         items = 1 if self._kind == "mnl" else p.items
         if source is not None and source.items != items:
             raise FieldError("items", p.items, f"{source.items} as in the source")
+        if source is not None and self._kind != "mnl":
+            largest = 1.0 if source.largest is None else float(np.max(source.largest))
+            factor = float(np.max(self.factor(self.prices[0])))
+            if not largest * factor <= EXACT:
+                because = f"with a demand that is {factor:.4g} times as large at the lowest price"
+                raise FieldError("demand.sensitivity", p.demand.sensitivity, f"at most {EXACT:,.0f} units", because)
         check_forecast(p, {} if source is None else source.known, items)
 
     def _spaces(self):
@@ -314,6 +320,13 @@ class Pricing(Model):
             changed, changes = differs, np.maximum(state.changes, 0) + differs
         flow = Flow(price, demand, sales, unmet, on_hand, changed)
         return State(on_hand, price if self.tracks_price else None, changes, reference, state.clock + 1), flow
+
+    def balances(self, before: State, flow: Flow, after: State) -> dict:
+        """Return what stock (num_envs, items) there was, and what has become of it: see the contract."""
+        laws = {} if self._kind == "mnl" else {"customers": (flow.demand, flow.sales.astype(float) + flow.unmet)}
+        if before.on_hand is not None:
+            laws["stock"] = before.on_hand, flow.sales.astype(float) + after.on_hand
+        return laws
 
     # -- money and observation --------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import FieldError
 from ..core import pmf as pmfs
-from ..core.checks import LARGEST, check_choice, check_flag, check_number, check_quantiles
+from ..core.checks import EXACT, LARGEST, check_choice, check_episode, check_flag, check_list, check_number, check_quantiles
 
 KINDS = ("exponential", "elastic", "linear", "mnl")
 NOISES = ("poisson", "bernoulli", "negative_binomial")
@@ -95,25 +95,42 @@ class PricingParams:
             self.demand = PriceDemandParams(**self.demand)
         for name in ("size", "sensitivity", "list_price", "utility"):
             check_number(f"demand.{name}", getattr(self.demand, name), -LARGEST, LARGEST, items=self.items)
-        check_number("initial_stock", self.initial_stock, 0, math.inf, items=self.items)
+        check_number("initial_stock", self.initial_stock, 0, LARGEST, endless=True, items=self.items)
         finite = np.isfinite(self.initial_stock)
-        if finite.any() != finite.all() or (finite.all() and np.max(self.initial_stock) > LARGEST):
+        if finite.any() != finite.all():
             raise FieldError("initial_stock", self.initial_stock, f"numbers <= {LARGEST:g}, or inf for all items")
-        check_number("prices", self.prices, 0, LARGEST, items=max(1, np.size(self.prices)))
-        if len(np.ravel(self.prices)) < 2 or (np.diff(self.prices) <= 0).any():
-            raise FieldError("prices", self.prices, "at least two, rising")
+        if self.demand.kind == "mnl" and finite.all():
+            check_number("initial_stock", self.initial_stock, 0, LARGEST, integer=True, items=self.items)
+        check_list("prices", self.prices, 0, LARGEST, least=2, most=10_000, rising=True)
+        self._check_linear()
         check_choice("action", self.action, ("grid", "discrete", "continuous"))
         if self.action == "discrete" and self.items > 1:
             raise FieldError("action", self.action, "grid or continuous", f"with {self.items} items")
         for name in ("purchase_cost", "holding_cost", "salvage_value"):
             check_number(name, getattr(self, name), 0, LARGEST, items=self.items)
         check_number("price_change_cost", self.price_change_cost, 0, LARGEST)
-        check_number("max_changes", self.max_changes, 0, math.inf)
-        if math.isfinite(self.max_changes):
-            check_number("max_changes", self.max_changes, 0, LARGEST, integer=True)
+        check_number("max_changes", self.max_changes, 0, LARGEST, integer=True, endless=True)
         check_choice("forecast", self.forecast, ("none", "model"))
         check_number("forecast_periods", self.forecast_periods, 1, 10_000, integer=True)
         check_quantiles(self.quantiles)
+        check_episode("horizon", self.horizon, self.numbers)
+
+    def _check_linear(self):
+        """Refuse a linear demand that can be larger than float32 counts."""
+        d = self.demand
+        above = max(d.initial_reference, float(self.prices[-1])) - float(self.prices[0])  # of the reference price
+        most = float(np.max(d.size)) + 12 * d.std + d.has_reference * d.gain * max(above, 0)
+        if d.kind == "linear" and most > EXACT:
+            raise FieldError("demand.gain", d.gain, f"a demand of at most {EXACT:,.0f} units", f"with {most:.4g} units")
+
+    @property
+    def numbers(self) -> float:
+        """Return how many numbers an episode holds: what is drawn over its periods."""
+        drawn, size = float(self.items), float(np.max(self.demand.size))
+        if self.demand.kind == "mnl":  # a taste of each customer for each item
+            variance = size + size**2 / self.demand.dispersion * (self.demand.noise == "negative_binomial")
+            drawn = (size + 12 * math.sqrt(variance) + 40 * variance / size) * (1 + self.items)
+        return (self.horizon + 1) * drawn
 
     @property
     def earns(self) -> bool:

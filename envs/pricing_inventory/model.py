@@ -212,6 +212,18 @@ class PricingInventory(Model):
             return price, self._table(given.astype(np.intp), uniform)
         return price, inverse_transform(d.mean(price), uniform, d.noise, d.dispersion)
 
+    def balances(self, before: State, flow: Flow, after: State) -> dict:
+        """Return what units and customers (num_envs, 1) came, and what has become of them: see the contract."""
+
+        def added(*parts) -> np.ndarray:
+            return sum((np.asarray(part, float) for part in parts if part is not None), np.zeros(flow.sales.shape))
+
+        lost = flow.unmet if flow.backlog is None else None
+        return {
+            "units": (added(before.on_hand, flow.ordered), added(flow.sales, flow.waste, after.on_hand)),
+            "customers": (added(before.backlog, flow.demand), added(flow.sales, lost, after.backlog)),
+        }
+
     def money(self, flow: Flow) -> dict[str, np.ndarray]:
         """Return the period's money by name, each (num_envs,): `revenue` and the costs, all of them positive."""
         p = self.params

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...errors import FieldError
 from ..core import pmf as pmfs
-from ..core.checks import LARGEST, check_choice, check_number
+from ..core.checks import LARGEST, check_choice, check_list, check_number
 
 LARGEST_MEAN = 500.0  # units per period at the lowest price: up to there counts are drawn exactly
 
@@ -75,18 +75,14 @@ class PricingInventoryParams:
         if isinstance(self.demand, dict):
             self.demand = DemandCurveParams(**self.demand)
         check_number("horizon", self.horizon, 1, 10_000, integer=True)
-        check_number("prices", self.prices, 0, LARGEST, items=max(1, np.size(self.prices)))
-        self.prices = [float(price) for price in np.ravel(self.prices)]
         check_choice("action", self.action, ("grid", "continuous"))
         least = 1 if self.action == "grid" else 2
-        if len(self.prices) < least or (np.diff(self.prices) <= 0).any():
-            raise FieldError("prices", self.prices, f"at least {least}, rising")
+        check_list("prices", self.prices, 0, LARGEST, least=least, most=10_000, rising=True)
+        self.prices = [float(price) for price in self.prices]
         check_number("max_order", self.max_order, 1, 1000, integer=True)
         check_choice("unmet", self.unmet, ("backorder", "lost"))
         check_number("initial_stock", self.initial_stock, 0, LARGEST, integer=True)
-        check_number("shelf_life", self.shelf_life, 1, math.inf)
-        if self.perishes:
-            check_number("shelf_life", self.shelf_life, 1, 100, integer=True)
+        check_number("shelf_life", self.shelf_life, 1, 100, integer=True, endless=True)
         if self.shelf_life == 1 and self.initial_stock:
             raise FieldError("initial_stock", self.initial_stock, "0", "with shelf_life 1")
         for name in ("purchase_cost", "fixed_cost", "holding_cost", "backorder_cost", "lost_sale_cost"):

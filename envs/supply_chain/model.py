@@ -8,7 +8,7 @@ period t + L, as in `Inventory`, or be shipped on in period t + L (with lead tim
 
 import numpy as np
 
-from ..core.contract import GAINS
+from ..core.contract import GAINS, narrow
 from ..core.random import LEAD_TIME, as_keys, streams
 from .state import Flow, State
 from .topology import Topology
@@ -386,7 +386,7 @@ class SupplyChain(Topology):
             features["backlog"] = state.backlog.reshape(len(state.backlog), len(self.shops), -1)
         if "time_left" in self.layout:
             features["time_left"] = signal["time_left"]
-        return features
+        return narrow(features) if self.wide else features
 
     def viewer(self, mode: str):
         """Return what draws an environment of this model, summed over its nodes and arcs; see `StoreViewer`."""

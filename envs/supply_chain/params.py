@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import FieldError
-from ..core.checks import LARGEST, check_choice, check_flag, check_number
+from ..core.checks import LARGEST, check_choice, check_episode, check_flag, check_list, check_number
 from ..core.demand import DemandParams
 
 
@@ -87,6 +87,7 @@ class SupplyChainParams:
         for name, arc in self.arcs.items():
             self._check_arc(f"arcs.{name}", arc)
         self._check_network()
+        check_episode("horizon", self.horizon, self.numbers)
 
     def _check_node(self, at: str, node: Node):
         if node.demand is not None:
@@ -104,11 +105,7 @@ class SupplyChainParams:
                 known = ", ".join(self.nodes)
                 raise FieldError(f"{at}.{end}", getattr(arc, end), f"one of {known}")
         check_number(f"{at}.lead_time", arc.lead_time, 0, 100, integer=True, items=self.items)
-        pmf = arc.lead_time_pmf
-        if np.size(pmf):
-            check_number(f"{at}.lead_time_pmf", pmf, 0, 1, items=np.size(pmf))
-            if np.size(pmf) > 100 or abs(np.sum(pmf) - 1) > 1e-6:
-                raise FieldError(f"{at}.lead_time_pmf", pmf, "at most 100 numbers that sum to 1")
+        check_list(f"{at}.lead_time_pmf", arc.lead_time_pmf, 0, 1, least=0, most=100, total=1)
         check_number(f"{at}.order_delay", arc.order_delay, 0, 100, integer=True)
         for name in ARC_NUMBERS:
             check_number(f"{at}.{name}", getattr(arc, name), 0, LARGEST, items=self.items)
@@ -135,6 +132,15 @@ class SupplyChainParams:
         """Return the names of the nodes without an arc into them."""
         supplied = {arc.target for arc in self.arcs.values()}
         return [name for name in self.nodes if name not in supplied]
+
+    @property
+    def numbers(self) -> int:
+        """Return how many numbers an episode holds: what is drawn over its periods, and the state."""
+        arcs, shops = self.arcs.values(), sum(node.demand is not None for node in self.nodes.values())
+        random = any(np.size(arc.lead_time_pmf) for arc in arcs)
+        lead = max(max(np.size(arc.lead_time_pmf), int(np.max(arc.lead_time))) + arc.order_delay for arc in arcs)
+        drawn = shops + 2 * random * len(arcs)
+        return self.items * ((self.horizon + 1) * drawn + (lead + 3) * len(arcs) + 2 * len(self.nodes))
 
     @property
     def earns(self) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ...errors import FieldError
+from ..core.checks import EXACT
 from ..core.contract import Model, at_most, remade
 from ..core.demand import DemandSource, NormalDemand, TableDemand
 from .params import SupplyChainParams
@@ -38,7 +39,9 @@ class Topology(Model):
             raise FieldError("source", self.source.items, f"{columns} columns")
         if self.source.known:
             raise FieldError("source", list(self.source.known), "one of demand alone")
-        constant = lambda value: xp.asarray(np.asarray(value, dtype=np.float32), device=device)
+        self.wide = xp is np and self._reach() > EXACT
+        kind = np.float64 if self.wide else np.float32
+        constant = lambda value: xp.asarray(np.asarray(value, dtype=kind), device=device)
         index = lambda value: xp.asarray(np.asarray(value, dtype=np.int64), device=device)
         self._zero, self._one, self._half, self._lot = (constant(v) for v in (0.0, 1.0, 0.5, params.lot_size))
         self._incidence(constant, index)
@@ -52,6 +55,13 @@ class Topology(Model):
 
     def __reduce__(self):
         return remade, (type(self), self.params, self.source, self.xp.__name__)
+
+    def _reach(self) -> float:
+        """Return the most units of an item that can come together at a node in an episode: in stock or waiting."""
+        p, largest = self.params, self.source.largest
+        arcs = (self.per_arc("max_order").max(axis=1), [max(arc.ratio, 1.0) for arc in p.arcs.values()])
+        asked = 0.0 if largest is None else float(np.sum(largest))
+        return float(self.per_node("initial_stock").max()) + p.horizon * max(float(np.dot(*arcs)), asked)
 
     def _own_demand(self) -> DemandSource:
         p, demands = self.params, [self.params.nodes[name].demand for name in self.shops]
@@ -220,6 +230,33 @@ class Topology(Model):
         if largest is not None:
             bounds["backlog"] = (0, at_most(np.reshape(largest, (len(self.shops), p.items)) * p.horizon * slack))
         return bounds
+
+    def balances(self, before, flow, after) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return the units at the nodes (num_envs, N, I), on the way to them, and the orders of the arcs
+        (num_envs, A, I): what was there and came, and what has become of it."""
+
+        def added(like, *parts) -> np.ndarray:
+            return sum((np.asarray(p, float).reshape(like.shape) for p in parts if p is not None), np.zeros(like.shape))
+
+        into, out = (np.asarray(m, float) for m in (self._into, self._out))
+        node, arc, shops = before.on_hand, flow.shipped, flow.on_hand.copy() * 0
+        shops[:, self._inner :] = flow.sales.reshape(len(shops), len(self.shops), -1)
+        shipped = np.asarray(flow.shipped, float)
+        waiting = added(arc, *before.orders, before.owed, flow.ordered)
+        laws = {
+            "stock": (
+                added(node, before.on_hand, before.arriving, flow.received),
+                added(node, shops, out @ shipped, after.on_hand, after.arriving),
+            ),
+            "shipments": (
+                into @ added(arc, before.in_transit, shipped),
+                added(node, flow.received, into @ np.asarray(after.in_transit, float)),
+            ),
+            "pipeline": (added(arc, *after.pipeline), added(arc, after.in_transit)),
+            "orders": (waiting, added(arc, flow.shipped, flow.refused, *after.orders, after.owed)),
+        }
+        asked = added(flow.demand, before.backlog, flow.demand)
+        return laws | {"customers": (asked, added(flow.demand, flow.sales, flow.lost, after.backlog))}
 
     def _local(self, on_hand, in_transit, arriving, backlog):
         """Return what each node has and what is on the way to it, less its backlog (num_envs, N, I)."""

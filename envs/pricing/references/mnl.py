@@ -31,6 +31,18 @@ def lambert_w(z) -> np.ndarray:
     return w
 
 
+def lambert_w_of_exp(x) -> np.ndarray:
+    """The W(exp(x)) of any x, of any shape: where exp(x) is too large for a float, by Newton's method on W + log W = x."""
+    x = np.asarray(x, dtype=float)
+    small = lambert_w(np.exp(np.minimum(x, 500.0)))
+    if not (x > 500).any():
+        return small
+    w = np.maximum(x, 500.0)
+    for _ in range(8):
+        w = w * (1 + np.maximum(x, 500.0) - np.log(w)) / (1 + w)
+    return np.where(x <= 500, small, w)
+
+
 def shares(utility, sensitivity: float, prices) -> np.ndarray:
     """The probability (..., items) that a customer buys each item at prices (..., items)."""
     weight = np.exp(np.asarray(utility, dtype=float) - sensitivity * np.asarray(prices, dtype=float))

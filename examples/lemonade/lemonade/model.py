@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from gymnasium import spaces
 from storelab.envs.core import pmf
-from storelab.envs.core.checks import check_number
+from storelab.envs.core.checks import check_list, check_number
 from storelab.envs.core.contract import Model
 from storelab.envs.core.random import DEMAND, as_keys, streams
 from storelab.errors import FieldError
@@ -27,15 +27,11 @@ class LemonadeParams:
 
     def __post_init__(self):
         check_number("horizon", self.horizon, 1, 1000, integer=True)
-        check_number("prices", self.prices, 0, 1000, items=max(1, np.size(self.prices)))
-        if (np.diff(self.prices) <= 0).any():
-            raise FieldError("prices", self.prices, "rising prices")
+        check_list("prices", self.prices, 0, 1000, rising=True)
         check_number("brew_cost", self.brew_cost, 0, 1000)
         check_number("max_brew", self.max_brew, 1, 100, integer=True)
-        check_number("weather", self.weather, 0, 1, items=3)
-        if abs(sum(self.weather) - 1) > 1e-6:
-            raise FieldError("weather", self.weather, "probabilities that sum to 1")
-        check_number("thirst", self.thirst, 0, 100, exclusive=True, items=3)
+        check_list("weather", self.weather, 0, 1, least=3, most=3, total=1)
+        check_list("thirst", self.thirst, 0, 100, least=3, most=3, exclusive=True)
         check_number("sensitivity", self.sensitivity, 0, 10)
 
     @property
