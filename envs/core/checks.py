@@ -134,6 +134,10 @@ def _require(name: str, value, bound: Bound) -> None:
         _note(name, bound)
     if value is None and bound.optional:
         return
+    if type(value) is float or type(value) is int:  # what is most of them needs no array
+        above = value > bound.low if bound.exclusive else value >= bound.low
+        if above and value <= bound.high and (not bound.integer or value == math.inf or value == round(value)):
+            return
     items, words = bound.items, bound.words()
     try:
         array = np.asarray(value)

@@ -75,9 +75,9 @@ def gamma(mean: float, std: float) -> np.ndarray:
     _check_support(mean, top, f"with std {std:g}")
     edges = np.arange(math.ceil(top) + 1) + 0.5
     # Beyond 40 deviations below the mean there is nothing that a float could hold, nor above `top`.
-    start, stop = np.searchsorted(edges, [mean - 40 * std, top + 1])
+    start, stop = np.searchsorted(edges, [mean - 40 * std, top])
     below = np.concatenate([np.zeros(start), _gamma_below(edges[start:stop], mean, std), np.ones(len(edges) - stop)])
-    return _cut(np.maximum(np.diff(below, prepend=0.0, append=1.0), 0))
+    return _cut(np.diff(np.maximum.accumulate(below), prepend=0.0, append=1.0))  # rounding may make it fall
 
 
 def _gamma_below(edges: np.ndarray, mean: float, std: float) -> np.ndarray:

@@ -310,9 +310,9 @@ class SupplyChain(Topology):
         on_hand, shops = self._serve(on_hand, state, shock["demand"])
         arriving, after, next_transit = None, on_hand, in_transit
         if due is not None:
-            arriving, next_transit = xp.matmul(self._into, due), in_transit - due
-            if not self._whole:
-                next_transit = xp.maximum(next_transit, self._zero)
+            arriving = xp.matmul(self._into, due)
+            # What is not whole would drift away from the pipeline by rounding, and below zero.
+            next_transit = in_transit - due if self._whole else sum(pipeline, in_transit * self._zero)
             received = arriving if received is None else received + arriving
         if state.arriving is None:
             after, arriving = on_hand if arriving is None else on_hand + arriving, None

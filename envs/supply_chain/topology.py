@@ -56,12 +56,20 @@ class Topology(Model):
     def __reduce__(self):
         return remade, (type(self), self.params, self.source, self.xp.__name__)
 
+    def _largest_orders(self) -> np.ndarray:
+        """Return the largest orders (A, I), units in whole lots."""
+        limit, lot = self.per_arc("max_order"), self.params.lot_size
+        return np.floor(limit / lot + 1e-9) * lot if lot else limit
+
     def _reach(self) -> float:
         """Return the most units of an item that can come together at a node in an episode: in stock or waiting."""
         p, largest = self.params, self.source.largest
-        arcs = (self.per_arc("max_order").max(axis=1), [max(arc.ratio, 1.0) for arc in p.arcs.values()])
-        asked = 0.0 if largest is None else float(np.sum(largest))
-        return float(self.per_node("initial_stock").max()) + p.horizon * max(float(np.dot(*arcs)), asked)
+        arcs, asked = list(p.arcs.values()), 0.0 if largest is None else float(np.sum(largest))
+        ratio = np.array([max(arc.ratio, 1.0) for arc in arcs])
+        periods = np.array([max(np.size(a.lead_time_pmf), np.max(a.lead_time)) + a.order_delay for a in arcs])
+        started = float(self.per_node("initial_stock").max())
+        started += float(ratio * periods @ self.per_arc("initial_pipeline").max(axis=1))
+        return started + p.horizon * max(float(ratio @ self.per_arc("max_order").max(axis=1)), asked)
 
     def _own_demand(self) -> DemandSource:
         p, demands = self.params, [self.params.nodes[name].demand for name in self.shops]
@@ -99,9 +107,17 @@ class Topology(Model):
         self._earlier = constant(earlier * self.ratio)
         rank = earlier.sum(axis=1)
         self._turns = [constant((rank == r)[:, None] / self.ratio[:, None]) for r in range(rank.max() + 1)]
-        self._whole = bool(self.params.lot_size) and bool((self.ratio == np.round(self.ratio)).all())
+        self._whole = self._counts_whole_units()
         self.echelon = self._echelons(self.into)
         self._echelon = constant(self.echelon)
+
+    def _counts_whole_units(self) -> bool:
+        """Return whether all units are whole numbers, whatever happens: sums of them are exact, then."""
+        p, source = self.params, self.source
+        capacities = [node.capacity for node in p.nodes.values() if math.isfinite(node.capacity)]
+        start = (self.per_node("initial_stock").ravel(), self.per_arc("initial_pipeline").ravel())
+        numbers = np.concatenate([[p.lot_size], self.ratio, capacities, *start])
+        return bool(p.lot_size) and isinstance(source, TableDemand) and bool((numbers == np.round(numbers)).all())
 
     def _limits(self, constant):
         """What nodes may send on and hold, and what an order may be."""
@@ -112,7 +128,7 @@ class Topology(Model):
         self._capacity = constant(capacity) if np.isfinite(capacity).any() else None
         storage = np.array([p.nodes[name].storage for name in self.nodes])
         self._storage = constant(storage) if np.isfinite(storage).any() else None
-        self.max_order = self.per_arc("max_order")
+        self.max_order = self._largest_orders()
         self._max_order = constant(self.max_order)
 
     def _waiting(self, constant, index):
@@ -204,7 +220,7 @@ class Topology(Model):
         if not p.continuing:
             self.layout["time_left"] = (1,)
         self.observation_space = self.box_of(self.layout, self._bounds())
-        highest = self.per_arc("max_order")
+        highest = self.max_order
         if p.action == "base_stock":  # enough for the echelon's initial stock and all that can be under way
             under_way = self.into @ ((self.lead + self.delay[:, None] + 1) * highest)
             highest = (self.echelon @ (self.per_node("initial_stock") + under_way))[self.target_of]
