@@ -125,7 +125,7 @@ class Model(ABC):
     def balances(self, before, flow, after) -> dict[str, tuple[Array, Array]]:
         """Return the laws of conservation of a period by name: what was there and came in, and what it has become.
 
-        Both arrays are of the same shape, in float64; they are equal, up to the rounding of float32 for divisible goods.
+        Both arrays are of one shape; they are equal, up to the rounding of float32 where goods are divisible.
         By default none. `core.fuzz` holds a model to them.
         """
         return {}

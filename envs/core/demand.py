@@ -268,6 +268,12 @@ class RateDemand(_DayDemand):
         self._dispersion = np.broadcast_to(np.asarray(dispersion, float), (self.items,))
         if not (self._dispersion > 0).all():
             raise FieldError("dispersion", float(self._dispersion.min()), "numbers > 0")
+        largest = pmfs.largest(self._rate.max(axis=0, initial=0), self._dispersion)
+        if (largest >= pmfs.MAX_SUPPORT).any():
+            item = int(largest.argmax())
+            because = f"for item {item} with dispersion {self._dispersion[item]:g}"
+            expected = f"demand below {pmfs.MAX_SUPPORT:,} units, not up to {largest[item]:.3g}"
+            raise FieldError("rate", float(self._rate[:, item].max()), expected, because)
 
     def draw(self, keys: np.ndarray, periods: int) -> dict[str, np.ndarray]:
         """See `DemandSource.draw`."""

@@ -21,7 +21,7 @@ from ..registry import TASKS, entry_of, model_of, params_of
 from .adapters import StoreEnv
 from .batch import Batch, admit
 from .checks import Bound, bounds_of
-from .contract import GAINS, Model
+from .contract import GAINS, Model, Policy
 from .task import override
 
 ROWS, PERIODS = 5, 8  # episodes side by side: random, lowest, highest, on the boundary, mixed; periods played
@@ -30,46 +30,51 @@ LARGE = 500  # one configuration in so many may be as large as is allowed
 # What costs time by design is drawn up to here, save for those.
 EFFORT = {"iterations": 3, "customers": 40, "cities": 2, "depots": 3, "requests": 40, "segments": 6}
 ANEW = 0.25  # share of the configurations whose model is built twice, to compare
-REFUSED_IN, BUILT_IN = 1.0, 60.0  # seconds
+REFUSED_IN, BUILT_IN = 1.0, 60.0  # seconds of computing
 
 
 @dataclass
 class Findings:
     """What a fuzz found: counts, and each configuration that failed."""
 
-    valid: int = 0
-    refused: Counter = field(default_factory=Counter)  # by the field that was named
+    drawn: int = 0  # configurations
+    valid: int = 0  # of them: built and played
+    refused: Counter = field(default_factory=Counter)  # values that the checks refused, by the field that was named
     failed: list[tuple[int, dict, str]] = field(default_factory=list)  # seed, changes, what went wrong
-    slowest: float = 0.0  # seconds until a model was built
+    slowest: float = 0.0  # seconds of computing until a model was built
 
 
-def fuzz(
-    environment: Environment, count: int, seed: int = 0, heuristic: Callable[[Any, int], Any] | None = None
-) -> Findings:
-    """Draw and play random configurations until `count` of them were valid.
+Heuristic = Callable[[Model, int], Policy | None]  # of a model and a seed
+
+
+def fuzz(environment: Environment, count: int, seed: int = 0, heuristic: Heuristic | None = None) -> Iterator[Findings]:
+    """Draw and play random configurations until `count` of them were valid; the same seed draws the same ones.
 
     Args:
         environment: of the registry.
         count: valid configurations.
-        seed: of the first configuration; each has its own, by which `replay` makes it again.
-        heuristic: of a model and a seed a policy or None: it plays, too.
+        seed: of the first configuration; that of each further one is higher by 1.
+        heuristic: returns a policy that plays, too, or None.
+
+    Yields:
+        The findings, the same object after each configuration.
     """
-    findings, at = Findings(), seed
+    findings = Findings()
     while findings.valid < count:
-        _try(findings, environment, at, heuristic)
-        at += 1
-    return findings
+        _try(findings, environment, seed + findings.drawn, heuristic)
+        findings.drawn += 1
+        yield findings
 
 
-def _try(findings: Findings, environment: Environment, seed: int, heuristic) -> None:
-    rng, changes, start = np.random.default_rng(seed), {}, time.perf_counter()
+def _try(findings: Findings, environment: Environment, seed: int, heuristic: Heuristic | None) -> None:
+    rng, changes, start = np.random.default_rng(seed), {}, time.process_time()
     try:
         changes, params = draw(environment, rng, findings.refused)
-        start = time.perf_counter()
+        start = time.process_time()
         model = build(environment, params)
-        took = time.perf_counter() - start
+        took = time.process_time() - start
     except FieldError as refusal:
-        took = time.perf_counter() - start
+        took = time.process_time() - start
         findings.refused[refusal.field] += 1
         if took > REFUSED_IN:
             findings.failed.append((seed, changes, f"refused after {took:.1f} s: {refusal}"))
@@ -186,7 +191,7 @@ def _number(bound: Bound, rng: np.random.Generator):
         smallest = 1.0 if bound.integer else max(1e-9, (high - low) * 1e-12)
         value = low + math.exp(rng.uniform(math.log(smallest), math.log(max(high - low, smallest))))
     if bound.integer:
-        return int(round(value))
+        return round(value)
     if bound.exclusive and value <= low:
         value = np.nextafter(low, high) if rng.random() < 0.2 else low + (high - low) * 1e-9
     return float(np.round(value, 6)) if rng.random() < 0.3 and not bound.exclusive else float(value)

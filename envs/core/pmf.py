@@ -33,10 +33,14 @@ def negative_binomial(mean: float, dispersion: float) -> np.ndarray:
     require_positive("mean", mean)
     require_positive("dispersion", dispersion)
     decay = mean / (mean + dispersion)
-    std = math.sqrt(mean + mean / dispersion * mean)
-    top = mean + 12 * std + 40 * (1 + mean / dispersion)
+    top = float(largest(mean, dispersion))
     _check_support(mean, top, f"with dispersion {dispersion:g}")
     return _from_ratios(lambda k: (k - 1 + dispersion) / k * decay, mean - mean / dispersion, top)
+
+
+def largest(mean, dispersion):
+    """The negative binomial demand that is exceeded with a probability of less than TAIL, of means and dispersions."""
+    return mean + 12 * np.sqrt(mean + mean / dispersion * mean) + 40 * (1 + mean / dispersion)
 
 
 def geometric(mean: float) -> np.ndarray:
@@ -75,7 +79,7 @@ def gamma(mean: float, std: float) -> np.ndarray:
     _check_support(mean, top, f"with std {std:g}")
     edges = np.arange(math.ceil(top) + 1) + 0.5
     # Beyond 40 deviations below the mean there is nothing that a float could hold, nor above `top`.
-    start, stop = np.searchsorted(edges, [mean - 40 * std, top])
+    start, stop = np.searchsorted(edges, mean - 40 * std), np.searchsorted(edges, top, side="right")
     below = np.concatenate([np.zeros(start), _gamma_below(edges[start:stop], mean, std), np.ones(len(edges) - stop)])
     return _cut(np.diff(np.maximum.accumulate(below), prepend=0.0, append=1.0))  # rounding may make it fall
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ...errors import FieldError
 from ..core.demand import DemandSource, RateDemand
+from ..core.pmf import poisson
 from ..core.random import as_keys
 from ..core.seeds import imagined_keys
 from .arrivals import draw_requests, last_epochs
@@ -47,7 +48,7 @@ class Days:
         if self.source.items != 1:
             raise FieldError("source", self.source.items, "1 item: requests per epoch")
         bound = self.source.largest
-        self.largest = max(1, math.ceil(rates.max() + 6 * math.sqrt(rates.max()) if bound is None else bound[0]))
+        self.largest = max(1, math.ceil(_most(rates.max()) if bound is None else bound[0]))
         numbers = range(params.city_seed, params.city_seed + params.cities)
         day = (params.customers, self.horizon + 4, params.capacity, params.depots)
         self.cities = [synthetic_city(seed, *day) for seed in numbers]
@@ -101,6 +102,12 @@ def _read(path: str) -> City:
         return read_city(path)
     except OSError as error:
         raise FieldError("instances", path, f"a readable file: {error.strerror}") from error
+
+
+def _most(rate: float) -> float:
+    """Return how many requests of an epoch have a place: with more, once in a million epochs, the last are dropped."""
+    exceeded = int(np.searchsorted(np.cumsum(poisson(rate)), 1 - 1e-6))
+    return max(rate + 6 * math.sqrt(rate), exceeded)
 
 
 def _padded(first: int, last: int, horizon: int) -> np.ndarray:

@@ -139,7 +139,9 @@ class MarketplaceParams:
         drawn = self.items * (1 + (self.segments + 1) * (self.ranking == "random"))
         if self.fidelity == "reference":
             visitors += 6 * math.sqrt(visitors) + 1
-            drawn += visitors * (self.page_size + 4) + self.items * (self.promise + 18 + 24 * (self.delivery == "routed"))
+            drawn += visitors * (self.page_size + 4) + self.items * (
+                self.promise + 18 + 24 * (self.delivery == "routed")
+            )
         return (self.horizon + 1) * drawn + self.items * (self.lead_time + self.promise + 12)
 
     @property

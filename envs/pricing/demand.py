@@ -51,8 +51,8 @@ def inverse_transform(mean: np.ndarray, uniform: np.ndarray, noise: str, dispers
         # Rounding may leave a rest of 1e-16 that no mass takes any more.
         on = np.flatnonzero((rest >= 0) & (mass > 0))
         over, rest, mass, mean = over[on], rest[on], mass[on], mean[on]
-    for at, *row in zip(over, rest, mass, mean, strict=True):
-        flat[at] = _far(k, *row, dispersion)
+    for at, left, last, expected in zip(over, rest, mass, mean, strict=True):
+        flat[at] = _far(k, left, last, expected, dispersion)
     return counts
 
 

@@ -8,7 +8,16 @@ import numpy as np
 
 from ...errors import FieldError
 from ..core import pmf as pmfs
-from ..core.checks import EXACT, LARGEST, check_choice, check_episode, check_flag, check_list, check_number, check_quantiles
+from ..core.checks import (
+    EXACT,
+    LARGEST,
+    check_choice,
+    check_episode,
+    check_flag,
+    check_list,
+    check_number,
+    check_quantiles,
+)
 
 KINDS = ("exponential", "elastic", "linear", "mnl")
 NOISES = ("poisson", "bernoulli", "negative_binomial")
@@ -124,12 +133,11 @@ class PricingParams:
             raise FieldError("demand.gain", d.gain, f"a demand of at most {EXACT:,.0f} units", f"with {most:.4g} units")
 
     @property
-    def numbers(self) -> float:
+    def numbers(self) -> int:
         """Return how many numbers an episode holds: what is drawn over its periods."""
-        drawn, size = float(self.items), float(np.max(self.demand.size))
-        if self.demand.kind == "mnl":  # a taste of each customer for each item
-            variance = size + size**2 / self.demand.dispersion * (self.demand.noise == "negative_binomial")
-            drawn = (size + 12 * math.sqrt(variance) + 40 * variance / size) * (1 + self.items)
+        drawn = self.items
+        if self.demand.kind == "mnl":  # a taste of each customer, as many as can come, for each item
+            drawn = len(self.demand.pmf(float(np.max(self.demand.size)))) * (1 + self.items)
         return (self.horizon + 1) * drawn
 
     @property

@@ -32,7 +32,7 @@ def lambert_w(z) -> np.ndarray:
 
 
 def lambert_w_of_exp(x) -> np.ndarray:
-    """The W(exp(x)) of any x, of any shape: where exp(x) is too large for a float, by Newton's method on W + log W = x."""
+    """The W(exp(x)) of any x, of any shape: by Newton's method on W + log W = x where exp(x) is too large."""
     x = np.asarray(x, dtype=float)
     small = lambert_w(np.exp(np.minimum(x, 500.0)))
     if not (x > 500).any():

@@ -299,7 +299,7 @@ def test_gradients_flow_through_the_torch_side():
         ({"max_order": 0.5}, "max_order: 0.5"),
         ({"shelf_life": 0}, "shelf_life: 0 is not allowed, expected an integer >= 1"),
         ({"shelf_life": 1.5}, "shelf_life: 1.5"),
-        ({"shelf_life": 101}, "shelf_life: 101 is not allowed, expected <= 100 or inf"),
+        ({"shelf_life": 101}, "shelf_life: 101 is not allowed, expected an integer >= 1 and <= 100, or inf"),
         ({"issuing": "hifo"}, "issuing: 'hifo' is not allowed, expected one of fifo, lifo"),
         ({"waste_cost": -1}, "waste_cost: -1"),
         ({"yield_mean": 0.0}, "yield_mean: 0.0"),
