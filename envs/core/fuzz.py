@@ -13,7 +13,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 
 from ...errors import FieldError
 from ...plugins import Environment
@@ -245,7 +244,7 @@ def _actions(model: Model, rng: np.random.Generator) -> Iterator[np.ndarray]:
         ends = np.where(rng.random((2, len(low))) < 0.5, low, high)
         mixed = np.where(rng.random(len(low)) < 0.5, ends[1], anywhere[1])
         actions = np.stack([anywhere[0], low, high, ends[0], mixed])
-        yield np.floor(actions + 0.5) if isinstance(model.action_space, spaces.MultiDiscrete) else actions
+        yield np.floor(actions + 0.5) if model.action_space.dtype.kind == "i" else actions
 
 
 def check_observation(model: Model, observation: np.ndarray) -> None:
