@@ -105,8 +105,8 @@ def _read(path: str) -> City:
 
 
 def _most(rate: float) -> float:
-    """Return how many requests of an epoch have a place: with more, once in a million epochs, the last are dropped."""
-    exceeded = int(np.searchsorted(np.cumsum(poisson(rate)), 1 - 1e-6))
+    """Return how many requests of an epoch have a place: with more, once in 100,000 epochs, the last are dropped."""
+    exceeded = int(np.searchsorted(np.cumsum(poisson(rate)), 1 - 1e-5))
     return max(rate + 6 * math.sqrt(rate), exceeded)
 
 

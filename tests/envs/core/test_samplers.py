@@ -318,7 +318,7 @@ def test_requests_of_an_epoch(requests):
     days = Days(DispatchParams(requests=requests, customers=40, cities=2, profile=[1.0, 1.0, 0.0]), None)
     came = (days.draw(np.arange(600))["customer"][:, :2] > 0).sum(axis=2)
     law = stats.poisson(requests / 2)
-    assert law.sf(days.largest) < 1e-6
+    assert law.sf(days.largest) <= 1e-5
     agree(came[:, 0], law.mean(), law.var(), 3 + 2 / requests)  # later ones can be too late for some customers
     tails_agree(came[:, 0], law)
 

@@ -230,7 +230,7 @@ def test_forecasts_are_observed_where_a_source_tells_them():
     ("changes", "words"),
     [
         ({"prices": [2.0, 1.0]}, "prices: .*rising"),
-        ({"prices": [1.0]}, "prices: .*at least two"),
+        ({"prices": [1.0]}, "prices: .*2 to 10000 numbers, rising"),
         ({"initial_stock": -1.0}, "initial_stock: -1.0"),
         ({"items": 2, "initial_stock": [1.0, math.inf]}, "initial_stock: .*inf for all"),
         ({"demand": {"kind": "probit"}}, "demand.kind: 'probit'"),
