@@ -125,7 +125,8 @@ def check_list(
             return
     _note(name, bound)
     order, sums = ", rising" * rising, "" if total is None else f", that sum to {total:g}"
-    raise FieldError(name, value, f"{least} to {most} numbers{order}{sums}")
+    count = f"a list of {least}" if least == most else f"{least} to {most}"
+    raise FieldError(name, value, f"{count} numbers{order}{sums}")
 
 
 def _require(name: str, value, bound: Bound) -> None:

@@ -263,7 +263,7 @@ def test_pyvrp_routes_as_well():
         ({"requests": -5.0}, "requests: -5.0 is not allowed"),
         ({"instances": "x.txt"}, "instances: 'x.txt' is not allowed, expected a list of paths"),
         ({"router": "osrm"}, "router: 'osrm' is not allowed, expected one of fast, pyvrp"),
-        ({"prize_levels": [0.5]}, "prize_levels: .* two or more"),
+        ({"prize_levels": [0.5]}, "prize_levels: .*2 to 1000 numbers"),
         ({"iterations": -1}, "iterations: -1"),
         ({"grid": 0}, "grid: 0"),
         ({"vehicles": 0}, "vehicles: 0"),
