@@ -1,5 +1,6 @@
 """The command line: help, unknown commands, completion as a shell asks for it, and what stays unloaded."""
 
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -169,3 +170,32 @@ def test_a_reader_that_leaves_gets_no_traceback(tmp_path):
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait() == 1
+
+
+DEMO = (
+    *("demo", "data.items=2", "data.days=400", "forecaster.fine_tune_steps=2", "env.horizon=28", "agent.num_envs=4"),
+    *("evaluation.episodes=4", "evaluation.tuning_episodes=2", "evaluation.curve_episodes=2", "agent.total_steps=900"),
+    *("checkpoint_every=100", "agent.hyper.batch_size=56"),
+)
+
+
+def test_what_a_demo_writes_to_a_file_is_short(storelab, tmp_path):
+    """Bars are for terminals: neither learner nor forecaster, tuning nor evaluation draws one here."""
+    ended = storelab(tmp_path, *DEMO)
+    assert ended.status == 0, ended.err
+    assert len((ended.out + ended.err).encode()) < 10_000
+    assert "\r" not in ended.out + ended.err
+    assert "it/s" not in ended.err
+
+
+def test_the_module_is_the_command(tmp_path):
+    for command in ([sys.executable, "-m", "storelab"], [str(SCRIPT)] if SCRIPT.exists() else []):
+        if command:
+            shown = subprocess.run([*command, "--version"], capture_output=True, text=True, cwd=tmp_path)
+            assert (shown.returncode, shown.stdout) == (0, f"storelab {importlib.metadata.version('storelab')}\n")
+
+
+def test_benchmark_without_a_suite_says_which_there_are(storelab, tmp_path):
+    ended = storelab(tmp_path, "benchmark")
+    assert (ended.status, ended.err.count("\n")) == (2, 1)
+    assert ended.err.startswith("suite: not set, expected one of dispatch, inventory, marketplace, pricing")
