@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ... import plugins
 from ...plugins import load
+from ..completion import complete
 from ..config import environment, guard
 from ..config.agents import check_agent
 from ..config.environment import hide
@@ -146,11 +147,8 @@ def run(command: str, args: list[str]) -> int:
     flags = [arg for arg in args if arg.partition("=")[0] in OURS]
     args = [arg for arg in args if arg not in flags]
     jobs = _Jobs(command, flags, any(flag in args for flag in ("--multirun", "-m")), tracing)
-    if command == "benchmark" and args and not re.search("^-|=", args[0]):
-        args = [f"suite={args[0]}", *args[1:]]
-    elif command == "benchmark" and set(args) & set(QUIET):
-        args = [*args, "suite=inventory"]  # whose keys are shown
     try:
+        args = _with_suite(args) if command == "benchmark" else args
         with paired(_pairs(flags, jobs.sweep)):
             _compose(command, args, jobs)
     except _Enough:
@@ -162,6 +160,16 @@ def run(command: str, args: list[str]) -> int:
         print(hide(describe(error, command, args)), file=sys.stderr)
         return 1 if isinstance(error, FailedBefore) else 2
     return jobs.status()
+
+
+def _with_suite(args: list[str]) -> list[str]:
+    """The words of `benchmark SUITE` as Hydra takes them; raises ConfigError where no suite is named."""
+    if args and not re.search("^-|=", args[0]):
+        return [f"suite={args[0]}", *args[1:]]
+    if not set(args) & {*QUIET, "--cfg", "-c"} and not any(arg.startswith("suite=") for arg in args):
+        suites = [word.partition("=")[2] for word in complete("benchmark", args, "suite=")]
+        raise ConfigError(f"suite: not set, expected benchmark SUITE, one of {', '.join(suites)}")
+    return args
 
 
 def _pairs(flags: list[str], sweep: bool) -> list[list[str]]:

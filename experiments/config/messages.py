@@ -110,7 +110,7 @@ def _told(link: BaseException, command: str, args: list[str]) -> str | None:
         return _out_of_type(link, args)
     for pattern, words in SAID.items():
         if found := re.search(pattern, text):
-            return words.format(*(", ".join(part.split()) if " " in part else part for part in found.groups()))
+            return words.format(*found.groups())
     return None
 
 
