@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from storelab.experiments.reports import plots, sweep_plots
 from storelab.experiments.reports.interactive import STYLE, band, named, numbers_of, plot, svg
 from storelab.experiments.reports.page import CSS, Link, aligned, figure, html_table, listing, note, page, section
 
@@ -174,3 +175,33 @@ def test_in_a_browser(width, tmp_path):
     assert told["tip"].split("\n") == ["1", "PPO: 4", "level: 3", "from low to high: 0 to 5"]
     assert told["zoomed"] != told["before"] == told["after"]
     assert told["finer"] != told["ticks"]
+
+
+@pytest.mark.parametrize("name", TRICKY)
+def test_names_stay_text_in_every_figure(name):
+    """Of policies, items, forecasters, features, learners and tasks."""
+    days = pd.date_range("2026-03-01", periods=4)
+    four, levels = np.arange(4.0), np.array([0.1, 0.5, 0.9])
+    item = {"past": four, "past_dates": days, "dates": days, "came": four, "levels": levels}
+    shares = {"nominal": [0.8], "inside": [0.7], "levels": levels, "below": levels, "up_to": levels}
+    rows = pd.DataFrame({"feature": ["units", name], "date": days[:2], "value": 1.0, "attribution": 2.0})
+    standing = pd.DataFrame(
+        {"kind": ["heuristic", "learner"], "policy": ["base_stock", name], "value": [1.0, 2.0], "fill_rate": 0.9}
+    )
+    score = pd.DataFrame({"agent": name, "value": ["1", name], "iqm": 1.0, "low": 0.0, "high": 2.0})
+    figures = [
+        plots.learning_curve([{"step": 1, "value": 2.0}], {name: 3.0}, name, "cost"),
+        plots.backtest_fans({name: item | {"quantiles": np.sort(np.random.default_rng(0).random((4, 3)))}}),
+        plots.calibration({name: shares}),
+        plots.explanation(rows, pd.Series({"baseline": 1.0, name: 2.0})),
+        sweep_plots.profiles(four, {name: np.zeros((3, 4))}, {name: 0.5}, "score"),
+        sweep_plots.curves({name: {name: np.ones((4, 4))}}, {name: standing}, [name], {name: "cost"}),
+        sweep_plots.pareto({name: standing.assign(best=True)}, [name], {name: "cost"}),
+        sweep_plots.sensitivity({name: score}),
+    ]
+    for made in figures:
+        page = figure(made, name)
+        drawn_text = re.findall("<svg.*</svg>", page, flags=re.S)[0]
+        words = {text.strip().strip("\u200b") for text in ElementTree.fromstring(drawn_text).itertext()}
+        assert name in words
+        assert not re.search("<b>|<script", page)
