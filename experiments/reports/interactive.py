@@ -79,17 +79,18 @@ def band(axis: Axes, x, low, high, **style) -> None:
 def numbers_of(figure: Figure) -> list[dict]:
     """Return of each axes of a figure that was drawn what `viewer.js` needs.
 
-    `x` and `y` are its axes: `limits`, `label`, `kind` (number, percent or date; dates are days since 1970), `names`
+    `x` and `y` are its axes: `limits`, `label`, `kind` (number, percent, date: days since 1970, or
+    log: of base 10), `names`
     (place -> name, where its ticks are names) and `shared` (the axes that keep the same limits). `equal`: one unit is
     as long in both. `series`: `name`, `colour`, `x` and `y` (lists, null where there is nothing), of bands `top`; and,
-    where it is so, `flat` (horizontal bars) or `across` (a level line). Axes that are not `linear` have no series and
-    cannot be zoomed.
+    where it is so, `flat` (horizontal bars) or `across` (a level line). Axes that are not `linear` in these
+    numbers have no series and cannot be zoomed.
     """
     return [_axes(axis, figure.axes) for axis in figure.axes]
 
 
 def _axes(axis: Axes, others: list[Axes]) -> dict:
-    linear = axis.get_xscale() == axis.get_yscale() == "linear" and axis.axison and axis.get_visible()
+    linear = {axis.get_xscale(), axis.get_yscale()} <= {"linear", "log"} and axis.axison and axis.get_visible()
     shared = {"x": axis.get_shared_x_axes(), "y": axis.get_shared_y_axes()}
     told = {
         name: _scale(getattr(axis, f"{name}axis"), getattr(axis, f"get_{name}lim")())
@@ -102,7 +103,9 @@ def _axes(axis: Axes, others: list[Axes]) -> dict:
 def _scale(axis, limits) -> dict:
     formatter = axis.get_major_formatter()
     kind, names = "number", {}
-    if isinstance(formatter, (AutoDateFormatter, ConciseDateFormatter, DateFormatter)):
+    if axis.get_scale() == "log":
+        kind, limits = "log", np.log10(limits)
+    elif isinstance(formatter, (AutoDateFormatter, ConciseDateFormatter, DateFormatter)):
         kind = "date"
     elif isinstance(axis.get_major_locator(), (FixedLocator, StrCategoryLocator)):
         texts = [label.get_text() for label in axis.get_majorticklabels()]
@@ -133,6 +136,10 @@ def _series(axis: Axes) -> list[dict]:
             numbers = {"x": _list(axis.convert_xunits(x)), "y": _list(low), "top": _list(high)}
             found.append((area, area.get_facecolor()[0], numbers))
     named = [(str(artist.get_label()), colour, numbers) for artist, colour, numbers in found]
+    for name in (name for name in ("x", "y") if getattr(axis, f"get_{name}scale")() == "log"):
+        for _, _, numbers in found:
+            for key in numbers.keys() & {"x": {"x"}, "y": {"y", "top"}}[name]:
+                numbers[key] = _list([np.log10(v) if v and v > 0 else np.nan for v in numbers[key]])
     return [
         {"name": name.removeprefix(HIDES_NOTHING), "colour": to_hex(colour), **numbers}
         for name, colour, numbers in named

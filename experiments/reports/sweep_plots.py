@@ -15,6 +15,7 @@ from .plots import HEURISTIC, REFERENCE, late
 WIDTH = 40  # characters of a legend's line: a learner's name has all keys that tell it from the others
 MOST = 8  # learners in a figure, each in a colour and with a mark of its own
 COLOURS = ("#0b5394", "#d9822b", "#2e8b57", "#a4307e", "#6a51a3", "#1ba1b5", "#8c6d31", "#c0392b")
+MANY = 12  # values of a swept key: more numbers stand on an axis of numbers
 MARKS = "osD^vPX*"
 KNOWN = {"heuristic": (HEURISTIC, "--"), "known": (REFERENCE, ":")}  # kind of a policy -> the line across
 
@@ -115,19 +116,23 @@ def sensitivity(keys: dict[str, pd.DataFrame]) -> Figure:
     with rc_context(STYLE):
         figure, axes = _stacked(len(keys), 2.9)
         for axis, (key, table) in zip(axes, keys.items(), strict=True):
-            names = list(dict.fromkeys(table["value"]))
+            names, numbers = list(dict.fromkeys(table["value"])), pd.to_numeric(table["value"], errors="coerce")
+            many = len(names) > MANY and numbers.notna().all()
             agents = list(dict.fromkeys(table["agent"]))
             for agent, of in table.groupby("agent"):
                 style = _of(agent, agents)
                 shift = 0.08 * (agents.index(agent) - (len(agents) - 1) / 2)  # intervals side by side
-                places = [names.index(value) + shift for value in of["value"]]
+                places = numbers[of.index] if many else [names.index(value) + shift for value in of["value"]]
                 axis.plot(places, of["iqm"], ms=5, lw=1.2, **style)
                 axis.vlines(places, of["low"], of["high"], color=style["color"], lw=1.2)
             axis.axhline(0, color=HEURISTIC, ls="--", lw=1.2, label="best tuned heuristic")
-            axis.set_xticks(range(len(names)), [fill(name, 16) for name in names])
-            if sum(max(map(len, fill(name, 16).split("\n"))) for name in names) > 60:
-                axis.set_xticks(range(len(names)), [fill(name, 16) for name in names], rotation=30, ha="right")
-            axis.set_xlim(-0.5, len(names) - 0.5)
+            if many and numbers.min() > 0 and numbers.max() > 50 * numbers.min():
+                axis.set_xscale("log")
+            elif not many:
+                ticks = [fill(name, 16) for name in names]
+                long = sum(max(map(len, tick.split("\n"))) for tick in ticks) > 60
+                axis.set_xticks(range(len(ticks)), ticks, **({"rotation": 30, "ha": "right"} if long else {}))
+                axis.set_xlim(-0.5, len(ticks) - 0.5)
             axis.set_xlabel(key)
             axis.set_ylabel("score, % better than\nthe best heuristic")
             _legend(axis)

@@ -47,6 +47,7 @@ function live(plot) {
   function text(value, scale, unit) {
     if (value === null) return "";
     if (value in scale.names) return scale.names[value];
+    if (scale.kind === "log") return (10 ** value).toLocaleString("en-US", { maximumSignificantDigits: 4 });
     if (scale.kind === "date") return new Date(value * 864e5).toISOString().slice(0, unit < 1 ? 16 : 10).replace("T", " ");
     const digits = unit ? { maximumFractionDigits: Math.max(0, Math.min(12, -Math.floor(Math.log10(unit)))) } : { maximumSignificantDigits: 6 };
     if (scale.kind === "percent") return (value * 100).toLocaleString("en-US", { maximumFractionDigits: unit ? Math.max(0, Math.min(10, -Math.floor(Math.log10(unit * 100)))) : 2 }) + " %";

@@ -125,10 +125,20 @@ def test_dates_shares_and_names_are_told_as_such():
     assert third["x"]["names"] == {"0": "0.9", "1": "0.99"}
 
 
-def test_a_scale_that_is_not_linear_has_a_picture_alone():
+def test_a_log_scale_is_told_in_powers():
     made = Figure()
     axis = made.subplots()
-    axis.semilogy([1, 2], [1, 100], label="loss")
+    axis.semilogx([0.001, 0.0, 10], [1, 2, 3], label="loss")
+    svg(made)
+    (told,) = numbers_of(made)
+    assert (told["x"]["kind"], told["series"][0]["x"], told["series"][0]["y"]) == ("log", [-3, None, 1], [1, 2, 3])
+
+
+def test_a_scale_that_is_neither_linear_nor_log_has_a_picture_alone():
+    made = Figure()
+    axis = made.subplots()
+    axis.plot([1, 2], [1, 100], label="loss")
+    axis.set_yscale("symlog")
     assert "<svg" in plot(made)
     assert numbers_of(made)[0] | {"x": 0, "y": 0} == {"x": 0, "y": 0, "equal": False, "series": [], "linear": False}
 

@@ -198,6 +198,14 @@ def test_labels_do_not_overlap_and_curves_can_be_told_apart():
     assert labels[0].get_rotation() or not overlap(spans)
 
 
+def test_a_search_s_many_values_stand_on_an_axis_of_numbers():
+    rates = [f"{10 ** (-k / 10):.6g}" for k in range(30)]
+    table = pd.DataFrame({"agent": "PPO", "value": rates, "iqm": 1.0, "low": 0.0, "high": 2.0})
+    (axis,) = sensitivity_figure({"agent.learning_rate": table}).axes
+    assert axis.get_xscale() == "log"
+    np.testing.assert_allclose(axis.lines[0].get_xdata(), [float(rate) for rate in rates])
+
+
 def test_long_names_are_broken_into_lines():
     name = "PPO " + " ".join(f"hyper.key_{number}=0.001" for number in range(8))
     assert html_table([("learner", ["PPO", name])]).count("<td class=text>") == 1
