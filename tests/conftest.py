@@ -1,6 +1,7 @@
 """What all tests share: where the real data lies, and how many examples the hostile tests try."""
 
 import os
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,14 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real data is not beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def own_store(tmp_path_factory) -> Path:
+    """Return a CSV of a store's own: two items, a row per item and day."""
+    days = [date(2023, 1, 1) + timedelta(n) for n in range(900)]
+    items = enumerate(("tea", "jam"))
+    rows = [f"{item},{day},{(3 * n + k) % 7},{4 + k}" for k, item in items for n, day in enumerate(days)]
+    path = tmp_path_factory.mktemp("store") / "sales.csv"
+    path.write_text("\n".join(["item,date,units,price", *rows]))
+    return path

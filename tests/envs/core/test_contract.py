@@ -18,6 +18,8 @@ def test_every_task_keeps_the_contract(name, request):
     changes = SHORT.get(name, {})
     if "online_retail" in entry_of(name).data:
         changes = {"data": str(request.getfixturevalue("real_data") / "online_retail_daily_panel.parquet")}
+    if name == "Store":
+        changes = {"data": str(request.getfixturevalue("own_store"))}
     check_task(TASKS[name](**changes))
 
 
