@@ -12,7 +12,7 @@ import pandas as pd
 from ..errors import FieldError
 from .files import load, named
 from .privacy import default_key, id_text, pseudonymise
-from .values import NO_NUMBER, Undecided, absent, decimal_mark, numbers, plain, stripped, times
+from .values import NO_NUMBER, Undecided, absent, currency, decimal_mark, numbers, plain, stripped, times
 
 
 @dataclass(frozen=True)
@@ -215,6 +215,8 @@ def _checked(
             parsed = parsed.where(parsed.isin(SPLITS), None) if column.kind == "split" else parsed
         else:
             parsed = numbers(values, mark) if column.kind == "number" else _booleans(values)
+            sign = currency(values) if column.kind == "number" and values.dtype == object else ""
+            note = f"the sign {sign} is left out" if sign else ""
     except Undecided as error:
         row = values.index[error.position] + 1
         settle = f"{column.expected}, or day_first=True or False"

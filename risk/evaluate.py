@@ -36,8 +36,8 @@ def figures(data: FraudData, table: np.ndarray, split: Split, margins: dict, cos
     fraud, seen = data.labels["fraud"].to_numpy(), columns(data.transactions)
     amount, declined, moment = seen["amount"], seen["declined"], seen["time"]
     late, test = split.validation, split.test
-    labels = data.labels["pattern"].to_numpy()[test]
-    household = data.transactions["customer"].map(data.customers.set_index("customer")["household"])
+    labels = data.labels["pattern"].to_numpy()[test] if "pattern" in data.labels else None
+    household = data.transactions["customer"].map(data.customers.set_index("customer")["household"]).fillna("")
     age = table[test, FEATURES.index("own first: days since")]
     tenure = np.where(age >= 30, "known for 30 days or more", "known for less")
     homes = "household: " + household.to_numpy()[test].astype(object)
@@ -55,7 +55,7 @@ def figures(data: FraudData, table: np.ndarray, split: Split, margins: dict, cos
         row |= {"cost, no review": money(np.zeros(len(now), bool))}
         row |= {"calibration error": calibration_error(fraud[test], chance)}
         row |= {"Brier": float(((chance - fraud[test]) ** 2).mean())}
-        for pattern in PATTERNS[1:]:
+        for pattern in PATTERNS[1:] if labels is not None else ():
             kept = np.isin(labels, ("", pattern))
             row[f"AUPRC, {pattern}"] = average_precision(labels[kept] == pattern, now[kept])
         rows.append(row)

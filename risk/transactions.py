@@ -1,17 +1,20 @@
 """Transactions as the models see them: contract, checked columns, and a split by time with labels that come late."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from ..data import Column, Schema, read
+from ..data.contract import SPLIT, SPLITS
 from ..data.values import plain, refuse_zone
 from .synthetic import DAY, KINDS
 
 ENTITIES = ("customer", "device", "address", "card")
 LABEL_DELAY = 7  # days until it is known whether a transaction was fraud
 
+CORE = ("timestamp", "customer", "amount")  # what a table has to have; the others are filled in, see `completed`
+ALIASES = {"time": "timestamp", "is_fraud": "fraud", "label": "fraud"}
 TRANSACTIONS: Schema = (
     Column("timestamp", "timestamp"),
     *(Column(name, "customer") for name in ENTITIES),  # all four point at a person: keyed pseudonyms
@@ -23,15 +26,76 @@ TRANSACTIONS: Schema = (
 )
 
 
-def read_transactions(source, key: bytes | None = None) -> pd.DataFrame:
-    """Read a CSV or Parquet file or a DataFrame under TRANSACTIONS, ids as pseudonyms under `key`, sorted by time.
+OPTIONAL: Schema = tuple(  # TRANSACTIONS as a file may have them
+    replace(column, required=column.name in CORE, nullable=column.name in ENTITIES[1:]) for column in TRANSACTIONS
+)
+_FILLED = "the customer's own device, address and card, a purchase, one category, no promotion, not declined"
+
+
+def read_transactions(source, key: bytes | None = None, **how) -> pd.DataFrame:
+    """Read a file or a DataFrame with CORE and what it has of TRANSACTIONS, ids as pseudonyms under `key`, by time.
+
+    What is missing is filled in, see `completed`; `how`: `columns`, `day_first` and `encoding` of `data.read`.
 
     Raises:
         ValueError: as `data.read`, and for another kind than purchase and refund.
     """
-    table = read(source, TRANSACTIONS, key).sort_values("timestamp", kind="stable", ignore_index=True)
+    table = read(source, OPTIONAL, key, aliases=ALIASES, **how).sort_values("timestamp", kind="stable")
+    table = completed(table.reset_index(drop=True))
     columns(table)
     return table
+
+
+def read_labelled(source, key: bytes | None = None, **how) -> tuple[pd.DataFrame, np.ndarray, np.ndarray | None, list]:
+    """Read transactions, as `read_transactions`, with the column `fraud` (true or false).
+
+    Returns the transactions, the labels (n,), the column `split`, if there is one, and notes on what was understood
+    and filled in.
+    """
+    table = read(source, (*OPTIONAL, Column("fraud", "bool"), SPLIT), key, aliases=ALIASES, **how)
+    notes = list(table.attrs["notes"])
+    table = table.sort_values("timestamp", kind="stable").reset_index(drop=True)
+    lacking = [column.name for column in OPTIONAL if column.name not in table]
+    notes += [f"no column {', '.join(lacking)}: taken as {_FILLED}"] if lacking else []
+    whole = completed(table)
+    columns(whole)
+    return whole, table["fraud"].to_numpy(bool), table["split"].to_numpy() if "split" in table else None, notes
+
+
+def completed(transactions: pd.DataFrame) -> pd.DataFrame:
+    """Transactions with all columns of TRANSACTIONS: an entity that is missing, or nothing in a row, is the customer's
+    own, the others are a purchase of one category, without promotion, not declined.
+    """
+    usual = dict.fromkeys(ENTITIES[1:], transactions["customer"])
+    usual |= {"kind": "purchase", "category": "any", "promotion": False, "declined": False}
+    table = transactions.assign(**{name: value for name, value in usual.items() if name not in transactions})
+    for name in ENTITIES[1:]:
+        table[name] = table[name].where(table[name].notna(), table["customer"])
+    return table[[column.name for column in TRANSACTIONS]]
+
+
+def split_labelled(table: pd.DataFrame, fraud: np.ndarray, marked: np.ndarray | None) -> "Split":
+    """By the table's own split, which has to follow time, else `split_by_time`.
+
+    Without validation rows the last fifth of the training rows validate. Raises ValueError for a part without a fraud.
+    """
+    if marked is None:
+        split = split_by_time(columns(table)["time"])
+    else:
+        place = np.array([SPLITS.index(value) for value in marked])
+        if (np.diff(place) < 0).any():
+            row = int(np.argmax(np.diff(place) < 0)) + 1
+            raise ValueError(
+                f"split: {marked[row]!r} on {table['timestamp'][row]} follows {marked[row - 1]!r}; expected "
+                f"{', then '.join(SPLITS)} in time"
+            )
+        late, test = np.searchsorted(place, [1, 2]).tolist()
+        late = late if late < test else round(0.8 * test)
+        split = Split(slice(0, late), slice(late, test), slice(test, len(place)))
+    for name in SPLITS:
+        if not fraud[getattr(split, name)].any() or fraud[getattr(split, name)].all():
+            raise ValueError(f"fraud: the {name} rows are all alike; expected frauds and others among them")
+    return split
 
 
 def columns(transactions: pd.DataFrame | dict) -> dict[str, np.ndarray]:

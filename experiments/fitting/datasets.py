@@ -13,6 +13,7 @@ import pandas as pd
 from omegaconf import MISSING
 
 from ...data import SyntheticStoreParams, generate
+from ...data.contract import Reading
 from ...envs.core.checks import check_number
 from ...errors import FieldError
 from ...language import CLASSIFIERS
@@ -46,19 +47,25 @@ class Ranking:
 
 
 @dataclass
-class Purchases(Ranking):
-    """Purchases of the synthetic store, each seed another one."""
+class Purchases(Ranking, Reading):
+    """Purchases of the synthetic store, each seed another one, or a file's: customer, item, timestamp[, split]."""
 
+    path: str = ""  # CSV, Excel or Parquet file; "": the synthetic store, with as many items, customers and days
     items: int = 200
     customers: int = 1000
     days: int = 365
     test_days: int = 30  # the last ones
 
     def __post_init__(self):
+        super().__post_init__()
         _store(self, self.days, 0)
-        check_number("test_days", self.test_days, 1, self.days - 1, integer=True)
+        check_number("test_days", self.test_days, 1, 10_000 if self.path else self.days - 1, integer=True)
 
     def load(self, seed: int):
+        if self.path:
+            from .tables import purchases
+
+            return purchases(self.path, self, self.test_days)
         from ...recommendation.protocol import split_by_time
 
         store = generate(_store(self, self.days, seed))
@@ -88,9 +95,13 @@ class OnlineRetailPurchases(Ranking):
 
 
 @dataclass
-class Ratings:
-    """Stars of the synthetic store, each seed another one: those of the last fifth of the days are predicted."""
+class Ratings(Reading):
+    """Stars of the synthetic store, each seed another one: those of the last fifth of the days are predicted.
 
+    Or those of a file: customer, item, rating[, timestamp][, split].
+    """
+
+    path: str = ""  # CSV, Excel or Parquet file; "": the synthetic store
     items: int = 200
     customers: int = 1000
     days: int = 730
@@ -99,12 +110,17 @@ class Ratings:
     figure: ClassVar = "RMSE"
     split: ClassVar = "By time: the first four fifths of the days train, the last fifth is the test."
     use: ClassVar = "Predicting the stars that a customer would give, in simulation and research."
-    limits: ClassVar = "The stars are drawn from a bilinear model: no measure of how people rate."
+    limits: ClassVar = "Stars that are made up come from a bilinear model: no measure of how people rate."
 
     def __post_init__(self):
+        super().__post_init__()
         _store(self, self.days, 0)
 
     def load(self, seed: int) -> dict[str, Any]:
+        if self.path:
+            from .tables import ratings
+
+            return ratings(self.path, self)
         from ...recommendation.base import Log
 
         store = generate(_store(self, self.days, seed))
@@ -136,7 +152,8 @@ class Ratings:
         histories = data["log"].histories
         guesses = {name: model.predict(histories, data["user"], data["item"])}
         guesses["mean of all"] = np.full(len(data["stars"]), np.nanmean(histories.rating))
-        guesses["true mean"] = data["true"]  # knows the parameters that the stars were drawn with
+        if "true" in data:
+            guesses["true mean"] = data["true"]  # knows the parameters that the stars were drawn with
         return {name: rating_metrics(guess, data["stars"]) for name, guess in guesses.items()}
 
     def explain(self, model, data) -> pd.DataFrame:
@@ -148,7 +165,7 @@ def _store(sizes, days: int, seed: int) -> SyntheticStoreParams:
 
 
 @dataclass
-class Texts:
+class Texts(Reading):
     """Texts with labels: the column `split` says what is the test, else a permutation's last fifth is."""
 
     path: str = ""  # Parquet or CSV file; "": made up
@@ -164,6 +181,7 @@ class Texts:
     target: str = "positive"
 
     def __post_init__(self):
+        super().__post_init__()
         for name in ("rows", "examples", "test_rows"):
             check_number(name, getattr(self, name), 0, 2**31 - 1, integer=True)
 
@@ -171,7 +189,8 @@ class Texts:
         from ...language.evaluate import per_class
         from ...language.tables import read, split
 
-        train, test = split(read(self.path) if self.path else self.made_up())
+        own = self.path and read(self.path, self.columns, self.day_first, self.encoding)
+        train, test = split(own if self.path else self.made_up())
         for name, part in (("train", train), ("test", test)):
             if part.empty:
                 raise ValueError(f"split: no row is {name!r}; expected rows of train and of test")
@@ -235,9 +254,13 @@ class Questions(Texts):
 
 
 @dataclass
-class Transactions:
-    """Synthetic transactions, each seed another store; the last quarter of the days is the test."""
+class Transactions(Reading):
+    """Synthetic transactions, each seed another store; the last quarter of the days is the test.
 
+    Or those of a file: timestamp, customer, amount, fraud, and what it has of the contract's other columns.
+    """
+
+    path: str = ""  # CSV, Excel or Parquet file; "": synthetic
     customers: int = 5000
     days: int = 180
 
@@ -248,6 +271,7 @@ class Transactions:
     limits: ClassVar = "Knows the four patterns of its generator alone. Not for decisions about people."
 
     def __post_init__(self):
+        super().__post_init__()
         self._params(0)
 
     def _params(self, seed: int):
@@ -257,8 +281,17 @@ class Transactions:
 
     def load(self, seed: int) -> dict[str, Any]:
         from ...risk import features, generate, split_by_time
+        from ...risk.synthetic import FraudData
         from ...risk.transactions import columns
 
+        if self.path:
+            from .tables import transactions
+
+            own = transactions(self.path, self)
+            nobody = pd.DataFrame({"customer": pd.Series(dtype=object), "household": pd.Series(dtype=object)})
+            labels = pd.DataFrame({"fraud": own["fraud"]})
+            data = FraudData(self._params(seed), own["transactions"], labels, nobody)
+            return {"data": data, "table": features(data.transactions), "split": own["split"]}
         data = generate(self._params(seed))
         split = split_by_time(columns(data.transactions)["time"])
         fraud = data.labels["fraud"].to_numpy()

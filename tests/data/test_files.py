@@ -359,3 +359,45 @@ def test_another_script_is_asked_for(tmp_path, encoding, words):
     assert Panel.from_frame(tmp_path / "sales.csv", encoding=encoding).items == words
     with pytest.raises(ValueError, match=r"^encoding: 'ascii' is not allowed"):
         Panel.from_frame(tmp_path / "sales.csv", encoding="ascii")
+
+
+FORMS = ("%Y-%m-%d", "%d %b %Y", "%d-%b-%y", "%B %d, %Y", "%Y %b %d", "%d %B %Y", "%Y%m%d", "%Y/%m/%d", "%d.%m.%Y")
+DIALECT = st.fixed_dictionaries(
+    {
+        "separator": st.sampled_from([",", ";", "\t", "|"]),
+        "mark": st.sampled_from(".,"),
+        "sign": st.sampled_from(["{}", "£{}", "$ {}", "{} €"]),
+        "form": st.sampled_from(FORMS),
+        "encoding": st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"]),
+        "before": st.sampled_from(["", "# from the till\n", "\n"]),
+        "blanks": st.sampled_from(["", " ", "  "]),
+        "names": st.sampled_from(["item date units price", "Item DATE Units Price", "sku day qty paid"]),
+    }
+)
+CLEAN = st.lists(st.tuples(st.integers(0, 400), st.integers(1, 20_000)), min_size=20, max_size=40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CLEAN, DIALECT, st.dates(datetime.date(2001, 1, 1), datetime.date(2030, 1, 1)))
+def test_a_clean_table_in_any_dialect_reads_back_equal_or_is_refused(tmp_path_factory, sales, how, start):
+    dates = [start + datetime.timedelta(day) for day in range(len(sales))]
+    lines = [how["separator"].join(how["names"].split())]
+    for date, (units, cents) in zip(dates, sales, strict=True):
+        price = how["sign"].format(f"{cents / 100:.2f}".replace(".", how["mark"]))
+        price = f'"{price}"' if how["mark"] == how["separator"] else price
+        lines.append(how["separator"].join([f"007{how['blanks']}", date.strftime(how["form"]), str(units), price]))
+    file = tmp_path_factory.mktemp("till") / "sales.csv"
+    encoding = "cp1252" if how["encoding"] == "cp1252" else how["encoding"]
+    file.write_bytes((how["before"] + "\n".join(lines) + "\n").encode(encoding))
+    own = dict(zip(("item", "date", "units", "price"), ("sku", "day", "qty", "paid"), strict=True))
+    panel = Panel.from_frame(file, columns=own if "sku" in how["names"] else None)
+    assert panel.items == ["007"]
+    assert panel.dates[0].date() == start
+    np.testing.assert_array_equal(panel.units[:, 0], [units for units, _ in sales])
+    np.testing.assert_allclose(panel.price[:, 0], [cents / 100 for _, cents in sales])
+
+
+def test_two_currencies_are_refused():
+    table = pd.DataFrame({"item": "a", "date": ["2024-01-01", "2024-01-02"], "units": 1, "price": ["£2", "$3"]})
+    with pytest.raises(ValueError, match=r"^column 'price': the signs \$ and £ stand beside its numbers"):
+        Panel.from_frame(table)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from storelab.risk import read_transactions, split_by_time
+from storelab.risk.features import FEATURES, features
 from storelab.risk.synthetic import DAY
 from storelab.risk.transactions import columns
 
@@ -17,8 +18,19 @@ def test_read_hides_who_it_was(data, tmp_path):
     assert table["card"].nunique() == shown["card"].nunique()
     with pytest.raises(ValueError, match="column 'amount', row 1"):
         read_transactions(shown.assign(amount=-1.0))
-    with pytest.raises(ValueError, match="column 'device': missing"):
-        read_transactions(shown.drop(columns="device"))
+    with pytest.raises(ValueError, match="column 'customer': missing"):
+        read_transactions(shown.drop(columns="customer"))
+
+
+def test_core_columns_are_enough(data):
+    rows = data.transactions.head(60)
+    core = read_transactions(rows[["timestamp", "customer", "amount"]], key=b"0123456789abcdef")
+    assert (core["device"] == core["customer"]).all()
+    assert features(core).shape == (60, len(FEATURES))
+    gaps = rows.assign(device=rows["device"].where(rows.index % 2 == 0, None)).rename(columns={"card": "pan"})
+    some = read_transactions(gaps, key=b"0123456789abcdef", columns={"card": "pan"})
+    assert some["card"].nunique() == rows["card"].nunique()
+    assert (some["device"] == some["customer"]).sum() == 30
 
 
 def test_labels_are_known_when_the_model_goes_into_service():

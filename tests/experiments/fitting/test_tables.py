@@ -1,0 +1,95 @@
+"""Tables of one's own for `storelab fit`: what they may look like, and that their own split is kept."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from storelab.experiments.fitting.datasets import Purchases, Ratings, Reviews, Transactions
+
+CLIENTS, DAYS = 30, 120
+
+
+@pytest.fixture(scope="module")
+def bought() -> pd.DataFrame:
+    rng = np.random.default_rng(2)
+    rows = 2400
+    times = pd.Timestamp("2023-02-01") + pd.to_timedelta(rng.integers(0, DAYS * 24, rows), unit="h")
+    return pd.DataFrame(
+        {"user": rng.integers(1, CLIENTS + 1, rows), "item": rng.integers(0, 60, rows), "time": times}
+    ).assign(item=lambda t: t["item"].map("{:04d}".format), rating=rng.integers(1, 6, rows))
+
+
+def saved(tmp_path, table: pd.DataFrame, name: str = "own.csv", **words) -> str:
+    table.to_csv(tmp_path / name, index=False, **words)
+    return str(tmp_path / name)
+
+
+def test_purchases(tmp_path, bought, capsys):
+    table = bought.assign(user=bought["user"].astype(object)).drop(columns="rating")
+    table.loc[:9, "user"] = "NULL"
+    table["time"] = table["time"].dt.strftime("%d.%m.%Y %H:%M")
+    split = Purchases(path=saved(tmp_path, table, sep=";", encoding="cp1252"), test_days=20).load(0)
+    assert (len(split.log.users), split.log.items[0]) == (CLIENTS, "0000")
+    said = capsys.readouterr().out
+    assert "10 rows without a customer are left out" in said
+    assert "dates are read day first" in said
+    first = (pd.Timestamp("2023-05-31") - pd.Timedelta(days=19) - pd.Timestamp("1970-01-01")).days
+    assert split.log.histories.day.max() < first <= split.log.histories.now[0]
+
+
+def test_a_split_of_its_own_is_kept(tmp_path, bought):
+    """No test row is trained on: here the test items of a customer are known by their number."""
+    test = np.arange(len(bought)) % 5 == 0
+    part = np.where(test, "test", np.where(np.arange(len(bought)) % 7 == 0, "validation", "train"))
+    split = Purchases(path=saved(tmp_path, bought.assign(split=part))).load(0)
+    assert len(split.log.histories.item) == (part == "train").sum()
+    rated = Ratings(path=saved(tmp_path, bought.assign(split=part))).load(0)
+    assert len(rated["log"].histories.item) == (part == "train").sum()
+    np.testing.assert_array_equal(rated["stars"], bought["rating"][test])
+    for wrong, words in (
+        ("Test", "column 'split', row 1: 'Test'; expected one of train"),
+        ("train", "no row is 'test'"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            Ratings(path=saved(tmp_path, bought.assign(split=wrong))).load(0)
+
+
+def test_ratings_without_times(tmp_path, bought):
+    path = saved(tmp_path, bought[["user", "item", "rating"]].rename(columns={"rating": "score"}))
+    with pytest.raises(ValueError, match=r"column .rating.: missing; .* Columns found: user, item, score"):
+        Ratings(path=path).load(0)
+    data = Ratings(path=path, columns={"rating": "score"}).load(0)
+    assert len(data["stars"]) == round(0.2 * len(bought))
+    assert "true" not in data
+
+
+def test_transactions_of_ones_own(tmp_path, capsys):
+    rng = np.random.default_rng(4)
+    rows = 1500
+    fraud = rng.random(rows) < 0.1
+    table = pd.DataFrame(
+        {
+            "when": pd.Timestamp("2023-01-01") + pd.to_timedelta(np.sort(rng.integers(0, 120 * 86400, rows)), unit="s"),
+            "card": rng.integers(1, 90, rows),
+            "amount": np.where(fraud, 300.0, 20.0) + rng.random(rows).round(2),
+            "fraud": fraud.astype(int),
+        }
+    )
+    names = {"timestamp": "when", "customer": "card"}
+    data = Transactions(path=saved(tmp_path, table), columns=names).load(0)
+    assert data["table"].shape[0] == rows
+    assert "no column device, address, kind" in capsys.readouterr().out
+    part = np.repeat(["train", "validation", "test"], rows // 3)
+    split = Transactions(path=saved(tmp_path, table.assign(split=part)), columns=names).load(0)["split"]
+    assert (split.train.stop, split.test.start) == (rows // 3, 2 * rows // 3)
+    with pytest.raises(ValueError, match=r"'validation' on 2023-.* follows 'test'; expected train, then validation"):
+        Transactions(path=saved(tmp_path, table.assign(split=part[::-1])), columns=names).load(0)
+
+
+def test_texts_with_other_names_and_another_encoding(tmp_path):
+    table = pd.DataFrame({"отзыв": ["хорошо", "плохо"] * 20, "positive": [1, 0] * 20})
+    path = saved(tmp_path, table, encoding="cp1251")
+    with pytest.raises(ValueError, match="expected encoding=NAME"):
+        Reviews(path=path).load(0)
+    train, test = Reviews(path=path, columns={"text": "отзыв"}, encoding="cp1251").load(0)
+    assert set(train["text"]) == {"хорошо", "плохо"}
+    assert (len(train), len(test)) == (32, 8)
