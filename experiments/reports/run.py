@@ -134,7 +134,12 @@ def _played(table: pd.DataFrame, reference: Reference) -> str:
 
 
 def render(
-    experiment: Experiment, episodes: pd.DataFrame, metrics: list[dict], provenance: dict, config: dict, tuned: dict
+    experiment: Experiment,
+    episodes: pd.DataFrame,
+    metrics: list[dict],
+    provenance: dict,
+    config: dict,
+    tuned: dict | None = None,
 ) -> str:
     """Return the page.
 
@@ -169,5 +174,5 @@ def render(
     policies = {name: experiment.policies[name] for name in shown}
     body += pictures(task, policies, int(episodes["seed"].iloc[0]))
     parts = {"Configuration": config, "Heuristics, as tuned": tuned, "Provenance": provenance}
-    body += [listing(head, values) for head, values in parts.items()]
+    body += [listing(head, values) for head, values in parts.items() if values]
     return page(task.name, body)
