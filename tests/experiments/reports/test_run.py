@@ -100,7 +100,7 @@ def test_the_reference_is_played_and_shown(self_contained):
     )
     shown = experiment.summary(episodes)
     assert shown.attrs["best_heuristic"] == "base_stock"
-    page = render(experiment, episodes, [], {}, {})
+    page = render(experiment, episodes, [], {}, {}, {})
     self_contained(page)
     assert re.search(r'<tr class="known"><td>reference policy</td>.*<td>0\.00 \[0\.00, 0\.00\]</td>', page)
     assert page.count("Its policy is the row") == 1
@@ -148,7 +148,14 @@ def test_nothing_in_a_config_is_markup():
     policies = {"random": tune("random", task, [0])}
     experiment = Experiment(task, None, task.reference(), policies)
     config = {"data": {"path": "<script>alert(1)</script>"}}
-    page = render(experiment, evaluate(policies, task, np.arange(4)), [], {"command": "a <b> & c"}, config)
+    page = render(
+        experiment,
+        evaluate(policies, task, np.arange(4)),
+        [],
+        {"command": "a <b> & c"},
+        config,
+        {"base_stock": {"level": ["<b>"]}},
+    )
     assert page.count("<script") == 1  # the viewer
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "a &lt;b&gt; &amp; c" in page
@@ -161,7 +168,7 @@ def test_dispatch_shows_its_routes():
     task = TASKS["Dispatch"](**small)
     policies = {kind: rules.tune(kind, task, [0]) for kind in ("greedy", "lazy")}
     episodes = evaluate(policies, task, np.arange(3))
-    page = render(Experiment(task, None, None, policies), episodes, [], {}, {})
+    page = render(Experiment(task, None, None, policies), episodes, [], {}, {}, {})
     assert "<h2>Routes</h2>" in page
     assert "seconds of driving per episode." in page
     assert all(f">{clock}:00" in page for clock in ("01", "02"))
