@@ -157,6 +157,7 @@ def run(command: str, args: list[str]) -> int:
         remote = getattr(error, "of_a_job", False) or type(error).__module__.partition(".")[0] in REMOTE
         if tracing or (not isinstance(error, ConfigError) and (remote or error is jobs.broken)):
             raise
+        error = _for_users(error, command)
         print(hide(describe(error, command, args)), file=sys.stderr)
         return 1 if isinstance(error, FailedBefore) else 2
     return jobs.status()
