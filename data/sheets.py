@@ -1,5 +1,6 @@
 """CSV files that we write: what is text is no formula in a spreadsheet, and is read back as it was."""
 
+import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +13,15 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet takes for
 
 
 def write_csv(table: pd.DataFrame, index: bool = True) -> bytes:
-    """Return a table as CSV; text that begins as a formula, or with an apostrophe, has an apostrophe before it."""
+    """Return a table as CSV; text that begins as a formula, or with an apostrophe, has an apostrophe before it.
+
+    Text is in quotes, so that a line break within it ends no cell.
+    """
     table = table.reset_index() if index else table.copy()
     for name in table:
         if not pd.api.types.is_numeric_dtype(table[name]):
             table[name] = table[name].map(_apart)
-    return table.rename(columns=_apart).to_csv(index=False).encode()
+    return table.rename(columns=_apart).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).encode()
 
 
 def read_csv(path: str | Path, texts: Sequence[str], dates: Sequence[str] = ()) -> pd.DataFrame:

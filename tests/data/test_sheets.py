@@ -27,4 +27,4 @@ def test_no_cell_begins_a_formula_and_text_is_read_back(tmp_path_factory, rows, 
 
 def test_an_index_of_text_is_guarded_too():
     table = pd.DataFrame({"value": [-1.5]}, index=pd.Index(["=1+1"], name="@model"))
-    assert write_csv(table).decode().split() == ["'@model,value", "'=1+1,-1.5"]
+    assert write_csv(table).decode().split() == ['"\'@model","value"', '"\'=1+1",-1.5']
