@@ -337,7 +337,8 @@ DATASETS = {
 
 def card(dataset, figures: dict[str, float]) -> Card:
     """The card of a model that was trained on a dataset."""
-    sizes = ", ".join(f"{name} {value}" for name, value in vars(dataset).items() if name != "path")
+    said = {name: value for name, value in vars(dataset).items() if name != "path" and value not in ("", {}, None)}
+    sizes = ", ".join(f"{name} {value}" for name, value in said.items())
     path = getattr(dataset, "path", "")
     source = f"file {Path(path).name}" if path else "made up, no real data"
     return Card(f"{type(dataset).__name__}: {source} ({sizes})", dataset.split, figures, dataset.use, dataset.limits)
