@@ -68,8 +68,9 @@ def _bound(end: np.ndarray) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """The file and line that raised."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
+    """The file and line that raised, in the caller's code rather than in a library that it calls."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = next((frame for frame in frames[:0:-1] if "site-packages" not in frame.filename), frames[-1])
     return f"{Path(last.filename).name}:{last.lineno}"
 
 

@@ -1,6 +1,7 @@
 """Policies on common scenarios: one tidy table of episodes, and its summary with intervals and gaps."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -76,23 +77,26 @@ def evaluate(
     if average and warmup >= model.horizon:
         raise ValueError(f"horizon: {model.horizon} is not allowed, expected more than the warm-up of {warmup} periods")
     batches = [seeds[i : i + rows] for i in range(0, len(seeds), rows)]
-    frames, done = [], None
-    if progress:
-        from tqdm import tqdm
-
-        done = tqdm(total=len(batches) * len(policies), desc="evaluate", unit="batch", disable=None)
-    for batch in batches:
-        scenario = model.scenarios(scenario_keys(batch, split))
-        if task.hindsight is not None:
-            bound = task.hindsight(model, scenario) / (model.horizon if average else 1)
-            frames.append(pd.DataFrame({"policy": HINDSIGHT, "seed": batch, "value": bound}))
-        for name, act in policies.items():
-            frames.append(_episodes(name, act, model, scenario, batch, task.objective, warmup))
-            if done is not None:
-                done.update()
-    if done is not None:
-        done.close()
+    frames = []
+    with _bar(len(batches) * len(policies), progress) as done:
+        for batch in batches:
+            scenario = model.scenarios(scenario_keys(batch, split))
+            if task.hindsight is not None:
+                bound = task.hindsight(model, scenario) / (model.horizon if average else 1)
+                frames.append(pd.DataFrame({"policy": HINDSIGHT, "seed": batch, "value": bound}))
+            for name, act in policies.items():
+                frames.append(_episodes(name, act, model, scenario, batch, task.objective, warmup))
+                if done is not None:
+                    done.update()
     return pd.concat(frames, ignore_index=True)
+
+
+def _bar(total: int, progress: bool):
+    if not progress:
+        return nullcontext()
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc="evaluate", unit="batch", disable=None)
 
 
 def scenario_keys(seeds, split: str) -> np.ndarray:

@@ -33,10 +33,16 @@ class Experiment:
     reference: Reference | None
     policies: dict[str, Policy]
     agent: str | None = None  # the learner's name among them
+    own: tuple[str, ...] = ()  # names among them of policies that the user brought
+
+    @property
+    def compared(self) -> list[str]:
+        """Return the names of the policies that are compared with the best heuristic."""
+        return [*([self.agent] if self.agent else []), *self.own]
 
     def summary(self, episodes: pd.DataFrame) -> pd.DataFrame:
         """Return the table of the episodes."""
-        heuristics = [name for name in self.policies if name != self.agent]
+        heuristics = [name for name in self.policies if name not in self.compared]
         return summarise(episodes, self.task.objective, self.reference, heuristics)
 
     def curve_seeds(self) -> np.ndarray:

@@ -31,6 +31,7 @@ from ..extras import missing
 from ..inputs import build, data_hash, plain_params
 from ..runs.folder import Run, full_disk
 from ..sweeps import Labelled, paired
+from . import own
 
 WORK = {  # command -> what does its work: (config); its module loads when the command runs
     "train": "train:train",
@@ -68,6 +69,7 @@ class _Jobs:
     flags: list[str]  # of `OURS`
     sweep: bool
     tracing: bool
+    policies: list[own.Own] = field(default_factory=list)  # a user's own
     parent: int = field(default_factory=os.getpid)
     failed: list[tuple[str, Exception]] = field(default_factory=list)  # jobs by what they override
     broken: Exception | None = None  # what a job raised that is no fault of its config
@@ -80,7 +82,7 @@ class _Jobs:
             self._look_first(config)
             if DRY not in self.flags:
                 with self._labelled(config):
-                    work_of(self.command)(config)
+                    work_of(self.command)(config, *([self.policies] if self.policies else []))
         except Exception as error:
             self._fail(_for_users(error, self.command))
 
@@ -149,8 +151,12 @@ def run(command: str, args: list[str]) -> int:
     jobs = _Jobs(command, flags, any(flag in args for flag in ("--multirun", "-m")), tracing)
     try:
         args = _with_suite(args) if command == "benchmark" else args
+        if command == "watch" and args and not re.search("^-|=", args[0]):
+            args = [f"run={args[0]}", *args[1:]]
+        if command in own.COMMANDS:
+            jobs.policies, args = own.take(args)
         with paired(_pairs(flags, jobs.sweep)):
-            _compose(command, args, jobs)
+            _compose(*config_of(command, args), jobs)
     except _Enough:
         pass
     except Exception as error:
@@ -158,7 +164,7 @@ def run(command: str, args: list[str]) -> int:
         if tracing or (not isinstance(error, ConfigError) and (remote or error is jobs.broken)):
             raise
         error = _for_users(error, command)
-        print(hide(describe(error, command, args)), file=sys.stderr)
+        print(hide(describe(error, *config_of(command, args))), file=sys.stderr)
         return 1 if isinstance(error, FailedBefore) else 2
     return jobs.status()
 
@@ -182,11 +188,19 @@ def _pairs(flags: list[str], sweep: bool) -> list[list[str]]:
     return [flag.partition("=")[2].split(",") for flag in flags if flag.startswith(PAIRS)]
 
 
-def _compose(command: str, args: list[str], job: Callable[[DictConfig], None]) -> None:
-    """Let Hydra compose the config of a command line, of each job of a sweep, and call `job` with it."""
+def config_of(command: str, args: list[str]) -> tuple[str, list[str]]:
+    """Return the config that a command composes, and its words: of a task's evaluation those of the run to make."""
+    if command != "evaluate" or not any(arg.startswith("task=") for arg in args):
+        return command, args
+    return "train", [*([] if any(arg.startswith("agent=") for arg in args) else ["agent=heuristics"]), *args]
+
+
+def _compose(command: str, args: list[str], jobs: _Jobs) -> None:
+    """Let Hydra compose the config of a command line, of each job of a sweep, and call `jobs` with it."""
+    job: Callable[[DictConfig], None] = jobs
     if plugins.blocked is not None:
         raise ConfigError(str(plugins.blocked))
-    words = hydra_words(args, OURS)
+    words = hydra_words(args, (*OURS, *(own.FLAGS if jobs.command in own.COMMANDS else ())))
     if "--cfg=job" in words and command in OF_TASKS and not any(word.startswith("--package") for word in words):
         job = partial(show, resolve="--resolve" in words)
         words = [word for word in words if word not in ("--cfg=job", "--resolve")]

@@ -19,6 +19,7 @@ from .schemas import (
     BacktestParams,
     BenchmarkParams,
     DatasetParams,
+    EvaluateParams,
     EvaluationParams,
     ExplainParams,
     FitParams,
@@ -199,6 +200,7 @@ def _no_option(group: str, node) -> str:
 def read_run(config: DictConfig) -> tuple[str, EvaluationParams | None]:
     """Check the config of `storelab evaluate` or `storelab report`: the run's folder, and how to evaluate."""
     resolve(config)
+    _check_keys("", config, EvaluateParams if "evaluation" in config else ReportParams)
     top = _object("", OmegaConf.create({"run": config.get("run", MISSING)}), ReportParams)
     return top.run, _object("evaluation", config.evaluation, EvaluationParams) if "evaluation" in config else None
 

@@ -87,16 +87,16 @@ def listing(head: str, value) -> str:
     return section(head, f"<pre>{escape(text)}</pre>")
 
 
-def html_table(shown: list[tuple[str, list[str]]], agent: str | None = None, known: tuple[str, ...] = ()) -> str:
+def html_table(shown: list[tuple[str, list[str]]], *compared: str, known: tuple[str, ...] = ()) -> str:
     """Headed columns of text as a table in a box that scrolls, the first column staying in sight.
 
-    The row that is named `agent` stands out; rows of `known` are what the others are measured against.
+    Rows that are named `compared` stand out; rows of `known` are what the others are measured against.
     """
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name, _ in shown)
     rows = []
     for k, name in enumerate(shown[0][1]):
         cells = "".join(_cell(values[k]) for _, values in shown)
-        kind = ' class="agent"' if name == agent else ' class="known"' if name in known else ""
+        kind = ' class="agent"' if name in compared else ' class="known"' if name in known else ""
         rows.append(f"<tr{kind}>{cells}</tr>")
     body = "\n".join(rows)
     return (

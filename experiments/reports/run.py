@@ -21,11 +21,13 @@ GAP_TO = {  # what a table's gap is paired with, or taken to -> the column's hea
     HINDSIGHT: "gap to the hindsight bound",
     "reference value": "gap to the reference's value, not paired",
 }
+SHOWN = 2  # policies that are drawn beside the best heuristic
 
 
-def present(run: Run, experiment: Experiment, episodes: pd.DataFrame) -> None:
-    """Write the report and the results of a run, and print its table."""
-    parts = run.read("provenance.json"), run.config(), run.read("heuristics.json")
+def present(run: Run, experiment: Experiment, episodes: pd.DataFrame, home: Run | None = None) -> None:
+    """Write the report and the results of a run, or of an evaluation with its run as `home`, and print its table."""
+    home = home or run
+    parts = run.read("provenance.json"), home.config(), home.read("heuristics.json")
     text = render(experiment, episodes, run.metrics(), *parts)
     write_atomic(run.folder / "report.html", text.encode())
     task, table = experiment.task, experiment.summary(episodes)
@@ -33,7 +35,7 @@ def present(run: Run, experiment: Experiment, episodes: pd.DataFrame) -> None:
     results |= {"best_heuristic": table.attrs["best_heuristic"]}
     run.write("results.json", results | {"policies": json.loads(table.to_json(orient="index", double_precision=15))})
     print(text_table(table, task.unit))
-    for line in findings(table, experiment, episodes["seed"].nunique()):
+    for line in (*findings(table, experiment, episodes["seed"].nunique()), *clipped(experiment, episodes)):
         print(line)
     print(f"report: {run.folder / 'report.html'}")
 
@@ -83,15 +85,15 @@ def text_table(table: pd.DataFrame, unit: str) -> str:
 
 def findings(table: pd.DataFrame, experiment: Experiment, episodes: int) -> list[str]:
     """What the table says, in sentences that hold whoever wins."""
-    task, agent, reference = experiment.task, experiment.agent, experiment.reference
+    task, reference = experiment.task, experiment.reference
     best, objective = table.attrs["best_heuristic"], table.attrs["objective"]
     said = []
-    if agent:
-        row, form = table.loc[agent], f",.{max(2, digits_of(table, 'better'))}f"
+    for name in experiment.compared:
+        row, form = table.loc[name], f",.{max(2, digits_of(table, 'better'))}f"
         low, high, percent = row["better_low"], row["better_high"], 100 * row["better"] / abs(table.loc[best, "value"])
         verdict = "is better than" if low > 0 else "is worse than" if high < 0 else "cannot be told from"
         said.append(
-            f"{agent} {verdict} the best tuned heuristic, {best}: {row['better']:+{form}} {task.unit} ({percent:+.2f} "
+            f"{name} {verdict} the best tuned heuristic, {best}: {row['better']:+{form}} {task.unit} ({percent:+.2f} "
             f"% of its {objective}), 95 % CI [{low:{form}}, {high:{form}}], paired over {episodes} scenarios."
         )
     if reference is not None:
@@ -133,6 +135,17 @@ def _played(table: pd.DataFrame, reference: Reference) -> str:
     return f"It {why}: gaps are to this number, with the luck of the scenarios, and a policy may seem to beat it."
 
 
+def clipped(experiment: Experiment, episodes: pd.DataFrame) -> list[str]:
+    """How often a user's own policies left the action space, a sentence each."""
+    mean = episodes.groupby("policy")["clipped_actions"].mean()
+    return [
+        f"{name}: {mean[name]:,.2f} of its {len(experiment.task.model().action_low)} actions a period lay outside the "
+        "action space and were clipped to it."
+        for name in experiment.own
+        if mean[name] > 0
+    ]
+
+
 def render(
     experiment: Experiment,
     episodes: pd.DataFrame,
@@ -153,17 +166,18 @@ def render(
     task, agent = experiment.task, experiment.agent
     table = experiment.summary(episodes)
     said = findings(table, experiment, episodes["seed"].nunique())
+    said += clipped(experiment, episodes)
     said += [f"{provenance['agent']}."] if "agent" in provenance else []
-    best = table.attrs["best_heuristic"]
-    shown = [agent, best] if agent else [best]
-    body = [f"<h1>{escape(task.name)}: {escape(' and '.join(filter(None, (agent, 'tuned heuristics'))))}</h1>"]
+    best, compared = table.attrs["best_heuristic"], experiment.compared
+    shown = [*compared[:SHOWN], best]
+    body = [f"<h1>{escape(task.name)}: {escape(' and '.join([*compared, 'tuned heuristics']))}</h1>"]
     body.append(f"<p>{escape(said[0])}</p>")
     notes = map(note, said[1:])
     body.append(
         section(
             "Results",
             note(heading(table, task.unit)),
-            html_table(columns(table), agent, (REFERENCE, HINDSIGHT)),
+            html_table(columns(table), *compared, known=(REFERENCE, HINDSIGHT)),
             *notes,
         )
     )

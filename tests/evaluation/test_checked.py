@@ -20,6 +20,10 @@ def raises(observation, policy_state, seed):
     return 1 / 0
 
 
+def raises_in_a_library(observation, policy_state, seed):
+    return np.zeros(3).sum(axis=1), policy_state
+
+
 ACTIONS = {
     "None": (None, "None is not allowed as an action"),
     "text": ("seven", "'seven' is not allowed as an action"),
@@ -66,6 +70,8 @@ def test_what_it_raises_is_told_with_its_place():
     )
     assert re.fullmatch(said + SPACE, str(caught.value))
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    with pytest.raises(FieldError, match=r"AxisError: .*\(raised at test_checked.py:"):
+        evaluate({"mine": raises_in_a_library}, ONE, np.arange(4))
 
 
 @pytest.mark.parametrize(
