@@ -14,7 +14,8 @@ USAGE = """usage: storelab COMMAND [key=value ...] [--help]
   explain    what drove one item's forecast: features and past days, in units
   benchmark  a suite's learners, some seeds each, beside all heuristics: benchmark SUITE; the table as Markdown
   fit        one of the store's models (recommendation, ratings, reviews, questions, fraud): trained, measured, saved
-  evaluate   the policies of a finished run on other held-out scenarios
+  evaluate   the policies of a finished run on other held-out scenarios; --policy: one of your own beside the heuristics
+  watch      a run's agent beside the best heuristic on the same scenario, as an animation: watch RUN
   dataset    transitions of a finished run's policy, in Minari's format for offline learning
   report     the table and the report of a finished run of any of these, made anew; of a folder of runs: report FOLDER
   runs       the runs that there are: list, show, compare, clean
@@ -28,7 +29,7 @@ and --dry-run tells what would run and what is finished.
 storelab --version; python -m storelab is the same as storelab.
 Tab completion: eval "$(storelab -sc install=bash)"
 Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""
-HYDRA = ("train", "tune", "backtest", "explain", "fit", "benchmark", "evaluate", "dataset", "report", "demo")
+HYDRA = ("train", "tune", "backtest", "explain", "fit", "benchmark", "evaluate", "watch", "dataset", "report", "demo")
 COMMANDS = (*HYDRA, "runs", "serve", "check", "doctor")
 GOES_ON = {
     **dict.fromkeys(("train", "tune", "demo", "fit"), ": the same command goes on from the last checkpoint"),

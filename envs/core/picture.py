@@ -68,6 +68,19 @@ class Viewer(ABC):
             return None
         return np.asarray(self.figure.canvas.buffer_rgba())[..., :3].copy()
 
+    def growing(self) -> list:
+        """Return the open figure's axes that grow with what they show; by default none do."""
+        return []
+
+    def limits(self) -> list[tuple[float, float]]:
+        """Return the ends of the growing axes."""
+        return [axis.get_ylim() for axis in self.growing()]
+
+    def widen(self, limits: list[tuple[float, float]]) -> None:
+        """Let the growing axes reach so far, so that pictures beside one another have one scale."""
+        for axis, ends in zip(self.growing(), limits, strict=True):
+            axis.set_ylim(*ends, auto=None)
+
     def _open(self):
         try:
             from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -118,6 +131,15 @@ class StoreViewer(Viewer):
             moved = getattr(flow, name)
             values[:-1] = values[1:]
             values[-1] = 0.0 if moved is None else moved[0].mean() if name == "price" else moved[0].sum()
+
+    def growing(self) -> list:
+        """Return both panels."""
+        return self.figure.axes
+
+    def widen(self, limits: list[tuple[float, float]]) -> None:
+        """Let the panels reach so far."""
+        super().widen(limits)
+        self._background = None
 
     def _line(self) -> str:
         units = ", ".join(f"{NAMES.get(name, name)} {values[-1]:g}" for name, values in self.series.items())

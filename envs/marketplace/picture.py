@@ -59,8 +59,18 @@ class MarketplaceViewer(Viewer):
             f"rating {rating:.2f}; profit so far {self.profit:,.2f}"
         )
 
+    def growing(self) -> list:
+        """Return the stock's axis and those over the last days."""
+        return [self.figure.axes[0], *self.figure.axes[3:]]
+
+    def widen(self, limits: list[tuple[float, float]]) -> None:
+        """Let these axes reach so far, also when they are scaled anew."""
+        super().widen(limits)
+        self._reach = limits[1:]
+
     def _open(self):
         super()._open()
+        self._reach = [(np.inf, -np.inf)] * len(LINES)
         items = np.arange(1, self.model.params.items + 1)
         above, below = self.figure.subplots(2, 3)
         stock, price, rating = above
@@ -107,8 +117,10 @@ class MarketplaceViewer(Viewer):
             axis.set_ylim(min(axis.get_ylim()[0], -1.1 * float(waiting.max()) - 0.01 * top), top)
         for name, line in self._lines.items():
             line.set_ydata(self.series[name])
-        for axis in self.figure.axes[3:]:
+        for axis, (low, high) in zip(self.figure.axes[3:], self._reach, strict=True):
             axis.relim()
             axis.autoscale_view(scalex=False)
+            ends = axis.get_ylim()
+            axis.set_ylim(min(low, ends[0]), max(high, ends[1]), auto=None)
         self._title.set_text(self._line())
         self.figure.canvas.draw()

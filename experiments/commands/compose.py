@@ -44,6 +44,7 @@ WORK = {  # command -> what does its work: (config); its module loads when the c
     "fit": "fit:fit",
     "evaluate": "evaluate:evaluate",
     "report": "report:report",
+    "watch": "watch:watch",
 }
 DRY, FAST, RETRY, RERUN, PAIRS = "--dry-run", "--fail-fast", "--retry-failed", "--rerun", "--pairs"
 OURS = (DRY, FAST, RETRY, RERUN, PAIRS)

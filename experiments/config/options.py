@@ -32,6 +32,7 @@ COMMANDS = {
     "evaluate": schemas.EvaluateParams,
     "dataset": schemas.DatasetParams,
     "report": schemas.ReportParams,
+    "watch": schemas.WatchParams,
 }
 GROUPS = ("task", "data", "env", "forecaster", "agent", "evaluation", "dataset", "model", "suite", "tune")
 OF_FIT = ("dataset", "model")  # groups of the command `fit` alone

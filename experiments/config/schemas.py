@@ -14,6 +14,7 @@ from ...envs.registry import entry_of
 from ...errors import FieldError
 from ...forecasting import FORECASTERS
 
+FILMS = ("html", "gif", "mp4")
 TRACKERS = ("tensorboard", "wandb", "mlflow")
 
 
@@ -207,6 +208,25 @@ class DatasetParams(ReportParams):
         super().__post_init__()
         check_number("episodes", self.episodes, 1, 1_000_000, integer=True)
         check_number("seed", self.seed, 0, 2**29, integer=True)
+
+
+@dataclass
+class WatchParams(ReportParams):
+    """The top of `storelab watch`."""
+
+    scenario: int | None = None  # number of a held-out one; None: the first of the run's table
+    format: str = "html"  # | gif | mp4
+    frames: int = 100  # pictures at most, evenly spread over the episode
+    seconds: float = 0.2  # per picture
+    output: str = ""  # file; "": RUN/watch-SCENARIO.FORMAT
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.scenario is not None:
+            check_number("scenario", self.scenario, 0, 2**31 - 1, integer=True)
+        check_choice("format", self.format, FILMS)
+        check_number("frames", self.frames, 2, 2000, integer=True)
+        check_number("seconds", self.seconds, 0.02, 10)
 
 
 @dataclass

@@ -29,6 +29,7 @@ from .schemas import (
     TaskParams,
     TrainParams,
     TuneParams,
+    WatchParams,
 )
 
 MAX_CELLS = 20_000_000  # items x periods of an episode: float32 scenarios of a batch of 64 then take 5 GB
@@ -209,6 +210,12 @@ def read_dataset(config: DictConfig) -> DatasetParams:
     """Check the config of `storelab dataset`."""
     resolve(config)
     return _object("", config, DatasetParams)
+
+
+def read_watch(config: DictConfig) -> WatchParams:
+    """Check the config of `storelab watch`."""
+    _resolve(config)
+    return _object("", config, WatchParams)
 
 
 def read_benchmark(config: DictConfig) -> tuple[BenchmarkParams, str, SuiteParams]:

@@ -19,7 +19,7 @@ from .interactive import plot
 
 LONG = 40  # characters: a cell of more is broken into lines
 CSS = Path(__file__).with_name("page.css").read_text()
-SCRIPT = Path(__file__).with_name("viewer.js").read_text()
+SCRIPT = "".join(Path(__file__).with_name(name).read_text() for name in ("viewer.js", "player.js"))
 # No browser fetches or runs what the page does not have itself, whatever stands in a name.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; "

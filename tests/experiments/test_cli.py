@@ -17,6 +17,7 @@ COMMANDS = (
     "fit",
     "benchmark",
     "evaluate",
+    "watch",
     "dataset",
     "report",
     "demo",
