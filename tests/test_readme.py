@@ -10,6 +10,8 @@ import pytest
 from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from storelab.experiments.cli import COMMANDS, HYDRA
+from storelab.experiments.commands import own
+from storelab.experiments.commands.compose import config_of
 from storelab.experiments.config.options import register
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +53,8 @@ def test_commands_are_understood(page):
     """Each command exists and its config composes: groups, options and keys are there. Of a sweep: the first job."""
     for command, *words in commands(page):
         assert command in COMMANDS or command.startswith("-"), command
+        words = own.take(words)[1] if command in own.COMMANDS else words
+        command, words = config_of(command, words)
         overrides = [word for word in words if "=" in word and not word.startswith(("-", "hydra"))]
         if command not in HYDRA or any(word.startswith("--") and "=" in word for word in words):
             continue
