@@ -6,6 +6,7 @@ from functools import cache
 
 WHAT = {  # extra -> what it is for
     "render": "plots, reports, pictures of environments",
+    "video": "films: watch format=mp4",
     "parquet": "reading and writing Parquet, run folders",
     "xlsx": "reading Excel files",
     "learn": "learners: train, tune, evaluate",
@@ -31,7 +32,7 @@ WHAT = {  # extra -> what it is for
     "serve": "serve",
 }
 OF_COMMAND = {  # command -> extras that it needs whatever it is asked for
-    **dict.fromkeys(("train", "demo", "benchmark", "evaluate"), ("learn", "sweep")),
+    **dict.fromkeys(("train", "demo", "benchmark", "evaluate", "watch"), ("learn", "sweep")),
     "tune": ("learn", "tune"),
     "backtest": ("forecast", "sweep"),
     "explain": ("explain", "sweep"),

@@ -214,7 +214,7 @@ def read_dataset(config: DictConfig) -> DatasetParams:
 
 def read_watch(config: DictConfig) -> WatchParams:
     """Check the config of `storelab watch`."""
-    _resolve(config)
+    resolve(config)
     return _object("", config, WatchParams)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...envs import Model, Policy
 from ...envs.core.rollout import play
-from ..config.settings import ConfigError
+from ..config.errors import ConfigError
 
 COLOURS = 64  # of the palette
 ACROSS = 1400  # pixels: pictures that are wider together stand one above the other

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from storelab.experiments.commands.own import FLAGS, Own, take
-from storelab.experiments.config.settings import ConfigError
+from storelab.experiments.config.errors import ConfigError
 
 from ..conftest import LOST_SALES
 
