@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 import traceback
-from typing import ClassVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.exceptions import HTTPException
@@ -108,9 +107,8 @@ class Gate:
 
 class _Reading:
     """`receive` of a request, within limits: 413 for a body that says or turns out to be too large, 408 for one that
-    takes too long, 503 where all bodies together are too large. The connection is closed then: the rest may be long."""
+    takes too long, 503 where all bodies together are too large. What still comes then is thrown away, for a while."""
 
-    CLOSE: ClassVar = {"Connection": "close"}
     held = 0  # bytes, of the bodies of all requests that are not yet answered
 
     def __init__(self, scope, receive, most: int):
@@ -126,14 +124,14 @@ class _Reading:
         try:
             message = await asyncio.wait_for(self.receive(), self.due - time.monotonic())
         except TimeoutError:
-            raise HTTPException(408, f"body: not whole after {BODY_SECONDS:g} s", self.CLOSE) from None
+            raise HTTPException(408, f"body: not whole after {BODY_SECONDS:g} s") from None
         length, self.whole = len(message.get("body", b"")), not message.get("more_body", False)
         self.read += length
         _Reading.held += length
         if self.read > self.most:
             self._refuse_size()
         if _Reading.held > HELD:
-            raise HTTPException(503, "body: no room for more at the moment", self.CLOSE | {"Retry-After": "1"})
+            raise HTTPException(503, "body: no room for more at the moment", {"Retry-After": "1"})
         return message
 
     def done(self) -> None:
@@ -141,4 +139,4 @@ class _Reading:
         _Reading.held -= self.read
 
     def _refuse_size(self):
-        raise HTTPException(413, f"body: larger than allowed, expected at most {self.most} bytes", self.CLOSE)
+        raise HTTPException(413, f"body: larger than allowed, expected at most {self.most} bytes")
