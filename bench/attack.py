@@ -1,11 +1,12 @@
 """What is tried against storelab from outside, as counted trials; exits with 1 where one did not hold.
 
-    python -P bench/attack.py [NAME ...] [--page FILE]     # all of them by default, but for `soak`
+    python -P bench/attack.py [NAME ...] [--page FILE]     # all by default, but for `soak` and `schema`
     python -P bench/attack.py soak [--minutes 30]
+    SCHEMATHESIS=PATH python -P bench/attack.py schema     # Schemathesis 4.32.5, in an environment of its own
 
 A trial is a function of this file or of an `attack_*.py` beside it, which registers it under a name; it gives what was
-tried, how often, how often it held, and what was measured. The table is printed, and with `--page` put into a Markdown
-file between the lines `<!-- attacks: ... -->` and `<!-- end -->`. Everything happens in a temporary folder.
+tried, how often, how often it held, and what was measured. The table is printed; with `--page` its rows are put into a
+Markdown file, between the lines `<!-- attacks: ... -->` and `<!-- end -->`. Everything happens in a temporary folder.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-BLOCK = re.compile(r"(<!-- attacks: [^\n]* -->\n).*?(<!-- end -->\n)", re.S)
+BLOCK = re.compile(r"(<!-- attacks: [^\n]* -->\n)(.*?)(<!-- end -->\n)", re.S)
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Outcome:
 
 
 TRIALS: dict[str, Callable[..., list[Outcome]]] = {}
-LONG = ("soak",)  # not among "all"
+LONG = ("soak", "schema")  # only by name: half an hour, another program
 
 
 def trial(function: Callable[..., list[Outcome]]) -> Callable[..., list[Outcome]]:
@@ -39,12 +40,25 @@ def trial(function: Callable[..., list[Outcome]]) -> Callable[..., list[Outcome]
     return function
 
 
-def table(outcomes: dict[str, list[Outcome]]) -> str:
-    """The outcomes as Markdown."""
-    rows = ["| trial | what is tried | tried | held | measured |", "|---|---|---|---|---|"]
-    for name, lines in outcomes.items():
-        rows += [f"| {name} | {one.tried} | {one.count:,} | {one.held:,} | {one.measured} |" for one in lines]
-    return "\n".join(rows) + "\n"
+def table(rows: list[str]) -> str:
+    """Rows as Markdown."""
+    return "\n".join(["| trial | what is tried | tried | held | measured |", "|---|---|---|---|---|", *rows]) + "\n"
+
+
+def rows_of(name: str, outcomes: list[Outcome]) -> list[str]:
+    """The rows of a trial."""
+    return [f"| {name} | {one.tried} | {one.count:,} | {one.held:,} | {one.measured} |" for one in outcomes]
+
+
+def put(page: Path, fresh: dict[str, list[str]]) -> None:
+    """Put the rows of trials into a page's table, in the place of those that it had of them."""
+    text = page.read_text()
+    block = BLOCK.search(text)
+    if block is None:
+        raise SystemExit(f"{page} has no line `<!-- attacks: ... -->`")
+    old = [line for line in block[2].splitlines()[2:] if line.split(" ")[1] not in fresh]
+    rows = old + [row for rows in fresh.values() for row in rows]
+    page.write_text(text[: block.start(2)] + table(rows) + text[block.end(2) :])
 
 
 def main() -> int:
@@ -61,14 +75,15 @@ def main() -> int:
     unknown = set(options.names) - set(TRIALS)
     if unknown:
         parser.error(f"NAME: {min(unknown)!r} is not allowed, expected some of {', '.join(TRIALS)}")
-    outcomes = {}
+    whole = True
     for name in options.names or [name for name in TRIALS if name not in LONG]:
-        outcomes[name] = TRIALS[name](options.minutes) if name in LONG else TRIALS[name]()
-        print(table({name: outcomes[name]}), flush=True)
-    if options.page:
-        text = options.page.read_text()
-        options.page.write_text(BLOCK.sub(lambda match: match[1] + table(outcomes) + match[2], text))
-    return int(any(one.held < one.count for lines in outcomes.values() for one in lines))
+        outcomes = TRIALS[name](options.minutes) if name == "soak" else TRIALS[name]()
+        whole &= all(one.held == one.count for one in outcomes)
+        rows = rows_of(name, outcomes)
+        print(table(rows), flush=True)
+        if options.page:
+            put(options.page, {name: rows})
+    return int(not whole)
 
 
 if __name__ == "__main__":
