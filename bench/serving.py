@@ -3,9 +3,8 @@
     python -P bench/serving.py RUN
     python -P bench/serving.py RUN --recommendation DIR --rate 500 [--seconds 20]
 
-RUN is a finished run. The first takes the CPU time of batches through the whole application, but for uvicorn and the
-socket; the test client's share is in the figures of the application, `model` is the policy alone, with its checks. The
-second starts the server and sends requests of one row at a rate, to each route alone, from this process: a request's
+RUN is a finished run. The first takes the CPU time of batches, of the server's process and of the model's. The second
+starts the server and sends requests of one row at a rate, to each route alone, from this process: a request's
 time counts from when it was due, so that a server that falls behind cannot hide it.
 """
 
@@ -19,49 +18,52 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from fastapi.testclient import TestClient
 from storelab import recommendation
 from storelab.experiments.serving.access import add_key
-from storelab.experiments.serving.app import Keys, Slot, create_app
 from storelab.experiments.serving.policies import Policy
 
 CONNECTIONS = 16
 BATCHES = {1: 300, 64: 100, 1024: 10}  # rows in a request -> requests
 
 
-def cpu(call: Callable, times: int) -> float:
-    """Median CPU seconds of a call, all threads."""
-    taken = []
-    for _ in range(times):
-        begun = time.process_time()
-        call()
-        taken.append(time.process_time() - begun)
-    return float(np.median(taken))
-
-
 def batches(run: str) -> None:
     """Print the table of CPU times."""
-    slot = Slot(Path(run), Policy)
-    route, size = slot.served.route, len(slot.served.columns)
-    with tempfile.TemporaryDirectory() as folder:
-        key = add_key(Path(folder) / "keys.json", "bench", (route,), 1e6)
-        app = create_app([slot], Keys.read(Path(folder) / "keys.json"))
-    drawn = np.random.default_rng(0).integers(0, 10, (max(BATCHES), size)).tolist()
-    print(f"{route}, {slot.served.name}, {size} numbers a row")
-    print("| rows | application ms | model ms | rows per CPU second |\n|---|---|---|---|")
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    with TestClient(app, headers=headers) as client:
+    policy = Policy(Path(run))
+    drawn = np.random.default_rng(0).integers(0, 10, (max(BATCHES), len(policy.columns))).tolist()
+    print(f"{policy.route}, {policy.name}, {len(policy.columns)} numbers a row")
+    print("| rows | server's process, ms | model's process, ms | rows per CPU second |\n|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder, serving([run], folder) as (port, key, used):
         for rows, times in BATCHES.items():
-            content = json.dumps({"observations": drawn[:rows]})
-            body = slot.served.Body.model_validate_json(content)
-            assert client.post(f"/{route}", content=content).status_code == 200
-            whole = cpu(lambda content=content: client.post(f"/{route}", content=content), times)
-            alone = cpu(lambda body=body: slot.answer(body), times)
-            print(f"| {rows} | {1000 * whole:.2f} | {1000 * alone:.2f} | {rows / whole:,.0f} |", flush=True)
+            content = request_of(key, policy.route, {"observations": drawn[:rows]})
+            asyncio.run(offer(port, content, 50, 1))  # warm
+            before = used()
+            taken, _ = asyncio.run(offer(port, content, 20, times / 20))
+            server, model = ((now - then) / len(taken) for now, then in zip(used(), before, strict=True))
+            whole = rows / (server + model)
+            print(f"| {rows:,} | {1000 * server:.2f} | {1000 * model:.2f} | {whole:,.0f} |", flush=True)
+
+
+def request_of(key: str, route: str, body: dict) -> bytes:
+    """A whole request."""
+    content = json.dumps(body)
+    head = f"POST /{route} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(content)}\r\n\r\n{content}".encode()
+
+
+def seconds_of(pid: int) -> float:
+    """CPU seconds of a process."""
+    return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13])) / os.sysconf(
+        "SC_CLK_TCK"
+    )
+
+
+def below(pid: int) -> list[int]:
+    """The processes below one."""
+    children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return [one for child in children for one in (child, *below(child))]
 
 
 async def send(port: int, request: bytes, due: list[float], taken: list[float]) -> None:
@@ -88,7 +90,8 @@ async def offer(port: int, request: bytes, rate: float, seconds: float) -> tuple
 
 @contextlib.contextmanager
 def serving(args: list[str], folder: str):
-    """A server in a process of its own: its port, a key, and a function that returns its CPU seconds."""
+    """A server in a process of its own: its port, a key, and a function that returns the CPU seconds of its process and
+    of the models'."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -98,9 +101,9 @@ def serving(args: list[str], folder: str):
     command += ["--keys", str(keys), "--port", str(port)]
     with (Path(folder) / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    used = lambda: (
-        sum(map(int, Path(f"/proc/{process.pid}/stat").read_text().split()[13:15])) / os.sysconf("SC_CLK_TCK")
-    )
+
+    used = lambda: (seconds_of(process.pid), sum(map(seconds_of, below(process.pid))))
+
     try:
         while process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
@@ -128,13 +131,11 @@ def load(options) -> None:
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder, serving(args, folder) as (port, key, used):
         for route, body in bodies.items():
-            content = json.dumps(body)
-            request = f"POST /{route} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
-            request += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n{content}"
-            asyncio.run(offer(port, request.encode(), min(50, options.rate), 2))  # warm
-            before = used()
-            taken, answered = asyncio.run(offer(port, request.encode(), options.rate, options.seconds))
-            cpu = 1000 * (used() - before) / len(taken)
+            request = request_of(key, route, body)
+            asyncio.run(offer(port, request, min(50, options.rate), 2))  # warm
+            before = sum(used())
+            taken, answered = asyncio.run(offer(port, request, options.rate, options.seconds))
+            cpu = 1000 * (sum(used()) - before) / len(taken)
             middle, late, last = 1000 * np.quantile(taken, [0.5, 0.99, 1])
             print(f"| {route} | {answered:.0f} | {middle:.1f} | {late:.1f} | {last:.1f} | {cpu:.2f} |", flush=True)
 

@@ -1,3 +1,5 @@
+import secrets
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -46,3 +48,18 @@ def test_where_the_key_comes_from(monkeypatch):
             default_key()
     with pytest.raises(ValueError, match="at least 16 bytes"):
         pseudonymise(pd.Series(["a"]), b"short")
+
+
+@pytest.mark.parametrize(
+    "key", ["a" * 16, "ab" * 30, "0123456789abcdef", "password" * 3, "zyxwvutsrqponmlkjih", "a" * 30 + "b"]
+)
+def test_a_key_that_repeats_itself_is_refused(key, monkeypatch):
+    monkeypatch.setenv("STORELAB_KEY", key)
+    with pytest.raises(ValueError, match="STORELAB_KEY repeats itself"):
+        default_key()
+
+
+def test_a_random_key_is_not(monkeypatch):
+    for _ in range(200):
+        monkeypatch.setenv("STORELAB_KEY", secrets.token_hex(8))
+        assert len(default_key()) == 16

@@ -1,5 +1,7 @@
 """Features: a stream gives what a batch gives, to the bit; hand-made histories; nothing of the future; bad input."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -137,3 +139,32 @@ def test_out_of_order_is_refused_and_leaves_the_stream_as_it_was():
     with pytest.raises(ValueError, match="before the row above"):
         stream.features(made([4]).to_dict("records")[0])
     np.testing.assert_array_equal(stream.features(third), features(table)[2])
+
+
+def test_a_bounded_stream_forgets_the_one_not_met_for_longest():
+    """What was never forgotten has the sums of an unbounded one; memory stays within the bound."""
+    draw, most = np.random.default_rng(0), 200
+    small, large = Stream(most), Stream()
+    for n in range(2000):
+        who = "regular" if n % 3 == 0 else f"guest {n}"
+        row = {name: who for name in ("customer", "device", "address", "card")}
+        row |= {"timestamp": pd.Timestamp("2024-01-01") + pd.Timedelta(minutes=n), "kind": "purchase", "category": "x"}
+        row |= {"amount": float(draw.integers(1, 100)), "promotion": False, "declined": False}
+        one, other = small.features(row), large.features(row)
+        assert max(len(small.records), small.times) <= most
+        assert small.times == sum(len(record.times) for record in small.records.values())
+        if n < 30:
+            np.testing.assert_array_equal(one, other)
+    again = small.features(row | dict.fromkeys(("customer", "device", "address", "card"), "guest 1"))
+    assert again[FEATURES.index("own: transactions")] == 0
+
+
+def test_the_times_of_one_are_bounded(monkeypatch):
+    monkeypatch.setattr(sys.modules[Stream.__module__], "MOST_TIMES", 50)
+    stream = Stream(10_000)
+    row = dict.fromkeys(("customer", "device", "address", "card", "category"), "hot")
+    row |= {"kind": "purchase", "amount": 1.0, "promotion": False, "declined": False}
+    for n in range(500):
+        found = stream.features(row | {"timestamp": pd.Timestamp("2024-01-01") + pd.Timedelta(seconds=n)})
+    assert max(len(record.times) for record in stream.records.values()) <= 50 + 33
+    assert found[FEATURES.index("own: transactions")] == 499  # ever: exact

@@ -1,7 +1,9 @@
 """Who is let in: keys, rights, rates, sizes; and what is logged of it."""
 
+import asyncio
 import json
 import logging
+import multiprocessing
 from types import SimpleNamespace
 
 import pytest
@@ -146,3 +148,68 @@ def test_the_log_knows_nobody(serve, slot, saved, tmp_path, caplog, monkeypatch)
     key = models.headers["Authorization"].removeprefix("Bearer ")
     for name in (secret, key, "testclient"):
         assert name not in "\n".join(lines + [record.exc_text or "" for record in caplog.records])
+
+
+def test_the_log_names_who_is_refused(serve, ppo, caplog):
+    """Where the key is known: also where it lacks the right, or asks too often."""
+    caplog.set_level(logging.INFO, "storelab.serve")
+    slow, other = serve(ppo, per_second=1e-4), serve(ppo, rights=("price",))
+    for client in (slow, slow, other):
+        client.post("/restock", json=ROW)
+    slow.post("/restock", json=ROW, headers={"Authorization": "Bearer x"})
+    said = [record.getMessage().split(" ")[1:3] for record in caplog.records]
+    assert said == [["caller0", "200"], ["caller0", "429"], ["caller1", "403"], ["-", "401"]]
+
+
+def test_keys_added_at_once_are_all_there(tmp_path):
+    """And the file keeps its permissions, and a link to it its target."""
+    real, link = tmp_path / "real.json", tmp_path / "keys.json"
+    add_key(real, "first", ("restock",), 1)
+    assert real.stat().st_mode & 0o777 == 0o600
+    real.chmod(0o640)
+    link.symlink_to(real)
+    context = multiprocessing.get_context("fork")
+    adding = [context.Process(target=add_key, args=(link, f"k{n}", ("price",), 1)) for n in range(12)]
+    for process in adding:
+        process.start()
+    for process in adding:
+        process.join()
+    assert {caller.name for caller in Keys.read(link).callers} == {"first", *(f"k{n}" for n in range(12))}
+    assert link.is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["keys.json", "real.json"]
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"keys: .* cannot be written"):
+        add_key(tmp_path / "file" / "keys.json", "shop", ("restock",), 10)
+
+
+def test_other_content_is_refused(restock):
+    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
+        answer = restock.post("/restock", content=json.dumps(ROW), headers={"Content-Type": kind})
+        assert answer.status_code == 415
+
+
+def test_a_body_that_does_not_come(serve, ppo, monkeypatch):
+    monkeypatch.setattr("storelab.experiments.serving.gate.BODY_SECONDS", 0.2)
+    client = serve(ppo)
+
+    async def never():
+        await asyncio.sleep(60)
+
+    async def answer() -> list[dict]:
+        headers = [(b"authorization", client.headers["Authorization"].encode()), (b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/restock", "headers": headers, "query_string": b""}
+        said = []
+
+        async def send(message):
+            said.append(message)
+
+        await client.app(scope, never, send)
+        return said
+
+    begun, body = asyncio.run(answer())
+    assert begun["status"] == 408
+    assert b"not whole" in body["body"]

@@ -147,3 +147,20 @@ def test_a_damaged_model_is_not_put_in(serve, slot, saved, tmp_path):
     client = serve(slot(tmp_path / "good", "risk"))
     assert "checksum" in post(client, "swap", {"route": "fraud", "name": "bad"}, 422)
     assert client.get("/models").json()["fraud"]["model"] == "good"
+
+
+def test_a_wrong_clock_shuts_nobody_out(serve, slot, saved, transactions):
+    """A minute ahead is now, a minute late is the last one's time; the next ones are scored."""
+    client = serve(slot(saved[1] / "trees", "risk"))
+    table, now = transactions.transactions.iloc[:4], datetime.now(UTC).replace(tzinfo=None)
+    shifts = [timedelta(0), timedelta(seconds=50), timedelta(seconds=-20), timedelta(seconds=2)]
+    for (_, row), shift in zip(table.iterrows(), shifts, strict=True):
+        given = row.to_dict() | {"timestamp": (now + shift).isoformat()}
+        (found,) = post(client, "fraud", {"transactions": [given]})["probabilities"]
+        assert 0 <= found <= 1
+    late = row.to_dict() | {"timestamp": (now - timedelta(minutes=5)).isoformat()}
+    assert "a time from" in post(client, "fraud", {"transactions": [late]}, 422)
+    ahead = row.to_dict() | {"timestamp": (now + timedelta(days=400)).isoformat()}
+    for _ in range(2):
+        assert "a time until now" in post(client, "fraud", {"transactions": [ahead]}, 422)
+    assert post(client, "fraud", {"transactions": [given]})["probabilities"]
