@@ -46,6 +46,7 @@ class Panel:
     stocked_out: np.ndarray | None = None  # (D, I) bool, ran out that day: demand was at least `units`; None = never
     supply: dict[str, np.ndarray] = field(default_factory=dict)  # cost and lead_time, each (D, I), NaN = not known
     split: np.ndarray | None = None  # (D,) int8, place in SPLITS, never falling: the table's own split; None = all 0
+    groups: dict[str, list[str]] = field(default_factory=dict)  # further labels of the items, each (I,): brand, store
     notes: list[str] = field(default_factory=list)  # what was understood of the table that it came from
 
     def __post_init__(self) -> None:
@@ -96,6 +97,9 @@ class Panel:
             )
         if self.category is not None and len(self.category) != count:
             raise ValueError(f"category: {len(self.category)} names; expected {count}, one per item")
+        for name, labels in self.groups.items():
+            if len(labels) != count:
+                raise ValueError(f"groups[{name!r}]: {len(labels)} names; expected {count}, one per item")
 
     @property
     def weekly(self) -> bool:
@@ -121,6 +125,7 @@ class Panel:
         """SHA-256 over all that the panel holds."""
         words = [*self.items, str(self.dates[0]), str(self.weekly), *(self.category or [])]
         words += [*self.covariates, "", *self.past_covariates, "", *self.supply]
+        words += [word for name, labels in self.groups.items() for word in ("", name, *labels)]
         digest = hashlib.sha256("\0".join(words).encode())
         arrays = [getattr(self, name) for name in _ARRAYS]
         arrays += [array for group in _GROUPS for array in getattr(self, group).values()]
@@ -139,6 +144,7 @@ class Panel:
         encoding: str = "",
         price: float | None = None,
         no_row: str = "unobserved",
+        groups: Sequence[str] = (),
     ) -> "Panel":
         """The panel of a table under the PANEL contract (see `read`), its items in order of appearance.
 
@@ -148,14 +154,16 @@ class Panel:
         `columns` and `encoding`: see `contract.read`.
         `closed`, `holiday` and `split` are the day's, `category` is the item's: rows that disagree are an error. Where
         all dates are whole weeks apart, the panel is weekly. `covariates` and `past_covariates` name further columns of
-        numbers. `notes` says what was understood, and where most days are not observed.
+        numbers, `groups` further columns of labels, one per item as `category`. `notes` says what was understood, and
+        where most days are not observed.
         """
-        _check_names(covariates, past_covariates)
+        _check_names(covariates=covariates, past_covariates=past_covariates, groups=groups)
         if no_row not in NO_ROW:
             raise FieldError("no_row", no_row, f"one of {', '.join(NO_ROW)}")
         extra = tuple(Column(name, "number", nullable=True) for name in (*covariates, *past_covariates))
+        labels = tuple(Column(name, "text") for name in groups)
         schema = tuple(replace(c, required=price is None) if c.name == "price" else c for c in PANEL)
-        table = read(frame, (*schema, *extra), day_first=day_first, columns=columns, encoding=encoding)
+        table = read(frame, (*schema, *extra, *labels), day_first=day_first, columns=columns, encoding=encoding)
         if price is not None:
             if "price" in table:
                 raise FieldError("price", price, "none: the table has a column of prices", "here")
@@ -199,6 +207,7 @@ class Panel:
             items=list(items),
             dates=pd.date_range(start, stop, freq=f"{apart}D"),
             category=None if category is None else list(category),
+            groups={name: list(_one_value(table, name, item, len(items), "")) for name in groups},
             covariates={name: wide.pop(name) for name in covariates},
             past_covariates={name: wide.pop(name) for name in past_covariates},
             supply={name: wide.pop(name) for name in SUPPLY if name in wide},
@@ -224,6 +233,8 @@ class Panel:
         )
         if self.category is not None:
             frame["category"] = np.array(self.category, dtype=object)[item]
+        for name, labels in self.groups.items():
+            frame[name] = np.array(labels, dtype=object)[item]
         for name, array in (self.covariates | self.past_covariates | self.supply).items():
             frame[name] = array[day, item]
         if self.split.any():
@@ -261,6 +272,7 @@ class Panel:
             closed=cut(self.closed).all(axis=1),
             holiday=cut(self.holiday).any(axis=1),
             category=None if self.category is None else list(self.category),
+            groups={name: list(labels) for name, labels in self.groups.items()},
             covariates=averaged | {"promo_days": cut(self.promo).mean(axis=1)},
             past_covariates={name: cut(array).mean(axis=1) for name, array in self.past_covariates.items()},
             supply={
@@ -293,7 +305,10 @@ class Panel:
                 raise ValueError(f"{name}: not the same in both panels; expected the same")
         if (self.category is None) != (other.category is None):
             raise ValueError("category: only one of the panels has it; expected both or neither")
+        if list(self.groups) != list(other.groups):
+            raise ValueError(f"groups: {list(self.groups)} beside {list(other.groups)}; expected the same names")
         joined = {"category": None if self.category is None else [*self.category, *other.category]}
+        joined["groups"] = {name: [*labels, *other.groups[name]] for name, labels in self.groups.items()}
         for group in _GROUPS:
             ours, theirs = getattr(self, group), getattr(other, group)
             if list(ours) != list(theirs):
@@ -318,6 +333,7 @@ class Panel:
             items=names[columns].tolist(),
             dates=self.dates[days].copy(),
             category=category,
+            groups={name: np.array(labels, object)[columns].tolist() for name, labels in self.groups.items()},
             **{group: {name: taken(array) for name, array in getattr(self, group).items()} for group in _GROUPS},
             **{name: taken(getattr(self, name)) for name in _ARRAYS},
         )
@@ -339,10 +355,10 @@ def _index(dates) -> pd.DatetimeIndex:
     return index
 
 
-def _check_names(covariates: Sequence[str], past_covariates: Sequence[str]) -> None:
-    """Raise FieldError where names of covariates are no list, the contract's own or twice there."""
+def _check_names(**columns: Sequence[str]) -> None:
+    """Raise FieldError where names of further columns are no list, the contract's own or twice there."""
     taken = {column.name for column in PANEL}
-    for field_name, names in (("covariates", covariates), ("past_covariates", past_covariates)):
+    for field_name, names in columns.items():
         if isinstance(names, str) or not all(isinstance(name, str) for name in names):
             raise FieldError(field_name, names, "a list of names of columns")
         for name in names:
@@ -361,8 +377,9 @@ def _one_value(table: pd.DataFrame, name: str, group: np.ndarray, size: int, emp
     differs = np.flatnonzero(values[group] != column)
     if len(differs):
         row = int(differs[0])
+        same = "date" if name in ("closed", "holiday") else "item"
         raise ValueError(
             f"column {name!r}, row {row + 1}: {shown(column[row])}, but another row of the same "
-            f"{'item' if name == 'category' else 'date'} has {shown(values[group[row]])}; expected one value for all"
+            f"{same} has {shown(values[group[row]])}; expected one value for all"
         )
     return values

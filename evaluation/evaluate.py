@@ -73,7 +73,7 @@ def evaluate(
         task = replace(task, params=replace(task.params, horizon=horizon))
     model, seeds = task.model(split), np.asarray(seeds)
     average = task.params.continuing
-    warmup = task.warmup if average else 0
+    warmup = task.warmup if average else task.uncharged
     if average and warmup >= model.horizon:
         raise ValueError(f"horizon: {model.horizon} is not allowed, expected more than the warm-up of {warmup} periods")
     batches = [seeds[i : i + rows] for i in range(0, len(seeds), rows)]

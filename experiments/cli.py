@@ -89,6 +89,10 @@ def _run(command: str, args: list[str]) -> int:
         from .reports.sweep import sweep_report
 
         return sweep_report(args[0])
+    if command == "benchmark" and args[:1] == ["vn2"]:
+        from .commands.vn2 import vn2
+
+        return vn2(args[1:])
     if command in HYDRA:
         from .commands.compose import run
 

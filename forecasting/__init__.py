@@ -14,6 +14,7 @@ FORECASTERS = Registry(
         "tsb": ".statistical:TSB",
         "auto_ets": ".statistical:AutoETS",
         "lightgbm": ".gradient_boosting:GradientBoosting",
+        "lightgbm_mean": ".mean_boosting:MeanBoosting",
         "transformer": ".transformer:Transformer",
         "ensemble": ".ensemble:Ensemble",
         "conformal": ".conformal:Conformal",

@@ -278,9 +278,13 @@ class GradientBoosting(QuantileForecaster):
             trees = read_bytes(Path(folder) / "trees.json", MOST_TEXT)
             if hashlib.sha256(trees).hexdigest() != config["trees_sha256"]:
                 raise ValueError("trees.json does not have the checksum in config.json")
-            model = cls(GradientBoostingParams(**config["params"]))
-            model.dependence = Dependence(**config["dependence"])
+            model = cls(cls.Params(**config["params"]))
+            model._restore(config)
             model.boosters = [lightgbm.Booster(model_str=text) for text in parse_json(trees, "trees.json")]
         except (OSError, KeyError, TypeError, ValueError, lightgbm.basic.LightGBMError) as error:
-            raise ValueError(f"{folder} holds no usable lightgbm: {error}") from None
+            raise ValueError(f"{folder} holds no usable {cls.name}: {error}") from None
         return model
+
+    def _restore(self, config: dict) -> None:
+        """Take what a saved model's config holds beside its trees."""
+        self.dependence = Dependence(**config["dependence"])

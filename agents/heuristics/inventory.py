@@ -96,7 +96,8 @@ def _item_profit(task: Task, model: Inventory, run: dict) -> np.ndarray:
     if p.continuing:
         return run["item_profit"][:, task.warmup :].mean(axis=1, dtype=np.float64)
     gone = run["flow.sales"] + run.get("flow.waste", 0) + run.get("flow.shrinkage", 0)
-    left = p.per_item("initial_stock") + (run["flow.ordered"] - gone).sum(axis=1, dtype=np.float64)
+    start = p.per_item("initial_stock") + sum(np.asarray(units, dtype=float) for units in p.initial_pipeline)
+    left = start + (run["flow.ordered"] - gone).sum(axis=1, dtype=np.float64)
     profit = run["item_profit"].sum(axis=1, dtype=np.float64) + p.per_item("salvage_value") * left
     return profit / model.horizon
 

@@ -26,6 +26,7 @@ class Task(Generic[M]):
     test: DemandSource | None = None  # held out; None: `params.demand` on other seeds
     demand: str = "observed"  # observed: forecasts see true demand, also what was not served | censored
     warmup: int = 0  # periods at the start that an average per period leaves out
+    uncharged: int = 0  # periods at the start that the value of a season leaves out, as they are the same for all
     hindsight: Callable[[Any, dict], np.ndarray] | None = None  # bound (n,), money per episode
     notes: tuple[str, ...] = ()  # what was assumed of the data, a line each; commands and reports say it
 

@@ -98,8 +98,9 @@ class Inventory(Model):
 
     ## Start and end
 
-    `initial_stock` on hand, nothing on order. After `horizon` periods the episode is truncated (`continuing`), or it
-    terminates and what is on hand and on order brings `salvage_value`.
+    `initial_stock` on hand; on order is `initial_pipeline`, what comes in for the second period first (with random lead
+    times: the youngest order first), by default nothing. After `horizon` periods the episode is truncated
+    (`continuing`), or it terminates and what is on hand and on order brings `salvage_value`.
 
     ## Examples
 
@@ -152,6 +153,7 @@ class Inventory(Model):
             or (name == "revenue" and "price" in self.source.known)
         ]
         self._salvage, self._initial = (constant(params.per_item(name)) for name in ("salvage_value", "initial_stock"))
+        self._on_order = [constant(np.broadcast_to(units, params.items)) for units in params.initial_pipeline]
         self.supply, shelf = Supply(params, xp, constant), Shelf(params, xp, constant)
         self.lead, self.max_lead, self.random_lead = self.supply.lead, self.supply.max_lead, self.supply.random_lead
         self.shelf: Any = shelf if shelf.layers else None  # None: nothing perishes
@@ -269,7 +271,7 @@ class Inventory(Model):
     # -- the dynamics -----------------------------------------------------------------------------------------------
 
     def initial(self, num_envs: int) -> State:
-        """Return the state at the start: the initial stock, nothing on order, nobody waiting, nothing seen."""
+        """Return the state at the start: the initial stock and pipeline, nobody waiting, nothing seen."""
         zeros = self.xp.stack([self._initial * self._zero] * num_envs)
         backlog, history = zeros if self.params.backorder_share else None, None
         if "history" in self.layout:
@@ -277,7 +279,9 @@ class Inventory(Model):
         stock, shelf = zeros + self._initial, None
         if self.shelf:
             shelf = self.shelf.put((zeros,) * self.shelf.layers, stock)
-        return State(stock, (zeros,) * max(self.max_lead - 1, 0), backlog, history, shelf)
+        pipeline = [zeros + units for units in self._on_order]
+        pipeline += [zeros] * (max(self.max_lead - 1, 0) - len(pipeline))
+        return State(stock, tuple(pipeline), backlog, history, shelf)
 
     def position(self, state: State):
         """Return the inventory position (num_envs, items): on hand + on order - backlog, units."""

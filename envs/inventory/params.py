@@ -42,6 +42,7 @@ class InventoryParams:
     waste_cost: Any = 0.0  # money per unit whose shelf life ends unsold, per item
     salvage_value: Any = 0.0  # money per unit on hand or on order when a season ends, per item
     initial_stock: Any = 0.0  # units on hand at the start, per item
+    initial_pipeline: list[Any] = field(default_factory=list)  # units on order at the start, by arrival; each per item
     volume: Any = 1.0  # storage volume per unit, per item
     capacity: float = math.inf  # storage volume of the warehouse, shared by all items
     budget: float = math.inf  # money for purchases per period, shared by all items
@@ -66,6 +67,7 @@ class InventoryParams:
         self._check_shelf()
         for name in (*COSTS, "price", "salvage_value", "initial_stock"):
             check_number(name, getattr(self, name), 0, LARGEST, items=self.items)
+        self._check_pipeline()
         check_number("volume", self.volume, 1e-6, LARGEST, items=self.items)
         check_number("capacity", self.capacity, 0, math.inf, exclusive=True)
         check_number("budget", self.budget, 0, math.inf, exclusive=True)
@@ -99,6 +101,17 @@ class InventoryParams:
     def earns(self) -> bool:
         """Return whether there is revenue: what is reported then is profit, else cost."""
         return bool(np.any(self.price))
+
+    def _check_pipeline(self):
+        longest = len(self.lead_time_pmf) or int(np.max(self.lead_time))
+        most = max(longest - 1, 0)
+        if not isinstance(self.initial_pipeline, list) or len(self.initial_pipeline) > most:
+            why = f"with a lead time of {longest}"
+            raise FieldError(
+                "initial_pipeline", self.initial_pipeline, f"a list of at most {most} numbers or lists", why
+            )
+        for period, units in enumerate(self.initial_pipeline):
+            check_number(f"initial_pipeline[{period}]", units, 0, LARGEST, items=self.items)
 
     def _check_supply(self):
         check_number("yield_mean", self.yield_mean, 0, 1, exclusive=True, items=self.items)

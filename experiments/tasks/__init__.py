@@ -31,6 +31,14 @@ STORES = {
         data=("panel",),
         panel=True,
     ),
+    "VN2": TaskEntry(
+        f"{__name__}.vn2:vn2_task",
+        "the VN2 Inventory Planning Challenge: weekly orders for 599 series of a grocery chain",
+        "cost with perfect foresight",
+        environment="inventory",
+        agent="heuristics",
+        data=("vn2",),
+    ),
     "RetailPricing": TaskEntry(
         f"{__name__}.retail_pricing:retail_pricing_task",
         "prices on recorded demand and estimated elasticities",

@@ -9,6 +9,7 @@ from ...data import Panel
 from ...data.contract import Reading
 from ...data.online_retail import load_panel
 from ...data.panel import NO_ROW
+from ...data.vn2 import read_contest
 from ...envs.core.checks import LARGEST, check_choice, check_number
 from ...errors import FieldError
 from ...plugins import declared, load
@@ -17,6 +18,7 @@ OURS = {
     "synthetic": "storelab.data:SyntheticStoreParams",
     "online_retail": f"{__name__}:OnlineRetailParams",
     "panel": f"{__name__}:PanelParams",
+    "vn2": f"{__name__}:ContestParams",
 }
 
 
@@ -40,6 +42,7 @@ class PanelParams(Reading):
     price: float | None = None  # money per unit of all items, where the file has no column of prices
     covariates: list[str] = field(default_factory=list)  # further columns of numbers, known in advance
     past_covariates: list[str] = field(default_factory=list)  # known when the day is over
+    groups: list[str] = field(default_factory=list)  # further columns of labels, one per item: brand, store
     paid_prices: bool = True  # prices are what was paid; false: they are the shop's plan, known in advance
 
     def __post_init__(self) -> None:
@@ -52,6 +55,20 @@ class PanelParams(Reading):
         """Return the store's days."""
         given = {name: value for name, value in vars(self).items() if name not in ("path", "paid_prices")}
         return Panel.from_frame(self.path, **given)
+
+
+@dataclass
+class ContestParams:
+    """The files of the VN2 Inventory Planning Challenge."""
+
+    path: str = MISSING  # folder of the contest's files
+    start: int | None = None  # row of the history that a pseudo-contest starts with; none: the contest, or the last one
+
+    paid_prices: ClassVar = True  # there are none
+
+    def panel(self) -> Panel:
+        """Return the weeks of all series."""
+        return read_contest(self.path).panel
 
 
 def data_options() -> dict[str, type]:

@@ -19,8 +19,8 @@ def hindsight_bound(model, scenario: dict) -> np.ndarray:
 
     Raises:
         FieldError: backorders (demand that waits earns another day's price), substitution (another item's), perishables
-            (waste can be cheaper than holding), or a salvage value above the purchase cost (whoever buys to salvage
-            has no bound).
+            (waste can be cheaper than holding), a pipeline at the start, or a salvage value above the purchase cost
+            (whoever buys to salvage has no bound).
     """
     p = model.params
     for name in ("backorder_share", "substitution_share"):
@@ -28,6 +28,8 @@ def hindsight_bound(model, scenario: dict) -> np.ndarray:
             raise FieldError(name, share, "0 for the bound in hindsight")
     if np.isfinite(p.per_item("shelf_life")).any():
         raise FieldError("shelf_life", p.shelf_life, "inf for the bound in hindsight")
+    if p.initial_pipeline:
+        raise FieldError("initial_pipeline", p.initial_pipeline, "[] for the bound in hindsight")
     salvage = p.per_item("salvage_value") if not p.continuing else np.zeros(p.items)
     cost, holding, goodwill = (p.per_item(name) for name in ("purchase_cost", "holding_cost", "lost_sale_cost"))
     if (salvage > cost).any():

@@ -282,7 +282,8 @@ def _task(name, params, panel, splits: list[slice], source, forecaster, cache) -
         source(days, Days(price=price[days], calendar=calendar[days], forecast=forecast))
         for days, forecast in zip(splits, forecasts, strict=True)
     ]
-    unbounded = params.backorder_share or params.substitution_share or np.isfinite(params.per_item("shelf_life")).any()
+    unbounded = params.backorder_share or params.substitution_share or params.initial_pipeline
+    unbounded = unbounded or np.isfinite(params.per_item("shelf_life")).any()
     hindsight = None if unbounded else hindsight_bound
     return Task(name, params, Inventory, train=sources[0], test=sources[1], hindsight=hindsight)
 

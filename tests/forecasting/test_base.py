@@ -132,8 +132,9 @@ def test_edge_cases_of_a_series(forecaster, panel, edge):
         assert np.isfinite(array).all()
         assert (array >= 0).all()
         if edge not in ("never observed", "observed for three days"):  # whose scale is taken from the others
-            # The sequence model sees the whole store's sales; all others each item alone.
-            far = {"rtol": 0.1, "atol": 1.5} if forecaster.name in ("transformer", "ensemble") else {"rtol": 0}
+            # Some see the whole store's sales; all others each item alone.
+            whole_store = ("transformer", "ensemble", "lightgbm_mean")
+            far = {"rtol": 0.2, "atol": 1.5} if forecaster.name in whole_store else {"rtol": 0}
             np.testing.assert_allclose(array[1:], before[1:], **far)
     if edge == "all zeros":
         assert forecasts[0][0, :, 1].max() == 0.0

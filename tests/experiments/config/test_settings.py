@@ -35,7 +35,7 @@ TASK_OF = {}  # environment -> a task that needs no data
 for _name, _entry in entries().items():
     if _entry.optional_data or not _entry.data:
         TASK_OF.setdefault(_entry.environment, _name)
-DATA_OF = {"synthetic": "SyntheticStore", "online_retail": "OnlineRetail", "panel": "Store"}
+DATA_OF = {"synthetic": "SyntheticStore", "online_retail": "OnlineRetail", "vn2": "VN2", "panel": "Store"}
 SWEEPS = [option for group, option in FILES if group == "sweep"]
 SUITES = [option for group, option in FILES if group == "suite"]
 
@@ -49,7 +49,7 @@ def composed(command: str, *overrides: str):
 def test_the_groups_are_there():
     assert {group for group, _ in OPTIONS} == set(GROUPS)
     assert SWEEPS
-    assert {path.stem for path in CONF.glob("*.yaml")} == {*COMMANDS, "common"}
+    assert {path.stem for path in CONF.glob("*.yaml")} == {*COMMANDS, "common", "vn2"}
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)

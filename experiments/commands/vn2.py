@@ -1,0 +1,141 @@
+"""`storelab benchmark vn2`: the VN2 Inventory Planning Challenge, played on a folder of the contest's files."""
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ...data.vn2 import ROUNDS, UNCHARGED, WEEKS, Contest, order_file, pseudo_contest, read_contest
+from ...envs.core.rollout import rollout
+from ...errors import FieldError
+from ...forecasting import create
+from ...learning.base import write_atomic
+from ..tasks.forecasts import fine_tuned
+from ..tasks.vn2 import Plan, benchmark, foresight_cost, on_forecasts, policy_of, vn2_task
+
+USAGE = """usage: storelab benchmark vn2 path=FOLDER [key=value ...]
+
+Plays the VN2 Inventory Planning Challenge on a folder of the contest's files, beside the organiser's benchmark: the
+cost of weeks 3 to 8, and the order files of the rounds whose weeks are there ('Week X - Order.csv' under output).
+
+  path        folder with 'Week 0 - DATE - Sales.csv' and the other files of week 0, and of later weeks as they come in
+  pseudo      true: nine contests of eight weeks on the history instead (false)
+  output      folder of the order files, the table and the fitted forecasters (runs/vn2)
+  forecaster, params, fractile, paths: the policy; by default the one of conf/vn2.yaml"""
+CONTESTS = 9  # pseudo-contests: the last 72 weeks of the history
+OURS, THEIRS, NONE, BOUND = "storelab", "organiser's benchmark", "no orders", "perfect foresight"
+
+
+@dataclass
+class Vn2Params:
+    """The keys of the command; the policy's own are in `conf/vn2.yaml`."""
+
+    path: str = MISSING
+    pseudo: bool = False
+    output: str = "runs/vn2"
+    forecaster: str = MISSING  # a name of `forecasting.FORECASTERS`
+    params: dict[str, Any] = field(default_factory=dict)  # the forecaster's
+    fractile: float = MISSING  # of the need in the week that an order arrives in
+    paths: int = MISSING  # of demand, per week and series
+
+
+def vn2(args: list[str]) -> int:
+    """Play the contest; return the exit status."""
+    if "--help" in args or "-h" in args:
+        print(USAGE)
+        return 0
+    try:
+        _play(_settings(args))
+    except (FieldError, ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _settings(args: list[str]) -> Vn2Params:
+    if wrong := [arg for arg in args if "=" not in arg]:
+        raise FieldError("argument", wrong[0], "key=value")
+    frozen = OmegaConf.create((resources.files("storelab.conf") / "vn2.yaml").read_text())
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Vn2Params), frozen, OmegaConf.from_dotlist(args))
+        settings = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{error.full_key or 'key'}: {error.msg or error}".splitlines()[0]) from None
+    if not 0 < settings.fractile < 1:
+        raise FieldError("fractile", settings.fractile, "a number between 0 and 1, both excluded")
+    if not 1 <= settings.paths <= 10_000:
+        raise FieldError("paths", settings.paths, "a whole number from 1 to 10000")
+    return settings
+
+
+def _play(settings: Vn2Params) -> None:
+    started, contest, output = time.perf_counter(), read_contest(settings.path), Path(settings.output)
+    forecaster = create(settings.forecaster, **settings.params)
+    contests = [contest]
+    if settings.pseudo:
+        contests = [pseudo_contest(contest, contest.start - WEEKS * k) for k in range(CONTESTS, 0, -1)]
+    rows = []
+    for each in contests:
+        past = each.panel.until(each.start)
+        plan = on_forecasts(fine_tuned(forecaster, past, output / "cache"), settings.fractile, settings.paths)
+        played = {OURS: plan, THEIRS: benchmark, NONE: lambda past, on_hand, first, second: 0 * on_hand}
+        result, orders = play(each, played)
+        rows.append(result.assign(weeks=f"from {each.panel.dates[each.start - 1] + each.panel.dates.freq:%Y-%m-%d}"))
+        if not settings.pseudo:
+            _write_orders(each, orders[OURS], output)
+    table = pd.concat(rows).pivot(index="policy", columns="weeks", values="cost")
+    if settings.pseudo:
+        table["mean"] = table.mean(axis=1)
+    shown = contests[0].weeks if not settings.pseudo else WEEKS
+    if shown > UNCHARGED:
+        text = table.sort_values(table.columns[-1]).to_string(float_format="{:,.1f}".format)
+        print(f"cost of weeks {UNCHARGED + 1} to {shown}\n{text}")
+        write_atomic(output / "costs.csv", table.to_csv().encode())
+    print(f"{time.perf_counter() - started:.0f} s; files: {output}")
+
+
+def play(contest: Contest, plans: Mapping[str, Plan]) -> tuple[pd.DataFrame, dict[str, list[np.ndarray]]]:
+    """Play plans on the weeks of a contest that are known.
+
+    Returns:
+        A row per policy, with the bound of perfect foresight where all weeks are known: `policy`, `cost` of the known
+        weeks that count, `holding_cost`, `lost_sale_cost`; and of each plan its orders, one (I,) per round that can be
+        placed.
+    """
+    task = vn2_task(contest)
+    model = task.model("test")
+    scenario = model.scenarios(np.array([0]))
+    rows, orders = [], {}
+    for name, plan in plans.items():
+        orders[name] = []
+        run = rollout(model, policy_of(contest, _recorded(plan, orders[name]), model), scenario)
+        counted = slice(UNCHARGED, max(UNCHARGED, contest.weeks))
+        cost = {term: float(run[term][0, counted].sum()) for term in ("holding_cost", "lost_sale_cost")}
+        rows.append({"policy": name, "cost": sum(cost.values())} | cost)
+    if contest.weeks == WEEKS:
+        rows.append({"policy": BOUND, "cost": float(foresight_cost(model, scenario)[0])})
+    return pd.DataFrame(rows), orders
+
+
+def _recorded(plan: Plan, orders: list[np.ndarray]) -> Plan:
+    def recorded(past, on_hand, first, second):
+        orders.append(plan(past, on_hand, first, second))
+        return orders[-1]
+
+    return recorded
+
+
+def _write_orders(contest: Contest, orders: list[np.ndarray], output: Path) -> None:
+    for number, order in enumerate(orders):
+        write_atomic(output / f"Week {number} - Order.csv", order_file(contest, order).to_csv(index=False).encode())
+    last = len(orders) - 1
+    left = f"; the next order needs the sales of week {last + 1}" if last < ROUNDS - 1 else ""
+    print(f"orders at the end of weeks 0 to {last}: {output}/Week X - Order.csv{left}")
