@@ -54,7 +54,7 @@ def test_the_groups_are_there():
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_makes_its_object(group, option):
-    extra = ["data.path=some/file.xlsx"] if "etail" in option or option == "Store" else []
+    extra = ["data.path=some/file.xlsx"] if "etail" in option or option in ("Store", "VN2", "vn2") else []
     extra += ["env.forecast=model"] if group == "forecaster" else []
     extra += [f"task={TASK_OF[option]}"] if group == "env" else []
     extra += [f"task={DATA_OF[option]}"] if group == "data" else []
