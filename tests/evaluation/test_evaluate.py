@@ -67,7 +67,7 @@ def test_a_bound_in_hindsight_is_paired_with_where_there_is_no_reference():
     assert summarise(pd.DataFrame(rows[:2], columns=["policy", "seed", "value"]), "profit").attrs["gap_to"] is None
 
 
-# Not ManyItems, 2,000 items of the same model as SupplyChain, nor those of a user's files, which have tests of their own.
+# Not ManyItems, 2,000 items of SupplyChain's model, nor those of a user's files, which have tests of their own.
 @pytest.mark.parametrize("name", sorted(set(TASKS) - {"ManyItems", "Store", "VN2"}))
 def test_every_task_is_summed_up(name, request):
     """Also those without stock, whose episodes have no fill rate."""

@@ -20,7 +20,18 @@ from ...conftest import FULL
 COUNT = 1000 if FULL else 60  # of each environment; 20,000 by `python -P bench/fuzz.py`
 SLOW = {"dispatch": 12, "marketplace": 30, "supply_chain": 40}  # as many take as long
 # Parameters without a range: paths, and what is checked as a whole.
-OTHER = {"instances", "models", "decides", "nodes", "arcs", "demand", "source", "target", "backorders"}
+OTHER = {
+    "initial_pipeline",
+    "instances",
+    "models",
+    "decides",
+    "nodes",
+    "arcs",
+    "demand",
+    "source",
+    "target",
+    "backorders",
+}
 
 
 @pytest.mark.parametrize("name", list(environments()))

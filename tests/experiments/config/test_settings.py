@@ -152,7 +152,7 @@ EXACT = {
     "`storelab train --cfg hydra`, or +hydra.launcher.jobs for a new one",
     "env.demand.meen=5": "env.demand.meen: no such key, did you mean env.demand.mean?",
     "env.lead_time=[1,x]": "env.lead_time: [1, 'x'] is not allowed, expected an integer >= 0 and <= 100",
-    "env.action=push": "env.action: 'push' is not allowed, expected one of continuous, multi_discrete, discrete, base_stock",
+    "env.action=push": "env.action: 'push' is not allowed, expected one of continuous, multi_discrete, discrete, base",
     "task.name=''": "task.name: '' is not allowed, expected one of ",
     "task=LostSale": "task: 'LostSale' is not allowed, expected one of ",
     "agent=pppo": "agent: 'pppo' is not allowed, expected one of ",
