@@ -4,8 +4,11 @@ import os
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import settings
+from storelab.envs.registry import entry_of
 
 settings.register_profile("storelab", deadline=None, derandomize=True)
 settings.load_profile("storelab")
@@ -37,3 +40,53 @@ def own_store(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("store") / "sales.csv"
     path.write_text("\n".join(["item,date,units,price", *rows]))
     return path
+
+
+@pytest.fixture(scope="session")
+def write_contest():
+    """Return what writes the files of a VN2 contest into a folder."""
+
+    def write(folder: Path, units: np.ndarray, history: int, on_hand, in_transit, later=()) -> None:
+        """Write a contest: units (I, D), the first `history` weeks in week 0, the others in the files of `later`."""
+        dates = pd.date_range("2022-01-03", periods=units.shape[1], freq="7D").strftime("%Y-%m-%d")
+        keys = pd.DataFrame({"Store": np.arange(len(units)) // 2, "Product": 10 + np.arange(len(units))})
+        sales = pd.concat([keys, pd.DataFrame(units, columns=dates)], axis=1)
+        for week in (0, *later):
+            day = dates[history + week - 1]
+            sales[["Store", "Product", *dates[: history + week]]].to_csv(
+                folder / f"Week {week} - {day} - Sales.csv", index=False
+            )
+        stock = pd.concat([keys, pd.DataFrame(units[:, :history] > 0, columns=dates[:history])], axis=1)
+        stock.to_csv(folder / "Week 0 - In Stock.csv", index=False)
+        keys.assign(Department=keys["Product"] % 3).to_csv(folder / "Week 0 - Master.csv", index=False)
+        state = keys.assign(
+            **{"End Inventory": on_hand, "In Transit W+1": in_transit[0], "In Transit W+2": in_transit[1]}
+        )
+        state.to_csv(folder / "Week 0 - 2022 - Initial State.csv", index=False)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def contest_folder(write_contest, tmp_path_factory):
+    """Return the folder of a contest of six series and 60 weeks, all eight weeks of the contest known."""
+    folder = tmp_path_factory.mktemp("contest")
+    units = np.random.default_rng(0).poisson(3, (6, 68)).astype(float)
+    write_contest(folder, units, 60, np.arange(6), np.ones((2, 6)), later=range(1, 9))
+    return folder
+
+
+@pytest.fixture
+def data_of(request):
+    """Return what a task needs of a user's files: `TASKS[name](**data_of(name))`."""
+
+    def data(task: str) -> dict:
+        if task == "Store":
+            return {"data": str(request.getfixturevalue("own_store"))}
+        if task == "VN2":
+            return {"data": str(request.getfixturevalue("contest_folder"))}
+        if entry_of(task).panel:  # the ready panel: the raw file takes seconds to clean
+            return {"data": str(request.getfixturevalue("real_data") / "online_retail_daily_panel.parquet")}
+        return {}
+
+    return data

@@ -46,14 +46,9 @@ VARIANTS = [
 
 
 @pytest.fixture(params=IDS)
-def env_id(request):
+def env_id(request, data_of):
     """Return each registered id with the arguments it cannot do without."""
-    if request.param == "storelab/Store-v0":
-        return request.param, {"data": str(request.getfixturevalue("own_store"))}
-    if "Retail" in request.param:
-        folder = request.getfixturevalue("real_data")  # the ready panel: the raw file takes seconds to clean
-        return request.param, {"data": str(folder / "online_retail_daily_panel.parquet")}
-    return request.param, {}
+    return request.param, data_of(request.param.removeprefix("storelab/").removesuffix("-v0"))
 
 
 @pytest.mark.parametrize("checker", ["gymnasium", "stable_baselines3"])

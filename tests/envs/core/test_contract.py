@@ -6,7 +6,7 @@ from storelab.envs import TASKS, Reference
 from storelab.envs.core.conformance import check_model, check_task
 from storelab.envs.inventory.model import Inventory
 from storelab.envs.inventory.params import InventoryParams
-from storelab.envs.registry import entries, entry_of, environment_of, environments, make_env, model_of, params_of
+from storelab.envs.registry import entries, environment_of, environments, make_env, model_of, params_of
 
 from .test_adapters import VARIANTS
 
@@ -14,13 +14,8 @@ SHORT = {"ManyItems": {"items": 5}, "SyntheticStore": {"data": {"items": 4, "day
 
 
 @pytest.mark.parametrize("name", list(TASKS))
-def test_every_task_keeps_the_contract(name, request):
-    changes = SHORT.get(name, {})
-    if "online_retail" in entry_of(name).data:
-        changes = {"data": str(request.getfixturevalue("real_data") / "online_retail_daily_panel.parquet")}
-    if name == "Store":
-        changes = {"data": str(request.getfixturevalue("own_store"))}
-    check_task(TASKS[name](**changes))
+def test_every_task_keeps_the_contract(name, data_of):
+    check_task(TASKS[name](**SHORT.get(name, {}), **data_of(name)))
 
 
 @pytest.mark.parametrize(("name", "changes"), VARIANTS)

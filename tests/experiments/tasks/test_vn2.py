@@ -1,5 +1,6 @@
 """The VN2 contest: its rules by hand, its files, the organiser's benchmark, the orders on sample paths."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,30 +18,13 @@ SHARED = Path(__file__).parents[3].parent / "shared" / "data" / "vn2"
 NAMES = ["Store", "Product"]
 
 
-def write_contest(folder: Path, units: np.ndarray, history: int, on_hand, in_transit, later=()) -> None:
-    """Write the files of a contest: units (I, D), the first `history` weeks in week 0, the others as `later` says."""
-    dates = pd.date_range("2022-01-03", periods=units.shape[1], freq="7D").strftime("%Y-%m-%d")
-    keys = pd.DataFrame({"Store": np.arange(len(units)) // 2, "Product": 10 + np.arange(len(units))})
-    sales = pd.concat([keys, pd.DataFrame(units, columns=dates)], axis=1)
-    for week in (0, *later):
-        day = dates[history + week - 1]
-        sales[[*NAMES, *dates[: history + week]]].to_csv(folder / f"Week {week} - {day} - Sales.csv", index=False)
-    stock = pd.concat([keys, pd.DataFrame(units[:, :history] > 0, columns=dates[:history])], axis=1)
-    stock.to_csv(folder / "Week 0 - In Stock.csv", index=False)
-    keys.assign(Department=keys["Product"] % 3).to_csv(folder / "Week 0 - Master.csv", index=False)
-    state = keys.assign(**{"End Inventory": on_hand, "In Transit W+1": in_transit[0], "In Transit W+2": in_transit[1]})
-    state.to_csv(folder / "Week 0 - 2022 - Initial State.csv", index=False)
-
-
 @pytest.fixture
-def folder(tmp_path):
-    """Return the folder of a contest of six series and 60 weeks, all eight weeks of the contest known."""
-    units = np.random.default_rng(0).poisson(3, (6, 68)).astype(float)
-    write_contest(tmp_path, units, 60, np.arange(6), np.ones((2, 6)), later=range(1, 9))
-    return tmp_path
+def folder(contest_folder, tmp_path):
+    """Return a copy of the folder of a contest, for a test to change."""
+    return shutil.copytree(contest_folder, tmp_path / "contest")
 
 
-def test_the_rules_by_hand(tmp_path):
+def test_the_rules_by_hand(tmp_path, write_contest):
     units = np.concatenate([np.full((1, 30), 4.0), [[3, 5, 6, 2, 0, 4, 1, 7]]], axis=1)
     write_contest(tmp_path, units, 30, [2], [[4], [1]], later=[8])
     contest = read_contest(tmp_path)
@@ -68,7 +52,7 @@ def test_the_plan_sees_the_past_and_the_contests_state(folder):
     assert (seen[1][2] == contest.in_transit[1]).all()
 
 
-def test_weeks_are_played_as_they_come_in(tmp_path):
+def test_weeks_are_played_as_they_come_in(tmp_path, write_contest):
     units = np.random.default_rng(1).poisson(3, (4, 43)).astype(float)
     results = []
     for weeks in (3, 8):
@@ -92,7 +76,7 @@ def test_the_table_of_the_task_is_that_of_the_contest(folder):
     assert result.loc[BOUND, "cost"] <= result.loc["b", "cost"]
 
 
-def test_a_folder_of_week_0_alone_is_a_pseudo_contest(tmp_path):
+def test_a_folder_of_week_0_alone_is_a_pseudo_contest(tmp_path, write_contest):
     units = np.random.default_rng(0).poisson(3, (4, 40)).astype(float)
     write_contest(tmp_path, units, 40, [5] * 4, np.ones((2, 4)))
     model = vn2_task(tmp_path).model("test")
@@ -102,7 +86,7 @@ def test_a_folder_of_week_0_alone_is_a_pseudo_contest(tmp_path):
 
 
 @pytest.mark.parametrize("start", [3, 33, True, 1.5])
-def test_a_start_outside_the_history_is_refused(tmp_path, start):
+def test_a_start_outside_the_history_is_refused(tmp_path, write_contest, start):
     write_contest(tmp_path, np.ones((2, 40)), 40, [1, 1], np.ones((2, 2)))
     with pytest.raises(FieldError, match="start"):
         pseudo_contest(read_contest(tmp_path), start)
