@@ -12,7 +12,7 @@ USAGE = """usage: storelab COMMAND [key=value ...] [--help]
   tune       a search for an agent's hyper-parameters; each trial is a run, and what was killed goes on
   backtest   a forecaster and baselines on rolling origins of a store's data, with tables and a report
   explain    what drove one item's forecast: features and past days, in units
-  benchmark  a suite's learners, some seeds each, beside all heuristics: benchmark SUITE; the table as Markdown
+  benchmark  a suite's learners, some seeds each, beside all heuristics: benchmark SUITE; or a contest: vn2
   fit        one of the store's models (recommendation, ratings, reviews, questions, fraud): trained, measured, saved
   evaluate   the policies of a finished run on other held-out scenarios; --policy: one of your own beside the heuristics
   watch      a run's agent beside the best heuristic on the same scenario, as an animation: watch RUN

@@ -18,10 +18,24 @@ BELOW = {
     "inputs": {"config", "runs"},
     "experiment": {"inputs", "config", "runs"},
     "reports": {"experiment", "config", "runs"},
-    "commands": {"experiment", "inputs", "reports", "config", "runs", "fitting", "tasks"},
+    "extras": set(),
+    "completion": set(),
+    "sweeps": {"config", "runs"},
+    "commands": {
+        "completion",
+        "experiment",
+        "extras",
+        "inputs",
+        "reports",
+        "config",
+        "runs",
+        "fitting",
+        "sweeps",
+        "tasks",
+    },
     "studies": {"inputs", "config", "runs", "tasks"},
     "serving": {"experiment", "inputs", "config", "runs"},
-    "cli": {"commands", "reports", "serving"},
+    "cli": {"commands", "completion", "extras", "reports", "serving"},
 }
 
 
