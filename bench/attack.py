@@ -10,7 +10,7 @@ Markdown file, between the lines `<!-- attacks: ... -->` and `<!-- end -->`. Eve
 """
 
 import argparse
-import importlib.util
+import importlib
 import re
 import sys
 from collections.abc import Callable
@@ -62,11 +62,9 @@ def put(page: Path, fresh: dict[str, list[str]]) -> None:
 
 
 def main() -> int:
+    sys.path.append(str(Path(__file__).parent))  # last: nothing here hides what is installed
     for path in sorted(Path(__file__).parent.glob("attack_*.py")):
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = module  # dataclasses and processes look for it there
-        spec.loader.exec_module(module)
+        importlib.import_module(path.stem)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(TRIALS))
     parser.add_argument("--page", type=Path, help="Markdown file whose table is written anew")

@@ -1,4 +1,4 @@
-"""The server under attack: floods, slow clients, bodies made to be large, damaged models, SIGTERM, and a long soak."""
+"""The server under attack: floods, bodies made to be large, damaged models, keys, its schema."""
 
 import contextlib
 import http.client
@@ -8,12 +8,10 @@ import os
 import random
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from functools import cache
 from pathlib import Path
@@ -23,8 +21,6 @@ import pandas as pd
 from attack import Outcome, trial
 from storelab import language, recommendation
 from storelab.experiments.serving.access import RIGHTS, Keys, add_key
-from storelab.experiments.serving.gate import BODY_SECONDS
-from storelab.experiments.serving.wire import GRACE_SECONDS, HEAD_SECONDS, TAKE_SECONDS
 from storelab.language.answers import read_answers
 from storelab.language.synthetic import synthetic_reviews
 from storelab.learning.base import Card, load_folder, save_folder
@@ -140,7 +136,7 @@ class Server:
 
     def memory(self) -> dict[str, float]:
         """MiB of the server and of each process below it, in proportion where shared."""
-        return {str(pid): _pss(pid) for pid in (self.process.pid, *below(self.process.pid))}
+        return {str(pid): pss(pid) for pid in (self.process.pid, *below(self.process.pid))}
 
 
 def below(pid: int) -> list[int]:
@@ -151,7 +147,7 @@ def below(pid: int) -> list[int]:
     return []
 
 
-def _pss(pid: int) -> float:
+def pss(pid: int) -> float:
     with contextlib.suppress(OSError, StopIteration):
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) / 1024
@@ -216,63 +212,6 @@ def flood() -> list[Outcome]:
             what = f"/restock beside 4 connections that send /{route} {len(body) / 2**20:.1f} MiB each"
             outcomes.append(Outcome(what, len(taken), held, f"p50 {middle:.0f} ms, p99 {late:.0f} ms"))
     return outcomes
-
-
-@trial
-def slow_clients() -> list[Outcome]:
-    """Clients that hold connections; all the while requests are answered, and each client is let go in time."""
-    kinds = {
-        "silent": (lambda s: b"", HEAD_SECONDS),
-        "half a head": (lambda s: s.head("/restock", None)[:-2], HEAD_SECONDS),
-        "a head a byte at a time": (lambda s: s.head("/restock", None)[:-2], HEAD_SECONDS),
-        "half a body": (lambda s: s.head("/restock", 100) + b"{", BODY_SECONDS),
-        "a body a byte at a time": (lambda s: s.head("/restock", 2**22) + b" " * 9, BODY_SECONDS),
-        "an unknown key, and a body without end": (
-            lambda s: s.head("/restock", 2**22).replace(b"Bearer ", b"Bearer x"),
-            40,
-        ),
-        "reading nothing": (lambda s: (s.head("/recommend", len(large)) + large) * 20, TAKE_SECONDS + 60),
-    }
-    outcomes, each = [], 30
-    bought = [{"item": "item-1", "time": "2024-01-01"}]
-    large = json.dumps({"customers": [bought] * 1000, "now": "2024-02-01", "k": 50}).encode()
-    with Server() as server:
-        for kind, (said, seconds) in kinds.items():
-            count, before = 4 if kind == "reading nothing" else each, server.sockets()
-            clients = [socket.socket() for _ in range(count)]
-            for client in clients:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-                client.connect(("127.0.0.1", server.port))
-                client.setblocking(False)
-                with contextlib.suppress(BlockingIOError):
-                    client.send(said(server))
-            begun, open_, asked, good = time.monotonic(), list(clients), 0, 0
-            while open_ and time.monotonic() < begun + seconds + 15:
-                asked += 1
-                good += server.ask("POST", "/restock", ROW)[0] == 200
-                time.sleep(0.25)
-                if kind == "reading nothing":  # it cannot notice
-                    open_ = open_[: server.sockets() - before]
-                else:
-                    open_ = [client for client in open_ if not _gone(client, kind)]
-            took = time.monotonic() - begun
-            for client in clients:
-                client.close()
-            outcomes.append(Outcome(f"clients, {kind}: let go", count, count - len(open_), f"after {took:.0f} s"))
-            outcomes.append(Outcome("requests meanwhile", asked, good))
-    return outcomes
-
-
-def _gone(client: socket.socket, kind: str) -> bool:
-    """Whether the server has closed the connection; trickles a byte where the kind does."""
-    try:
-        if "byte" in kind or "end" in kind:
-            client.send(b" ")
-        return client.recv(1 << 16) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
 
 
 @trial
@@ -365,31 +304,6 @@ def _other_trees(text: str, draw: random.Random) -> str:
 
 
 @trial
-def sigterm() -> list[Outcome]:
-    """SIGTERM while clients hold connections in every way, and while a model's process stands still."""
-    took, count = [], 4
-    for number in range(count):
-        with Server() as server:
-            body = worst("recommend")
-            said = [b"", server.head("/restock", None), server.head("/restock", 100) + b"{"]
-            said += [server.head("/recommend", len(body)) + body] * 4
-            clients = [socket.create_connection(("127.0.0.1", server.port)) for _ in said]
-            for client, text in zip(clients, said, strict=True):
-                client.setblocking(False)
-                with contextlib.suppress(BlockingIOError):
-                    client.send(text)
-            for pid in below(server.process.pid) if number % 2 else []:
-                os.kill(pid, signal.SIGSTOP)
-            begun = time.monotonic()
-            server.process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                server.process.wait(60)
-            took.append(time.monotonic() - begun)
-    held = sum(seconds < GRACE_SECONDS + 3 for seconds in took)
-    return [Outcome("SIGTERM with open, half-sent and unread requests", count, held, f"at most {max(took):.1f} s")]
-
-
-@trial
 def add_keys() -> list[Outcome]:
     """Keys added by many processes at once, through a link, to a file with permissions of its own."""
     count, held, each = 5, 0, 20
@@ -422,85 +336,3 @@ def schema() -> list[Outcome]:
     found = re.search(r"(\d+) generated", ended.stdout)
     count = int(found[1]) if found else 1
     return [Outcome("requests that Schemathesis makes of the OpenAPI schema", count, count * (ended.returncode == 0))]
-
-
-class Load(threading.Thread):
-    """Requests to one route, one after the other; counts the answers that are not as expected."""
-
-    def __init__(self, server: Server, path: str, make, every: float, stop: threading.Event):
-        super().__init__(daemon=True)
-        self.server, self.path, self.make, self.every, self.stopped = server, path, make, every, stop
-        self.count, self.wrong = 0, []
-
-    def run(self) -> None:
-        client = self.server.client()
-        while not self.stopped.wait(self.every):
-            body, expected = self.make(self.count)
-            try:
-                status, answer = self.server.ask("POST", self.path, body, client)
-            except (OSError, http.client.HTTPException) as error:
-                status, answer, client = 0, repr(error).encode(), self.server.client()
-            self.count += 1
-            self.wrong += [] if status == expected else [(self.path, status, answer[:200])]
-
-
-@trial
-def soak(minutes: float = 30.0) -> list[Outcome]:
-    """Mixed load on all routes, good and bad, with 24 swaps; memory every 10 s."""
-    stop, texts = threading.Event(), synthetic_reviews(500, seed=2)["text"].tolist()
-    good = lambda make: lambda n: (make(n), 200)
-    bought = lambda n: [{"item": f"item-{k}", "time": "2024-01-01"} for k in range(n % 50)]
-    messages = lambda n: [{"text": texts[(n + k) % 500] + " order 12345"} for k in range(3)]
-    bad = [b"{", b'{"observations": [[3, 1]]}', b'{"observations": [[3, 1, 0, NaN]]}', b"[" * 10_000]
-    with Server() as server:
-        loads = [
-            Load(server, "/restock", good(lambda n: {"observations": [[n % 9, 1, 0, 2]] * (1 + n % 100)}), 0.05, stop),
-            Load(server, "/restock", lambda n: (bad[n % 4], (400, 422, 422, 400)[n % 4]), 0.5, stop),
-            Load(server, "/recommend", good(lambda n: {"customers": [bought(n)] * 5, "now": "2024-02-01"}), 0.2, stop),
-            Load(server, "/sentiment", good(lambda n: {"texts": [texts[(n + k) % 500] for k in range(10)]}), 0.2, stop),
-            Load(server, "/answer", good(lambda n: {"messages": messages(n)}), 0.5, stop),
-            Load(server, "/fraud", good(lambda n: {"transactions": transactions(1, n)}), 0.2, stop),
-        ]
-        for load in loads:
-            load.start()
-        begun, held, memory = time.monotonic(), 0, []
-        second = [run.name for run in runs()]
-        names = {"restock": second, "recommend": ["item_knn", "item_knn2"], "fraud": ["trees", "trees2"]}
-        names |= {"sentiment": ["sentiment", "sentiment2"], "answer": ["intents", "intents2"]}
-        swapped, due = 0, [60 * minutes * (k + 0.5) / 24 for k in range(24)]
-        while (now := time.monotonic() - begun) < 60 * minutes:
-            if swapped < 24 and now > due[swapped]:
-                route = list(names)[swapped % 5]
-                name = names[route][(swapped // 5 + 1) % 2]
-                status, answer = server.ask("POST", "/swap", {"route": route, "name": name})
-                held += status == 200 and json.loads(answer)["model"] == name
-                swapped += 1
-            memory.append((now / 60, sum(server.memory().values()), _pss(server.process.pid)))
-            print(
-                f"{memory[-1][0]:.2f} min, {memory[-1][1]:.0f} MiB, server {memory[-1][2]:.1f}",
-                file=sys.stderr,
-                flush=True,
-            )
-            time.sleep(10)
-        stop.set()
-        for load in loads:
-            load.join(60)
-    wrong = [one for load in loads for one in load.wrong]
-    print(*wrong[:20], sep="\n", file=sys.stderr)
-    count, table = sum(load.count for load in loads), np.array(memory)
-    early, late = (np.median(table[part], axis=0) for part in _parts(table[:, 0], minutes))
-    grown = late[1:] / early[1:] - 1
-    told = f"{early[1]:.0f} MiB, then {late[1]:.0f}; the server's own process {early[2]:.1f}, then {late[2]:.1f}"
-    return [
-        Outcome(f"requests to five routes over {minutes:g} minutes, answered as expected", count, count - len(wrong)),
-        Outcome("swaps meanwhile", swapped, held),
-        Outcome(
-            "memory of all processes in the last five minutes as in minutes 5 to 10", 1, int((grown < 0.03).all()), told
-        ),
-    ]
-
-
-def _parts(at: np.ndarray, minutes: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of minutes 5 to 10 and of the last five (of a shorter soak the second and the last sixth)."""
-    step = minutes / 6
-    return (at >= step) & (at < 2 * step), at >= minutes - step
