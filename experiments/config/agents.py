@@ -6,6 +6,8 @@ from omegaconf import DictConfig, OmegaConf
 from ...envs.registry import entries, entry_of, environments
 from .errors import ConfigError
 
+PLAIN = "heuristics"  # without a learner: it fits every environment, also where it is some task's own
+
 
 def own_agent(task: str) -> str:
     """Return the option of `agent` that a task is trained with where none is named; "": the command's default."""
@@ -17,7 +19,7 @@ def agents_of(task: str) -> list[str]:
     """Return the options that are some task's own, of the tasks of the same environment."""
     environment = entry_of(task).environment
     own = [own_agent(name) for name, entry in entries().items() if entry.environment == environment]
-    return sorted({environments()[environment].agent, *own} - {""})
+    return sorted({environments()[environment].agent, *own} - {"", PLAIN})
 
 
 def all_agents() -> set[str]:
