@@ -12,6 +12,7 @@ from ..envs.core.contract import Policy, Reference
 from ..envs.core.random import as_keys
 from ..envs.core.rollout import rollout
 from ..envs.core.seeds import test_keys
+from ..errors import FieldError
 from .checked import checked
 
 HINDSIGHT = "hindsight bound"  # rows of what the others are measured against
@@ -66,9 +67,11 @@ def evaluate(
         `hindsight bound`.
 
     Raises:
-        FieldError: a policy that raises or returns the wrong thing, by its name (see `checked`); a horizon that ends
-            within the warm-up.
+        FieldError: a policy that raises or returns the wrong thing, by its name (see `checked`), or is called
+            `hindsight bound`; a horizon that ends within the warm-up.
     """
+    if HINDSIGHT in policies:
+        raise FieldError("policies", HINDSIGHT, "another name: the bound in hindsight has it")
     if horizon is not None:
         task = replace(task, params=replace(task.params, horizon=horizon))
     model, seeds = task.model(split), np.asarray(seeds)

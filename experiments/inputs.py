@@ -7,12 +7,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..agents import rules_of
 from ..agents.core.learners import LEARNERS
 from ..data import Panel
 from ..data.contract import TableNote
-from ..envs import TASKS, Task
+from ..envs import TASKS, Model, Task
 from ..envs.registry import entry_of
 from ..errors import FieldError
+from ..evaluation import HINDSIGHT, REFERENCE
 from ..forecasting import create
 from .config.settings import AnySettings, BacktestSettings, ConfigError, FitSettings, Settings, within
 from .runs import checkpoints
@@ -63,10 +65,22 @@ def build(settings: Settings) -> Task:
         if task.params.continuing and task.params.horizon <= task.warmup:
             expected = f"more than its warm-up of {task.warmup} periods"
             raise FieldError("horizon", task.params.horizon, expected, f"with task={settings.task.name}")
+    _check_names(model, settings)
     if settings.learner:
         with within("agent"):
             learner_of(settings).check(model, settings.agent)
     return task
+
+
+def _check_names(model: Model, settings: Settings) -> None:
+    """Raise a ConfigError where a heuristic or the learner, of a plug-in, has the name of another row of the table."""
+    taken, expected = {REFERENCE, HINDSIGHT}, "a name that no other row of the table has"
+    with within(""):
+        kinds = rules_of(model).available(model)
+        for kind in taken.intersection(kinds):
+            raise FieldError("rules", kind, expected)
+        if settings.learner and settings.agent.name in taken.union(kinds):
+            raise FieldError("agent.name", settings.agent.name, expected)
 
 
 def learner_of(settings: Settings) -> ModuleType:

@@ -1,6 +1,5 @@
 """`storelab watch RUN`: a run's policy beside the best heuristic on the same held-out scenario, as an animation."""
 
-import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -12,14 +11,11 @@ from ...learning.base import write_atomic
 from ..config.schemas import WatchParams
 from ..config.settings import read_watch, within
 from ..experiment import Experiment, restore
-from ..reports.page import SCRIPT, note, page, section
-from ..reports.replay import Frames, ffmpeg, frames, gif, joined, mp4, player
+from ..reports.page import note, page, section
+from ..reports.replay import Frames, ffmpeg, frames, gif, joined, mp4, player, with_animation
 from ..runs.folder import Run
 from .evaluate import add
 from .own import Own, find
-
-PART = re.compile(r'<section id="watch">.*?</section>\n?', re.S)
-BEFORE = '<section id="configuration">'  # of a report
 
 
 def watch(config: DictConfig, own: Sequence[Own] = ()) -> None:
@@ -57,10 +53,8 @@ def _write(path: Path, drawn: Frames, title: str, params: WatchParams, report: P
         about = "The same scenario under each policy, at the same scales."
         part = section("Watch", f"<p>{escape(title)}</p>", player(drawn, title, params.seconds), note(about))
         write_atomic(path, page(title, [f"<h1>{escape(title)}</h1>", part]).encode())
-        text = report.read_text() if report.is_file() else ""
-        if SCRIPT in text and BEFORE in text:  # a report of this version, which can play it
-            text = PART.sub("", text)
-            write_atomic(report, text.replace(BEFORE, f"{part}\n{BEFORE}", 1).encode())
+        if report.is_file():
+            write_atomic(report, with_animation(report.read_text(), part).encode())
     elif params.format == "gif":
         write_atomic(path, gif(joined(drawn), params.seconds))
     else:

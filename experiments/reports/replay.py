@@ -6,6 +6,7 @@ The pictures are the environment's own (`Model.viewer`). They need no display, a
 import base64
 import io
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -16,12 +17,15 @@ import numpy as np
 from ...envs import Model, Policy
 from ...envs.core.rollout import play
 from ..config.errors import ConfigError
+from .page import SCRIPT
 
 COLOURS = 64  # of the palette
 ACROSS = 1400  # pixels: pictures that are wider together stand one above the other
 BAR = 26  # pixels, with the policy's name
 INK = (11, 83, 148)
 HOLD = 10  # frames that the last one is held for
+PART = re.compile(r'<section id="watch">.*?</section>', re.S)  # of a report: the animation of `storelab watch`
+BEFORE = '<section id="configuration">'  # where it stands
 
 Frames = dict[str, list[np.ndarray]]  # policy -> pictures (H, W, 3) uint8, of the same periods
 
@@ -126,6 +130,19 @@ def player(shown: Frames, title: str, seconds: float) -> str:
         f'<div class="films">{images}</div><button type="button">play</button> '
         f'<input type="range" min="0" max="{count - 1}" value="{count - 1}" aria-label="picture"></div>'
     )
+
+
+def animation(report: str) -> str:
+    """Return the animation that a report's page holds; "": none."""
+    found = PART.search(report)
+    return found[0] if found else ""
+
+
+def with_animation(report: str, part: str) -> str:
+    """Return a report's page with an animation, in place of an earlier one; as it is where it could not play it."""
+    if SCRIPT not in report or BEFORE not in report:
+        return report
+    return PART.sub("", report).replace(BEFORE, f"{part}\n{BEFORE}", 1)
 
 
 def _png(picture: np.ndarray) -> str:

@@ -15,6 +15,7 @@ from ..runs.folder import Run
 from .learning import learning
 from .page import aligned, html_table, listing, note, page, section
 from .pictures import pictures
+from .replay import animation, with_animation
 
 GAP_TO = {  # what a table's gap is paired with, or taken to -> the column's head
     REFERENCE: "gap to the reference policy",
@@ -25,11 +26,16 @@ SHOWN = 2  # policies that are drawn beside the best heuristic
 
 
 def present(run: Run, experiment: Experiment, episodes: pd.DataFrame, home: Run | None = None) -> None:
-    """Write the report and the results of a run, or of an evaluation with its run as `home`, and print its table."""
+    """Write the report and the results of a run, or of an evaluation with its run as `home`, and print its table.
+
+    An animation of `storelab watch` stays in a report that is made anew.
+    """
     home = home or run
     parts = run.read("provenance.json"), home.config(), home.read("heuristics.json")
-    text = render(experiment, episodes, run.metrics(), *parts)
-    write_atomic(run.folder / "report.html", text.encode())
+    text, report = render(experiment, episodes, run.metrics(), *parts), run.folder / "report.html"
+    if report.is_file() and (watched := animation(report.read_text(errors="replace"))):
+        text = with_animation(text, watched)
+    write_atomic(report, text.encode())
     task, table = experiment.task, experiment.summary(episodes)
     results = {"objective": task.objective, "unit": task.unit, "agent": experiment.agent}
     results |= {"best_heuristic": table.attrs["best_heuristic"]}
@@ -37,7 +43,7 @@ def present(run: Run, experiment: Experiment, episodes: pd.DataFrame, home: Run 
     print(text_table(table, task.unit))
     for line in (*findings(table, experiment, episodes["seed"].nunique()), *clipped(experiment, episodes)):
         print(line)
-    print(f"report: {run.folder / 'report.html'}")
+    print(f"report: {report}")
 
 
 def present_anew(run: Run, settings: Settings) -> None:

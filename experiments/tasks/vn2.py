@@ -30,6 +30,7 @@ from ...envs.core.rollout import rollout
 from ...envs.core.task import Task, override
 from ...envs.inventory.model import Inventory
 from ...envs.inventory.params import InventoryParams
+from ...errors import FieldError
 from ...forecasting import Forecaster, known_future
 from .data import ContestParams
 
@@ -44,7 +45,10 @@ Plan = Callable[[Panel, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def vn2_task(
-    data: str | Path | Contest | ContestParams, start: int | None = None, cache: str | Path | None = None, **changes
+    data: str | Path | Contest | ContestParams | None = None,
+    start: int | None = None,
+    cache: str | Path | None = None,
+    **changes,
 ) -> Task:
     """The contest on its eight weeks, or on eight weeks of its history where these are not in the folder.
 
@@ -56,10 +60,12 @@ def vn2_task(
         changes: fields of `InventoryParams`.
 
     Raises:
-        FieldError: files that are missing or wrong, a start outside the history.
+        FieldError: no data, files that are missing or wrong, a start outside the history.
     """
     if isinstance(data, ContestParams):
         data, start = data.path, data.start if start is None else start
+    if not isinstance(data, str | Path | Contest):
+        raise FieldError("data", data, "the folder of the contest's files or a Contest")
     contest = data if isinstance(data, Contest) else read_contest(data)
     if start is not None or (contest.weeks < WEEKS and not isinstance(data, Contest)):
         contest = pseudo_contest(contest, contest.start - WEEKS if start is None else start)

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from storelab.envs import TASKS
+from storelab.errors import FieldError
 from storelab.evaluation import HINDSIGHT, REFERENCE, bootstrap_interval, evaluate, scenario_keys, summarise
 
 
@@ -102,3 +103,10 @@ def test_batches_do_not_change_the_episodes():
 def test_the_warm_up_must_leave_something():
     with pytest.raises(ValueError, match="horizon: 50"):
         evaluate({}, TASKS["LostSales"](), np.arange(2), horizon=50)
+
+
+def test_the_name_of_the_bound_is_no_policys():
+    task = TASKS["LostSales"](horizon=120)
+    policies = {HINDSIGHT: position_policy(task.model(), lambda position: 0 * position)}
+    with pytest.raises(FieldError, match="policies: 'hindsight bound' is not allowed, expected another name"):
+        evaluate(policies, task, range(2))

@@ -47,6 +47,24 @@ def test_an_outlier_moves_no_other_item_and_leaves_its_own_quantiles(name, day):
     assert np.abs(moved[1] - usual[1]).max() <= own + 0.3 * usual[1].max()
 
 
+@pytest.mark.parametrize("name", ["lightgbm", "lightgbm_mean"])
+@pytest.mark.parametrize("day", [149, 110])
+def test_trees_take_an_outlier_as_a_day_not_observed_when_they_grow_and_when_they_forecast(name, day):
+    plain, known, others = demand(), known_future(demand(), 150, 7), [0, 2, 3]
+    far, missing = (dataclasses.replace(plain, units=plain.units.copy()) for _ in range(2))
+    far.units[day, 1], missing.units[day, 1] = 63_000, np.nan
+    grown = [create(name, rounds=60, progress=False).fine_tune(panel) for panel in (plain, far, missing)]
+    np.testing.assert_array_equal(grown[1].predict(far, known, LEVEL), grown[2].predict(missing, known, LEVEL))
+    usual, same_trees, new_trees = (
+        forecaster.predict_mean(panel, known)[others]
+        for forecaster, panel in ((grown[0], plain), (grown[0], far), (grown[1], far))
+    )
+    np.testing.assert_allclose(same_trees, usual, rtol=0.02)
+    moved = np.abs(new_trees / usual - 1)
+    assert moved.mean() < 0.03
+    assert moved.max() < 0.15
+
+
 def test_the_tail_is_hardly_moved_by_one_day():
     generator = torch.Generator().manual_seed(0)
     quantiles = torch.tensor([-np.log(1 - level) for level in LEVELS]).float().expand(120, 28, -1)

@@ -186,6 +186,8 @@ HINT = " (a function of one observation: --scalar)"
         (("mine",), "policy mine: names a whole module, expected mine:NAME (found: "),
         (("mine:LEVEL",), "policy LEVEL: 30.0 is not allowed, expected a function, a class, "),
         (("base_stock=mine:batch",), "policy base_stock: the name 'base_stock' is taken, expected another one: --pol"),
+        (("reference policy=mine:batch",), "policy reference policy: the name 'reference policy' is taken, expected"),
+        (("hindsight bound=mine:batch",), "policy hindsight bound: the name 'hindsight bound' is taken, expected"),
         (("mine:batch", "--policy", "./mine.py:batch"), "policy ./mine.py:batch: the name 'batch' is taken"),
         (("main:f",), "policy main:f: no module main, expected one that is installed or lies in "),
         (("mine.inner:f",), "policy mine.inner:f: no module mine.inner, expected one that is installed or lies in "),

@@ -27,7 +27,12 @@ def test_html_plays_and_stands_in_the_report(run, storelab, tmp_path):
         assert not re.search(r"""(src|href)=["']?(https?:)?//""", text)
         frames = re.search(r'data-frames="(.*?)"', text)[1].count("iVBOR")
         assert frames == 2 * 4
-    assert len((run / "report.html").read_text()) > len(before)
+    with_film = (run / "report.html").read_text()
+    assert len(with_film) > len(before)
+    anew = storelab(tmp_path, "report", f"run={run}")
+    assert anew.status == 0, anew.err
+    player = re.compile(r'<section id="watch">.*?</section>', re.S)
+    assert player.findall((run / "report.html").read_text()) == player.findall(with_film)
 
 
 def test_gif(run, storelab, tmp_path):

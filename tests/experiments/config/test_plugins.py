@@ -61,6 +61,25 @@ def test_what_does_not_fit_is_named(args, line, lemonade):
     assert refused.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("file", "name", "of", "field"),
+    [
+        ("rules.py", "every_day_alike", "reference policy", "rules"),
+        ("rules.py", "every_day_alike", "hindsight bound", "rules"),
+        ("cross_entropy.py", "cross-entropy", "hindsight bound", "agent.name"),
+        ("cross_entropy.py", "cross-entropy", "by_weather", "agent.name"),
+    ],
+)
+def test_a_row_of_the_table_has_its_name_alone(file, name, of, field, lemonade, tmp_path):
+    path = tmp_path / "site" / "lemonade" / file
+    assert f'"{name}"' in path.read_text()
+    path.write_text(path.read_text().replace(f'"{name}"', f'"{of}"'))
+    refused = lemonade("train", "task=Lemonade", *TINY)
+    assert refused.returncode == 2
+    assert refused.stderr == f"{field}: {of!r} is not allowed, expected a name that no other row of the table has\n"
+    assert not list(tmp_path.glob("runs/Lemonade/*"))
+
+
 def test_a_run_of_a_plug_ins_environment_is_whole_and_its_code_counts(lemonade, tmp_path):
     job = ("train", "task=Lemonade", "agent.total_steps=2", "agent.candidates=4", "agent.best=2", *TINY)
     first = lemonade(*job)

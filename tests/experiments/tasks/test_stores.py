@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 from storelab.data import Panel, SyntheticStoreParams, generate
 from storelab.data.contract import TableNote
+from storelab.envs.registry import entries
+from storelab.errors import FieldError
 from storelab.evaluation.evaluate import scenario_keys
 from storelab.experiments.tasks import stores as tasks
 from storelab.experiments.tasks.stores import online_retail_task, store_task, synthetic_store_task
@@ -230,8 +232,15 @@ def test_gymnasium_ids(panel):
     envs = gym.make_vec("storelab/OnlineRetail-v0", num_envs=3, data=panel, items=2, split="test")
     observations, _ = envs.reset(seed=1)
     assert envs.observation_space.contains(observations)
-    with pytest.raises(ValueError, match="data: None is not allowed"):
-        gym.make("storelab/OnlineRetail-v0")
+
+
+NEED_DATA = [name for name, entry in entries().items() if entry.data and not entry.optional_data]
+
+
+@pytest.mark.parametrize("name", sorted({*NEED_DATA} - {"SyntheticStore"}))  # which makes its own
+def test_a_task_without_its_data_names_it(name):
+    with pytest.raises(FieldError, match="data: None is not allowed, expected "):
+        gym.make(f"storelab/{name}-{entries()[name].version}")
 
 
 def test_real_data(real_data):
