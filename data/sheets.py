@@ -33,8 +33,14 @@ def read_csv(path: str | Path, texts: Sequence[str], dates: Sequence[str] = ()) 
             table[name] = table[name].map(_whole)
         else:
             values = table[name].where(table[name] != "")
-            table[name] = pd.to_datetime(values) if name in dates else pd.to_numeric(values)
+            table[name] = pd.to_datetime(values) if name in dates else _numbers(values)
     return table
+
+
+def _numbers(values: pd.Series) -> pd.Series:
+    """Numbers as they were written: pandas' own parser can miss a float by its last bit."""
+    numbers = pd.to_numeric(values)
+    return values.astype(object).astype(float) if pd.api.types.is_float_dtype(numbers) else numbers
 
 
 def _apart(value):
