@@ -2,19 +2,32 @@
 
 from .aggregate import interquartile_mean, performance_profile, probability_of_improvement, stratified_bootstrap
 from .checked import checked
-from .evaluate import HINDSIGHT, REFERENCE, bootstrap_interval, evaluate, key_figures, scenario_keys, summarise
+from .evaluate import HINDSIGHT, REFERENCE, evaluate, key_figures, scenario_keys, summarise
+from .intervals import (
+    FEW,
+    bootstrap_interval,
+    hierarchical_interval,
+    mean_interval,
+    stratified_t_interval,
+    t_interval,
+)
 
 __all__ = [
+    "FEW",
     "HINDSIGHT",
     "REFERENCE",
     "bootstrap_interval",
     "checked",
     "evaluate",
+    "hierarchical_interval",
     "interquartile_mean",
     "key_figures",
+    "mean_interval",
     "performance_profile",
     "probability_of_improvement",
     "scenario_keys",
     "stratified_bootstrap",
+    "stratified_t_interval",
     "summarise",
+    "t_interval",
 ]

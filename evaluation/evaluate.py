@@ -14,6 +14,7 @@ from ..envs.core.rollout import rollout
 from ..envs.core.seeds import test_keys
 from ..errors import FieldError
 from .checked import checked
+from .intervals import mean_interval
 
 HINDSIGHT = "hindsight bound"  # rows of what the others are measured against
 REFERENCE = "reference policy"
@@ -122,17 +123,6 @@ def _episodes(name: str, act, model, scenario: dict, seeds, objective: str, warm
     return pd.DataFrame(row)
 
 
-def bootstrap_interval(values: np.ndarray | pd.DataFrame, samples: int = 5000, seed: int = 0) -> np.ndarray:
-    """Return the 95 % percentile bootstrap interval (2, k) of the means of `values` (n, k), rows resampled together.
-
-    Efron and Tibshirani 1993, chapter 13.
-    """
-    values = np.asarray(values, dtype=float)
-    n = len(values)
-    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=samples) / n
-    return np.quantile(weights @ values, [0.025, 0.975], axis=0)
-
-
 def summarise(
     episodes: pd.DataFrame,
     objective: str,
@@ -156,9 +146,9 @@ def summarise(
     Returns:
         Index `policy`; `value` with `ci_low`, `ci_high`; `better` than the best heuristic by how much (money, positive
         is better; paired over scenarios) with `better_low`, `better_high`; `gap` to the reference (money, positive is
-        worse) with `gap_low`, `gap_high`, and `gap_percent` of the reference's size; the means of the key figures. In
-        `attrs`: `best_heuristic`, `objective`, and `gap_to`: `reference policy`, `reference value`, `hindsight bound`
-        or None.
+        worse) with `gap_low`, `gap_high`, and `gap_percent` of the reference's size; the means of the key figures. The
+        intervals are over scenarios, by `mean_interval`: NaN with a single one. In `attrs`: `best_heuristic`,
+        `objective`, and `gap_to`: `reference policy`, `reference value`, `hindsight bound` or None.
     """
     sign = 1 if objective == "profit" else -1
     values = episodes.pivot(index="seed", columns="policy", values="value")
@@ -168,9 +158,9 @@ def summarise(
     best = (sign * values.loc[:, known].mean()).idxmax()
     better = sign * values.sub(values[best], axis=0)
     table = pd.DataFrame({"value": values.mean()})
-    table["ci_low"], table["ci_high"] = bootstrap_interval(values)
+    table["ci_low"], table["ci_high"] = mean_interval(values)
     table["better"] = better.mean()
-    table["better_low"], table["better_high"] = bootstrap_interval(better)
+    table["better_low"], table["better_high"] = mean_interval(better)
     aim, gap_to = None, None
     if REFERENCE in values:
         aim, gap_to = values[REFERENCE], REFERENCE
@@ -181,7 +171,7 @@ def summarise(
     if aim is not None:
         gap = -sign * values.sub(aim, axis=0)
         table["gap"] = gap.mean()
-        table["gap_low"], table["gap_high"] = bootstrap_interval(gap)
+        table["gap_low"], table["gap_high"] = mean_interval(gap)
         table["gap_percent"] = 100 * table["gap"] / abs(aim.mean() if reference is None else reference.value)
     table = table.join(key_figures(episodes))
     order = (sign * table["value"]).sort_values(ascending=False, kind="stable").index

@@ -14,7 +14,7 @@ import pandas as pd
 from ..agents import rules_of
 from ..envs import HistoryDemand, Policy, Reference, Task
 from ..envs.core.seeds import purpose_seeds
-from ..evaluation import REFERENCE, bootstrap_interval, evaluate, scenario_keys, summarise
+from ..evaluation import REFERENCE, evaluate, mean_interval, scenario_keys, summarise
 from .config.schemas import EvaluationParams
 from .config.settings import ConfigError, Settings, within
 from .inputs import build, learner_of, started
@@ -159,9 +159,11 @@ def learn(run: Run, experiment: Experiment, watch: Watch | None = None) -> Polic
             raise Stopped(128 + signal.SIGTERM)
         curve = evaluate({"agent": learner.policy()}, task, experiment.curve_seeds(), split="train")
         values = curve.loc[curve["policy"] == "agent", ["value"]]
-        (low,), (high,) = bootstrap_interval(values)
+        (low,), (high,) = mean_interval(values)
         seconds = before + time.monotonic() - began
-        rows.append({"step": steps, "seconds": seconds, "value": values["value"].mean(), "low": low, "high": high})
+        rows.append({"step": steps, "seconds": seconds, "value": values["value"].mean()})
+        if len(values) > 1:
+            rows[-1] |= {"low": low, "high": high}
         run.write_metrics(rows)
         if watch:
             watch(rows)

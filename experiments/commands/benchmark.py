@@ -15,18 +15,20 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from ...evaluation import HINDSIGHT, REFERENCE, bootstrap_interval
+from ...evaluation import HINDSIGHT, REFERENCE, t_interval
 from ...learning.base import write_atomic
 from ...reading import check_writable
 from ..config.errors import ConfigError
 from ..config.messages import describe
 from ..config.settings import read, read_benchmark, within
 from ..inputs import data_hash
+from ..reports.page import bracket
+from ..reports.standings import lead
 from ..runs.folder import Run, RunBusy
 from .train import train
 
 PLACES = ("runs", "output")
-HEADS = "better than the best heuristic by | gap, % | fill rate | runs |\n|---|---|---|---|---|---|"
+HEADS = "better than the best heuristic by [95 % CI] | gap, % | fill rate | runs |\n|---|---|---|---|---|---|"
 
 
 @dataclass
@@ -98,20 +100,24 @@ def table(name: str, command: str, entries: list[Entry], seeds: int) -> str:
             label = f"**{entry.agent}**" + _changes(entry.line)
             for policy, row in results[0]["policies"].items():
                 if policy != entry.agent:
-                    rows.setdefault(policy, _row(row, row["ci_low"], row["ci_high"], ""))
+                    best = policy == results[0]["best_heuristic"]
+                    rows.setdefault(policy, _row(row | {"better_low": None} if best else row, ""))
             if entry.agent:
                 own = [result["policies"][entry.agent] for result in results]
                 mean = {key: np.mean([row[key] for row in own]) for key, value in own[0].items() if value is not None}
-                low, high = bootstrap_interval(np.array([[row["value"]] for row in own]))[:, 0]
-                rows[label] = _row(mean, low, high, len(own))
+                ends = [*t_interval(np.array([row["value"] for row in own])), *lead(entry.runs)]
+                names = ("ci_low", "ci_high", "better_low", "better_high")
+                rows[label] = _row(mean | dict(zip(names, ends, strict=True)), len(own))
         objective, unit = results[0]["objective"], results[0]["unit"]
         order = sorted(rows.items(), key=lambda item: item[1][0] * (1 if objective == "cost" else -1))
         lines += [f"## {task}", "", f"| policy | {objective}, {unit} [95 % CI] | {HEADS}"]
         lines += [f"| {' | '.join([policy, *cells[1:]])} |" for policy, cells in order] + [""]
     note = (
-        f"Learners (bold): means over {seeds} seeds, intervals over seeds. The others: over held-out scenarios, the "
-        f"same for all. Heuristics are tuned on training scenarios. Gaps are paired, scenario by scenario, with the "
-        f"row '{REFERENCE}' where there is one, else with the {HINDSIGHT}, which knows the future."
+        f"Learners (bold): means over {seeds} seeds. Their value's interval is over seeds (Student's t); that of what "
+        f"they are better by is over seeds and held-out scenarios, paired; none with one seed. The others: over "
+        f"held-out scenarios, the same for all. Heuristics are tuned on training scenarios. Gaps are paired, scenario "
+        f"by scenario, with the row '{REFERENCE}' where there is one, else with the {HINDSIGHT}, which knows the "
+        f"future."
     )
     return "\n".join([*lines, note, ""])
 
@@ -121,19 +127,21 @@ def _changes(line: str) -> str:
     return "".join(f" {word}" for word in shlex.split(line) if not word.startswith(("task=", "agent=")))
 
 
-def _row(row: dict, low: float | None, high: float | None, runs) -> tuple:
+def _row(row: dict, runs) -> tuple:
     """The value, and the cells of a row."""
 
     def text(name: str, form: str) -> str:
         return format(row[name], form) if row.get(name) is not None else ""
 
-    digits = 2 if abs(row["value"]) < 1000 else 0
-    interval = f" [{low:,.{digits}f}, {high:,.{digits}f}]" if low is not None and runs != 1 else ""
-    value = f"{row['value']:,.{digits}f}{interval}"
+    money = ",.2f" if abs(row["value"]) < 1000 else ",.0f"
+    value, better = (
+        text(name, sign + money) + bracket(row.get(f"{end}_low"), row.get(f"{end}_high"), money)
+        for name, sign, end in (("value", "", "ci"), ("better", "+", "better"))
+    )
     return (
         row["value"],
         value,
-        text("better", f"+,.{digits}f"),
+        better,
         text("gap_percent", ".2f"),
         text("fill_rate", ".2%"),
         str(runs),

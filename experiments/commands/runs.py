@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ...evaluation import bootstrap_interval
+from ...evaluation import mean_interval
 from ..config.settings import ConfigError
-from ..reports.page import aligned
+from ..reports.page import aligned, bracket
 from ..runs.folder import Run
 from ..runs.index import NAME, flat, read_index, select, swept, unflat
 
@@ -141,11 +141,11 @@ def _paired(rows: list[pd.Series], folders: list[Run]) -> str:
         for run, name in zip(folders, (row["policy"] for row in rows), strict=True)
     ]
     difference = (values[0] - values[1]).to_frame()
-    low, high = bootstrap_interval(difference)[:, 0]
+    low, high = mean_interval(difference)[:, 0]
     names = [f"{side}'s {row['policy']}" for side, row in zip("AB", rows, strict=True)]
     return (
-        f"{' less '.join(names)}: {difference.iloc[:, 0].mean():+,.4f} {rows[0]['unit']} ({rows[0]['objective']}), "
-        f"95 % CI [{low:,.4f}, {high:,.4f}], paired over {len(difference)} scenarios"
+        f"{' less '.join(names)}: {difference.iloc[:, 0].mean():+,.4f} {rows[0]['unit']} ({rows[0]['objective']})"
+        f"{bracket(low, high, ',.4f', ', 95 % CI ')}, paired over {len(difference)} scenarios"
     )
 
 

@@ -30,7 +30,7 @@ from ..config.messages import unknown_key
 from ..config.settings import Settings, read, read_study
 from ..experiment import checkpoint_steps
 from ..inputs import build, data_hash
-from ..reports.page import aligned
+from ..reports.page import aligned, bracket
 from ..runs.folder import Pruned, Run, RunBusy, to_config
 from ..runs.provenance import code_hash, digest
 from .train import carry_out
@@ -236,7 +236,7 @@ class Search:
         held = (run.read("results.json") or {}).get("policies", {}).get(self.base.agent.name)
         print(f"best: trial {best.number}, {run.folder}")
         if held:
-            print(f"on held-out scenarios: {held['value']:,.4f} [{held['ci_low']:,.4f}, {held['ci_high']:,.4f}]")
+            print(f"on held-out scenarios: {held['value']:,.4f}{bracket(held['ci_low'], held['ci_high'], ',.4f')}")
         print(f"chosen on one seed, so judge it on others:\n  {self.command(best.params)} seed=1,2,3,4,5 --multirun")
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from ...evaluation import HINDSIGHT, REFERENCE, bootstrap_interval, evaluate
+from ...evaluation import HINDSIGHT, REFERENCE, evaluate, mean_interval
 from ..experiment import Experiment
 from . import plots
-from .page import figure, note, section
+from .page import bracket, figure, note, section
 
 
 def learning(experiment: Experiment, metrics: list[dict], table: pd.DataFrame, held_out: int) -> str:
@@ -43,7 +43,7 @@ def contradictions(values: pd.DataFrame, metrics: list[dict], table: pd.DataFram
     (agent, best), count = values, len(values)
     sign = 1 if table.attrs["objective"] == "profit" else -1
     said, row, last = [], table.loc[agent], metrics[-1]
-    mean, (low, high) = values[agent].mean(), bootstrap_interval(values[[agent]])[:, 0]
+    mean, (low, high) = values[agent].mean(), mean_interval(values[[agent]])[:, 0]
     if not np.isclose(mean, last["value"], rtol=1e-4, atol=1e-8):
         said.append(
             f"The curve ends at {last['value']:,.4g}, but the policy of the table comes to {mean:,.4g} on the same "
@@ -55,22 +55,22 @@ def contradictions(values: pd.DataFrame, metrics: list[dict], table: pd.DataFram
             f"The curve was best at step {top['step']:,}, at {top['value']:,.4g}. The table has the policy of the last "
             f"step, {last['step']:,}: {last['value']:,.4g} on the curve's scenarios."
         )
-    if not row["ci_low"] <= mean <= row["ci_high"]:
+    if mean < row["ci_low"] or mean > row["ci_high"]:
         said.append(
-            f"{agent} comes to {mean:,.4g} [{low:,.4g}, {high:,.4g}] on the curve's {count} training scenarios and to "
-            f"{row['value']:,.4g} [{row['ci_low']:,.4g}, {row['ci_high']:,.4g}] on the table's {held_out} held-out "
-            "ones. The scenarios differ: a point compares with the heuristic's line here, not with the table."
+            f"{agent} comes to {mean:,.4g}{bracket(low, high, ',.4g')} on the curve's {count} training scenarios "
+            f"and to {row['value']:,.4g} [{row['ci_low']:,.4g}, {row['ci_high']:,.4g}] on the table's {held_out} "
+            "held-out ones. The scenarios differ: a point compares with the heuristic's line here, not with the table."
         )
     ahead = sign * (values[agent] - values[best])
-    least, most = bootstrap_interval(ahead.to_frame())[:, 0]
+    least, most = mean_interval(ahead.to_frame())[:, 0]
     told = least > 0 or most < 0 or row["better_low"] > 0 or row["better_high"] < 0
     if told and ahead.mean() * row["better"] < 0:
         words = ["ahead of" if difference > 0 else "behind" for difference in (ahead.mean(), row["better"])]
         few = ", which is no difference that so few can tell" if least <= 0 <= most else ""
         said.append(
-            f"{agent} ends {words[0]} {best} on the curve's {count} training scenarios ({ahead.mean():+,.4g}, 95 % CI "
-            f"[{least:,.4g}, {most:,.4g}]{few}) and is {words[1]} it on the table's {held_out} held-out ones "
-            f"({row['better']:+,.4g}, [{row['better_low']:,.4g}, {row['better_high']:,.4g}]). The table is the result: "
-            "nothing was trained, tuned or chosen on its scenarios but the best heuristic."
+            f"{agent} ends {words[0]} {best} on the curve's {count} training scenarios ({ahead.mean():+,.4g}"
+            f"{bracket(least, most, ',.4g', ', 95 % CI ')}{few}) and is {words[1]} it on the table's {held_out} "
+            f"held-out ones ({row['better']:+,.4g}{bracket(row['better_low'], row['better_high'], ',.4g', ', ')}). The "
+            "table is the result: nothing was trained, tuned or chosen on its scenarios but the best heuristic."
         )
     return said

@@ -44,11 +44,17 @@ class Link(str):
         return link
 
 
+def bracket(low: float | None, high: float | None, form: str, head: str = " ") -> str:
+    """An interval as text, after `head`; nothing where there is none (None or NaN)."""
+    known = low is not None and high is not None and low == low and high == high
+    return f"{head}[{low:{form}}, {high:{form}}]" if known else ""
+
+
 def aligned(shown: list[tuple[str, list[str]]]) -> list[str]:
     """The lines of headed columns of text."""
     blocks = []
     for place, (head, values) in enumerate(shown):
-        width = max(9, *map(len, values))
+        width = max(9, *map(len, head.split()), *map(len, values))  # no word is broken
         lines = wrap(head, width)
         align = str.ljust if place == 0 else str.rjust
         blocks.append([align(text, width) for text in [*[""] * (6 - len(lines)), *lines, "-" * width, *values]])

@@ -13,7 +13,7 @@ from ..config.settings import Settings
 from ..experiment import Experiment, restore
 from ..runs.folder import Run
 from .learning import learning
-from .page import aligned, html_table, listing, note, page, section
+from .page import aligned, bracket, html_table, listing, note, page, section
 from .pictures import pictures
 from .replay import animation, with_animation
 
@@ -59,7 +59,7 @@ def columns(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
         sign = "+" if name == "better" else ""
         low, high = ("ci_low", "ci_high") if name == "value" else (f"{name}_low", f"{name}_high")
         rows = zip(table[name], table[low], table[high], strict=True)
-        return [f"{v:{sign},.{digits}f} [{a:,.{digits}f}, {b:,.{digits}f}]" for v, a, b in rows]
+        return [f"{v:{sign},.{digits}f}{bracket(a, b, f',.{digits}f')}" for v, a, b in rows]
 
     def text(name: str, form: str) -> list[str]:
         return ["" if np.isnan(value) else format(value, form) for value in table[name]]
@@ -100,7 +100,7 @@ def findings(table: pd.DataFrame, experiment: Experiment, episodes: int) -> list
         verdict = "is better than" if low > 0 else "is worse than" if high < 0 else "cannot be told from"
         said.append(
             f"{name} {verdict} the best tuned heuristic, {best}: {row['better']:+{form}} {task.unit} ({percent:+.2f} "
-            f"% of its {objective}), 95 % CI [{low:{form}}, {high:{form}}], paired over {episodes} scenarios."
+            f"% of its {objective}){bracket(low, high, form, ', 95 % CI ')}, paired over {episodes} scenarios."
         )
     if reference is not None:
         said.append(
@@ -133,8 +133,8 @@ def _played(table: pd.DataFrame, reference: Reference) -> str:
     if REFERENCE in table.index:
         value, low, high = table.loc[REFERENCE, ["value", "ci_low", "ci_high"]]
         return (
-            f"Its policy is the row '{REFERENCE}', on these scenarios {value:,.4f} [{low:,.4f}, {high:,.4f}]. Gaps are "
-            "paired with it, scenario by scenario, so that the luck of the scenarios falls out; in per cent they "
+            f"Its policy is the row '{REFERENCE}', on these scenarios {value:,.4f}{bracket(low, high, ',.4f')}. Gaps "
+            "are paired with it, scenario by scenario, so that the luck of the scenarios falls out; in per cent they "
             f"are of {reference.value:,.4f}."
         )
     why = "was not played on these scenarios" if reference.policy else "has no policy that could be played"

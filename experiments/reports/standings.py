@@ -13,12 +13,15 @@ import numpy as np
 import pandas as pd
 
 from ...evaluation import (
+    FEW,
     HINDSIGHT,
     REFERENCE,
-    bootstrap_interval,
+    hierarchical_interval,
     interquartile_mean,
     probability_of_improvement,
     stratified_bootstrap,
+    stratified_t_interval,
+    t_interval,
 )
 from ..config.settings import ConfigError
 from ..runs.folder import APART, PARAMETERS, Run
@@ -26,7 +29,7 @@ from ..runs.index import NAME, read_index
 
 LEARNER = ("agent.", "model.", "checkpoint_every")  # keys of the learner; the others are the task's
 OWN = (*APART, "choices.", f"{PARAMETERS}.")  # of neither
-FIGURES = ("value", "ci_low", "ci_high", "better", "gap_percent", "fill_rate")
+FIGURES = ("value", "ci_low", "ci_high", "better", "better_low", "better_high", "gap_percent", "fill_rate")
 
 
 def sweep_runs(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -87,39 +90,50 @@ def scores_of(runs: pd.DataFrame) -> dict[str, np.ndarray]:
     return {problem: of["score"].to_numpy() for problem, of in runs.groupby("problem")}
 
 
+def bootstrapped(statistic, *scores: list[np.ndarray], samples: int = 2000) -> np.ndarray:
+    """`stratified_bootstrap`; NaN where a task has fewer than 20 runs, as of so few it is too narrow."""
+    if min(len(task) for each in scores for task in each) >= FEW:
+        return stratified_bootstrap(statistic, *scores, samples=samples)
+    return np.full((2, *np.shape(statistic(*scores))), np.nan)
+
+
 def leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row per learner, best first: `runs`, `tasks`, `iqm` with `low` and `high`, `mean` (of the tasks' means), all
-    in %; `beats_next`, `beats_low`, `beats_high`: the probability of improvement on the next one (NaN for the last,
-    and where no task is common)."""
+    """A row per learner, best first by `iqm`: `runs`, `tasks`, `iqm` with `iqm_low` and `iqm_high` (`bootstrapped`),
+    `mean` (of the tasks' means) with `low` and `high` (by Student's t), all in %; `beats_next`, `beats_low`,
+    `beats_high`: the probability of improvement on the next one, with its interval (NaN for the last, and where no
+    task is common)."""
     scores = {learner: scores_of(of) for learner, of in runs.groupby("learner")}
     rows = []
     for learner, tasks in scores.items():
         values = list(tasks.values())
-        low, high = stratified_bootstrap(interquartile_mean, values)
+        (iqm_low, iqm_high), (low, high) = bootstrapped(interquartile_mean, values), stratified_t_interval(values)
         row = {"learner": learner, "runs": sum(map(len, values)), "tasks": len(values)}
-        row |= {"iqm": interquartile_mean(values), "low": low, "high": high}
-        rows.append(row | {"mean": np.mean([value.mean() for value in values])})
+        row |= {"iqm": interquartile_mean(values), "iqm_low": iqm_low, "iqm_high": iqm_high}
+        rows.append(row | {"mean": np.mean([value.mean() for value in values]), "low": low, "high": high})
     table = pd.DataFrame(rows).sort_values("iqm", ascending=False, kind="stable").set_index("learner")
     table[["beats_next", "beats_low", "beats_high"]] = np.nan
     for first, second in pairwise(table.index):
         common = [problem for problem in scores[first] if problem in scores[second]]
         if common:
             both = [[scores[learner][problem] for problem in common] for learner in (first, second)]
-            interval = stratified_bootstrap(probability_of_improvement, *both)
+            interval = bootstrapped(probability_of_improvement, *both)
             table.loc[first, ["beats_next", "beats_low", "beats_high"]] = [probability_of_improvement(*both), *interval]
     return table
 
 
 def sensitivity(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Swept key -> a row per agent and value: `iqm` of the scores with `low`, `high` (%), over all else."""
+    """Swept key -> a row per agent and value: `mean` of the tasks' mean scores with `low`, `high` (%), over all else.
+
+    The interval is over runs, by Student's t; runs on one task that differ in other swept keys count as repetitions.
+    """
     tables = {}
     for key in dict.fromkeys(key for swept in runs["swept"] for key in swept):
         values = pd.Series([swept.get(key) for swept in runs["swept"]], index=runs.index)
         rows = []
         for (agent, value), of in runs[values.notna()].groupby(["agent", values.dropna()]):
             scores = list(scores_of(of).values())
-            low, high = stratified_bootstrap(interquartile_mean, scores)
-            rows.append({"agent": agent, "value": value, "iqm": interquartile_mean(scores), "low": low, "high": high})
+            mean, (low, high) = np.mean([score.mean() for score in scores]), stratified_t_interval(scores)
+            rows.append({"agent": agent, "value": value, "mean": mean, "low": low, "high": high})
         tables[key] = pd.DataFrame(rows).sort_values(["agent", "value"], key=_numbers_first, kind="stable")
     return tables
 
@@ -130,13 +144,14 @@ def _numbers_first(column: pd.Series) -> pd.Series:
 
 
 def curves(runs: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
-    """Task -> learner -> steps, mean over runs, and its 95 % interval: an array (4, n), for the steps all runs have."""
+    """Task -> learner -> steps, mean over runs, and its 95 % interval by Student's t (NaN of one run): an array (4, n),
+    for the steps all runs have."""
     drawn: dict[str, dict[str, np.ndarray]] = {}
     for (problem, learner), of in runs.groupby(["problem", "learner"]):
         rows = [pd.DataFrame(Run(folder).metrics(), columns=["step", "value"]) for folder in of["folder"]]
         table = pd.concat([row.set_index("step")["value"] for row in rows], axis=1, join="inner").sort_index()
         if len(table):
-            low, high = bootstrap_interval(table.to_numpy().T)
+            low, high = t_interval(table.to_numpy().T)
             drawn.setdefault(problem, {})[learner] = np.stack([table.index, table.mean(axis=1), low, high])
     return drawn
 
@@ -146,7 +161,8 @@ def standings(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
     `policy`; `kind` (learner, heuristic or known: the reference's policy or the bound in hindsight); `runs`; and means
     over these of `value`, `better` (than the best heuristic), `gap_percent` and `fill_rate` (NaN where there is none).
-    `ci_low` and `ci_high`: of learners over runs, of the others over held-out scenarios, as any run has them.
+    `ci_low` and `ci_high`: of learners over runs by Student's t (NaN of one run), of the others over held-out
+    scenarios, as any run has them. `better_low` and `better_high`: of learners over runs and scenarios (`lead`).
     """
     tables = {}
     for problem, of in runs.groupby("problem"):
@@ -161,10 +177,30 @@ def standings(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
         grouped = table.groupby(["kind", "policy"], sort=False)
         table = grouped.mean().assign(runs=grouped.size())
         for place in (place for place in table.index if place[0] == "learner"):
-            table.loc[place, ["ci_low", "ci_high"]] = bootstrap_interval(grouped.get_group(place)[["value"]])[:, 0]
+            table.loc[place, ["ci_low", "ci_high"]] = t_interval(grouped.get_group(place)["value"].to_numpy())
+            own = of.loc[of["learner"] == place[1], "folder"]
+            table.loc[place, ["better_low", "better_high"]] = lead([Run(folder) for folder in own])
+        best = (table["better"] == 0) & (table.index.get_level_values("kind") == "heuristic")
+        table.loc[best, ["better_low", "better_high"]] = np.nan
         cost = of["objective"].iloc[0] == "cost"
         tables[problem] = table.reset_index().sort_values("value", ascending=cost, kind="stable", ignore_index=True)
     return tables
+
+
+def lead(runs: list[Run]) -> np.ndarray:
+    """The 95 % interval (2,) of what a learner's runs are better by than the best heuristic, in money.
+
+    It is over seeds and held-out scenarios (`hierarchical_interval`), paired on the scenarios that all runs have. NaN
+    of one run, and where a run has no episodes.
+    """
+    if len(runs) < 2 or not all((run.folder / "eval.parquet").is_file() for run in runs):
+        return np.full(2, np.nan)
+    ahead = []
+    for run in runs:
+        told, values = run.read("results.json"), run.episodes().pivot(index="seed", columns="policy", values="value")
+        sign = 1 if told["objective"] == "profit" else -1
+        ahead.append(sign * (values[told["agent"]] - values[told["best_heuristic"]]))
+    return hierarchical_interval(pd.concat(ahead, axis=1, join="inner").to_numpy().T)
 
 
 def known_scores(tables: dict[str, pd.DataFrame]) -> dict[str, float]:

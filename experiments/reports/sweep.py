@@ -7,23 +7,36 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ...evaluation import HINDSIGHT, REFERENCE, performance_profile, stratified_bootstrap
+from ...evaluation import FEW, HINDSIGHT, REFERENCE, performance_profile
 from ...learning.base import write_atomic
 from ...reading import check_writable
 from ..config.settings import ConfigError, within
 from . import fit, sweep_plots
-from .page import Link, aligned, figure, html_table, note, page, section
-from .standings import curves, known_scores, leaderboard, scores_of, sensitivity, standings, sweep_runs, trade_offs
+from .page import Link, aligned, bracket, figure, html_table, note, page, section
+from .standings import (
+    bootstrapped,
+    curves,
+    known_scores,
+    leaderboard,
+    scores_of,
+    sensitivity,
+    standings,
+    sweep_runs,
+    trade_offs,
+)
 
 SCORE = "score: better than the best tuned heuristic by, % of its value"
 NOTE = (
-    "Intervals: 95 %, percentile bootstrap over the runs of each task (stratified); with few runs they are too narrow. "
-    "Interquartile mean: of the middle half of all runs. Likely to beat the next: the probability of improvement, that "
-    "a run of this learner scores higher than one of the next on a task drawn at random of those that both have."
+    "Intervals: 95 %, over runs; of the mean by Student's t (of the tasks' means, stratified), which is right for few "
+    "runs; none where a task has one run. Interquartile mean: of the middle half of all runs. Likely to beat the next: "
+    "the probability of improvement, that a run of this learner scores higher than one of the next on a task drawn at "
+    "random of those that both have. "
+    f"Both have an interval (stratified percentile bootstrap) where each task has {FEW} runs or more."
 )
 BY_TASK = (
-    "Held-out scenarios. Intervals: 95 %, of learners over their runs, of the others over scenarios. A gap is to the "
-    f"row '{REFERENCE}' where there is one, else to the {HINDSIGHT}, else to the reference's value."
+    "Held-out scenarios. Intervals: 95 %, of learners over their runs (Student's t; none of one run), of the others "
+    "over scenarios. What a learner is better by is paired, and its interval is over runs and scenarios. A gap is to "
+    f"the row '{REFERENCE}' where there is one, else to the {HINDSIGHT}, else to the reference's value."
 )
 KNOWN = (REFERENCE, HINDSIGHT)
 
@@ -65,15 +78,15 @@ def _leaders(table: pd.DataFrame, known: dict[str, float]) -> list[tuple[str, li
     """The leaderboard as headed columns of text; below it what the learners are measured against."""
 
     def interval(row, name, low, high, form):
-        return "" if np.isnan(row[name]) else f"{row[name]:{form}} [{row[low]:{form}}, {row[high]:{form}}]"
+        return "" if np.isnan(row[name]) else f"{row[name]:{form}}{bracket(row[low], row[high], form)}"
 
     rows, blank = [row for _, row in table.iterrows()], [""] * len(known)
     shown = [("learner", [*table.index, *known])]
     shown += [(name, [*(f"{value:.0f}" for value in table[name]), *blank]) for name in ("tasks", "runs")]
-    shown += [
-        ("score, %: interquartile mean", [*(interval(row, "iqm", "low", "high", "+,.2f") for row in rows), *blank])
-    ]
-    shown += [("mean, %", [f"{value:+,.2f}" for value in [*table["mean"], *known.values()]])]
+    middle = [interval(row, "iqm", "iqm_low", "iqm_high", "+,.2f") for row in rows]
+    shown += [("score, %: interquartile mean", [*middle, *blank])]
+    means = [*(interval(row, "mean", "low", "high", "+,.2f") for row in rows), *(f"{v:+,.2f}" for v in known.values())]
+    shown += [("mean, %", means)]
     beats = [interval(row, "beats_next", "beats_low", "beats_high", ".2f") for row in rows]
     return [*shown, ("likely to beat the next", [*beats, *blank])]
 
@@ -86,18 +99,19 @@ def _by_task(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> list[str]:
         def text(name: str, form: str, table=table) -> list[str]:
             return ["" if np.isnan(value) else format(value, form) for value in table[name]]
 
-        digits = 2 if table["value"].abs().max() < 1000 else 0
-        ends = zip(table["value"], table["ci_low"], table["ci_high"], strict=True)
-        values = [
-            f"{v:,.{digits}f}" + ("" if np.isnan(a) else f" [{a:,.{digits}f}, {b:,.{digits}f}]") for v, a, b in ends
-        ]
+        form = ",.2f" if table["value"].abs().max() < 1000 else ",.0f"
+
+        def money(name: str, low: str, high: str, sign: str = "", table=table, form=form) -> list[str]:
+            rows = table[[name, low, high]].to_numpy()
+            return ["" if np.isnan(v) else f"{v:{sign}{form}}{bracket(a, b, form)}" for v, a, b in rows]
+
         names = [
             f"{name} ({kind})" if kind == "learner" else name for name, kind in table[["policy", "kind"]].to_numpy()
         ]
         shown = [
             ("policy", names),
-            (units[problem], values),
-            ("better than the best heuristic by", text("better", f"+,.{digits}f")),
+            (units[problem], money("value", "ci_low", "ci_high")),
+            ("better than the best heuristic by", money("better", "better_low", "better_high", "+")),
         ]
         shown += [("gap, %", text("gap_percent", ".2f")), ("fill rate", text("fill_rate", ".2%"))]
         shown = [(head, cells) for head, cells in shown if any(cells)]
@@ -132,7 +146,7 @@ def _figures(runs: pd.DataFrame, table: pd.DataFrame, tables: dict[str, pd.DataF
     profiles = {}
     for learner in best:
         scores = list(scores_of(runs[runs["learner"] == learner]).values())
-        interval = stratified_bootstrap(lambda drawn: performance_profile(drawn, thresholds), scores, samples=500)
+        interval = bootstrapped(lambda drawn: performance_profile(drawn, thresholds), scores, samples=500)
         profiles[learner] = np.stack([performance_profile(scores, thresholds), *interval])
     drawn = sweep_plots.profiles(thresholds, profiles, known_scores(tables), SCORE)
     caption = f"Share of runs above a score, mean over tasks; further right is better.{some}"
@@ -141,8 +155,9 @@ def _figures(runs: pd.DataFrame, table: pd.DataFrame, tables: dict[str, pd.DataF
     if learned:
         drawn = sweep_plots.curves(learned, tables, best, units)
         caption = (
-            f"Learners on training scenarios, mean over runs and its 95 % interval.{some} Lines across: means on the "
-            "held-out scenarios, which are others: a curve may end on another side of a line than its row of the table."
+            f"Learners on training scenarios, mean over runs and its 95 % interval (Student's t).{some} Lines across: "
+            "means on the held-out scenarios, which are others: a curve may end on another side of a line than its row "
+            "of the table."
         )
         sections.append(section("Learning curves", figure(drawn, caption)))
     traded = trade_offs(tables, dict(runs[["problem", "objective"]].to_numpy()))
@@ -153,6 +168,6 @@ def _figures(runs: pd.DataFrame, table: pd.DataFrame, tables: dict[str, pd.DataF
         )
     swept = sensitivity(runs)
     if swept:
-        caption = "Interquartile mean of the score with its 95 % interval, over all else that was swept."
+        caption = "Mean score with its 95 % interval over runs (Student's t), over all else that was swept."
         sections.append(section("Sensitivity", figure(sweep_plots.sensitivity(swept), caption)))
     return sections

@@ -123,7 +123,7 @@ def sensitivity(keys: dict[str, pd.DataFrame]) -> Figure:
                 style = _of(agent, agents)
                 shift = 0.08 * (agents.index(agent) - (len(agents) - 1) / 2)  # intervals side by side
                 places = numbers[of.index] if many else [names.index(value) + shift for value in of["value"]]
-                axis.plot(places, of["iqm"], ms=5, lw=1.2, **style)
+                axis.plot(places, of["mean"], ms=5, lw=1.2, **style)
                 axis.vlines(places, of["low"], of["high"], color=style["color"], lw=1.2)
             axis.axhline(0, color=HEURISTIC, ls="--", lw=1.2, label="best tuned heuristic")
             if many and numbers.min() > 0 and numbers.max() > 50 * numbers.min():

@@ -15,8 +15,7 @@ import pandas as pd
 from ...agents.heuristics import marketplace
 from ...envs import TASKS
 from ...envs.core.seeds import purpose_seeds
-from ...evaluation import evaluate
-from ...evaluation.evaluate import bootstrap_interval
+from ...evaluation import evaluate, mean_interval
 
 
 def variants(models: str, rules: str, forecaster=None) -> dict[str, dict]:
@@ -48,7 +47,7 @@ def table(values: dict[str, np.ndarray]) -> pd.DataFrame:
     first = next(iter(values.values()))
     rows = {}
     for name, profit in values.items():
-        low, high = bootstrap_interval((profit - first)[:, None])[:, 0]
+        low, high = mean_interval((profit - first)[:, None])[:, 0]
         rows[name] = {"profit": profit.mean(), "difference": (profit - first).mean(), "low": low, "high": high}
         rows[name]["percent"] = 100 * rows[name]["difference"] / abs(first.mean())
     return pd.DataFrame.from_dict(rows, orient="index")

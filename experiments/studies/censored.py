@@ -21,7 +21,7 @@ from ...envs import Days, Inventory, InventoryParams, RateDemand
 from ...envs.core.checks import check_choice, check_number
 from ...envs.core.rollout import rollout
 from ...errors import FieldError
-from ...evaluation import bootstrap_interval
+from ...evaluation import mean_interval
 from ...forecasting import DECILES, FORECASTERS, Forecaster, create, known_future
 from ...forecasting.backtest import metrics
 from ...forecasting.base import MIN_HISTORY
@@ -95,6 +95,10 @@ class InTheLoop:
     def side_by_side(self, start: int, stop: int, scenarios: int) -> Panel:
         """Days start .. stop - 1, every item once per scenario; units not observed."""
         days = self.days.window(start, stop)
+        groups = {
+            group: {name: np.tile(array, scenarios) for name, array in getattr(days, group).items()}
+            for group in ("covariates", "past_covariates", "supply")
+        }
         return replace(
             days,
             items=[f"{scenario}/{item}" for scenario in range(scenarios) for item in days.items],
@@ -103,6 +107,7 @@ class InTheLoop:
             promo=np.tile(days.promo, scenarios),
             category=days.category and days.category * scenarios,
             stocked_out=None,
+            **groups,
         )
 
 
@@ -158,14 +163,22 @@ def study(forecaster: str, fractile: float, store_seed: int, scenarios: int, ite
 
 
 def summary(rows: list[dict]) -> pd.DataFrame:
-    """Means over stores, and the paired gain of profit on `sales`, money, with its 95 % interval over scenarios."""
+    """Means over stores, and the paired gain of profit on `sales`, money, with its 95 % interval.
+
+    It is over stores, or over the scenarios of a single one: those of one store are no independent draws of stores.
+    """
     parts = pd.DataFrame(rows).groupby("treatment", sort=False)
-    profit = pd.DataFrame({name: np.concatenate(list(part)) for name, part in parts["profit"]})
+    profit = pd.DataFrame({name: _draws(list(part)) for name, part in parts["profit"]})
     gain = profit.sub(profit["sales"], axis=0)
     table = parts.mean(numeric_only=True)
     table["profit, money"], table["gain"] = profit.mean(), gain.mean()
-    table["gain_low"], table["gain_high"] = bootstrap_interval(gain.to_numpy())
+    table["gain_low"], table["gain_high"] = mean_interval(gain.to_numpy())
     return table
+
+
+def _draws(profit: list[np.ndarray]) -> np.ndarray:
+    """The means of several stores' scenarios (n,), or the scenarios of one store."""
+    return np.mean(profit, axis=1) if len(profit) > 1 else profit[0]
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from ...envs.core.batch import admit
 from ...envs.inventory.model import Inventory
 from ...envs.inventory.references import lost_sales
+from ...evaluation import stratified_t_interval
 from ..config.options import register
 from ..config.settings import Settings, read
 from ..inputs import build, learner_of
@@ -84,19 +85,6 @@ def kept_or_run(settings: Settings, results: Path | None) -> dict:
     return kept[key]
 
 
-def interval(gaps: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % interval over seeds of the mean of gaps (instances, seeds), by Student's t.
-
-    The variance is that within the instances, pooled: their own levels are no chance.
-    """
-    from scipy.stats import t
-
-    instances, seeds = gaps.shape
-    error = np.sqrt(gaps.var(axis=1, ddof=1).mean() / gaps.size)
-    half = t.ppf(0.975, instances * (seeds - 1)) * error
-    return gaps.mean() - half, gaps.mean() + half
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="lost_sales_table", description=__doc__.split("\n")[0])
@@ -121,8 +109,9 @@ def main() -> None:
     for (lead_time, cost), row, time_ in zip(problems, gaps, seconds, strict=True):
         numbers = f"{row.mean():8.3f} {row.max():8.3f} {time_.max():16.0f}"
         print(f"{lead_time:9} {cost:15g} {numbers}  {' '.join(f'{value:.3f}' for value in row)}")
-    low, high = interval(gaps) if args.seeds > 1 else (np.nan, np.nan)
-    print(f"all: mean {gaps.mean():.3f} %, 95 % CI [{low:.3f}, {high:.3f}], worst {gaps.max():.3f} %")
+    low, high = stratified_t_interval(gaps)  # the problems' own levels are no chance
+    interval = f", 95 % CI [{low:.3f}, {high:.3f}]" if args.seeds > 1 else ""
+    print(f"all: mean {gaps.mean():.3f} %{interval}, worst {gaps.max():.3f} %")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from ...agents.heuristics import inventory as heuristics
 from ...data import Panel, online_retail
 from ...envs import Task
 from ...envs.core.seeds import purpose_seeds
-from ...evaluation import bootstrap_interval, evaluate
+from ...evaluation import evaluate, mean_interval
 from ...forecasting import create
 from ..tasks.stores import online_retail_task, synthetic_store_task
 
@@ -65,7 +65,7 @@ def policies_of(task: Task, kinds: list[str], steps: int, seed: int) -> dict:
 def worth(data: str | Panel, stores: int, kinds: list[str], steps: int, sources=SOURCES, cache=None) -> pd.DataFrame:
     """A row per policy and source: profit per season and what it is above "none", with 95 % intervals.
 
-    Common scenarios throughout. Intervals are bootstrapped over stores, or over the seasons of a single one, which
+    Common scenarios throughout. Intervals are `mean_interval`s over stores, or over the seasons of a single one, which
     overlap. `share` of the oracle's gain: the source's gain over "none" by the oracle's.
     """
     rows = []
@@ -82,7 +82,7 @@ def worth(data: str | Panel, stores: int, kinds: list[str], steps: int, sources=
         if stores == 1:
             values = values.drop_duplicates()  # a season drawn twice
         gain = values.sub(values["none"], axis=0)
-        interval, above = bootstrap_interval(values), bootstrap_interval(gain)
+        interval, above = mean_interval(values), mean_interval(gain)
         for k, source in enumerate(sources):
             table.append(
                 {

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from storelab.envs import TASKS
 from storelab.errors import FieldError
-from storelab.evaluation import HINDSIGHT, REFERENCE, bootstrap_interval, evaluate, scenario_keys, summarise
+from storelab.evaluation import HINDSIGHT, REFERENCE, evaluate, scenario_keys, summarise
 
 
 def position_policy(model, rule):
@@ -76,15 +76,6 @@ def test_every_task_is_summed_up(name, data_of):
     table = summarise(evaluate(policies, task, np.arange(2)), task.objective, None)
     assert np.isfinite(table["value"]).all()
     assert ("fill_rate" in table) == (name not in ("Dispatch", "PricingReference", "PricingDuopoly"))
-
-
-def test_bootstrap_interval_covers():
-    rng = np.random.default_rng(0)
-    covered = 0
-    for repeat in range(200):
-        low, high = bootstrap_interval(rng.exponential(size=(80, 1)), samples=1000, seed=repeat)
-        covered += low[0] <= 1 <= high[0]
-    assert 0.88 <= covered / 200 <= 0.98
 
 
 def test_held_out_scenarios_never_meet_those_of_training():

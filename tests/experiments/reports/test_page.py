@@ -198,7 +198,7 @@ def test_names_stay_text_in_every_figure(name):
     standing = pd.DataFrame(
         {"kind": ["heuristic", "learner"], "policy": ["base_stock", name], "value": [1.0, 2.0], "fill_rate": 0.9}
     )
-    score = pd.DataFrame({"agent": name, "value": ["1", name], "iqm": 1.0, "low": 0.0, "high": 2.0})
+    score = pd.DataFrame({"agent": name, "value": ["1", name], "mean": 1.0, "low": 0.0, "high": 2.0})
     figures = [
         plots.learning_curve([{"step": 1, "value": 2.0}], {name: 3.0}, name, "cost"),
         plots.backtest_fans({name: item | {"quantiles": np.sort(np.random.default_rng(0).random((4, 3)))}}),

@@ -25,6 +25,7 @@ from storelab.experiments.reports.sweep_plots import curves as sweep_curves
 from storelab.experiments.reports.sweep_plots import sensitivity as sensitivity_figure
 from storelab.experiments.runs.folder import Run
 
+HALF = 12.706205  # Student's t of one degree of freedom, .975
 COSTS = {("0.9", 1): (8.4, 9.1), ("0.9", 2): (7.7, 7.0), ("0.99", 1): (6.3, 6.3), ("0.99", 2): (7.0, 10.5)}
 
 
@@ -73,6 +74,26 @@ def test_the_leaderboard_by_hand(found):
     # Scores -20, -30 | -10, 0 and 10, 10 | 0, -50: of the four the middle two.
     assert (first["iqm"], second["iqm"]) == pytest.approx((5, -15))
     assert (first["mean"], second["mean"]) == pytest.approx((-7.5, -15))
+    # Two runs a task are too few for a bootstrap. The mean's variance is 25 ** 2 / 4, of one task with one degree.
+    assert table[["iqm_low", "iqm_high", "beats_low", "beats_high"]].isna().all(axis=None)
+    assert (first["low"], first["high"]) == pytest.approx((-7.5 - HALF * 12.5, -7.5 + HALF * 12.5))
+
+
+def test_many_runs_have_an_interval_of_the_middle(found):
+    """Twenty of each learner on one task, and nineteen, which are too few."""
+    many = pd.concat([found[found["problem"] == "LostSales lead_time=1"]] * 10, ignore_index=True)
+    assert np.isfinite(leaderboard(many)[["iqm_low", "iqm_high"]]).all(axis=None)
+    assert leaderboard(many.iloc[2:])["iqm_low"].isna().any()
+
+
+def test_one_run_has_no_interval(found):
+    """Neither in the tables nor in the figures."""
+    single = found[found["seed"] == 0]
+    assert leaderboard(single)["low"].isna().all()
+    tables = standings(single)
+    learners = tables["LostSales lead_time=1"].query("kind == 'learner'")
+    assert learners[["ci_low", "ci_high", "better_low", "better_high"]].isna().all(axis=None)
+    assert np.isnan(curves(single)["LostSales lead_time=1"]["PPO gamma=0.9"][2:]).all()
 
 
 def test_the_next_one_is_compared_within_tasks(found):
@@ -88,8 +109,8 @@ def test_sensitivity_is_told_of_each_swept_key(found):
     tables = sensitivity(found)
     assert set(tables) == {"agent.gamma", "env.lead_time"}
     assert tables["agent.gamma"]["value"].tolist() == ["0.9", "0.99"]
-    assert tables["agent.gamma"]["iqm"].tolist() == pytest.approx([-15, 5])
-    assert tables["env.lead_time"]["iqm"].tolist() == pytest.approx([-5, -5])
+    assert tables["agent.gamma"]["mean"].tolist() == pytest.approx([-15, -7.5])
+    assert tables["env.lead_time"]["mean"].tolist() == pytest.approx([-7.5, -15])
 
 
 def test_the_front_has_whom_none_beats_in_both(found):
@@ -105,7 +126,8 @@ def test_curves_are_means_over_seeds(found):
     steps, mean, low, high = curves(found)["LostSales lead_time=1"]["PPO gamma=0.9"]
     assert steps.tolist() == [1, 2, 3]
     np.testing.assert_allclose(mean, 8.75 + 9 / steps)
-    np.testing.assert_allclose([low, high], [8.4 + 9 / steps, 9.1 + 9 / steps])
+    half = HALF * 0.35  # of two numbers half their difference is their standard error
+    np.testing.assert_allclose([low, high], [8.75 - half + 9 / steps, 8.75 + half + 9 / steps], rtol=1e-6)
 
 
 def test_repetitions_of_older_code_are_left_out(folder):
@@ -149,7 +171,12 @@ def test_all_policies_stand_by_task_with_links_to_the_runs(folder, self_containe
     assert list(first.index) == ["reference policy", "PPO gamma=0.99", "base_stock", "PPO gamma=0.9"]
     assert first["kind"].tolist() == ["known", "learner", "heuristic", "learner"]
     assert first["runs"].tolist() == [4, 2, 4, 2]
-    assert first.loc["PPO gamma=0.9", ["ci_low", "ci_high"]].tolist() == pytest.approx([8.4, 9.1])
+    half = HALF * 0.35
+    assert first.loc["PPO gamma=0.9", ["ci_low", "ci_high"]].tolist() == pytest.approx([8.75 - half, 8.75 + half])
+    # Paired: 40 common scenarios, whose noise falls out of the difference; the seeds' remains.
+    ends = [-1.75 - half, -1.75 + half]
+    assert first.loc["PPO gamma=0.9", ["better_low", "better_high"]].tolist() == pytest.approx(ends)
+    assert first.loc["base_stock", ["better_low", "better_high"]].isna().all()
     assert known_scores(tables) == {"best tuned heuristic": 0, "reference policy": pytest.approx(80 / 7)}
     sweep_report(str(folder / "LostSales"))
     page = (folder / "LostSales" / "sweep.html").read_text()
@@ -188,7 +215,7 @@ def test_labels_do_not_overlap_and_curves_can_be_told_apart():
     assert not overlap([axis.get_legend().get_window_extent(), axis.get_window_extent()])
     assert not overlap([text.get_window_extent() for text in axis.get_legend().get_texts()])
     values = [f"[{2**k}, {2**k}, {2**k}]" for k in range(9)]
-    table = pd.DataFrame({"agent": "PPO", "value": values, "iqm": 1.0, "low": 0.0, "high": 2.0})
+    table = pd.DataFrame({"agent": "PPO", "value": values, "mean": 1.0, "low": 0.0, "high": 2.0})
     figure = sensitivity_figure({"agent.net_arch": table})
     figure.draw_without_rendering()
     (axis,) = figure.axes
@@ -200,7 +227,7 @@ def test_labels_do_not_overlap_and_curves_can_be_told_apart():
 
 def test_a_search_s_many_values_stand_on_an_axis_of_numbers():
     rates = [f"{10 ** (-k / 10):.6g}" for k in range(30)]
-    table = pd.DataFrame({"agent": "PPO", "value": rates, "iqm": 1.0, "low": 0.0, "high": 2.0})
+    table = pd.DataFrame({"agent": "PPO", "value": rates, "mean": 1.0, "low": 0.0, "high": 2.0})
     (axis,) = sensitivity_figure({"agent.learning_rate": table}).axes
     assert axis.get_xscale() == "log"
     np.testing.assert_allclose(axis.lines[0].get_xdata(), [float(rate) for rate in rates])
