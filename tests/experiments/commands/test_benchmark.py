@@ -2,7 +2,11 @@
 
 import re
 
+import numpy as np
 import pytest
+from scipy import stats
+from storelab.evaluation import hierarchical_interval
+from storelab.experiments.runs.folder import Run
 from storelab.experiments.runs.index import read_index
 
 from ..conftest import EVALUATION
@@ -32,11 +36,36 @@ def test_the_table_has_learner_and_heuristics(suite):
     low, mean, high = (float(row[k].replace(",", "")) for k in (2, 1, 3))
     assert mean == pytest.approx(ppo["value"].mean(), abs=0.51)
     assert low <= mean <= high
+    half = stats.t.ppf(0.975, 1) * ppo["value"].std() / np.sqrt(2)
+    assert high - low == pytest.approx(2 * half, abs=0.02)
     assert re.search(r"\| base_stock \| [\d.,]+ \[", text)
     assert "| policy | cost, money per period [95 % CI] |" in text
     assert text.splitlines()[2].startswith(
         "    $ storelab benchmark mine \"overrides=['env.horizon=60'"
     )  # they change the table
+
+
+def test_what_learners_are_better_by_has_an_interval_over_seeds_and_scenarios(suite):
+    """Paired with the best heuristic of the same scenarios; that one itself has none."""
+    text = (suite.folder / "runs" / "mine.md").read_text()
+    runs = [Run(path.parent) for path in sorted((suite.folder / "runs").glob("*/*/DONE"))]
+    runs = [run for run in runs if run.read("results.json")["agent"] == "PPO"]
+    tables = [run.episodes().pivot(index="seed", columns="policy", values="value") for run in runs]
+    best = runs[0].read("results.json")["best_heuristic"]
+    ahead = np.stack([values[best] - values["PPO"] for values in tables])
+    shown = re.search(r"\| \*\*PPO\*\*.*\] \| (-[\d.,]+) \[([-\d.,]+), ([-\d.,]+)\] \| ", text)
+    assert [float(number) for number in shown.groups()] == pytest.approx(
+        [ahead.mean(), *hierarchical_interval(ahead)], abs=0.011
+    )
+    assert re.search(rf"\| {best} \| [^|]*\] \| \+0.00 \| ", text)
+    assert re.search(r"\| random \| [^|]*\] \| -[\d.,]+ \[-[\d.,]+, -[\d.,]+\] \| ", text)
+
+
+def test_one_seed_has_no_interval(suite, storelab):
+    alone = storelab(suite.folder, *suite.args, "suite.seeds=1", "output=one.md")
+    assert alone.status == 0, alone.err
+    (row,) = re.findall(r"\| \*\*PPO\*\*.*", (suite.folder / "one.md").read_text())
+    assert "[" not in row.replace("net_arch=[8]", "")
 
 
 def test_an_override_that_a_line_does_not_know_names_the_line(suite, storelab):

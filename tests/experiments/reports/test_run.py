@@ -133,6 +133,14 @@ def test_columns_have_signs_digits_and_units():
     assert "gap, %" not in shown
 
 
+def test_one_scenario_has_no_interval():
+    shown = table(np.array([5.0]), np.array([4.0]))
+    assert dict(columns(shown))["cost"] == ["4.00", "5.00", "9.00"]
+    lines = said(shown)
+    assert not [line for line in lines if "nan" in line]
+    assert lines[0].startswith("PPO cannot be told from the best tuned heuristic")
+
+
 def test_every_line_of_the_terminal_table_is_as_wide():
     text = text_table(table(BASE + 1, BASE), "money per period")
     first, *lines = text.splitlines()
