@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -93,7 +94,7 @@ class _Jobs:
             return
         if self.command not in READ:
             raise ConfigError(f"{self.flags[0]}: not known to {self.command}, expected one of {', '.join(READ)}")
-        settings = READ[self.command](config)
+        settings = READ[self.command](deepcopy(config))  # reading puts values in the place of interpolations
         run = Run.of(settings, data_hash(settings))
         look = dry_run if DRY in self.flags else prepare
         look(run, again=RETRY in self.flags or not self.sweep, rerun=RERUN in self.flags)
@@ -104,7 +105,7 @@ class _Jobs:
         if os.getpid() == self.parent or self.command not in READ:
             yield
             return
-        settings = READ[self.command](config)
+        settings = READ[self.command](deepcopy(config))  # reading puts values in the place of interpolations
         label = "/".join(Run.of(settings, data_hash(settings)).folder.parts[-2:])
         with redirect_stdout(Labelled(sys.stdout, label)):
             yield

@@ -61,7 +61,7 @@ class Search:
 
     def __init__(self, config: DictConfig):
         self.params, self.config = read_study(config)
-        self.base = read(self.config)
+        self.base = read(self.config.copy())
         if self.base.learner is None:
             raise ConfigError("agent: heuristics is not allowed, expected a learner, whose keys are searched")
         self.space = {key: self._distribution(key, spec) for key, spec in _flat(self.params.space).items()}

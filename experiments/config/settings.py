@@ -129,9 +129,11 @@ def read(config: DictConfig) -> Settings:
 
 
 def read_study(config: DictConfig) -> tuple[StudyParams, DictConfig]:
-    """The search of `storelab tune`, checked, and the config of its runs."""
-    resolve(config)
+    """The search of `storelab tune`, checked, and the config of its runs, which still names the environment."""
+    found = resolve(config)
     _check_keys("", config, TuneParams)
+    for key, text in found.items():
+        OmegaConf.update(config, key, text)
     return _choice(config, "tune"), OmegaConf.masked_copy(config, [key for key in config if key != "tune"])
 
 

@@ -67,6 +67,37 @@ def test_another_value_is_another_run(tmp_path, storelab, shop):
     assert first.out != second.out
 
 
+def test_jobs_of_a_sweep_and_runs_done_anew_write_no_value(tmp_path, storelab, shop):
+    place = tmp_path / "place"
+    around = {"SHOP": str(shop), "PLACE": str(place)}
+    would = storelab(tmp_path, *BACKTEST, "--dry-run", **around)
+    for more in (["--multirun", "origins=2,1"], ["--rerun"]):
+        done = storelab(tmp_path, *BACKTEST, *more, **around)
+        assert done.status == 0, done.err
+        assert SECRET not in done.out + done.err
+    assert not written(tmp_path)
+    runs = sorted(path.name for path in place.glob("runs/backtest/*-s0*"))
+    assert len(runs) == 3, runs  # two of the sweep, one of them done anew
+    assert would.out.split(" would start")[0].rpartition("/")[2] in runs
+
+
+def test_the_runs_of_a_search_write_no_value(tmp_path, storelab, shop):
+    pytest.importorskip("optuna")
+    small = ("agent.total_steps=64", "agent.num_envs=4", "agent.net_arch=[8]", "agent.device=cpu")
+    hyper = ("agent.hyper.n_steps=8", "agent.hyper.batch_size=32", "agent.hyper.n_epochs=1")
+    words = ("data=panel", "data.path=${oc.env:SHOP}/days.csv", "runs=${oc.env:PLACE}/runs", "env.horizon=14")
+    episodes = ("evaluation.episodes=4", "evaluation.tuning_episodes=4", "evaluation.curve_episodes=4")
+    space = "tune.space={agent.gamma: {low: 0.9, high: 1}}"
+    done = storelab(
+        tmp_path,
+        *("tune", "task=Store", "agent=ppo", "tune.trials=1", space, *words, *small, *hyper, *episodes),
+        **{"SHOP": str(shop), "PLACE": str(tmp_path / "place")},
+    )
+    assert done.status == 0, done.err
+    assert SECRET not in done.out + done.err
+    assert not written(tmp_path)
+
+
 @pytest.mark.parametrize(
     "words", [["--cfg", "job"], ["--cfg", "job", "--resolve"], ["--cfg", "all"], ["--info", "all"]]
 )
