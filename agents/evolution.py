@@ -21,6 +21,7 @@ from ..envs.core.seeds import evolution_keys, evolution_start
 from ..envs.core.task import Task
 from ..errors import FieldError
 from ..reading import read_arrays, read_json
+from .core.checkpoints import check_arrays, reading
 from .core.evolutionary import own_stream, strategy
 from .core.start import check_same, check_start
 from .heuristics.marketplace import profits, search, search_box, summary, to_action, unpack
@@ -173,8 +174,12 @@ class Learner:
         Raises:
             FieldError: a checkpoint of other parameters.
         """
-        check_same(read_json(Path(folder) / "params.json"), asdict(self.params) | {"seed": self.seed}, Path(folder))
-        self._restart(read_arrays(Path(folder) / "search.npz")["earned"])
+        folder = Path(folder)
+        with reading(folder):
+            check_same(read_json(folder / "params.json"), asdict(self.params) | {"seed": self.seed}, folder)
+            earned = read_arrays(folder / "search.npz")["earned"]
+            check_arrays({"earned": earned}, {"earned": np.zeros((len(earned), self.params.candidates))})
+        self._restart(earned)
 
     def policy(self) -> LinearPolicy:
         """Return the policy at the mean of the search distribution."""
@@ -191,9 +196,11 @@ def load_policy(folder: str | Path, task: Task) -> LinearPolicy:
     check(model, None)
     if not (Path(folder) / "search.npz").is_file():
         raise FieldError("start", str(folder), "the folder of a checkpoint of the same learner")
-    weights = read_arrays(Path(folder) / "search.npz")["weights"]
-    if weights.shape != _shape(model):
-        raise FieldError("weights", weights.shape, f"{_shape(model)} for this task")
+    with reading(Path(folder)):
+        weights = read_arrays(Path(folder) / "search.npz")["weights"]
+        if weights.shape != _shape(model):
+            raise FieldError("weights", weights.shape, f"{_shape(model)} for this task")
+        check_arrays({"weights": weights}, {"weights": np.zeros(_shape(model))})
     return LinearPolicy(model, weights)
 
 

@@ -15,6 +15,7 @@ from ..envs.core.contract import Policy, Rule
 from ..envs.core.seeds import purpose_seeds
 from ..envs.core.task import Task
 from ..errors import FieldError
+from ..reading import read_tensors
 from .core.rules import DeclaredRules
 
 HANDED: dict[str, Callable[[Task], Any]] = {  # arguments of a class or a maker of policies that are filled in, by name
@@ -75,14 +76,11 @@ def torch_policy(module, weights: str | Path | None = None) -> Policy:
 
 
 def _load_weights(module, path: Path) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     if path.suffix != ".safetensors":
         raise FieldError("weights", str(path), "a file of safetensors", "as torch's own files can run code")
     try:
-        module.load_state_dict(load_file(path))
-    except (OSError, SafetensorError) as error:
+        module.load_state_dict(read_tensors(path))
+    except (OSError, ValueError) as error:
         raise FieldError("weights", str(path), "a file of safetensors", f"({error})") from error
     except RuntimeError as error:  # torch lists what is missing, unexpected or of another shape
         said = " ".join(str(error).split())

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FieldError
-from ..reading import read_bytes, read_json
+from ..reading import check_file, read_bytes, read_json
 
 
 def needs(module: str, extra: str):
@@ -30,8 +31,13 @@ def write_atomic(path: Path, content: bytes) -> None:
     """Write beside, then rename: a reader never sees half a file.
 
     Where a file is there already, its permissions stay, and a symbolic link to it goes on pointing to it.
+
+    Raises:
+        FieldError: a folder, a pipe or a device is there, or a link to one.
     """
     path = path.resolve()
+    if path.exists():
+        check_file(path, most=sys.maxsize)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

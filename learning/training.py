@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import math
+import operator
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
@@ -17,11 +18,15 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 from tqdm import tqdm
 
+from ..errors import FieldError
+from ..reading import check_file, parse_json
 from .adaptation import Adaptation
 from .base import write_atomic
 from .params import NOT_THE_RESULT
 
 _WARM_UP = 0.1  # share of the steps
+_ADAM = ("step", "exp_avg", "exp_avg_sq")
+_MOMENTS = {torch.optim.SGD: ("momentum_buffer",), torch.optim.Adam: _ADAM, torch.optim.AdamW: _ADAM}
 
 
 @dataclass
@@ -175,36 +180,55 @@ class _Run:
         write_atomic(file, save_tensors(tensors, {"state": text, "sha256": _checksum(tensors, text)}))
 
     def resume(self, file: Path) -> bool:
-        """Go on from the file; False, and nothing changed, where there is none or it is damaged."""
+        """Go on from the file; False, and nothing changed, where there is none or it is damaged.
+
+        Raises:
+            FieldError: one whose checksum is right and whose content is not such as `save` writes here.
+        """
         try:
-            with safe_open(file, "pt") as content:
+            with safe_open(check_file(file), "pt") as content:
                 text, checksum = content.metadata()["state"], content.metadata()["sha256"]
                 tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no mapping
-        except (OSError, KeyError, TypeError, SafetensorError):
+            if _checksum(tensors, text) != checksum:
+                return False
+        except (OSError, KeyError, TypeError, ValueError, SafetensorError):
             return False
-        if _checksum(tensors, text) != checksum:
-            return False
+        try:
+            self._take(tensors, parse_json(text, file.name))
+        except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+            said = " ".join(str(error).split())[:300]
+            raise FieldError("checkpoints", str(file), "a checkpoint of this training", f"({said})") from error
+        return True
+
+    def _take(self, tensors: dict[str, torch.Tensor], state: dict) -> None:
         groups = {name: {} for name in ("weights", "best", "moments", "adaptation", "generators")}
         for name, value in tensors.items():
             group, _, rest = name.partition(":")
             groups[group][rest] = value
-        state, moments = json.loads(text), {}
+        moments = {}
         for name, value in groups["moments"].items():
             index, key = name.split("/")
             moments.setdefault(int(index), {})[key] = value
         device = next(self.network.parameters()).device
+        self.network.load_state_dict(groups["best"])  # which has to fit as the weights do
         self.network.load_state_dict(groups["weights"])
         self.best = {name: value.to(device) for name, value in groups["best"].items()}
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+        for weight, remembered in self.optimiser.state.items():
+            shapes = {name: weight.shape if name != "step" else () for name in _MOMENTS[type(self.optimiser)]}
+            if {name: value.shape for name, value in remembered.items()} != shapes:
+                raise ValueError(f"the optimiser remembers something else than {', '.join(shapes)} of a weight")
         remembered = {name: value.to(device) for name, value in groups["adaptation"].items()}
         self.adaptation.load_state(remembered, state["adaptation"])
         self.generator.set_state(groups["generators"]["batches"])
         torch.set_rng_state(groups["generators"]["cpu"])
         if "cuda" in groups["generators"]:
             torch.cuda.set_rng_state(groups["generators"]["cuda"], device)
-        self.step, self.stale, self.history = state["step"], state["stale"], state["history"]
+        self.step, self.stale = operator.index(state["step"]), operator.index(state["stale"])
+        names = ("train_loss", "validation_loss", "seconds")
+        rows = state["history"]
+        self.history = [{"step": operator.index(row["step"])} | {n: 0.0 + row[n] for n in names} for row in rows]
         self.seconds = self.history[-1]["seconds"]
-        return True
 
 
 def _global_generators(network: nn.Module) -> dict[str, torch.Tensor]:

@@ -9,6 +9,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from ...envs.core.batch import Batch, admit
 from ...errors import FieldError
+from .checkpoints import check_arrays
 from .views import RawView
 
 
@@ -120,6 +121,7 @@ class StoreVecEnv(VecEnv):
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
         """Go on from a `state_dict`."""
         self._batch.load_state_dict(arrays)
+        check_arrays({"returns": arrays["returns"]}, {"returns": self._returns})
         self._returns[:] = arrays["returns"]
         self._observation = self._batch.observe()
         self._started = True

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 
+import numpy as np
 from safetensors.torch import save_file
 
 from ...envs.core.batch import pack
 from ...errors import FieldError
 from ...reading import read_json, read_tensors
+from ..core.checkpoints import check_arrays, check_finite, check_optimizer, check_plain, reading
 from ..core.start import check_begin, check_same
 
 NETWORKS = ("network", "average", "best")
@@ -32,24 +34,41 @@ def load(learner, folder: Path) -> None:
     Raises:
         FieldError: a checkpoint of other parameters, of another seed or of another shape.
     """
+    with reading(folder):
+        _load(learner, folder)
+
+
+def _load(learner, folder: Path) -> None:
     saved, counters = _read(learner.actor, folder), read_json(folder / "learner.json")
     theirs = saved["params"] | {"seed": counters["seed"]}
     check_same(theirs, asdict(learner.params) | {"seed": learner.seed}, folder)
     tensors = read_tensors(folder / "learner.safetensors")
     for name in NETWORKS:
-        getattr(learner, name).load_state_dict(_part(tensors, name))
+        part = _part(tensors, name)
+        check_finite(part)
+        getattr(learner, name).load_state_dict(part)
     entries: dict[int, dict] = {}
     for name, tensor in _part(tensors, "optimizer").items():
         i, key = name.split(".")
         entries.setdefault(int(i), {})[key] = tensor
     learner.optimizer.load_state_dict(learner.optimizer.state_dict() | {"state": entries})
+    check_optimizer(learner.optimizer)
     learner.rng.set_state(tensors["rng"])
-    learner.moments, learner.top = tensors["moments"], tensors.get("top")
+    _set_moments(learner, tensors)
+    learner.top = tensors.get("top")
+    if learner.top is not None:
+        check_arrays({"top": learner.top.numpy()}, {"top": np.zeros(learner.params.held_out)})
     state = {name: value.to(learner.device) for name, value in _part(tensors, "state").items()}
     template = learner.model.initial(learner.params.num_envs)
-    arrays = iter([state[name] for name in pack(template)])  # in the same order
+    own = pack(template)
+    check_arrays(
+        {name: value.cpu().numpy() for name, value in state.items()}, {k: np.asarray(v) for k, v in own.items()}
+    )
+    arrays = iter([state[name] for name in own])  # in the same order
     learner.state = mapped(template, lambda _: next(arrays))
-    learner.steps, learner.waited, learner.scale = (counters[name] for name in ("steps", "waited", "scale"))
+    for name in ("steps", "waited", "scale"):
+        check_plain(name, counters[name], getattr(learner, name))
+        setattr(learner, name, counters[name])
 
 
 def begin(learner, folder: Path) -> None:
@@ -58,9 +77,10 @@ def begin(learner, folder: Path) -> None:
     Raises:
         FieldError: a checkpoint of another learner, network or shape.
     """
-    check_begin(folder, asdict(learner.params), ("per_item", "net_arch"))
-    load_weights(learner.actor, folder)
-    learner.moments = read_tensors(folder / "learner.safetensors")["moments"]
+    with reading(folder):
+        check_begin(folder, asdict(learner.params), ("per_item", "net_arch"))
+        load_weights(learner.actor, folder)
+        _set_moments(learner, read_tensors(folder / "learner.safetensors"))
 
 
 def params_of(folder: Path) -> dict:
@@ -74,8 +94,11 @@ def load_weights(actor, folder: Path) -> None:
     Raises:
         FieldError: a checkpoint of another shape.
     """
-    _read(actor, folder)
-    actor.network.load_state_dict(read_tensors(folder / "policy.safetensors"))
+    with reading(folder):
+        _read(actor, folder)
+        tensors = read_tensors(folder / "policy.safetensors")
+        check_finite(tensors)
+        actor.network.load_state_dict(tensors)
 
 
 def mapped(state, change: Callable):
@@ -87,6 +110,11 @@ def mapped(state, change: Callable):
         return None if value is None else change(value)
 
     return type(state)(*(deep(getattr(state, f.name)) for f in fields(state)))
+
+
+def _set_moments(learner, tensors: dict) -> None:
+    check_arrays({"moments": tensors["moments"].numpy()}, {"moments": learner.moments.cpu().numpy()})
+    learner.moments = tensors["moments"]
 
 
 def _tensors(learner) -> dict:

@@ -8,6 +8,7 @@ import json
 import random
 from collections import deque
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from ...errors import FieldError
 from ...reading import read_arrays, read_json, read_tensors
+from ..core.checkpoints import check_arrays, check_finite, check_optimizer, check_plain, reading
 from ..core.start import check_begin, check_same
 
 BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
@@ -75,26 +77,40 @@ def load(learner, folder: Path) -> None:
     Raises:
         FieldError: a checkpoint of other parameters or of another shape.
     """
+    with reading(folder):
+        _check_same(learner, folder)
+        check_same(params_of(folder), asdict(learner.params), folder)
+        _load(learner, folder)
+
+
+def _load(learner, folder: Path) -> None:
     model = learner.model
-    _check_same(learner, folder)
-    check_same(params_of(folder), asdict(learner.params), folder)
     state = read_json(folder / "learner.json")
-    tensors = read_tensors(folder / "policy.safetensors")
+    tensors = _tensors(folder)
+    check_plain("optimizers", state["optimizers"], _groups(model, state["optimizers"]))
     model.set_parameters(_parameters(model, tensors, state["optimizers"]), exact_match=True)
-    for name in _variables(model):
-        getattr(model, name).data.copy_(tensors[name])
+    for part in state["optimizers"]:
+        check_optimizer(attrgetter(part)(model))
+    _set_variables(model, tensors)
     for name in COUNTERS:
         if name in state:
+            check_plain(name, state[name], getattr(model, name))
             setattr(model, name, state[name])
+    for number, episode in enumerate(state["episodes"]):
+        check_plain(f"episodes[{number}]", episode, {"r": 0.0, "l": 0, "t": 0.0})
     model.ep_info_buffer = deque(state["episodes"], maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
     learner.envs.load_state_dict(read_arrays(folder / "environments.npz"))
     _set_statistics(model, read_arrays(folder / "normalization.npz"))
-    for name, array in read_arrays(folder / "learner.npz").items():
+    arrays = read_arrays(folder / "learner.npz")
+    check_arrays(arrays, _seen(model) | {"_last_episode_starts": np.ones(model.n_envs, bool)}, optional=ARRAYS)
+    for name, array in arrays.items():
         setattr(model, name, array)
     if isinstance(model, OffPolicyAlgorithm):
         _set_replay(model.replay_buffer, read_arrays(folder / "replay.npz"))
     version, words, gauss = state["python_rng"]
+    if gauss is not None:
+        check_plain("python_rng", gauss, 0.0)
     random.setstate((version, tuple(words), gauss))
     name, words, *rest = state["numpy_rng"]
     np.random.set_state((name, np.array(words, dtype=np.uint32), *rest))  # noqa: NPY002
@@ -115,15 +131,9 @@ def begin(learner, folder: Path) -> None:
     Raises:
         FieldError: a checkpoint of another algorithm, network or shape.
     """
-    check_begin(folder, asdict(learner.params), ALIKE)
-    _check_same(learner, folder)
-    model, tensors = learner.model, read_tensors(folder / "policy.safetensors")
-    model.policy.load_state_dict({k.removeprefix("policy|"): t for k, t in tensors.items() if k.startswith("policy|")})
-    for name in _variables(model):
-        getattr(model, name).data.copy_(tensors[name])
-    env = model.get_vec_normalize_env()
-    if env is not None:
-        _set_running(env, read_arrays(folder / "normalization.npz"))
+    with reading(folder):
+        check_begin(folder, asdict(learner.params), ALIKE)
+        _set_variables(learner.model, _set_policy(learner, folder))
 
 
 def load_weights(learner, folder: Path) -> None:
@@ -132,13 +142,10 @@ def load_weights(learner, folder: Path) -> None:
     Raises:
         FieldError: a checkpoint of another shape.
     """
-    _check_same(learner, folder)
-    tensors = read_tensors(folder / "policy.safetensors")
-    weights = {name.removeprefix("policy|"): t for name, t in tensors.items() if name.startswith("policy|")}
-    learner.model.policy.load_state_dict(weights)
+    with reading(folder):
+        _set_policy(learner, folder)
     env = learner.model.get_vec_normalize_env()
     if env is not None:
-        _set_running(env, read_arrays(folder / "normalization.npz"))
         env.training = False
 
 
@@ -156,18 +163,25 @@ def _statistics(model) -> dict[str, Any]:
     env = model.get_vec_normalize_env()
     if env is None:
         return {}
-    arrays = {f"reward.{k}": getattr(env.ret_rms, k) for k in ("mean", "var", "count")} | {"returns": env.returns}
-    if env.norm_obs:
-        arrays |= {f"observation.{k}": getattr(env.obs_rms, k) for k in ("mean", "var", "count")}
+    arrays = _running(env) | {"returns": env.returns}
     for name in ("old_obs", "old_reward"):
         if isinstance(getattr(env, name, None), np.ndarray):
             arrays[name] = getattr(env, name)
     return {name: np.asarray(value) for name, value in arrays.items()}
 
 
+def _running(env: VecNormalize) -> dict[str, np.ndarray]:
+    """Return the running means and variances of rewards, and of observations."""
+    parts = {"reward": env.ret_rms} | ({"observation": env.obs_rms} if env.norm_obs else {})
+    return {f"{p}.{k}": np.asarray(getattr(rms, k)) for p, rms in parts.items() for k in ("mean", "var", "count")}
+
+
 def _set_statistics(model, arrays: dict[str, np.ndarray]) -> None:
     env = model.get_vec_normalize_env()
     if env is not None:
+        before = {"old_obs": _seen(model)["_last_obs"], "old_reward": np.zeros(model.n_envs)}
+        arrays = {name: array for name, array in arrays.items() if array.size or name not in before}  # not yet
+        check_arrays(arrays, _statistics(model) | before, optional=tuple(before))
         _set_running(env, arrays)
         env.returns = arrays["returns"]
         for name in ("old_obs", "old_reward"):
@@ -182,10 +196,16 @@ def _replay(buffer) -> dict[str, Any]:
 
 
 def _set_replay(buffer, arrays: dict[str, np.ndarray]) -> None:
-    buffer.pos, buffer.full = int(arrays["position"][0]), bool(arrays["position"][1])
-    for name in BUFFER:
-        if name in arrays:
-            getattr(buffer, name)[: len(arrays[name])] = arrays[name]
+    check_arrays({"position": arrays["position"]}, {"position": np.zeros(2, int)})
+    pos, full = arrays["position"].tolist()
+    filled = buffer.buffer_size if full else pos
+    if not (0 <= pos < buffer.buffer_size and full in (0, 1)):
+        raise FieldError("position", [pos, full], f"a row below {buffer.buffer_size}, and 0 or 1")
+    buffer.pos, buffer.full = pos, bool(full)
+    rows = {name: getattr(buffer, name)[:filled] for name in BUFFER if hasattr(buffer, name)}
+    check_arrays({name: array for name, array in arrays.items() if name != "position"}, rows)
+    for name, values in rows.items():
+        values[:] = arrays[name]
 
 
 def _set_running(env: VecNormalize, arrays: dict[str, np.ndarray]) -> None:
@@ -194,6 +214,47 @@ def _set_running(env: VecNormalize, arrays: dict[str, np.ndarray]) -> None:
         if f"{prefix}.mean" in arrays:
             running.mean, running.var = arrays[f"{prefix}.mean"], arrays[f"{prefix}.var"]
             running.count = float(arrays[f"{prefix}.count"])
+
+
+def _seen(model) -> dict[str, np.ndarray]:
+    """Return arrays such as the last observations are, as they are and normalised."""
+    array = np.broadcast_to(np.zeros((), model.observation_space.dtype), (model.n_envs, *model.observation_space.shape))
+    return {"_last_obs": array, "_last_original_obs": array}
+
+
+def _tensors(folder: Path) -> dict[str, torch.Tensor]:
+    tensors = read_tensors(folder / "policy.safetensors")
+    check_finite(tensors)
+    return tensors
+
+
+def _set_policy(learner, folder: Path) -> dict[str, torch.Tensor]:
+    """Set the policy's weights and what its observations are divided by; return all tensors of the checkpoint."""
+    _check_same(learner, folder)
+    tensors, model = _tensors(folder), learner.model
+    model.policy.load_state_dict({k.removeprefix("policy|"): t for k, t in tensors.items() if k.startswith("policy|")})
+    env = model.get_vec_normalize_env()
+    if env is not None:
+        arrays, own = read_arrays(folder / "normalization.npz"), _running(env)
+        check_arrays({name: array for name, array in arrays.items() if name in own}, own)
+        _set_running(env, arrays)
+    return tensors
+
+
+def _set_variables(model, tensors: dict[str, torch.Tensor]) -> None:
+    for name in _variables(model):
+        check_arrays({name: tensors[name].numpy()}, {name: getattr(model, name).detach().cpu().numpy()})
+        getattr(model, name).data.copy_(tensors[name])
+
+
+def _groups(model, given: dict) -> dict:
+    """Return the settings of a model's optimisers, as far as a checkpoint has them: another torch may have more."""
+    found = {}
+    for part, value in model.get_parameters().items():
+        if "param_groups" in value:
+            pairs = zip(value["param_groups"], given[part], strict=True)
+            found[part] = [{k: v for k, v in group.items() if k in theirs} for group, theirs in pairs]
+    return found
 
 
 def _variables(model) -> list[str]:

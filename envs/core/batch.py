@@ -96,6 +96,10 @@ def unpack(template, packed: dict[str, np.ndarray]):
         if name not in packed or packed[name].shape != array.shape:
             given = packed[name].shape if name in packed else None
             raise FieldError(f"state.{name}", given, f"an array of shape {array.shape}")
+        if not np.can_cast(packed[name].dtype, array.dtype, "same_kind"):
+            raise FieldError(f"state.{name}", packed[name].dtype, f"{array.dtype}")
+        if array.dtype.kind == "f" and np.isnan(packed[name]).any() and not np.isnan(array).any():
+            raise FieldError(f"state.{name}", np.nan, "numbers")
     values = []
     for f in fields(template):
         old = getattr(template, f.name)
@@ -209,10 +213,14 @@ class Batch:
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
         """Go on from a `state_dict` of the same model and number of environments (else a FieldError)."""
-        if arrays["keys"].shape != (self.num_envs, 2):
-            raise FieldError("keys", arrays["keys"].shape, f"shape ({self.num_envs}, 2)")
-        self.reset(arrays["keys"])
+        keys, clock = arrays["keys"], arrays["clock"]
+        if keys.shape != (self.num_envs, 2) or keys.dtype != np.uint64:
+            raise FieldError("keys", f"{keys.dtype} {keys.shape}", f"uint64, shape ({self.num_envs}, 2)")
+        if clock.shape != (self.num_envs,) or clock.dtype.kind not in "iu":
+            raise FieldError("clock", f"{clock.dtype} {clock.shape}", f"integers, shape ({self.num_envs},)")
+        if clock.min() < 0 or clock.max() > self.model.horizon:
+            raise FieldError("clock", [clock.min(), clock.max()], f"periods from 0 to {self.model.horizon}")
+        self.reset(keys)
         state = {name.removeprefix("state."): a for name, a in arrays.items() if name.startswith("state.")}
         self.state = unpack(self.state, state)
-        clock = arrays["clock"]
         self.clock, self._shock = int(clock[0]) if (clock == clock[0]).all() else clock.copy(), None

@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from ...reading import MEGABYTE, read_bytes
+
 SEAL = "SHA256"
 
 
@@ -44,8 +46,8 @@ def steps(root: Path) -> list[int]:
 def damage(folder: Path) -> str | None:
     """What is wrong with a checkpoint, in words; None when it is whole."""
     try:
-        seal = (folder / SEAL).read_text()
-    except (OSError, UnicodeDecodeError):
+        seal = read_bytes(folder / SEAL, MEGABYTE).decode()
+    except (OSError, ValueError):
         return f"{SEAL} is missing or unreadable"
     lines, expected = seal.splitlines(keepends=True), _lines(folder)
     if not expected or lines == expected:

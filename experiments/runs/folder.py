@@ -21,7 +21,7 @@ import yaml
 
 from ...data.files import read_parquet
 from ...learning.base import write_atomic
-from ...reading import check_writable, parse_json, read_bytes, read_json, read_yaml
+from ...reading import MEGABYTE, check_writable, parse_json, read_bytes, read_json, read_yaml
 from ..config.agents import chosen, whose
 from ..config.environment import hide, opened, sealed
 from ..config.options import COMMANDS, option_of, options
@@ -134,8 +134,8 @@ class Run:
     def damage(self) -> str | None:
         """What is wrong with a finished run's files, in words; None where they are as `DONE` says."""
         try:
-            said = (self.folder / "DONE").read_text().splitlines(keepends=True)
-        except (OSError, UnicodeDecodeError):
+            said = read_bytes(self.folder / "DONE", MEGABYTE).decode().splitlines(keepends=True)
+        except (OSError, ValueError):
             return "DONE is missing or unreadable"
         if not said:
             return "DONE has no checksums: a run of an earlier version"

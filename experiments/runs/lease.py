@@ -10,12 +10,17 @@ import fcntl
 import json
 import os
 import platform
+import re
 import tempfile
 import threading
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ...reading import parse_json
+
+LEASE = re.compile(r"\.lease-[0-9]{1,18}")
+LONGEST = 4096  # characters of a lease
 RENEWED, STALE = 20.0, 180.0  # seconds; network file systems may show a time that is a minute old
 
 
@@ -92,8 +97,8 @@ def holder(folder: Path) -> str | None:
         with suppress(FileNotFoundError), _path(folder, max(numbers)).open() as file:  # else one took over just now
             at = os.fstat(file.fileno()).st_mtime
             try:
-                named = json.load(file)
-            except ValueError:
+                named = dict(parse_json(file.read(LONGEST), file.name))
+            except (ValueError, TypeError):
                 named = {}  # it is being written
             who = f"process {named.get('pid', '?')} on {named.get('host', '?')}"
             try:
@@ -131,4 +136,4 @@ def _path(folder: Path, number: int) -> Path:
 
 
 def _numbers(folder: Path) -> list[int]:
-    return [int(name.removeprefix(".lease-")) for name in os.listdir(folder) if name.startswith(".lease-")]
+    return [int(name.removeprefix(".lease-")) for name in os.listdir(folder) if LEASE.fullmatch(name)]

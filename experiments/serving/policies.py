@@ -5,12 +5,12 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import Field, create_model
-from safetensors.numpy import load_file
 
 from ...envs.core.batch import admit
 from ...envs.registry import entry_of
 from ...errors import FieldError
 from ...learning.base import not_finite
+from ...reading import read_tensors
 from ..config.settings import ConfigError, Settings, one_line
 from ..experiment import Experiment, learnt, tuned
 from ..inputs import build
@@ -116,7 +116,11 @@ def _check_whole(run: Run) -> None:
     for folder in [run.checkpoints / str(step) for step in last]:
         wrong = wrong or checkpoints.damage(folder)
         weights = folder / "policy.safetensors"
-        bad = not wrong and weights.is_file() and not_finite(load_file(weights))
+        bad = (
+            not wrong
+            and weights.is_file()
+            and not_finite({name: tensor.numpy() for name, tensor in read_tensors(weights).items()})
+        )
         wrong = wrong or (f"{bad} of {weights.name} holds a number that is not finite" if bad else None)
     if wrong:
         raise ConfigError(f"run: {str(run.folder)!r} is not allowed as {wrong}, expected a whole one")

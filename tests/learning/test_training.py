@@ -1,5 +1,6 @@
 """The training loop on a linear model, whose optimum is known; resuming; methods, with a new head."""
 
+import json
 import os
 import re
 import signal
@@ -11,9 +12,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from storelab.errors import FieldError
 from storelab.learning.adaptation import Adaptation, Bottleneck
 from storelab.learning.params import CHOICES, TrainingParams
-from storelab.learning.training import Objective, Plan, _Run, shuffled, train
+from storelab.learning.training import Objective, Plan, _checksum, _Run, shuffled, train
 from torch import nn
 
 torch.set_num_threads(1)
@@ -121,6 +125,75 @@ def test_other_data_takes_no_foreign_checkpoint(tmp_path):
         network, objective, *_ = problem(rows)
         train(network, objective, params, Plan(0.01, 5))
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def hostile(kind: str, tensors: dict, state: dict) -> None:
+    """Change what a checkpoint holds; its checksum is made right again."""
+    moment = next(name for name in tensors if name.endswith("exp_avg"))
+    if kind == "weights":
+        tensors["weights:head.weight"] = torch.zeros(7, 7)
+    elif kind == "best":
+        tensors["best:head.bias"] = torch.zeros(2)
+    elif kind == "moments":
+        tensors[moment] = torch.zeros(3)
+    elif kind == "no moment":
+        del tensors[moment]
+    elif kind == "a moment of nothing":
+        tensors["moments:99/exp_avg"] = torch.zeros(3)
+    elif kind == "generators":
+        tensors["generators:cpu"] = torch.zeros(3, dtype=torch.uint8)
+    elif kind == "a group":
+        tensors["other:x"] = torch.zeros(3)
+    elif kind == "step":
+        state["step"] = "5"
+    elif kind == "history":
+        state["history"] = [{}]
+    elif kind == "none":
+        state["history"] = []
+
+
+KINDS = ("weights", "best", "moments", "no moment", "a moment of nothing", "generators", "a group", "step", "history")
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "none", "no mapping", "deep"])
+def test_a_hostile_checkpoint_ends_in_one_line(tmp_path, kind):
+    params = replace(QUICK, checkpoints=str(tmp_path))
+    network, objective, *_ = problem()
+    *_, file = train(network, objective, params, Plan(0.01, 10))
+    with safe_open(file, "pt") as content:
+        state = json.loads(content.metadata()["state"])
+        tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no mapping
+    hostile(kind, tensors, state)
+    text = {"deep": "[" * 100_000, "no mapping": "7"}.get(kind, json.dumps(state))
+    file.write_bytes(save(tensors, {"state": text, "sha256": _checksum(tensors, text)}))
+    network, objective, *_ = problem()
+    with pytest.raises(FieldError, match=r"^checkpoints: .* expected a checkpoint of this training$") as caught:
+        train(network, objective, params, Plan(0.01, 10))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 8 + b"{}", (2**40).to_bytes(8, "little")])
+def test_a_damaged_checkpoint_is_as_none(tmp_path, content):
+    params = replace(QUICK, checkpoints=str(tmp_path))
+    network, objective, *_ = problem()
+    first, _, file = train(network, objective, params, Plan(0.01, 10))
+    file.write_bytes(content)
+    network, objective, *_ = problem()
+    again, *_ = train(network, objective, params, Plan(0.01, 10))
+    assert [row["validation_loss"] for row in again] == [row["validation_loss"] for row in first]
+
+
+def test_a_checkpoint_that_is_no_file_is_neither_read_nor_replaced(tmp_path):
+    params = replace(QUICK, checkpoints=str(tmp_path / "checkpoints"))
+    network, objective, *_ = problem()
+    *_, file = train(network, objective, params, Plan(0.01, 10))
+    file.unlink()
+    os.mkfifo(tmp_path / "pipe")
+    file.symlink_to(tmp_path / "pipe")
+    network, objective, *_ = problem()
+    with pytest.raises(FieldError, match="'a pipe' is not allowed, expected a file"):
+        train(network, objective, params, Plan(0.01, 10))
+    assert (tmp_path / "pipe").is_fifo()
 
 
 CODE = """

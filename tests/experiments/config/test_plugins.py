@@ -2,9 +2,11 @@
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,14 @@ import storelab
 
 EXAMPLE = Path(storelab.__path__[0]) / "examples" / "lemonade" / "lemonade"
 TINY = ("evaluation.episodes=8", "evaluation.tuning_episodes=4", "evaluation.curve_episodes=4", "env.horizon=5")
+
+
+class Gadget:
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
 
 
 @pytest.fixture
@@ -42,6 +52,67 @@ def test_a_plug_ins_parts_are_options(lemonade, tmp_path):
     store = ("task=OnlineRetail", "data=kiosk", "data.path=till.csv", "forecaster=drift", "env.forecast=model")
     assert "window: 182" in lemonade("train", *store, "--cfg", "job").stdout
     assert lemonade("train", *store, "--dry-run").stdout.endswith("would start\n")
+
+
+HOSTILE = {  # files of a plug-in's folder of configs -> what is typed to meet them
+    "a learner": ("agent", "_target_: os.mkdir\npath: RAN\n", ("agent=x",)),
+    "a learner with a schema": (
+        *("agent", "defaults: [/schema/sb3@_here_, _self_]\nhyper: {a: {_target_: os.mkdir, path: RAN}}\n"),
+        ("agent=x",),
+    ),
+    "a callback": ("hydra/callbacks", "x: {_target_: os.mkdir, path: RAN}\n", ("hydra/callbacks=x",)),
+    "a callback out of a group": (
+        *("agent", "# @package hydra.callbacks\nx: {_target_: pandas.read_pickle, filepath_or_buffer: GADGET}\n"),
+        ("+agent@hydra.callbacks=x",),
+    ),
+    "the whole of Hydra": (
+        "sweep",
+        "# @package _global_\nhydra: {callbacks: {x: {_target_: os.mkdir, path: RAN}}}\n",
+        ("+sweep=x",),
+    ),
+    "a launcher": ("hydra/launcher", "_target_: os.mkdir\npath: RAN\n", ("hydra/launcher=x", "--multirun")),
+    "a sweeper": ("hydra/sweeper", "_target_: os.mkdir\npath: RAN\n", ("hydra/sweeper=x", "--multirun")),
+    "part of a launcher": (
+        *("sweep", "# @package hydra.launcher\nx: {_target_: pandas.read_pickle, filepath_or_buffer: GADGET}\n"),
+        ("+sweep=x", "--multirun"),
+    ),
+    "a resolver": (
+        *("sweep", "# @package hydra.launcher\nx: '${oc.create:{_target_:os.mkdir,path:RAN}}'\n"),
+        ("+sweep=x", "--multirun"),
+    ),
+    "logging": (
+        *("hydra/job_logging", "version: 1\nhandlers: {x: {class: subprocess.Popen, args: [mkdir, RAN]}}\n"),
+        ("hydra/job_logging=x",),
+    ),
+    "a search path": ("sweep", "# @package hydra\nsearchpath: [pkg://evil]\n", ("+sweep=x",)),
+    "variables": ("sweep", "# @package hydra\njob: {env_set: {PYTHONPATH: RAN}}\n", ("+sweep=x",)),
+    "a tag": ("agent", "!!python/object/apply:os.mkdir [RAN]\n", ("agent=x",)),
+    "an alias bomb": (
+        "agent",
+        "a: &a [1, 1, 1, 1, 1, 1]\n"
+        + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghijkl")),
+        ("agent=x",),
+    ),
+    "deep": ("agent", "a: " + "[" * 5000 + "]" * 5000 + "\n", ("agent=x",)),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_plug_ins_config_runs_no_code(lemonade, tmp_path, kind):
+    """What is in its folder of configs is read like any other: its code is installed, its YAML is data."""
+    group, text, words = HOSTILE[kind]
+    site = tmp_path / "site"
+    (tmp_path / "gadget.pkl").write_bytes(pickle.dumps(Gadget(tmp_path / "ran")))
+    (site / "evil").mkdir()
+    (site / "evil" / "__init__.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'ran')!r})\n")
+    file = site / "lemonade" / "conf" / group / "x.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text.replace("RAN", str(tmp_path / "ran")).replace("GADGET", str(tmp_path / "gadget.pkl")))
+    done = lemonade("train", "task=Lemonade", *words, *TINY, "--dry-run")
+    assert done.returncode == 2, done.stdout
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
