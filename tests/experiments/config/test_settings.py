@@ -26,7 +26,19 @@ from storelab.experiments.runs.folder import from_config, to_config
 from storelab.forecasting import FORECASTERS
 
 CONF = Path(storelab.conf.__file__).parent
-COMMANDS = ("train", "tune", "demo", "backtest", "explain", "fit", "benchmark", "evaluate", "dataset", "report")
+COMMANDS = (
+    "train",
+    "tune",
+    "demo",
+    "backtest",
+    "explain",
+    "fit",
+    "benchmark",
+    "evaluate",
+    "dataset",
+    "report",
+    "watch",
+)
 GROUPS = ("env", "task", "data", "forecaster", "agent", "evaluation")
 FILES = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml"))]
 OPTIONS = [(group, option) for group, option in FILES if group not in ("sweep", "suite")]
@@ -280,7 +292,7 @@ def test_hostile_configs(share):
         assert errors.count("\n") == 1, errors
         named = re.match(r"[\w.]+", errors)[0]  # the key, or the part of it that is wrong
         assert key.startswith(named.rstrip(".")), (overrides, errors)
-        assert re.search(r"expected|allowed|did you mean", errors), errors
+        assert re.search(r"expected|allowed|did you mean|only with", errors), errors
 
     each()
 
