@@ -21,7 +21,7 @@ from storelab.experiments.commands import compose as commands
 from storelab.experiments.config.options import COMMANDS as TOPS
 from storelab.experiments.config.options import keys, options, register
 from storelab.experiments.config.settings import read
-from storelab.experiments.inputs import build
+from storelab.experiments.inputs import build, started
 from storelab.experiments.runs.folder import from_config, to_config
 from storelab.forecasting import FORECASTERS
 
@@ -131,9 +131,15 @@ def test_what_is_not_needed_does_not_count():
 
 
 def command_line(*args: str) -> tuple[int, str]:
-    """Run `storelab train` up to the built task; return the exit status and what stderr got."""
+    """Run `storelab train` up to what it starts from; return the exit status and what stderr got."""
+
+    def prepared(config):
+        chosen = read(config)
+        build(chosen)
+        started(chosen)
+
     before, argv = commands.work_of, sys.argv
-    commands.work_of, sys.argv = lambda command: lambda config: build(read(config)), ["storelab", "train", *args]
+    commands.work_of, sys.argv = lambda command: prepared, ["storelab", "train", *args]
     errors = io.StringIO()
     try:
         os.environ.pop("HYDRA_FULL_ERROR", None)
