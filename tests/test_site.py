@@ -79,3 +79,20 @@ def test_the_site_builds_and_its_links_lead_somewhere(tmp_path):
     assert all(page.pictures for page in environments.values())
     first = pages[tmp_path / "index.html"].targets  # its navigation
     assert {f"environments/{name}.html" for name in environments} | {"pricing_inventory.html"} <= set(first)
+
+
+def test_what_security_names_is_there():
+    """Each promise names tests and trials; a name without a folder is a test of the server's, or at the top."""
+    text = (ROOT / "SECURITY.md").read_text()
+    tests = set(re.findall(r"`([\w/]*test_\w+\.py)`", text))
+    assert len(tests) > 10
+    for name in tests:
+        assert any((ROOT / place / name).is_file() for place in ("tests", "tests/experiments/serving")), name
+    trials = {name for words in re.findall(r"`attack\.py ([a-z_ ]+)`", text) for name in words.split()}
+    there = {
+        name
+        for path in (ROOT / "bench").glob("attack_*.py")
+        for name in re.findall(r"@trial\ndef (\w+)", path.read_text())
+    }
+    assert trials
+    assert trials <= there
