@@ -191,6 +191,10 @@ def _best_sellers(panel: Panel, held_out: int, items: int | None, notes: list[st
     if not isinstance(items, int) or isinstance(items, bool) or not 1 <= items <= len(eligible):
         raise FieldError("items", items, f"an integer >= 1 and <= {len(eligible)}")
     revenue = np.nansum((panel.units * panel.price)[:held_out, eligible], axis=0)
+    if not revenue.any():
+        raise ValueError(
+            f"none of {len(eligible)} items is sold before the held-out days; expected units > 0 on some day"
+        )
     best = eligible[np.argsort(-revenue, kind="stable")[:items]]
     if len(best) < len(panel.items):
         late = len(panel.items) - len(eligible)
@@ -235,7 +239,8 @@ def _store(past: Panel, shortest: int, changes: dict) -> tuple[InventoryParams, 
     lead = np.asarray(len(pmf) if pmf else changes.get("lead_time", lead_time), dtype=float)
     horizon = -(-HORIZON // days)
     if "horizon" not in changes and (fits := shortest - WINDOWS // days - int(lead.max())) < horizon:
-        horizon = max(fits, LEAST_HORIZON)
+        arrivals = min(2 * (int(lead.max()) + 1), _longest(shortest, lead))  # half of them at least can be sold
+        horizon = max(fits, arrivals, LEAST_HORIZON)
         notes.append(f"horizon: {horizon} {period} in an episode, as the shorter split has {shortest}")
     units = np.nan_to_num(past.units)
     cover = (lead + 1) * units.mean(axis=0)  # mean demand over the protection interval
@@ -269,11 +274,8 @@ def _calendar(panel: Panel, yearly: bool) -> np.ndarray:
 def _task(name, params, panel, splits: list[slice], source, forecaster, cache) -> Task:
     """Put the splits, days to train on and held-out ones, together."""
     lead = np.broadcast_to(len(params.lead_time_pmf) or np.asarray(params.lead_time, dtype=int), params.items)
-    needed = params.horizon + 1 + int(lead.max())
     shortest = min(days.stop - days.start for days in splits)
-    if needed > shortest:
-        why = f"as the shorter split has {shortest} days and the longest lead time is {lead.max()}"
-        raise FieldError("horizon", params.horizon, f"<= {shortest - needed + params.horizon}, {why}")
+    _check_horizon(params.horizon, shortest, lead, "weeks" if panel.weekly else "days")
     calendar = _calendar(panel, yearly=splits[0].stop - splits[0].start >= 365)
     # An item has no price before its launch, and no demand: the first one known stands there.
     price = np.nan_to_num(np.where(np.isnan(panel.price), _first_known(panel.price), panel.price))
@@ -286,6 +288,26 @@ def _task(name, params, panel, splits: list[slice], source, forecaster, cache) -
     unbounded = unbounded or np.isfinite(params.per_item("shelf_life")).any()
     hindsight = None if unbounded else hindsight_bound
     return Task(name, params, Inventory, train=sources[0], test=sources[1], hindsight=hindsight)
+
+
+def _longest(shortest: int, lead: np.ndarray) -> int:
+    """The longest episode that finds a day to begin on in the shorter split, with a lead time of days after it."""
+    return shortest - 1 - int(lead.max())
+
+
+def _check_horizon(horizon: int, shortest: int, lead: np.ndarray, period: str) -> None:
+    """Raise ValueError for an episode that the days don't hold, or in which no order arrives."""
+    least, most = int(lead.min()) + 1, _longest(shortest, lead)
+    why = f"the shorter split has {shortest} {period} and the longest lead time is {lead.max()}"
+    if most < least:
+        raise ValueError(
+            f"{why}: too few for an episode in which an order arrives; "
+            f"expected more {period} (a split of {least + 1 + int(lead.max())}), or a shorter lead_time"
+        )
+    if horizon > most:
+        raise FieldError("horizon", horizon, f"<= {most}, as {why}")
+    if horizon < least:
+        raise FieldError("horizon", horizon, f">= {least}, as an order arrives after {lead.min()} {period} or more")
 
 
 def _forecasts(params, forecaster, panel: Panel, splits: list[slice], lead: np.ndarray, cache) -> list:

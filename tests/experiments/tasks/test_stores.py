@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from storelab.data import Panel, SyntheticStoreParams, generate
 from storelab.data.contract import TableNote
+from storelab.envs.core.rollout import rollout
 from storelab.envs.registry import entries
 from storelab.errors import FieldError
 from storelab.evaluation.evaluate import scenario_keys
@@ -156,6 +157,38 @@ def test_weekly_store():
     assert task.params.lead_time == [1, 1, 1]
     assert task.params.horizon == 8
     np.testing.assert_allclose(task.params.holding_cost, 7 * (0.002 * 3.0 + 0.02))
+
+
+@pytest.mark.parametrize(("days", "lead"), [(150, 7), (110, 7), (200, 12), (150, 1)])
+def test_orders_arrive_within_an_episode_of_a_short_history(days, lead):
+    """Else all policies earn the same, and the table says nothing."""
+    task = store_task(Panel.from_frame(_own(days)), lead_time=lead)
+    assert task.params.horizon > lead + 2
+    model = task.model("test")
+    scenario = model.scenarios([0])
+    nothing, much = (
+        rollout(model, lambda observation, state, seed, action=action: (action[None], state), scenario)["reward"].sum()
+        for action in (model.action_low, model.action_high)
+    )
+    assert nothing != pytest.approx(much)
+
+
+@pytest.mark.parametrize(
+    ("days", "changes", "words"),
+    [
+        (20, {}, "the shorter split has 4 days and the longest lead time is 7: too few .* split of 16"),
+        (150, {"horizon": 7}, "horizon: 7 is not allowed, expected >= 8, as an order arrives after 7 days"),
+        (150, {"horizon": 23}, "horizon: 23 is not allowed, expected <= 22, as the shorter split has 30 days"),
+    ],
+)
+def test_an_episode_in_which_no_order_arrives_is_refused(days, changes, words):
+    with pytest.raises(ValueError, match=words):
+        store_task(Panel.from_frame(_own(days)), **changes)
+
+
+def test_a_store_that_sells_nothing_is_refused():
+    with pytest.raises(ValueError, match="none of 3 items is sold before the held-out days; expected units > 0"):
+        store_task(Panel.from_frame(_own().assign(units=0)))
 
 
 def test_a_store_with_days_that_no_row_tells_of_says_how_to_settle_them():
