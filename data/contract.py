@@ -26,6 +26,7 @@ class Column:
     minimum: float | None = None  # numbers only
     above: float | None = None  # numbers only, strict
     unique: bool = False  # the columns so marked identify a row together
+    instead: str = ""  # what may be said where the column is missing
 
     @property
     def expected(self) -> str:
@@ -51,7 +52,7 @@ PANEL: Schema = (
     Column("item", "text", unique=True),
     Column("date", "day", unique=True),
     Column("units", "number", nullable=True, minimum=0),  # null: not observed, which is not zero
-    Column("price", "number", above=0),
+    Column("price", "number", above=0, instead="price: that of all items"),
     Column("promo", "bool", required=False),
     Column("closed", "bool", required=False),
     Column("holiday", "bool", required=False),
@@ -129,7 +130,7 @@ def read(
         if column.name not in columns and (column.required or column.name in own):
             found = ", ".join(map(str, frame.attrs["found"])) or "none"
             called = f"column {own.get(column.name, column.name)!r}"
-            hint = f", or its name here as columns.{column.name}"
+            hint = f", or its name here as columns.{column.name}" + (f", or {column.instead}" if column.instead else "")
             raise ValueError(f"{called}: missing; expected {column.expected}{hint}. Columns found: {found}")
     numeric = [columns[column.name] for column in schema if column.kind == "number" and column.name in columns]
     expected = {column.name: column.expected for column in schema}

@@ -39,6 +39,8 @@ def load(path: Path, names: Sequence[str], encoding: str = "") -> pd.DataFrame:
     is none of SUFFIXES, or not readable as what its name says, or would need far more memory than it is large.
     """
     suffix = path.suffix.lower()
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder; expected a file, one of {', '.join(SUFFIXES)}")
     if suffix not in SUFFIXES:
         raise ValueError(f"{path.name}: unknown file type {suffix!r}; expected one of {', '.join(SUFFIXES)}")
     if encoding and suffix not in TEXT:

@@ -7,9 +7,13 @@ LEAST_OBSERVED = 0.5  # share of the days from launch on: below it, days without
 _MONTH = 28  # days, at least
 
 
-def notes_on_gaps(units: np.ndarray, price: np.ndarray, dates: np.ndarray, apart: int) -> list[str]:
-    """Notes on the days (D, I) that no row tells of. `dates` are those with rows, a panel's days are `apart` days."""
+def notes_on_gaps(units: np.ndarray, price: np.ndarray, dates: np.ndarray, apart: int, there: np.ndarray) -> list[str]:
+    """Notes on the days (D, I) that no row tells of: those not `there`.
+
+    `dates` are those with rows, a panel's days are `apart` days.
+    """
     notes = []
+    missing, days = missing_rows(there)
     if len(dates) < len(units):
         between = _between(dates) // apart
         last = pd.Timestamp(dates[np.argmax(between > 1)]).date()
@@ -22,7 +26,21 @@ def notes_on_gaps(units: np.ndarray, price: np.ndarray, dates: np.ndarray, apart
             f"column 'units': observed on {share:.1%} of the days from launch on; where no row means no sale, "
             "add the row with 0 units"
         )
+    elif missing:
+        notes.append(
+            f"column 'units': no row on {missing} of the items' {days} days with rows from launch on: not observed; "
+            "where no row means no sale, no_row=zero says so"
+        )
     return notes
+
+
+def missing_rows(there: np.ndarray) -> tuple[int, int]:
+    """How many item-days from each item's first on have no row, and of how many; dates without any row don't count.
+
+    `there` (D, I) bool: where there is a row.
+    """
+    since = there.cumsum(axis=0).astype(bool) & there.any(axis=1, keepdims=True)
+    return int((since & ~there).sum()), int(since.sum())
 
 
 def refuse_gaps(units: np.ndarray, price: np.ndarray, dates: np.ndarray, apart: int, no_row: str) -> None:

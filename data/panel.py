@@ -192,15 +192,17 @@ class Panel:
         wide["price"] = pd.DataFrame(wide["price"]).ffill().to_numpy()
         with_rows = np.unique(table["date"])
         refuse_gaps(wide["units"], wide["price"], with_rows, apart, no_row)
+        there = np.zeros(wide["units"].shape, bool)
+        there[day, item] = True
         if no_row == "zero":
-            there = np.zeros(wide["units"].shape, bool)
-            there[day, item] = True
-            wide["units"][~there & there.cumsum(axis=0).astype(bool)] = 0.0
+            launched = there.cumsum(axis=0).astype(bool)
+            wide["units"][launched & ~there] = 0.0
+            there = launched
         for name in ("closed", "holiday"):
             wide[name] = _one_value(table, name, day, days, False)
         category = _one_value(table, "category", item, len(items), "") if "category" in table else None
         split = pd.Series(_one_value(table, "split", day, days, "")).map({name: k for k, name in enumerate(SPLITS)})
-        notes = notes_on_gaps(wide["units"], wide["price"], with_rows, apart)
+        notes = notes_on_gaps(wide["units"], wide["price"], with_rows, apart, there)
         if notes:
             warnings.warn("; ".join(notes), TableNote, stacklevel=2)
         return cls(

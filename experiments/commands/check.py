@@ -3,6 +3,8 @@
 import re
 import sys
 import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from ...data import files
 from ...data.contract import PANEL, Column, Reading, Schema, TableNote, matched, read
 from ...data.gaps import LEAST_OBSERVED, monthly
 from ...data.online_retail import BULK_FENCE, in_one_month
+from ...data.panel import Panel
 
 USAGE = """usage: storelab check FILE [day_first=true|false] [encoding=NAME] [columns.item=NAME ...]
 
@@ -60,12 +63,12 @@ def check(args: list[str]) -> int:
             warnings.simplefilter("ignore", TableNote)  # they are printed
             table, notes, wrong = look(Path(paths[0]), Reading(names, order, keys.get("encoding", "")))
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        print(f"{paths[0]}: {error}", file=sys.stderr)
+        print(f"{paths[0]}: {str(error).removeprefix(f'{Path(paths[0])}: ')}", file=sys.stderr)
         return 2
+    wrong += troubles(table) or _refusal(paths[0], Reading(names, order, keys.get("encoding", "")), table)
     print(paths[0])
     for name, value in [*(("read", note) for note in notes), *facts(table)]:
         print(f"  {name:12} {value}")
-    wrong += troubles(table)
     print("\n".join(["looks wrong", *(f"  {line}" for line in wrong)]) if wrong else "nothing looks wrong")
     return 1 if wrong else 0
 
@@ -111,6 +114,19 @@ def look(path: Path, how: Reading | None = None) -> tuple[pd.DataFrame, list[str
     return table, notes, wrong
 
 
+def _refusal(path: str, how: Reading, table: pd.DataFrame) -> list[str]:
+    """Why a table of days whose rows look right is still no panel: it is made as `data=panel` makes it."""
+    if table.attrs["lines"]:
+        return []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TableNote)
+            Panel.from_frame(path, **asdict(how))
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
 def _plain(path: Path, table: pd.DataFrame) -> list[str]:
     """What is as usual in a file: no note tells of it."""
     said = "; ".join(table.attrs["notes"])
@@ -118,7 +134,9 @@ def _plain(path: Path, table: pd.DataFrame) -> list[str]:
     usual = usual if path.suffix.lower() in files.TEXT else {}
     if {"date", "timestamp"} & set(table):
         usual |= {"dates are": "as the contract has them, YYYY-MM-DD or the file's own type"}
-    return [f"{what} {how}" for what, how in usual.items() if what not in said.replace("times are", "dates are")]
+    return [
+        f"{what} {how}" for what, how in usual.items() if what not in re.sub("times are|months are", "dates are", said)
+    ]
 
 
 def _known(frame: pd.DataFrame, schema: Schema, aliases: dict[str, str], own: dict[str, str]) -> int:
@@ -130,8 +148,7 @@ def facts(table: pd.DataFrame) -> list[tuple[str, str]]:
     """What the table holds, in words."""
     found = [("rows", f"{len(table):,}, " + ("lines of orders" if table.attrs["lines"] else "one per item and day"))]
     if "item" in table:
-        names = table["item"].unique()
-        found.append(("items", f"{len(names):,}: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"))
+        found.append(("items", _named(table["item"].unique())))
     if "day" in table and len(table):
         days = np.sort(table["day"].unique())
         apart = _apart(days)
@@ -151,6 +168,11 @@ def facts(table: pd.DataFrame) -> list[tuple[str, str]]:
             found.append((name, part + (f"; 0 in {(values == 0).mean():.1%} of the rows" if name == "units" else "")))
     if "units" in table:
         found.append(("returns", f"{(table['units'] < 0).sum():,} rows of less than 0 units"))
+        sold = (
+            table["units"].gt(0).groupby(table["item"], sort=False).any() if "item" in table else pd.Series(dtype=bool)
+        )
+        if not sold.all():
+            found.append(("never sold", _named(sold.index[~sold])))
     if "split" in table:
         counts = table["split"].value_counts()
         found.append(("split", ", ".join(f"{counts[name]:,} rows {name}" for name in counts.index)))
@@ -170,6 +192,8 @@ def troubles(table: pd.DataFrame) -> list[str]:
     if "units" in table:
         note(table["units"] < 0, "less than 0 units: returns are no sales, and stay out")
         note(np.isinf(table["units"]), "infinitely many units")
+        if not (table["units"] > 0).any():
+            found.append("no row with more than 0 units")
     if "price" in table:
         note(table["price"] <= 0, "a price of 0 or less")
         note(table["price"].isna(), "no price")
@@ -216,8 +240,16 @@ def _gaps(table: pd.DataFrame) -> list[str]:
         )
     if not table.attrs["lines"] and {"item", "units"} <= set(table):
         share = observed(table, step)
+        first = table.groupby("item")["day"].min()
+        cells = int((len(days) - days.searchsorted(first)).sum())
+        absent = cells - len(table[["item", "day"]].drop_duplicates())
         if share < LEAST_OBSERVED:
             found.append(f"{share:.1%} of the days are observed: where no row means no sale, data.no_row=zero says so")
+        elif absent:
+            found.append(
+                f"no row on {absent:,} of the items' {cells:,} days with rows since their first: not observed; "
+                "where no row means no sale, data.no_row=zero says so"
+            )
     return found
 
 
@@ -235,6 +267,10 @@ def _apart(days: np.ndarray) -> int:
 
 def _date(day) -> str:
     return str(pd.Timestamp(day).date())
+
+
+def _named(items: Sequence[str]) -> str:
+    return f"{len(items):,}: {', '.join(items[:SHOWN])}{', ...' if len(items) > SHOWN else ''}"
 
 
 def _rows(numbers: pd.Index) -> str:

@@ -4,7 +4,8 @@ import re
 import shlex
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import get_type_hints
+from types import UnionType
+from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -137,8 +138,26 @@ def _out_of_type(error: OmegaConfBaseException, args: list[str]) -> str:
             return f"{group and group + '.'}{one_line(refusal)}"
         except (TypeError, AttributeError):
             pass
-        return f"{key}: {value!r} is not allowed, expected {KINDS.get(hints[field], 'another type')}"
+        return f"{key}: {value!r} is not allowed, expected {_kind(hints[field])}"
     return f"{key}: {message}"
+
+
+def _kind(hint) -> str:
+    """A field's type in words: of `list[str] | None` a list of texts or null."""
+    if hint in KINDS:
+        return KINDS[hint]
+    if hint is type(None):
+        return "null"
+    parts = get_args(hint)
+    if isinstance(hint, UnionType) or get_origin(hint) is Union:
+        return " or ".join(map(_kind, parts))
+    if get_origin(hint) is Literal:
+        return " or ".join(map(str, parts))
+    if get_origin(hint) in (list, tuple):
+        return f"a list such as [a,b], each {_kind(parts[0])}" if parts else "a list such as [a,b]"
+    return (
+        "a mapping such as {a: b}" if hint is dict or get_origin(hint) is dict or is_dataclass(hint) else "another type"
+    )
 
 
 def _kinds(group: str) -> list[type]:

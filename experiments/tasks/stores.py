@@ -232,6 +232,10 @@ def _store(past: Panel, shortest: int, changes: dict) -> tuple[InventoryParams, 
         if unknown and key not in changes and not (key == "lead_time" and changes.get("lead_time_pmf")):
             which = "every item" if unknown == len(past.items) else f"{unknown} of {len(past.items)} items"
             notes.append(f"{key}: {words}, of {which}: neither a column {name} nor env.{key} says it")
+    for name in ("purchase_cost", "lead_time"):
+        given = np.asarray(changes.get(name, 0.0))
+        if given.dtype.kind not in "iuf" or given.shape not in ((), (1,), (len(past.items),)):
+            raise FieldError(name, changes[name], f"one number, or {len(past.items)} of them, one per item")
     cost = np.where(np.isnan(known["cost"]), usual["cost"], known["cost"])
     cost = np.broadcast_to(np.asarray(changes.get("purchase_cost", cost), dtype=float), len(past.items))
     lead_time = np.ceil(np.where(np.isnan(known["lead_time"]), usual["lead_time"], known["lead_time"])).astype(int)

@@ -77,11 +77,26 @@ def test_what_looks_wrong_has_its_row(tmp_path_factory, row, change):
         (lambda t: t.assign(units=t["units"].replace(5, "many")), "column 'units', row 5: 'many'"),
         (lambda t: t.drop(columns="units"), "column 'units': missing"),
         (lambda t: t.iloc[:0], "the table has no rows"),
+        (lambda t: t.assign(units=0), "no row with more than 0 units"),
+        (lambda t: pd.concat([t, t.iloc[[0, 7, 29]].assign(item="7")]), "no row on 27 of the items' 60 days with rows"),
+        (lambda t: t.drop(columns="price"), "columns.price, or price: that of all items"),
+        (lambda t: t.assign(split=["train", "test"] * 15), "split: 'train' on 2023-04-22 follows 'test'"),
+        (lambda t: t.assign(category=["tea"] * 29 + ["jam"]), "category"),
     ],
 )
 def test_what_looks_wrong_of_a_whole_file(tmp_path, capsys, change, words):
     assert check([saved(tmp_path, change(sales()))]) == 1
     assert words in capsys.readouterr().out
+
+
+def test_items_that_are_never_sold_are_named_and_months_are_said_once(tmp_path, capsys):
+    table = pd.concat([sales(), sales().assign(item="7", units=0)])
+    table["date"] = pd.to_datetime(table["date"]).dt.strftime("%d %b %Y")
+    assert check([saved(tmp_path, table)]) == 0
+    shown = capsys.readouterr().out
+    assert "never sold   1: 7" in shown
+    assert "months are read" in shown
+    assert "dates are as" not in shown
 
 
 def test_lines_of_orders(tmp_path, capsys):
@@ -117,3 +132,6 @@ def test_files_of_something_else_end_with_2(tmp_path, capsys):
     assert check([path]) == 1
     assert "no row tells which" in capsys.readouterr().out
     assert check([path, "day_first=true"]) == 0
+    (tmp_path / "folder.csv").mkdir()
+    assert check([str(tmp_path / "folder.csv")]) == 2
+    assert "is a folder; expected a file" in capsys.readouterr().err

@@ -207,3 +207,19 @@ def test_no_command_line_ends_in_a_traceback(line, share):
         assert len(told) <= 1 or "of the sweep's jobs failed:" in errors, (words, errors)
 
     each()
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("data.day_first=perhaps", "true or false or null"),
+        ("data.covariates=display", "a list such as [a,b], each text"),
+        ("data.columns=sku", "a mapping such as {a: b}"),
+        ("data.price=dear", "a number"),
+    ],
+)
+def test_a_value_of_another_type_is_told_what_is_allowed(line, word, expected):
+    status, errors, _ = line("task=Store", "data.path=sales.csv", word)
+    key, _, value = word.partition("=")
+    assert (status, errors.count("\n")) == (2, 1)
+    assert errors.startswith(f"{key}: {value!r} is not allowed, expected {expected}")
