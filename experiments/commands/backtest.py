@@ -5,6 +5,7 @@ soon as it is done, so that the same command goes on with those that are left; `
 and origin, all origins, demand class and age; `report.html`.
 """
 
+import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
@@ -85,10 +86,16 @@ def _panel(settings: BacktestSettings) -> tuple[Panel, list[int]]:
         raise ConfigError(f"horizon: {top.horizon} days are not allowed, expected <= {days - first}, the test days")
     if top.refit and panel.split.any():
         raise ConfigError("refit: true is not allowed, expected false: the data's column split has test days")
-    panel = select_items(panel.select(sorted(panel.items)), first, top.items, top.least_days, top.least_sales)
+    whole = panel.select(sorted(panel.items))
+    panel = select_items(whole, first, top.items, top.least_days, top.least_sales)
     if not panel.items:
         wanted = f"{top.least_days} days and {top.least_sales} days with a sale"
-        raise ConfigError(f"least_days, least_sales: no item has {wanted} before the first origin, expected fewer")
+        launch = np.argmax(~np.isnan(whole.units), axis=0).min()
+        sold = (whole.units[:first] > 0).sum(axis=0).max()
+        raise ConfigError(
+            f"least_days, least_sales: no item has {wanted} before the first origin, {whole.dates[first].date()}, "
+            f"expected <= {max(first - launch, 0)} and <= {sold}, or fewer origins"
+        )
     return panel, origins
 
 

@@ -63,7 +63,8 @@ def check(args: list[str]) -> int:
             warnings.simplefilter("ignore", TableNote)  # they are printed
             table, notes, wrong = look(Path(paths[0]), Reading(names, order, keys.get("encoding", "")))
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        print(f"{paths[0]}: {str(error).removeprefix(f'{Path(paths[0])}: ')}", file=sys.stderr)
+        told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        print(f"{paths[0]}: {told.removeprefix(f'{Path(paths[0])}: ')}", file=sys.stderr)
         return 2
     wrong += troubles(table) or _refusal(paths[0], Reading(names, order, keys.get("encoding", "")), table)
     print(paths[0])

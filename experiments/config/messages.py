@@ -89,6 +89,9 @@ def describe(error: BaseException, command: str, args: list[str]) -> str:
     for link in chain:
         if told := _told(link, command, args):
             return told
+    own = next((key for key in (arg.lstrip("+").partition("=")[0] for arg in args) if re.match(r"hydra\b", key)), None)
+    if own and not isinstance(error, OmegaConfBaseException):  # Hydra's own assertions name no key
+        return f"{own}: cannot be set so, expected what `storelab {command} --cfg hydra` shows ({one_line(error)})"
     kind = "" if isinstance(error, HydraException | OmegaConfBaseException) else f"{type(error).__name__}: "
     return f"{command}: the configuration cannot be composed: {kind}{one_line(error) or 'no reason given'}"
 

@@ -47,7 +47,7 @@ def present(run: Run, settings: BacktestSettings, panel: Panel, forecasts: list[
     run.write_episodes(pd.concat(tidy, ignore_index=True), "metrics.parquet")
 
     pooled = by_origin[by_origin["origin"] == "pooled"]
-    said, what = comparison(forecasts, pooled), _what(settings, panel)
+    said, what = comparison(forecasts, pooled), _what(settings, panel, forecasts[0])
     print(what)
     print("\n".join(aligned(_columns(pooled, ["forecaster"]))))
     for column, rows in groups.items():
@@ -94,11 +94,13 @@ def comparison(forecasts: list[pd.DataFrame], pooled: pd.DataFrame) -> str:
     )
 
 
-def _what(settings: BacktestSettings, panel: Panel) -> str:
+def _what(settings: BacktestSettings, panel: Panel, forecasts: pd.DataFrame) -> str:
     top = settings.top
     trained = "fine-tuned before every origin" if top.refit else "fine-tuned before the first origin"
     days, item = len(panel.dates), f"{len(panel.items):,} items"
-    return f"{item}, {days} days; the last {top.origins} x {top.horizon} days forecast, {trained}"
+    origins = forecasts["origin"]
+    forecast = f"{origins.nunique()} x {top.horizon} days from {origins.min():%Y-%m-%d} on forecast"
+    return f"{item}, {days} days; {forecast}, {trained}"
 
 
 def _columns(rows: pd.DataFrame, names: list[str], metrics=tuple(METRICS)) -> list[tuple[str, list[str]]]:

@@ -57,7 +57,7 @@ def test_the_numbers_are_those_of_the_api(done):
 
 
 def test_the_terminal_has_the_table_with_units(done):
-    for words in ("wQL,", "share of", "naive", "seconds", "the last 2 x 14 days forecast", "by demand class", "by age"):
+    for words in ("wQL,", "share of", "naive", "seconds", "2 x 14 days from 20", "by demand class", "by age"):
         assert words in done.out
     assert re.search(
         r"moving_average (is better|is worse|cannot be told) .* difference [+-]0\.\d+, 95 % CI \[", done.out

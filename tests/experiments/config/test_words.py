@@ -223,3 +223,10 @@ def test_a_value_of_another_type_is_told_what_is_allowed(line, word, expected):
     key, _, value = word.partition("=")
     assert (status, errors.count("\n")) == (2, 1)
     assert errors.startswith(f"{key}: {value!r} is not allowed, expected {expected}")
+
+
+@pytest.mark.parametrize("word", ["hydra.sweeper.params.seed=1", "+hydra.sweeper.params.seed=1", "hydra=null"])
+def test_a_key_of_hydras_own_that_cannot_be_set_is_named(line, word):
+    status, errors, _ = line(word)
+    assert (status, errors.count("\n")) == (2, 1)
+    assert errors.startswith(f"{word.lstrip('+').partition('=')[0]}: cannot be set so")
