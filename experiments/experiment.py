@@ -126,7 +126,8 @@ def learnt(run: Run, task: Task, settings: Settings) -> Policy | None:
     last = checkpoints.newest_whole(run.checkpoints)
     if last is None:
         raise ConfigError(f"run: {run.folder} has no whole checkpoint, expected one")
-    return learner_of(settings).load_policy(last, task)
+    with damage_named(last):
+        return learner_of(settings).load_policy(last, task)
 
 
 def checkpoint_steps(settings: Settings) -> int:
@@ -142,7 +143,8 @@ def learn(run: Run, experiment: Experiment, watch: Watch | None = None) -> Polic
         learner = learner_of(settings).Learner(task, agent, settings.top.seed, run.folder / "tensorboard")
     last = checkpoints.newest_whole(run.checkpoints)
     if last is not None:
-        learner.load(last)
+        with damage_named(last):
+            learner.load(last)
         print(f"going on from {learner.steps:,} of {settings.agent.total_steps:,} steps")
     elif start := getattr(agent, "start", ""):
         print(f"begins with the weights of {start}")

@@ -236,7 +236,7 @@ def test_what_cannot_be_learnt_is_refused(build, message):
 
 def test_another_learners_checkpoint_is_refused(tmp_path):
     trained().save(tmp_path)
-    with pytest.raises(ValueError, match="learning_rate: 0.5 is not allowed to go on"):
+    with pytest.raises(ValueError, match=r"learning_rate: 0\.5 is not allowed to go on"):
         make(learning_rate=0.5).load(tmp_path)
     with pytest.raises(ValueError, match="seed"):
         make(seed=4).load(tmp_path)

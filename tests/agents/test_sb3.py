@@ -164,7 +164,7 @@ def test_another_learners_checkpoint_is_refused(tmp_path):
     learner = make("PPO")
     learner.learn(total_steps=64, progress=False)
     learner.save(tmp_path)
-    with pytest.raises(ValueError, match="gamma: 0.5 is not allowed to go on"):
+    with pytest.raises(ValueError, match=r"gamma: 0\.5 is not allowed to go on"):
         make("PPO", gamma=0.5).load(tmp_path)
 
 

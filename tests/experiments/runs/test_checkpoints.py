@@ -1,9 +1,10 @@
 """Checkpoints: whole or not there, damage is found, the one before is used."""
 
 import json
+import shutil
 
 import pytest
-from storelab.experiments.runs.checkpoints import damage, newest_whole, steps, write_checkpoint
+from storelab.experiments.runs.checkpoints import SEAL, _lines, damage, newest_whole, steps, write_checkpoint
 
 
 def save(value):
@@ -92,3 +93,17 @@ def test_the_same_step_is_written_over(root):
     (root / "20" / "policy.json").write_text("damaged")
     write_checkpoint(root, 20, save("new"))
     assert json.loads((newest_whole(root) / "policy.json").read_text()) == "new"
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{}", "7"])
+@pytest.mark.parametrize("name", ["learner.json", "policy.json"])
+def test_a_sealed_checkpoint_of_somebody_elses_ends_in_one_line(tmp_path, killed, storelab, name, text):
+    shutil.copytree(killed.folder, tmp_path / "copy")
+    (run,) = (tmp_path / "copy").glob("elsewhere/*/*-s0")
+    last = run / "checkpoints" / str(steps(run / "checkpoints")[-1])
+    (last / name).write_text(text)
+    (last / SEAL).write_text("".join(_lines(last)))
+    done = storelab(tmp_path / "copy", *killed.args)
+    assert done.status == 2, done.err
+    assert len(done.err.splitlines()) == 1, done.err
+    assert f"{last.name} is damaged" in done.err
