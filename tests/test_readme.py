@@ -10,7 +10,7 @@ import pytest
 from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from storelab.experiments.cli import COMMANDS, HYDRA
-from storelab.experiments.commands import own
+from storelab.experiments.commands import own, vn2
 from storelab.experiments.commands.compose import config_of
 from storelab.experiments.config.options import register
 
@@ -18,7 +18,15 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = {page: re.findall(r"```python\n(.*?)```", page.read_text(), re.S) for page in PAGES}
 LONG = {"forecasting", "pathwise", "risk", "supply_chain"}
-ELSEWHERE = {"dispatch", "language", "marketplace", "marketplace_models", "pricing", "recommendation"}  # by folder
+ELSEWHERE = {
+    "dispatch",
+    "language",
+    "marketplace",
+    "marketplace_models",
+    "pricing",
+    "recommendation",
+    "vn2",
+}  # by folder
 PLUG_IN = "tutorial_add_environment"  # by test_plugins.py, as it needs the example package
 
 
@@ -53,6 +61,9 @@ def test_commands_are_understood(page):
     """Each command exists and its config composes: groups, options and keys are there. Of a sweep: the first job."""
     for command, *words in commands(page):
         assert command in COMMANDS or command.startswith("-"), command
+        if words[:1] == ["vn2"]:
+            vn2.settings(words[1:])
+            continue
         words = own.take(words)[1] if command in own.COMMANDS else words
         command, words = config_of(command, words)
         overrides = [word for word in words if "=" in word and not word.startswith(("-", "hydra"))]

@@ -53,48 +53,49 @@ def vn2(args: list[str]) -> int:
         print(USAGE)
         return 0
     try:
-        _play(_settings(args))
+        _play(settings(args))
     except (FieldError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
 
 
-def _settings(args: list[str]) -> Vn2Params:
+def settings(args: list[str]) -> Vn2Params:
+    """Return the settings of a command's words; raises ValueError for a word that is none."""
     if wrong := [arg for arg in args if "=" not in arg]:
         raise FieldError("argument", wrong[0], "key=value")
     frozen = OmegaConf.create((resources.files("storelab.conf") / "vn2.yaml").read_text())
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Vn2Params), frozen, OmegaConf.from_dotlist(args))
-        settings = OmegaConf.to_object(merged)
+        read: Any = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise ValueError(f"{error.full_key or 'key'}: {error.msg or error}".splitlines()[0]) from None
-    if not 0 < settings.fractile < 1:
-        raise FieldError("fractile", settings.fractile, "a number between 0 and 1, both excluded")
-    if not 1 <= settings.paths <= 10_000:
-        raise FieldError("paths", settings.paths, "a whole number from 1 to 10000")
-    return settings
+    if not 0 < read.fractile < 1:
+        raise FieldError("fractile", read.fractile, "a number between 0 and 1, both excluded")
+    if not 1 <= read.paths <= 10_000:
+        raise FieldError("paths", read.paths, "a whole number from 1 to 10000")
+    return read
 
 
-def _play(settings: Vn2Params) -> None:
-    started, contest, output = time.perf_counter(), read_contest(settings.path), Path(settings.output)
-    forecaster = create(settings.forecaster, **settings.params)
+def _play(keys: Vn2Params) -> None:
+    started, contest, output = time.perf_counter(), read_contest(keys.path), Path(keys.output)
+    forecaster = create(keys.forecaster, **keys.params)
     contests = [contest]
-    if settings.pseudo:
+    if keys.pseudo:
         contests = [pseudo_contest(contest, contest.start - WEEKS * k) for k in range(CONTESTS, 0, -1)]
     rows = []
     for each in contests:
         past = each.panel.until(each.start)
-        plan = on_forecasts(fine_tuned(forecaster, past, output / "cache"), settings.fractile, settings.paths)
+        plan = on_forecasts(fine_tuned(forecaster, past, output / "cache"), keys.fractile, keys.paths)
         played = {OURS: plan, THEIRS: benchmark, NONE: lambda past, on_hand, first, second: 0 * on_hand}
         result, orders = play(each, played)
         rows.append(result.assign(weeks=f"from {each.panel.dates[each.start - 1] + each.panel.dates.freq:%Y-%m-%d}"))
-        if not settings.pseudo:
+        if not keys.pseudo:
             _write_orders(each, orders[OURS], output)
     table = pd.concat(rows).pivot(index="policy", columns="weeks", values="cost")
-    if settings.pseudo:
+    if keys.pseudo:
         table["mean"] = table.mean(axis=1)
-    shown = contests[0].weeks if not settings.pseudo else WEEKS
+    shown = contests[0].weeks if not keys.pseudo else WEEKS
     if shown > UNCHARGED:
         text = table.sort_values(table.columns[-1]).to_string(float_format="{:,.1f}".format)
         print(f"cost of weeks {UNCHARGED + 1} to {shown}\n{text}")

@@ -1,5 +1,6 @@
 """The VN2 contest: its rules by hand, its files, the organiser's benchmark, the orders on sample paths."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -189,3 +190,11 @@ def _panel():
     dates = pd.date_range("2022-01-03", periods=28, freq="7D")
     flags = np.zeros((28, 1), bool)
     return Panel(["0-1"], dates, units, np.ones((28, 1)), flags, flags[:, 0], flags[:, 0])
+
+
+def test_the_pages_example_runs(contest_folder):
+    page = (Path(__file__).parents[3] / "docs" / "vn2.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    names = {"my_plan": benchmark}
+    exec(code.replace("FOLDER", str(contest_folder)), names)
+    assert set(names["table"]["policy"]) == {"mine", "organiser's benchmark", BOUND}
