@@ -161,6 +161,8 @@ def run(command: str, args: list[str]) -> int:
             _compose(*config_of(command, args), jobs)
     except _Enough:
         pass
+    except BrokenPipeError:  # `| head` has seen enough: see `cli.main`
+        raise
     except Exception as error:
         remote = getattr(error, "of_a_job", False) or type(error).__module__.partition(".")[0] in REMOTE
         if tracing or (not isinstance(error, ConfigError) and (remote or error is jobs.broken)):
