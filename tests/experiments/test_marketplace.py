@@ -24,7 +24,7 @@ def test_a_run_and_its_replay(storelab, tmp_path):
     from PIL import Image
 
     picture = Image.open(io.BytesIO(base64.b64decode(gif)))
-    assert picture.n_frames == 4  # every second day, and the last one
+    assert picture.n_frames == 6  # a day each
     assert "composite" in page.read_text()
 
 
