@@ -16,12 +16,12 @@ NO_NUMBER = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 CURRENCIES = "$£€¥₹"
 _MONTHS = {name.lower(): month for month, name in enumerate(calendar.month_name) if name}
 _MONTHS |= {name[:3]: month for name, month in _MONTHS.items()} | {"sept": 9}
-_DAY, _MONTH, _SPLIT = r"(?P<d>\d{1,2})(?:st|nd|rd|th)?\.?", r"(?P<m>[a-z]{3,9})\.?", "[ ./-]+"
+_DAY, _MONTH, _SPLIT = r"(?P<d>\d{1,2})(?:st|nd|rd|th)?\.?", r"(?P<m>[a-z]{3,9})\.?", "[ ./-]{1,4}"
 _NAMED = [  # 3 Mar 2024, 03-MAR-24; March 3rd, 2024; 2024 Mar 3
     re.compile(f"{date}(?P<clock>[ t]\\d{{2}}:\\d{{2}}(?::\\d{{2}})?)?")
     for date in (
         rf"{_DAY}{_SPLIT}{_MONTH},?{_SPLIT}(?P<y>\d{{4}}|\d{{2}})",
-        rf"{_MONTH}{_SPLIT}{_DAY}(?:, *|{_SPLIT})(?P<y>\d{{4}})",
+        rf"{_MONTH}{_SPLIT}{_DAY}(?:, {{0,4}}|{_SPLIT})(?P<y>\d{{4}})",
         rf"(?P<y>\d{{4}}){_SPLIT}{_MONTH}{_SPLIT}{_DAY}",
     )
 ]
