@@ -99,7 +99,7 @@ def completed(storelab, folder, line: str) -> list[str]:
         ("storelab backtest forecaster=t", ["forecaster=transformer", "forecaster=tsb"]),
         ("storelab backtest hor", ["horizon="]),
         ("storelab train task=LostSales agent=ppo_s", ["agent=ppo_store"]),
-        ("storelab train data=", ["data=online_retail", "data=panel", "data=synthetic"]),
+        ("storelab train data=", ["data=online_retail", "data=panel", "data=synthetic", "data=vn2"]),
         ("storelab train agent=sac agent.thr", ["agent.threads="]),
         ("storelab train env.dem", ["env.demand."]),
         ("storelab report ru", ["run="]),
