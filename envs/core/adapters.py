@@ -2,7 +2,7 @@
 
 import copy
 import secrets
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import gymnasium as gym
 import numpy as np
@@ -30,14 +30,6 @@ def check_options(options: dict | None, known: tuple[str, ...] = ()) -> dict:
     return options or {}
 
 
-def with_limit(spec: EnvSpec | None, steps: int) -> EnvSpec | None:
-    """Return a copy of a spec with a `max_episode_steps` where it has none."""
-    if spec is not None:
-        spec = copy.copy(spec)
-        spec.max_episode_steps = spec.max_episode_steps or steps
-    return spec
-
-
 def copied(env: Any) -> Any:
     """Return an adapter that goes on exactly as this one does, on the same model: what their `clone` gives."""
     other = copy.copy(env)
@@ -50,7 +42,38 @@ def copied(env: Any) -> Any:
     return other
 
 
-class StoreEnv(gym.Env):
+class Made:
+    """What single and vector environments share: the spec that they were made from, and copies that go on."""
+
+    model: Model
+    _spec: EnvSpec | None = None
+
+    @property
+    def longest(self) -> int:
+        """Steps after which an episode ends at the latest."""
+        return self.model.horizon
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """What `gymnasium.make` or `make_vec` made this from, with `max_episode_steps`; None: it was made otherwise."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        if spec is not None:
+            spec = copy.copy(spec)
+            spec.max_episode_steps = spec.max_episode_steps or self.longest
+        self._spec = spec
+
+    def clone(self) -> Self:
+        """Return an environment that goes on exactly as this one does: the same model, and episodes as they stand.
+
+        It costs microseconds, as the scenarios are shared. A wrapped environment is copied by `copy.deepcopy`.
+        """
+        return copied(self)
+
+
+class StoreEnv(Made, gym.Env):  # pyright: ignore[reportIncompatibleVariableOverride]
     """One environment: a batch of one.
 
     `reset(seed=s)` starts the scenario `(s, 0)`, each further `reset()` the next, `(s, 1)` and so on: the same
@@ -68,23 +91,6 @@ class StoreEnv(gym.Env):
         self._batch = Batch(model, 1)
         self._started = self._over = False
         self._viewer = None
-        self._spec: EnvSpec | None = None
-
-    @property
-    def spec(self) -> EnvSpec | None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """What `gymnasium.make` made this from, `max_episode_steps` the horizon; None where it was made otherwise."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = with_limit(spec, self.model.horizon)
-
-    def clone(self) -> "StoreEnv":
-        """Return an environment that goes on exactly as this one does: the same model, and the episode as it stands.
-
-        It costs microseconds, as the episode's scenario is shared. A wrapped environment is copied by `copy.deepcopy`.
-        """
-        return copied(self)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
         """Start an episode. Returns the observation (F,) and an empty info; raises FieldError for any options."""

@@ -5,19 +5,18 @@ from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from ...errors import FieldError
-from .adapters import StoreEnv, check_options, copied, seed_or_entropy, with_limit
+from .adapters import Made, StoreEnv, check_options, seed_or_entropy
 from .batch import Batch, admit, row_of
 from .contract import RENDERING, Model
 
 RENDER_MODES = ["rgb_array", "ansi"]
 
 
-class StoreVectorEnv(gym.vector.VectorEnv):
+class StoreVectorEnv(Made, gym.vector.VectorEnv):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Many environments in one batch, step by step what `gymnasium.vector.SyncVectorEnv` of single ones gives.
 
     `reset(seed=s)` starts the scenarios `(s + i, 0)`. Where an episode ends, `autoreset_mode` says what follows:
@@ -80,20 +79,11 @@ class StoreVectorEnv(gym.vector.VectorEnv):
         self._over = self._no  # rows whose episode has ended and is not followed by another one yet
         self._singles: list[StoreEnv] = []  # the rows as `call` sees them, once it has
         self._set: set[str] = set()  # names that `set_attr` has given
-        self._spec: EnvSpec | None = None
 
     @property
-    def spec(self) -> EnvSpec | None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """What `gymnasium.make_vec` made this from, with `max_episode_steps`; None where it was made otherwise."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = with_limit(spec, min(self._limit or self.model.horizon, self.model.horizon))
-
-    def clone(self) -> "StoreVectorEnv":
-        """Return a vector environment that goes on exactly as this one does: the same model, episodes as they stand."""
-        return copied(self)
+    def longest(self) -> int:
+        """Steps after which an episode ends at the latest."""
+        return min(self._limit or self.model.horizon, self.model.horizon)
 
     # -- episodes ---------------------------------------------------------------------------------------------------
 
