@@ -96,6 +96,13 @@ class _Days:
         dates = history.dates if known is None else history.dates.append(known.dates)
         self.weekday, self.month = dates.dayofweek.to_numpy(), dates.month.to_numpy()
 
+    def planned(self, day: int, usual_price: np.ndarray, usual_covariates: list[np.ndarray]) -> list[np.ndarray]:
+        """What is known in advance of a day, each (I,): relative price, promotion, covariates and their change."""
+        columns = [self.price[day] / usual_price, self.promo[day]]
+        for values, usual in zip(self.covariates, usual_covariates, strict=True):
+            columns += [values[day], values[day] - usual]
+        return columns
+
 
 def _scale(units: np.ndarray) -> np.ndarray:
     """The level (I,) of a past (D, I), in units/day."""
@@ -139,9 +146,7 @@ def _features(days: _Days, origin: int, horizon: int, planned: bool) -> tuple[np
         columns = [np.full(len(scale), value) for value in whole_shop]
         columns += [mean_of_observed(weekly[:weeks]) / scale for weeks in _WEEKS]
         if planned:
-            columns += [days.price[day] / usual_price, days.promo[day]]
-            for values, usual in zip(days.covariates, usual_covariates, strict=True):
-                columns += [values[day], values[day] - usual]
+            columns += days.planned(day, usual_price, usual_covariates)
         table.append(np.stack([*item, *columns], axis=1))
     return np.stack(table, axis=1).astype(np.float32), scale
 

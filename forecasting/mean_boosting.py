@@ -147,9 +147,7 @@ class _Rows:
                 columns += [self.units[lag] / level if lag >= 0 else np.full(len(level), np.nan)]
             columns += self._year(row, origin, level)
             if planned:
-                columns += [days.price[row] / usual_price, days.promo[row]]
-                for values, often in zip(days.covariates, usual_values, strict=True):
-                    columns += [values[row], values[row] - often]
+                columns += days.planned(row, usual_price, usual_values)
             table.append(np.stack([*item, *columns], axis=1))
         return np.stack(table, axis=1).astype(np.float32), level
 
