@@ -1,7 +1,5 @@
 """Ways of a configuration to code, round about: interpolations, search paths, launchers' shells, runs' own configs."""
 
-import os
-import pickle
 import shutil
 from contextlib import suppress
 from itertools import pairwise
@@ -52,21 +50,12 @@ WAYS = {
 }
 
 
-class Gadget:
-    def __init__(self, mark):
-        self.mark = mark
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.mark),)
-
-
 @pytest.fixture
-def gadget(tmp_path):
-    (tmp_path / "gadget.pkl").write_bytes(pickle.dumps(Gadget(tmp_path / "ran")))
+def gadget(tmp_path, pickled):
     (tmp_path / "evil" / "conf").mkdir(parents=True)
     for place in (tmp_path / "evil", tmp_path / "evil" / "conf"):
         (place / "__init__.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'ran')!r})\n")
-    return tmp_path / "gadget.pkl"
+    return pickled
 
 
 def one_line(done) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 import shutil
 import subprocess
 import sys
@@ -14,14 +13,6 @@ import storelab
 
 EXAMPLE = Path(storelab.__path__[0]) / "examples" / "lemonade" / "lemonade"
 TINY = ("evaluation.episodes=8", "evaluation.tuning_episodes=4", "evaluation.curve_episodes=4", "env.horizon=5")
-
-
-class Gadget:
-    def __init__(self, mark):
-        self.mark = mark
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.mark),)
 
 
 @pytest.fixture
@@ -98,16 +89,15 @@ HOSTILE = {  # files of a plug-in's folder of configs -> what is typed to meet t
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_plug_ins_config_runs_no_code(lemonade, tmp_path, kind):
+def test_a_plug_ins_config_runs_no_code(lemonade, tmp_path, pickled, kind):
     """What is in its folder of configs is read like any other: its code is installed, its YAML is data."""
     group, text, words = HOSTILE[kind]
     site = tmp_path / "site"
-    (tmp_path / "gadget.pkl").write_bytes(pickle.dumps(Gadget(tmp_path / "ran")))
     (site / "evil").mkdir()
     (site / "evil" / "__init__.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'ran')!r})\n")
     file = site / "lemonade" / "conf" / group / "x.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text.replace("RAN", str(tmp_path / "ran")).replace("GADGET", str(tmp_path / "gadget.pkl")))
+    file.write_text(text.replace("RAN", str(tmp_path / "ran")).replace("GADGET", str(pickled)))
     done = lemonade("train", "task=Lemonade", *words, *TINY, "--dry-run")
     assert done.returncode == 2, done.stdout
     assert done.stderr.count("\n") == 1, done.stderr
