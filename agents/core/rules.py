@@ -33,11 +33,12 @@ def rules_of(model: Model) -> Rules:
     """
     environment = environment_of(model)
     added = [plugin.rules[environment.name] for plugin in plugins().values() if environment.name in plugin.rules]
-    parts = [_own(environment), *(DeclaredRules(load(place)) for place in added)]
+    parts = [own_rules(environment), *(DeclaredRules(load(place)) for place in added)]
     return parts[0] if len(parts) == 1 else JoinedRules(parts)
 
 
-def _own(environment: Environment) -> Rules:
+def own_rules(environment: Environment) -> Rules:
+    """Return an environment's own heuristics, without those of plug-ins."""
     module = f"{HERE}.heuristics.{environment.name}"
     if environment.package.startswith(ENVIRONMENTS) and find_spec(module) is not None:
         return load(module)

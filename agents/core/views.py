@@ -17,6 +17,7 @@ from ...envs.registry import environment_of
 from ...errors import FieldError
 from ..heuristics.inventory import DemandStatistics
 from ..heuristics.supply_chain import fractile_levels
+from .residual import Residual, StartRule
 
 TINY = 1e-9  # where a parameter is 0
 SPAN = 4.0  # an item's actions: a Gaussian policy starts with a deviation of 1, which is an eighth of the range then
@@ -44,6 +45,8 @@ class RawView:
         import torch
 
         self.xp = torch
+        if residual := getattr(self, "residual", None):
+            residual.to_torch(device)
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray):
                 setattr(self, name, torch.tensor(value, dtype=torch.float32, device=device))
@@ -108,10 +111,13 @@ class StoreView(RawView):
 
     A Gaussian policy's first actions then lie within an eighth of the range or so of its middle, not all over it.
     Order-up-to levels drawn all over it let PPO settle on all or nothing: 41 % above the optimum of LostSales.
+
+    With a rule to start from, actions are what is ordered more than it says (`Residual`): 0 is the rule.
     """
 
-    def __init__(self, model: Model):
+    def __init__(self, model: Model, start: StartRule | None = None):
         super().__init__(model)
+        self.start, self.residual = start, Residual(model, start) if start else None
         self._box = isinstance(model.action_space, spaces.Box)
         if self._box:
             self.action_space = spaces.Box(-SPAN, SPAN, model.action_space.shape, np.float32)
@@ -125,6 +131,8 @@ class StoreView(RawView):
 
     def _scale(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
         """Return the model's actions (num_envs, A) of continuous ones in [-S, S]."""
+        if self.residual:
+            return self.residual(actions, observation)
         low, high = self.model.action_low, self.model.action_high
         return low + (actions + SPAN) / (2 * SPAN) * (high - low)
 
@@ -157,15 +165,19 @@ class MarketView(StoreView):
 class NetworkView(StoreView):
     """The whole supply chain as one row; its order-up-to levels are a residual around those of a heuristic.
 
-    Of an arc's action a in [-S, S], S = `SPAN`, 0 is the critical fractile of the demand that the echelon of its target
-    has to cover (`fractile_levels` of its heuristics), 1 is a standard deviation of that demand more (or a twentieth
-    of the level where that is more), and -S is no order at all, as at the end of a season: a square leads there.
+    Of an arc's action a in [-S, S], S = `SPAN`, 0 is the level of the rule to start from, or else the critical fractile
+    of the demand that the echelon of its target has to cover (`fractile_levels` of its heuristics), 1 is a standard
+    deviation of that demand more (or a twentieth of the level where that is more), and -S is no order at all, as at the
+    end of a season: a square leads there.
     Weights of a learned allocation are scaled to their range.
     """
 
-    def __init__(self, model: SupplyChain):
-        super().__init__(model)
-        level, spread = (x.ravel() for x in fractile_levels(model, model.scenarios(SEEDS)))
+    def __init__(self, model: SupplyChain, start: StartRule | None = None):
+        super().__init__(model, start)
+        if start:
+            level, spread = np.asarray(start.params["level"]), np.asarray(start.spread)
+        else:
+            level, spread = (x.ravel() for x in fractile_levels(model, model.scenarios(SEEDS)))
         weights = np.full(len(model.action_low) - len(level), 0.5)
         self._low, self._high = np.array(model.action_low), np.array(model.action_high)
         self._centre = np.concatenate([level, weights])
@@ -190,13 +202,13 @@ class ItemView(StoreView):
     item that sells little is learned as well as one that sells much. Limits that items share stay in the dynamics; a
     row sees how much of the capacity is taken.
 
-    Order-up-to levels are `Levels`. Of other continuous actions a in [-S, S], S = `SPAN`, is ((a + S) / 2S)^2 of the
-    largest one: the orders of interest lie far below it. A discrete one is in lots; more than an item's largest order
-    counts as that.
+    Orders are `Residual` with a rule to start from. Without one, order-up-to levels are `Levels`, and of other
+    continuous actions a in [-S, S], S = `SPAN`, is ((a + S) / 2S)^2 of the largest one: the orders of interest lie far
+    below it. A discrete one is in lots; more than an item's largest order counts as that.
     """
 
-    def __init__(self, model: Inventory):
-        super().__init__(model)
+    def __init__(self, model: Inventory, start: StartRule | None = None):
+        super().__init__(model, start)
         p = model.params
         self.rows = p.items
         price, purchase, holding, lost, wait, salvage, stock, largest = (
@@ -251,6 +263,8 @@ class ItemView(StoreView):
         return rows.astype(np.float32) if xp is np else rows
 
     def _scale(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        if self.residual:
+            return self.residual(actions, observation)
         if self.model.params.action == "base_stock":
             return self._levels(actions, observation)
         return ((actions + SPAN) / (2 * SPAN)) ** 2 * self.model.action_high
@@ -264,26 +278,29 @@ class ItemView(StoreView):
         return (profit / self._money).astype(np.float32).reshape(-1)
 
 
-def _inventory(model: Inventory, per_item: bool) -> StoreView:
-    return ItemView(model) if per_item and model.params.items > 1 else StoreView(model)
+def _inventory(model: Inventory, per_item: bool, start: StartRule | None) -> StoreView:
+    return ItemView(model, start) if per_item and model.params.items > 1 else StoreView(model, start)
 
 
-def _supply_chain(model: SupplyChain, per_item: bool) -> StoreView:
-    return NetworkView(model) if model.params.action == "base_stock" else StoreView(model)
+def _supply_chain(model: SupplyChain, per_item: bool, start: StartRule | None) -> StoreView:
+    return (NetworkView if model.params.action == "base_stock" else StoreView)(model, start)
 
 
 # Environment -> its view of a model, with a row per item where that is asked for. Others have a `StoreView`.
 VIEWS: dict[str, Callable[..., StoreView]] = {
     "inventory": _inventory,
     "supply_chain": _supply_chain,
-    "marketplace": lambda model, per_item: MarketView(model),
+    "marketplace": lambda model, per_item, start: MarketView(model),
 }
 
 
-def view_of(model: Model, per_item: bool) -> StoreView:
-    """Return how a learner sees a model: item by item if asked for and there are several, otherwise as one row."""
+def view_of(model: Model, per_item: bool, start: StartRule | None = None) -> StoreView:
+    """Return how a learner sees a model: item by item if asked for and there are several, otherwise as one row.
+
+    With a rule to start from (one of `starts(model)`), its actions are residuals of that.
+    """
     try:
         name = environment_of(model).name
     except FieldError:  # a model that no environment declares
         return StoreView(model)
-    return VIEWS[name](model, per_item) if name in VIEWS else StoreView(model)
+    return VIEWS[name](model, per_item, start) if name in VIEWS else StoreView(model)

@@ -20,6 +20,7 @@ from .inventory_rules import HEURISTICS, RULES, available
 
 __all__ = ["HEURISTICS", "DemandStatistics", "Heuristic", "available", "tune"]
 
+KNOWN = {"ewa": ("mean",), "bsp_low_ew": ("mean",)}  # parameters that are not tuned
 RETUNED = ("myopic",)  # kinds that may be a table, which their parameters do not hold: tuned again, not restored
 ROWS = 512  # candidates x scenarios run in one batch
 FINE = {"newsvendor": 0.01, "projected_inventory_level": 0.1}  # parameters that are no units to be rounded to lots
@@ -39,10 +40,25 @@ class Heuristic:
         named = self.model.features(observation)
         if self.exact is not None:
             order = self.exact(observation[:, : max(1, self.model.max_lead)].astype(int))[:, None]
-        else:
-            values = {name: np.asarray(value, dtype=np.float64) for name, value in self.params.items()}
-            order = RULES[self.kind][0](self.model, named, **values, seed=seed)
-        return self.model.action_of(named, order), policy_state
+            return self.model.action_of(named, order), policy_state
+        return self.act(named, seed=seed), policy_state
+
+    def act(self, named: dict, more=0.0, seed: int = 0) -> np.ndarray:
+        """Return the model's actions (n, items) at named features that order `more` than the rule, units (n, items)."""
+        values = {name: np.asarray(value, dtype=np.float64) for name, value in self.params.items()}
+        order = RULES[self.kind][0](self.model, named, **values, seed=seed) + more
+        return self.model.action_of(named, np.maximum(order, 0))
+
+
+def starts(model: Inventory) -> tuple[str, ...]:
+    """Return the kinds that residual policies can start from: what they order changes with the state bit by bit."""
+    return ("base_stock", "capped_base_stock", "newsvendor", "myopic", *KNOWN)
+
+
+def spread(model: Inventory, scenario: dict) -> np.ndarray:
+    """Return the standard deviation (items,) of the demand over the protection interval, units; or a share of it."""
+    demand = DemandStatistics(model, scenario)
+    return np.maximum(demand.std, demand.centre / 20)
 
 
 # -- tuning -----------------------------------------------------------------------------------------------------------
@@ -74,7 +90,7 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
     demand = DemandStatistics(model, scenario)
     if kind == "myopic":
         return Heuristic(kind, {"level": demand.fractile_level().tolist()}, model, _exact_myopic(task, model))
-    known = {"mean": demand.mean.tolist()} if kind in ("ewa", "bsp_low_ew") else {}
+    known = {"mean": demand.mean.tolist()} if kind in KNOWN else {}
     score = Score(
         names,
         policy=lambda values: Heuristic(kind, values | known, model),

@@ -1,6 +1,7 @@
 """Classical restocking rules, batched, and what they look ahead with.
 
 A rule turns a model, its named features, parameters (one number per item) and a seed into units to order (n, items).
+What is below 0 is no order, for a policy may order more than a rule does (`Heuristic.act`).
 """
 
 from collections.abc import Callable
@@ -18,12 +19,12 @@ PATHS = 64  # of demand, that inventory is projected on
 
 def base_stock(model: Inventory, named: dict, level, seed: int):
     """Order up to a level of the inventory position (Snyder and Shen 2019, section 4.3)."""
-    return np.maximum(level - model.seen_position(named), 0)
+    return level - model.seen_position(named)
 
 
 def capped_base_stock(model: Inventory, named: dict, level, cap, seed: int):
     """Order up to a level, but never more than a cap (Xin 2021, Operations Research 69(1))."""
-    return np.clip(level - model.seen_position(named), 0, cap)
+    return np.minimum(level - model.seen_position(named), cap)
 
 
 def s_S(model: Inventory, named: dict, s, Q, seed: int):
@@ -43,7 +44,7 @@ def newsvendor(model: Inventory, named: dict, fractile, seed: int):
         low, high = (np.take_along_axis(forecast, k[..., None], axis=-1)[..., 0] for k in (upper - 1, upper))
         weight = (fractile - quantiles[upper - 1]) / (quantiles[upper] - quantiles[upper - 1])
         level = low + weight * (high - low)
-    return np.maximum(level - model.seen_position(named), 0)
+    return level - model.seen_position(named)
 
 
 def projected_inventory_level(model: Inventory, named: dict, level, seed: int):
@@ -56,7 +57,7 @@ def projected_inventory_level(model: Inventory, named: dict, level, seed: int):
         if k < model.max_lead - 1:
             stock = stock + named["pipeline"][:, k, :, None]
         projected = np.where(model.lead == k + 1, stock.mean(axis=-1), projected)
-    return np.maximum(level - projected, 0)
+    return level - projected
 
 
 @lru_cache(maxsize=4)
@@ -75,7 +76,7 @@ def _demand_paths(model: Inventory) -> np.ndarray:
 def ewa(model: Inventory, named: dict, level, mean, seed: int):
     """Order up to a level of the inventory position without what is expected to expire before the order arrives
     (EWA: Broekmeulen and van Donselaar 2009, Computers & Operations Research 36(11))."""
-    return np.maximum(level - model.seen_position(named) + _estimated_waste(model, named, mean), 0)
+    return level - model.seen_position(named) + _estimated_waste(model, named, mean)
 
 
 def bsp_low_ew(model: Inventory, named: dict, S1, S2, b, mean, seed: int):
@@ -85,7 +86,7 @@ def bsp_low_ew(model: Inventory, named: dict, S1, S2, b, mean, seed: int):
     x = model.seen_position(named)
     slope = (S1 - S2 + b) / np.maximum(b, 1e-9)
     order = np.where(x < b, S1 - slope * x, S2 - x)
-    return np.maximum(order + _estimated_waste(model, named, mean), 0)
+    return order + _estimated_waste(model, named, mean)
 
 
 def _estimated_waste(model: Inventory, named: dict, mean):

@@ -32,8 +32,8 @@ def _in_turn(model: SupplyChain, position: np.ndarray, order_of: Callable) -> np
     """Order on each arc what `order_of(arc, position of its target)` says, earlier arcs' orders counted."""
     position, order = position.copy(), []
     for arc, target in enumerate(model.target_of):
-        order.append(np.clip(order_of(arc, position[:, target]), 0, model.max_order[arc]))
-        position[:, target] += model.into[target, arc] * order[-1]
+        order.append(order_of(arc, position[:, target]))
+        position[:, target] += model.into[target, arc] * np.clip(order[-1], 0, model.max_order[arc])
     return np.stack(order, axis=1)
 
 
@@ -68,7 +68,7 @@ def tailored_base_surge(model: SupplyChain, named: dict, level, quantity, seed: 
             soon = soon - units.sum(axis=1)
     order = np.zeros((len(soon), 2, model.params.items))
     order[:, fast], order[:, slow] = level[:, fast] - soon, quantity[:, slow]
-    return np.clip(order, 0, model.max_order)
+    return order
 
 
 def random(model: SupplyChain, named: dict, seed: int):
@@ -134,6 +134,7 @@ RULES: dict[str, tuple[Callable, tuple[str, ...]]] = {
     "random": (random, ()),
 }
 HEURISTICS = tuple(RULES)
+KNOWN: dict[str, tuple[str, ...]] = {}  # parameters that are not tuned
 
 
 @dataclass
@@ -146,10 +147,33 @@ class Heuristic:
 
     def __call__(self, observation: np.ndarray, policy_state, seed: int):
         """Act: see the module."""
-        named, shape = self.model.features(observation), (-1, len(self.model.arcs), self.model.params.items)
+        return self.act(self.model.features(observation), seed=seed), policy_state
+
+    def act(self, named: dict, more=0.0, seed: int = 0) -> np.ndarray:
+        """Return the model's actions at named features that order `more` than the rule, units (n, A x I)."""
+        shape = (-1, len(self.model.arcs), self.model.params.items)
         values = {name: np.asarray(value, dtype=np.float64).reshape(shape) for name, value in self.params.items()}
         order = RULES[self.kind][0](self.model, named, **values, seed=seed)
-        return self.model.action_of(named, order), policy_state
+        order = order + (np.reshape(more, order.shape) if np.ndim(more) else more)
+        return self.model.action_of(named, np.clip(order, 0, self.model.max_order))
+
+
+def starts(model: SupplyChain) -> tuple[str, ...]:
+    """Return the kinds that residual policies can start from: what they order changes with the state bit by bit."""
+    if len(model.action_low) != len(model.arcs) * model.params.items:  # weights are learnt besides
+        return ()
+    echelons = ("echelon_base_stock", "shang_song")
+    return (
+        echelons
+        if model.params.action == "base_stock"
+        else (*echelons, "base_stock", "newsvendor", "tailored_base_surge")
+    )
+
+
+def spread(model: SupplyChain, scenario: dict) -> np.ndarray:
+    """Return the standard deviation (A, I) of the demand that a node has to cover, units; or a share of that demand."""
+    mean, deviation = _to_cover(model, scenario, echelon=False)
+    return np.maximum(deviation, mean / 20)
 
 
 def available(model: SupplyChain) -> list[str]:

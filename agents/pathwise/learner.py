@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ from ...envs.core.seeds import purpose_seeds, training_seeds
 from ...envs.core.task import Task
 from ...envs.supply_chain.model import SupplyChain
 from ...errors import FieldError
+from ..core import residual
+from ..core.checkpoints import reading
+from ..core.residual import StartRule
 from ..core.start import check_start
 from ..core.views import ItemView, NetworkView, view_of
 from . import state as pathwise_state
@@ -97,6 +100,14 @@ def check(model: Model, params: PathwiseParams) -> None:
             raise FieldError(name, getattr(model.params, name, "> 0"), expected, "for the pathwise learner")
 
 
+def starts(model: Model, params: PathwiseParams) -> list[str]:
+    """Return the kinds of heuristics that a learner can start from, its actions being residuals of them."""
+    kinds = residual.starts(model)
+    if isinstance(model, SupplyChain):
+        return kinds if model.params.action == "base_stock" else []
+    return [kind for kind in kinds if kind in residual.TENSORS]
+
+
 class Network(nn.Module):
     """Numbers (n, A) from features (n, F), which are normalised by their mean and standard deviation."""
 
@@ -123,12 +134,12 @@ class Network(nn.Module):
 class _Actor:
     """A network's actions on a model's observations, in torch."""
 
-    def __init__(self, task, params: PathwiseParams):
+    def __init__(self, task, params: PathwiseParams, rule: StartRule | None = None):
         model = task.model("train")
         check(model, params)
         self.device = device_of(params.device)
-        self.view: Any = view_of(model, params.per_item)
-        self.residual = isinstance(self.view, NetworkView)
+        self.rule, self.view = rule, cast("Any", view_of(model, params.per_item, rule))
+        self.residual = rule is not None or isinstance(self.view, NetworkView)
         # As in `ItemView`: the levels of interest lie far below the largest.
         self.power = 2 if isinstance(self.view, ItemView) else 1
         self.sizes = {
@@ -138,13 +149,17 @@ class _Actor:
         inputs, outputs = self.view.observation_space.shape[0], self.sizes["action"] // self.view.rows
         start = 0.0 if self.residual else -0.5  # at the heuristic's levels, or below the middle of the range
         self.network = Network(inputs, outputs, list(params.net_arch), start).to(self.device)
+        if rule:  # its first policy is the rule, exactly
+            nn.init.zeros_(cast("Any", self.network.layers[-1]).weight)
         self.view.to_torch(self.device)
         low, high = (torch.as_tensor(b, dtype=torch.float32) for b in (model.action_low, model.action_high))
         self.low, self.range = low.to(self.device), (high - low).to(self.device)
 
-    def act(self, network: Network, features, num_envs: int):
-        """Return actions (num_envs, A) at a learner's features (num_envs x rows, f)."""
-        numbers = network(features).reshape(num_envs, -1)
+    def act(self, network: Network, features, observation):
+        """Return actions (num_envs, A) at a learner's features (num_envs x rows, f) of observations (num_envs, F)."""
+        numbers = network(features).reshape(len(observation), -1)
+        if self.rule and not isinstance(self.view, NetworkView):
+            return self.view.residual.tensors(numbers, observation)
         if self.residual:
             return self.view.levels(numbers)
         share = torch.sigmoid(numbers)
@@ -156,7 +171,7 @@ class _Actor:
         @torch.no_grad()
         def act(observation, policy_state, seed):
             given = torch.as_tensor(observation, dtype=torch.float32, device=self.device)
-            action = self.act(network, self.view.observe(given), len(given))
+            action = self.act(network, self.view.observe(given), given)
             return action if isinstance(observation, torch.Tensor) else action.cpu().numpy(), policy_state
 
         return act
@@ -174,7 +189,7 @@ class PathwiseLearner:
 
     due = False
 
-    def __init__(self, task, params: PathwiseParams, seed: int = 0, log_folder=None):
+    def __init__(self, task, params: PathwiseParams, seed: int = 0, log_folder=None, rule: StartRule | None = None):
         """Build the learner.
 
         Args:
@@ -182,6 +197,7 @@ class PathwiseLearner:
             params: of the learner.
             seed: of the weights, the rounding and the training scenarios.
             log_folder: not used.
+            rule: that its actions are residuals of, so that it starts there; of a kind in `starts(model, params)`.
 
         Raises:
             FieldError: a model that passes no gradients (see `check`).
@@ -190,7 +206,9 @@ class PathwiseLearner:
             torch.set_num_threads(params.threads)
         torch.manual_seed(seed)
         self.task, self.params, self.seed = task, params, seed
-        self.actor = _Actor(task, params)
+        if params.start:
+            rule = StartRule.kept(Path(params.start), task.model("train"))
+        self.rule, self.actor = rule, _Actor(task, params, rule)
         self.network, self.device = self.actor.network, self.actor.device
         self.moments = torch.zeros(3, len(self.network.mean), dtype=torch.float64)  # count, sum, sum of squares
         if params.start:
@@ -292,9 +310,10 @@ class PathwiseLearner:
         cost: Any = 0.0
         for t in range(model.horizon):
             shock = {name: block[:, t] for name, block in scenario.items()}
-            features = view.observe(model.observation(state, shock))
+            observation = model.observation(state, shock)
+            features = view.observe(observation)
             network = self.network if t < self.learnt else self.frozen
-            action = self._whole(self.actor.act(network, features, p.num_envs))
+            action = self._whole(self.actor.act(network, features, observation))
             state, flow = model.transition(state, action, shock)
             terms = model.money(flow)
             if t == model.horizon - 1 and not self.continuing:
@@ -370,6 +389,8 @@ def load_policy(folder: str | Path, task: Task) -> Policy:
         FieldError: a task whose observations or actions have another shape.
     """
     params = PathwiseParams(**pathwise_state.params_of(Path(folder)))
-    actor = _Actor(task, replace(params, device="cpu", start=""))
+    with reading(Path(folder)):
+        rule = StartRule.kept(Path(folder), task.model("train"))
+    actor = _Actor(task, replace(params, device="cpu", start=""), rule)
     pathwise_state.load_weights(actor, Path(folder))
     return actor.policy(actor.network)

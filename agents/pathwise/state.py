@@ -12,6 +12,7 @@ from ...envs.core.batch import pack
 from ...errors import FieldError
 from ...reading import read_json, read_tensors
 from ..core.checkpoints import check_arrays, check_finite, check_optimizer, check_plain, reading
+from ..core.residual import plain
 from ..core.start import check_begin, check_same
 
 NETWORKS = ("network", "average", "best")
@@ -24,7 +25,7 @@ def save(learner, folder: Path) -> None:
     save_file(_plain(_tensors(learner)), folder / "learner.safetensors")
     counters = {name: getattr(learner, name) for name in ("steps", "waited", "scale", "seed")}
     (folder / "learner.json").write_text(json.dumps(counters, indent=1))
-    policy = {"params": asdict(learner.params), **learner.actor.sizes}
+    policy = {"params": asdict(learner.params), "rule": plain(learner.rule), **learner.actor.sizes}
     (folder / "policy.json").write_text(json.dumps(policy, indent=1))
 
 
@@ -40,8 +41,8 @@ def load(learner, folder: Path) -> None:
 
 def _load(learner, folder: Path) -> None:
     saved, counters = _read(learner.actor, folder), read_json(folder / "learner.json")
-    theirs = saved["params"] | {"seed": counters["seed"]}
-    check_same(theirs, asdict(learner.params) | {"seed": learner.seed}, folder)
+    theirs = saved["params"] | {"seed": counters["seed"], "rule": saved.get("rule")}
+    check_same(theirs, asdict(learner.params) | {"seed": learner.seed, "rule": plain(learner.rule)}, folder)
     tensors = read_tensors(folder / "learner.safetensors")
     for name in NETWORKS:
         part = _part(tensors, name)

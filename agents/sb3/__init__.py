@@ -1,7 +1,7 @@
 """Stable-Baselines3 learners on the batched environments. It needs the extra `learn`."""
 
 from .archive import algorithm_policy, load_archive
-from .learner import ALGORITHMS, MASKABLE, SB3Learner, SB3Params, algorithm_class, check, load_policy, view_of
+from .learner import ALGORITHMS, MASKABLE, SB3Learner, SB3Params, algorithm_class, check, load_policy, starts, view_of
 
 Learner, Params = SB3Learner, SB3Params
 
@@ -17,5 +17,6 @@ __all__ = [
     "check",
     "load_archive",
     "load_policy",
+    "starts",
     "view_of",
 ]

@@ -17,6 +17,7 @@ from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.vec_env import VecNormalize
+from torch import nn
 
 from ...device import check_device, device_of
 from ...envs import Inventory
@@ -25,7 +26,9 @@ from ...envs.core.contract import Model, Policy
 from ...envs.core.seeds import training_seeds
 from ...envs.core.task import Task
 from ...errors import FieldError
-from ..core import views
+from ..core import residual, views
+from ..core.checkpoints import reading
+from ..core.residual import StartRule
 from ..core.start import check_start
 from ..core.vec_env import StoreVecEnv
 from ..core.views import RawView
@@ -113,13 +116,13 @@ def algorithm_class(name: str):
     return MaskablePPO
 
 
-def view_of(model: Model, params: SB3Params) -> RawView:
-    """Return how a learner sees a model.
+def view_of(model: Model, params: SB3Params, rule: StartRule | None = None) -> RawView:
+    """Return how a learner sees a model, starting from a rule if it has one.
 
     Raises:
         FieldError: an algorithm that does not fit the action space.
     """
-    view = views.view_of(model, params.per_item)
+    view = views.view_of(model, params.per_item, rule)
     masks = hasattr(model, "action_masks") and not isinstance(model.action_space, spaces.Box)
     if params.algorithm == MASKABLE and not masks:
         expected = "a learner without masks: only Dispatch has them, with action=dispatch or prize"
@@ -133,6 +136,11 @@ def view_of(model: Model, params: SB3Params) -> RawView:
 
 
 check = view_of  # raises where a learner does not fit a model
+
+
+def starts(model: Model, params: SB3Params) -> list[str]:
+    """Return the kinds of heuristics that a learner can start from, its actions being residuals of them."""
+    return residual.starts(model) if params.algorithm in GAUSSIAN else []
 
 
 class _Watch(BaseCallback):
@@ -170,7 +178,14 @@ class SB3Learner:
 
     due = False
 
-    def __init__(self, task: Task, params: SB3Params, seed: int = 0, log_folder: str | Path | None = None):
+    def __init__(
+        self,
+        task: Task,
+        params: SB3Params,
+        seed: int = 0,
+        log_folder: str | Path | None = None,
+        rule: StartRule | None = None,
+    ):
         """Build the learner.
 
         Args:
@@ -178,6 +193,7 @@ class SB3Learner:
             params: of the learner.
             seed: of the weights, the exploration and the training scenarios.
             log_folder: for TensorBoard; None writes nothing.
+            rule: that its actions are residuals of, so that it starts there; of a kind in `starts(model, params)`.
 
         Raises:
             FieldError: an algorithm that does not fit the action space, an argument that SB3 refuses.
@@ -186,7 +202,9 @@ class SB3Learner:
         self.store = task.model("train")
         if params.threads:
             torch.set_num_threads(params.threads)
-        self.view = view_of(self.store, params)
+        if params.start:
+            rule = StartRule.kept(Path(params.start), self.store)  # its weights say what is ordered beside that
+        self.rule, self.view = rule, view_of(self.store, params, rule)
         self.envs = StoreVecEnv(self.store, params.num_envs, self.view)
         env = self.envs
         if params.normalize_observation or params.normalize_reward:
@@ -208,7 +226,10 @@ class SB3Learner:
             **params.hyper,
         )
         head: Any = getattr(self.model.policy, "action_net", None)
-        if isinstance(self.store, Inventory) and head is not None:
+        if rule and head is not None:
+            nn.init.zeros_(head.weight)  # its first policy is the rule, exactly
+            nn.init.zeros_(head.bias)
+        elif isinstance(self.store, Inventory) and head is not None:
             _small_first_orders(head, self.view.action_space)
         if params.start:
             sb3_state.begin(self, Path(params.start))
@@ -279,7 +300,7 @@ class SB3Learner:
         return _act(self.model, self.view)
 
 
-def _small_first_orders(action_net: torch.nn.Linear, space: spaces.Space) -> None:
+def _small_first_orders(action_net: nn.Linear, space: spaces.Space) -> None:
     """Make the largest order of a discrete action space less likely at the start than none: by `NO_ORDER_ODDS`.
 
     First orders drawn evenly may have a mean above demand; stock then runs up, and the running deviation that
@@ -316,6 +337,8 @@ def load_policy(folder: str | Path, task: Task) -> Policy:
     params.device, params.start = "cpu", ""
     if "buffer_size" in inspect.signature(algorithm_class(params.algorithm).__init__).parameters:
         params.hyper = params.hyper | {"buffer_size": 1}
-    learner = SB3Learner(task, params)
+    with reading(Path(folder)):
+        rule = StartRule.kept(Path(folder), task.model("train"))
+    learner = SB3Learner(task, params, rule=rule)
     sb3_state.load_weights(learner, Path(folder))
     return learner.policy()

@@ -22,6 +22,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from ...errors import FieldError
 from ...reading import read_arrays, read_json, read_tensors
 from ..core.checkpoints import check_arrays, check_finite, check_optimizer, check_plain, reading
+from ..core.residual import plain, rule_of
 from ..core.start import check_begin, check_same
 
 BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
@@ -68,7 +69,8 @@ def save(learner, folder: Path) -> None:
         "seed": learner.seed,
     }
     (folder / "learner.json").write_text(json.dumps(state))
-    (folder / "policy.json").write_text(json.dumps({"params": asdict(learner.params), **_sizes(learner)}, indent=1))
+    policy = {"params": asdict(learner.params), "rule": plain(learner.rule), **_sizes(learner)}
+    (folder / "policy.json").write_text(json.dumps(policy, indent=1))
 
 
 def load(learner, folder: Path) -> None:
@@ -79,7 +81,8 @@ def load(learner, folder: Path) -> None:
     """
     with reading(folder):
         _check_same(learner, folder)
-        check_same(params_of(folder), asdict(learner.params), folder)
+        own = asdict(learner.params) | {"rule": plain(learner.rule)}
+        check_same(params_of(folder) | {"rule": rule_of(folder)}, own, folder)
         _load(learner, folder)
 
 

@@ -165,7 +165,8 @@ def test_items_share_one_network():
     task = TASKS["Inventory"](items=2, lead_time=2, lost_sale_cost=4.0, horizon=40)
     one = trained(task=task)
     assert one.network.layers[-1].out_features == 1
-    assert one.actor.act(one.best, one.actor.view.observe(torch.ones(4, 4)), 4).shape == (4, 2)
+    seen = torch.ones(4, 4)
+    assert one.actor.act(one.best, one.actor.view.observe(seen), seen).shape == (4, 2)
     assert trained(task=task, per_item=False).network.layers[-1].out_features == 2
 
 

@@ -1,0 +1,151 @@
+"""Where a learner begins: a tuned rule, of whose orders its actions say how much more or less.
+
+A residual policy (Silver et al. 2018, arXiv:1812.06298) is the rule as long as its actions are 0. So what a learner
+reaches does not depend on how wide the space of actions is, and it begins as well as the best rule that it knows.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from ...envs.core.contract import Model
+from ...envs.registry import environment_of
+from ...errors import FieldError
+from ...reading import read_json
+from .rules import Parameters, check_kind, own_rules
+
+TENSORS = ("base_stock", "myopic", "capped_base_stock", "newsvendor")  # of inventory, as tensors too
+NARROW, WIDE = 0.1, 0.9  # quantiles between which a forecast's spread is measured, where it has them
+Z = 2.563  # standard deviations of a normal distribution between these two
+LEAST = 0.1  # share of its usual deviation that a forecast's is taken for, at the least
+
+
+@dataclass
+class StartRule:
+    """A rule, tuned, with what an action of 1 orders more: plain data, so that a checkpoint can keep it."""
+
+    kind: str
+    params: Parameters  # name -> list of numbers
+    spread: list[float]  # units, of each order
+
+    @classmethod
+    def of(cls, heuristic: Any, model: Model, seeds: np.ndarray) -> "StartRule":
+        """Return a tuned heuristic as a start; its spread is taken from training scenarios (seeds, integers)."""
+        spread = _residual(model).spread(model, model.scenarios(seeds))
+        return cls(heuristic.kind, dict(heuristic.params), np.maximum(np.ravel(spread), 1e-3).tolist())
+
+    @classmethod
+    def kept(cls, folder: Path, model: Model) -> "StartRule | None":
+        """Return the start of a checkpoint; None where it has none.
+
+        Raises:
+            FieldError: it does not fit the model.
+        """
+        given = rule_of(folder)
+        if given is None:
+            return None
+        if not isinstance(given, Mapping) or set(given) != {"kind", "params", "spread"}:
+            raise FieldError("rule", given, "a mapping of kind, params and spread")
+        check_kind(given["kind"], starts(model), "to start from")
+        names = {*_residual(model).RULES[given["kind"]][1], *_residual(model).KNOWN.get(given["kind"], ())}
+        if not isinstance(given["params"], Mapping) or set(given["params"]) != names:
+            raise FieldError("rule.params", given["params"], f"a mapping of {', '.join(sorted(names))}")
+        numbers = len(model.action_low)
+        for name, values in {**given["params"], "spread": given["spread"]}.items():
+            fits = isinstance(values, list) and len(values) == numbers
+            if not fits or not all(type(x) in (int, float) and math.isfinite(x) for x in values):
+                raise FieldError(f"rule.{name}", values, f"{numbers} finite numbers")
+        return cls(**given)
+
+
+def plain(rule: StartRule | None) -> dict | None:
+    """Return a rule as a checkpoint keeps it."""
+    return None if rule is None else json.loads(json.dumps(asdict(rule)))
+
+
+def rule_of(folder: Path) -> Any:
+    """Return what a checkpoint keeps as the rule that its learner started from; None where there is none."""
+    file = folder / "policy.json"
+    return read_json(file).get("rule") if file.is_file() else None
+
+
+def starts(model: Model) -> list[str]:
+    """Return the kinds of heuristics that a learner's actions can be residuals of: some of those that order."""
+    rules = _residual(model)
+    if rules is None or not isinstance(model.action_space, spaces.Box):
+        return []
+    return [kind for kind in rules.available(model) if kind in rules.starts(model)]
+
+
+def _residual(model: Model) -> Any:
+    """Return the module of an environment's heuristics that say what they would order; None of the others."""
+    try:
+        rules = own_rules(environment_of(model))
+    except FieldError:  # a model that no environment declares
+        return None
+    return rules if hasattr(rules, "starts") else None
+
+
+class Residual:
+    """A model's actions of what is ordered more than a rule says, in its spreads.
+
+    With forecasts, the newsvendor's spread is that of the forecast at hand: a normal distribution's standard deviation,
+    by two of its quantiles.
+    """
+
+    def __init__(self, model: Any, start: StartRule):
+        self.model, self.kind = model, start.kind
+        self.rule: Any = _residual(model).Heuristic(start.kind, start.params, model)
+        self._spread = np.asarray(start.spread, dtype=np.float64)
+        quantiles = np.asarray(getattr(model.params, "quantiles", []))
+        self._seen = start.kind == "newsvendor" and "forecast" in model.layout and len(quantiles) > 1
+        if self._seen:
+            ends = [int(np.abs(quantiles - q).argmin()) for q in (NARROW, WIDE)]
+            self._ends = ends if ends[0] < ends[1] else [0, len(quantiles) - 1]
+            low, high = (NormalDist().inv_cdf(float(quantiles[k])) for k in self._ends)
+            self._z = high - low
+
+    def __call__(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        """Return the model's actions (n, A) of a learner's (n, A) at a model's observations."""
+        named = self.model.features(observation)
+        return self.rule.act(named, actions * self._width(named, self._spread, np.maximum))
+
+    def _width(self, named: dict, spread, maximum):
+        if not self._seen:
+            return spread
+        low, high = (named["forecast"][..., k] for k in self._ends)
+        return maximum((high - low) / self._z, LEAST * spread)
+
+    def to_torch(self, device) -> None:
+        """From now on `tensors` works, of the kinds in `TENSORS`."""
+        import torch
+
+        values: Any = {name: np.asarray(value, dtype=float) for name, value in self.rule.params.items()}
+        if "fractile" in values:  # what each quantile counts for, between two of them
+            quantiles = np.asarray(self.model.params.quantiles)
+            unit = np.eye(len(quantiles))
+            values["weights"] = np.stack([np.interp(values["fractile"], quantiles, row) for row in unit], axis=-1)
+        values |= {"spread": self._spread, "high": self.model.action_high}
+        self._values = {k: torch.tensor(v, dtype=torch.float32, device=device) for k, v in values.items()}
+
+    def tensors(self, actions, observation):
+        """Return the same of tensors, differentiable in the actions and in the state."""
+        import torch
+
+        named, values = self.model.features(observation), self._values
+        position = self.model.seen_position(named)
+        level = (named["forecast"] * values["weights"]).sum(-1) if self.kind == "newsvendor" else values["level"]
+        order = level - position
+        if "cap" in values:
+            order = torch.minimum(order, values["cap"])
+        order = order + actions * self._width(named, values["spread"], torch.maximum)
+        if self.model.params.action == "base_stock":
+            order = order + position
+        return torch.minimum(torch.clamp(order, min=0), values["high"])
