@@ -58,6 +58,8 @@ PANEL: Schema = (
     Column("holiday", "bool", required=False),
     Column("category", "text", required=False),
     Column("stocked_out", "bool", required=False),  # ran out that day: demand was at least the units sold
+    Column("stockout_hours", "number", required=False, nullable=True, minimum=0),  # hours of the day without stock
+    Column("open_hours", "number", required=False, above=0),  # of the day, in which it could have been sold
     Column("cost", "number", required=False, nullable=True, minimum=0),  # money per unit that the shop buys
     Column("lead_time", "number", required=False, nullable=True, minimum=0),  # days from order to delivery
     SPLIT,

@@ -14,7 +14,7 @@ from .contract import PANEL, SPLITS, Column, TableNote, read, shown
 from .gaps import notes_on_gaps, refuse_gaps
 from .values import Undecided, plain, refuse_zone, times
 
-_ARRAYS = ("units", "price", "promo", "closed", "holiday", "stocked_out", "split")
+_ARRAYS = ("units", "price", "promo", "closed", "holiday", "stocked_out", "out_share", "split")
 _GROUPS = ("covariates", "past_covariates", "supply")  # of arrays (D, I) by name
 NO_ROW = ("refuse", "zero", "unobserved")  # what a day without a row is
 SUPPLY = ("cost", "lead_time")  # columns of the contract
@@ -44,6 +44,7 @@ class Panel:
     covariates: dict[str, np.ndarray] = field(default_factory=dict)  # each (D, I) float64: known in advance, NaN = not
     past_covariates: dict[str, np.ndarray] = field(default_factory=dict)  # each (D, I): known when the day is over
     stocked_out: np.ndarray | None = None  # (D, I) bool, ran out that day: demand was at least `units`; None = never
+    out_share: np.ndarray | None = None  # (D, I) float64, share of the day's open hours without stock, NaN = not known
     supply: dict[str, np.ndarray] = field(default_factory=dict)  # cost and lead_time, each (D, I), NaN = not known
     split: np.ndarray | None = None  # (D,) int8, place in SPLITS, never falling: the table's own split; None = all 0
     groups: dict[str, list[str]] = field(default_factory=dict)  # further labels of the items, each (I,): brand, store
@@ -66,6 +67,8 @@ class Panel:
             self.dates = whole
         if self.stocked_out is None:
             self.stocked_out = np.zeros((days, count), bool)
+        if self.out_share is None:
+            self.out_share = np.full((days, count), np.nan)
         if self.split is None:
             self.split = np.zeros(days, np.int8)
         for name, kind, shape in (
@@ -73,6 +76,7 @@ class Panel:
             ("price", float, (days, count)),
             ("promo", bool, (days, count)),
             ("stocked_out", bool, (days, count)),
+            ("out_share", float, (days, count)),
             ("closed", bool, (days,)),
             ("holiday", bool, (days,)),
             ("split", np.int8, (days,)),
@@ -89,6 +93,9 @@ class Panel:
                     raise ValueError(f"{group}[{name!r}]: shape {array.shape}; expected {(days, count)}")
                 if np.isinf(array).any():
                     raise ValueError(f"{group}[{name!r}]: holds an infinite value; expected finite numbers and NaN")
+        if ((self.out_share < 0) | (self.out_share > 1)).any():
+            raise ValueError("out_share: holds a number outside 0 to 1; expected shares of a day, and NaN")
+        self.stocked_out = self.stocked_out | (self.out_share > 0)
         if (falls := np.flatnonzero(np.diff(self.split) < 0)).size:
             day = int(falls[0]) + 1
             raise ValueError(
@@ -183,7 +190,8 @@ class Panel:
             )
         day -= day.min()
         wide = {}
-        empty_values = {"units": np.nan, "price": np.nan, "promo": False, "stocked_out": False}
+        table["out_share"] = _out_share(table, 24.0 * apart)
+        empty_values = {"units": np.nan, "price": np.nan, "promo": False, "stocked_out": False, "out_share": np.nan}
         numbers = [*(column.name for column in extra), *(name for name in SUPPLY if name in table)]
         for name, empty in (empty_values | dict.fromkeys(numbers, np.nan)).items():
             wide[name] = np.full((days, len(items)), empty)
@@ -233,6 +241,9 @@ class Panel:
                 "stocked_out": self.stocked_out[day, item],
             }
         )
+        if not np.isnan(self.out_share).all():
+            frame["open_hours"] = 24.0 * (7 if self.weekly else 1)
+            frame["stockout_hours"] = self.out_share[day, item] * frame["open_hours"]
         if self.category is not None:
             frame["category"] = np.array(self.category, dtype=object)[item]
         for name, labels in self.groups.items():
@@ -271,6 +282,9 @@ class Panel:
             price=cut(self.price).mean(axis=1),
             promo=cut(self.promo).any(axis=1),
             stocked_out=cut(self.stocked_out).any(axis=1),
+            out_share=cut(np.where(self.stocked_out | np.isnan(self.out_share).all(), self.out_share, 0.0)).mean(
+                axis=1
+            ),
             closed=cut(self.closed).all(axis=1),
             holiday=cut(self.holiday).any(axis=1),
             category=None if self.category is None else list(self.category),
@@ -367,6 +381,21 @@ def _check_names(**columns: Sequence[str]) -> None:
             if name in taken:
                 raise FieldError(field_name, name, f"each name once, and none of {', '.join(c.name for c in PANEL)}")
             taken.add(name)
+
+
+def _out_share(table: pd.DataFrame, usual: float) -> pd.Series:
+    """The share of each row's open hours, `usual` where the table has none, without stock; NaN = not known."""
+    if "stockout_hours" not in table:
+        return pd.Series(np.nan, table.index)
+    open_hours = table["open_hours"] if "open_hours" in table else pd.Series(usual, table.index)
+    wrong = np.flatnonzero(table["stockout_hours"] > open_hours)
+    if len(wrong):
+        row = int(wrong[0])
+        raise ValueError(
+            f"column 'stockout_hours', row {row + 1}: {shown(table['stockout_hours'].iloc[row])}; expected at most the "
+            f"{open_hours.iloc[row]:g} hours of column 'open_hours'"
+        )
+    return table["stockout_hours"] / open_hours
 
 
 def _one_value(table: pd.DataFrame, name: str, group: np.ndarray, size: int, empty: bool | str) -> np.ndarray:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ..data import Panel, SyntheticStoreParams, generate, online_retail
 from ..errors import FieldError
 from .base import DECILES, Forecaster, known_future
+from .censored import treated
 
 SEASON = 7  # days
 SUM_DAYS = 7  # days whose total is measured, as a lead time's demand
@@ -79,7 +80,8 @@ def rolling_forecasts(
         mean = trained.predict_mean(history, known)
         seconds = time.perf_counter() - started
         drawn = trained.sample_paths(history, known, _PATHS, seed=origin)
-        actual = panel.units[origin : origin + horizon].T
+        days = slice(origin, origin + horizon)
+        actual = np.where(panel.stocked_out[days], np.nan, panel.units[days]).T
         total, total_quantiles = sum_quantiles(actual[:, :SUM_DAYS], drawn[..., :SUM_DAYS], levels)
         absolute, squared = error_scales(history)
         of_items = {
@@ -183,7 +185,7 @@ def demand_classes(history: Panel) -> np.ndarray:
     ADI, observed days per day with a sale, is 1.32 or more for intermittent and lumpy; CV², of the units of days with
     a sale (squared coefficient of variation), .49 or more for erratic and lumpy. No sale at all: intermittent.
     """
-    units = history.units
+    units = treated(history, "drawn").units
     sold = units > 0
     count = sold.sum(axis=0)
     mean = np.where(sold, units, 0.0).sum(axis=0) / np.maximum(count, 1)
@@ -205,7 +207,7 @@ def error_scales(history: Panel) -> tuple[np.ndarray, np.ndarray]:
 
     Days not observed take no part; a scale of zero is NaN, and the series is left out of the mean.
     """
-    units = history.units
+    units = treated(history, "drawn").units
 
     def mean_of(errors: np.ndarray) -> np.ndarray:
         count = (~np.isnan(errors)).sum(axis=0)

@@ -113,6 +113,11 @@ def check_inputs(history: Panel, known: Known, levels=DECILES) -> np.ndarray:
     return levels
 
 
+def whole_units(units: np.ndarray) -> np.ndarray:
+    """Which items (I,) have whole units only."""
+    return ~((units != np.round(units)) & ~np.isnan(units)).any(axis=0)
+
+
 class Forecaster(ABC):
     """Demand quantiles and sample paths from a panel's past. `I` items, `H` days, `Q` levels.
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..data import Panel
 from ..errors import FieldError
-from .base import DECILES, MIN_HISTORY, Forecaster, Known, check_inputs
-from .outliers import without_far_out
+from .base import DECILES, MIN_HISTORY, Forecaster, Known, check_inputs, whole_units
+from .censored import demand_of
 
 
 def positive(name: str, value: int) -> None:
@@ -41,9 +41,14 @@ def mean_of_observed(values: np.ndarray) -> np.ndarray:
     return np.where(count > 0, np.nansum(values, axis=0) / np.maximum(count, 1), np.nan)
 
 
-def whole_units(units: np.ndarray) -> np.ndarray:
-    """Which items (I,) have whole units only."""
-    return ~((units != np.round(units)) & ~np.isnan(units)).any(axis=0)
+def filled_by_draws(values: np.ndarray, pools: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Values (I, ...), those that are NaN drawn from the item's days in `pools` (D, I); left where none is observed."""
+    missing = np.isnan(values)
+    for item in np.flatnonzero(missing.any(axis=tuple(range(1, values.ndim)))):
+        pool = pools[~np.isnan(pools[:, item]), item]
+        if len(pool):
+            values[item][missing[item]] = rng.choice(pool, missing[item].sum())
+    return values
 
 
 class Baseline(Forecaster):
@@ -87,7 +92,7 @@ class SeasonalNaive(Baseline):
 
     def predict(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
         levels = check_inputs(history, known, levels)
-        units, season = without_far_out(history.units), self.params.season
+        units, season = demand_of(history), self.params.season
         point = self._point(units, known.horizon).T
         spread = _nanquantile(units[season:] - units[:-season], levels)  # (I, Q)
         spread[:, np.isclose(levels, 0.5)] = 0.0
@@ -97,20 +102,22 @@ class SeasonalNaive(Baseline):
 
     def predict_mean(self, history: Panel, known: Known) -> np.ndarray:
         check_inputs(history, known)
-        return self._point(without_far_out(history.units), known.horizon).T
+        return self._point(demand_of(history), known.horizon).T
 
     def sample_paths(self, history: Panel, known: Known, paths: int, seed: int) -> np.ndarray:
         check_inputs(history, known)
-        units, season, horizon = without_far_out(history.units), self.params.season, known.horizon
+        units, season, horizon = demand_of(history), self.params.season, known.horizon
         point = self._point(units, horizon).T
         days, items = units.shape
         # Pseudo-origins that leave a season before them and a horizon after them; for a history shorter than that,
         # the errors are repeated season by season.
         step = np.arange(min(horizon, days - season))
         origins = np.arange(season, days - len(step) + 1)
-        start = np.random.default_rng(seed).choice(origins, size=(items, paths, 1))
+        rng = np.random.default_rng(seed)
+        start = rng.choice(origins, size=(items, paths, 1))
         item = np.arange(items)[:, None, None]
         errors = units[start + step, item] - units[start - season + step % season, item]  # (I, paths, <=H)
+        errors = filled_by_draws(errors, units[season:] - units[:-season], rng)
         errors = np.nan_to_num(errors)[:, :, np.arange(horizon) % len(step)]
         return np.maximum(0.0, point[:, None, :] + errors).astype(np.float32)
 
@@ -129,8 +136,10 @@ class LevelBaseline(Baseline):
 
     def _recent(self, units: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The days to draw from (W, I), their factor (I,) and the mean forecast (I,)."""
-        units = without_far_out(units)
-        recent = units[-self.params.spread :]
+        recent = units[-self.params.spread :].copy()
+        for column in np.flatnonzero(np.isnan(recent).all(axis=0)):  # out of stock since: as it was before
+            observed = units[~np.isnan(units[:, column]), column][-len(recent) :]
+            recent[len(recent) - len(observed) :, column] = observed
         level = mean_of_observed(recent)
         mean = self._mean(units)
         # Without a mean of its own (not observed within the window): the mean of the days that are drawn from.
@@ -140,23 +149,23 @@ class LevelBaseline(Baseline):
 
     def predict(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
         levels = check_inputs(history, known, levels)
-        recent, factor, _ = self._recent(history.units)
+        recent, factor, _ = self._recent(demand_of(history))
         quantiles = _nanquantile(recent, levels) * factor[:, None]
         return np.repeat(quantiles[:, None, :], known.horizon, axis=1)
 
     def predict_mean(self, history: Panel, known: Known) -> np.ndarray:
         check_inputs(history, known)
-        return np.repeat(self._recent(history.units)[2][:, None], known.horizon, axis=1)
+        return np.repeat(self._recent(demand_of(history))[2][:, None], known.horizon, axis=1)
 
     def sample_paths(self, history: Panel, known: Known, paths: int, seed: int) -> np.ndarray:
         check_inputs(history, known)
-        recent, factor, mean = self._recent(history.units)
+        recent, factor, mean = self._recent(demand_of(history))
         days, items = recent.shape
         blocks = -(-known.horizon // 7)
         rng = np.random.default_rng(seed)
         start = rng.integers(days, size=(items, paths, blocks, 1))
         day = ((start + np.arange(7)) % days).reshape(items, paths, -1)[:, :, : known.horizon]  # circular
-        drawn = recent[day, np.arange(items)[:, None, None]] * factor[:, None, None]
+        drawn = filled_by_draws(recent[day, np.arange(items)[:, None, None]], recent, rng) * factor[:, None, None]
         drawn = np.where(np.isnan(drawn), mean[:, None, None], drawn)
         # Rounded up or down at random: a fixed rule would turn 1 unit times a factor of .4 into no demand at all.
         whole = np.floor(drawn + rng.random(drawn.shape))

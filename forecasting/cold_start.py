@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..data import Panel
+from .censored import tells_nothing
 from .distribution import at_levels
 
 _GRID = (torch.arange(100) + 0.5) / 100  # levels at which a member's quantile function enters the mixture
@@ -20,7 +21,7 @@ def new_items(history: Panel) -> list[tuple[np.ndarray, np.ndarray]]:
     These are the observed items of the same category, or of the whole store where there are none or the panel has no
     categories. No pair when no item at all was observed.
     """
-    seen = (~np.isnan(history.units[~history.closed])).any(axis=0)
+    seen = (~np.isnan(history.units) & ~tells_nothing(history))[~history.closed].any(axis=0)
     category = np.array(history.category or [""] * len(seen))
     pairs = []
     for name in np.unique(category[~seen]):

@@ -26,8 +26,9 @@ from ..errors import FieldError
 from ..learning.base import write_atomic
 from . import FORECASTERS, create, load
 from .backtest import CLASSES, demand_classes
-from .base import DECILES, Forecaster, Known, check_inputs, known_future, read_config
-from .baselines import positive, whole_units
+from .base import DECILES, Forecaster, Known, check_inputs, known_future, read_config, whole_units
+from .baselines import positive
+from .censored import treated
 
 GRID = np.arange(1, 200) / 200  # levels at which scores are compared
 _LEAST_SCORES = 1000  # of a class of its own; those with fewer take the scores of all
@@ -114,11 +115,11 @@ class Conformal(Forecaster):
 
     def _scores(self, scored: Forecaster, panel: Panel, first: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Demand classes and scores (N,) of the observed, open days of each window."""
-        rng = np.random.default_rng(self.params.seed)
+        rng, demand = np.random.default_rng(self.params.seed), treated(panel, "drawn").units
         for origin in range(first, len(panel.dates), self.params.horizon):
             history, known = panel.until(origin), known_future(panel, origin, self.params.horizon)
             quantiles = scored.predict(history, known, GRID)
-            units = np.where(known.closed[:, None], np.nan, panel.units[origin : origin + known.horizon]).T
+            units = np.where(known.closed[:, None], np.nan, demand[origin : origin + known.horizon]).T
             seen = ~np.isnan(units)
             below = (quantiles < units[..., None]).sum(axis=-1)
             up_to = (quantiles <= units[..., None]).sum(axis=-1)

@@ -24,8 +24,8 @@ from ..learning.base import needs, write_atomic
 from ..reading import MOST_TEXT, parse_json, read_bytes
 from .base import Known, check_inputs, read_config
 from .baselines import mean_of_observed
+from .censored import demand_of
 from .distribution import LEVELS, Dependence, calibrate
-from .outliers import without_far_out
 from .quantile import QuantileForecaster
 
 _LEAST_OBSERVED = 14  # days of an item before a training origin
@@ -86,7 +86,7 @@ class _Days:
             past = getattr(history, name)
             return past if known is None else np.concatenate([past, getattr(known, name)])
 
-        self.units = without_far_out(np.where(history.closed[:, None], np.nan, history.units))  # (D, I)
+        self.units = np.where(history.closed[:, None], np.nan, demand_of(history))  # (D, I)
         self.price, self.promo, self.holiday, self.closed = map(join, ("price", "promo", "holiday", "closed"))
         self.covariates = [
             values if known is None else np.concatenate([values, known.covariates[name]])

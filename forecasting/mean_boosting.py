@@ -20,8 +20,8 @@ from tqdm import tqdm
 from ..data import Panel
 from ..errors import FieldError
 from ..learning.base import needs
-from .base import Known
-from .baselines import mean_of_observed, whole_units
+from .base import Known, whole_units
+from .baselines import mean_of_observed
 from .distribution import LEVELS, calibrate
 from .gradient_boosting import GradientBoosting, _Days
 
@@ -90,7 +90,7 @@ class _Rows:
 
     def __init__(self, history: Panel, known: Known | None = None):
         self.days, self.step = _Days(history, known), 1 if history.weekly else 7
-        self.units = _bounded(np.where(history.stocked_out, np.nan, self.days.units))
+        self.units = _bounded(self.days.units)
         self.out = history.stocked_out
         dates = history.dates if known is None else history.dates.append(known.dates)
         self.week = dates.isocalendar().week.to_numpy(int)

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from ..data import Panel
-from .base import DECILES, Forecaster, Known, check_inputs
-from .baselines import whole_units
+from .base import DECILES, Forecaster, Known, check_inputs, whole_units
 from .cold_start import mixture_at_levels, mixture_of_paths, new_items
 from .distribution import Dependence, at_levels, correlated_uniforms, draw_noise, mean
 

@@ -14,9 +14,9 @@ import numpy as np
 from ..data import Panel
 from ..errors import FieldError
 from ..learning.base import needs
-from .base import DECILES, MIN_HISTORY, Known, check_inputs
-from .baselines import Baseline, LevelBaseline, MovingAverage, mean_of_observed, positive, whole_units
-from .outliers import without_far_out
+from .base import DECILES, MIN_HISTORY, Known, check_inputs, whole_units
+from .baselines import Baseline, LevelBaseline, MovingAverage, mean_of_observed, positive
+from .censored import demand_of
 
 _FALLBACK = MovingAverage()
 _CAP = 3  # times the largest units of the history, plus 1: ETS can explode on intermittent series
@@ -109,7 +109,7 @@ class AutoETS(Baseline):
         levels = check_inputs(history, known, levels)
         quantiles = _FALLBACK.predict(history, known, levels)
         widths = [round(abs(1 - 2 * level) * 100, 6) for level in levels]  # of central intervals, per cent
-        units = without_far_out(history.units)
+        units = demand_of(history)
         for item, model in self._models(units).items():
             bounds = model.predict(known.horizon, level=sorted({width for width in widths if width}))
             for place, (level, width) in enumerate(zip(levels, widths, strict=True)):
@@ -120,7 +120,7 @@ class AutoETS(Baseline):
 
     def predict_mean(self, history: Panel, known: Known) -> np.ndarray:
         mean = _FALLBACK.predict_mean(history, known)
-        units = without_far_out(history.units)
+        units = demand_of(history)
         for item, model in self._models(units).items():
             mean[item] = _cut(model.predict(known.horizon)["mean"], units[:, item])
         return mean
@@ -129,7 +129,7 @@ class AutoETS(Baseline):
         drawn = _FALLBACK.sample_paths(history, known, paths, seed)
         whole = whole_units(history.units)
         before = np.random.get_state()  # noqa: NPY002 - simulate seeds the global generator
-        units = without_far_out(history.units)
+        units = demand_of(history)
         for item, model in self._models(units).items():
             item_seed = int(np.random.SeedSequence([seed, item]).generate_state(1)[0])
             simulated = model.simulate(known.horizon, paths, seed=item_seed, error_distribution="normal")

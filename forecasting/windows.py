@@ -12,7 +12,7 @@ import torch
 from ..data import Panel
 from ..errors import FieldError
 from .base import Known
-from .outliers import without_far_out
+from .censored import demand_of
 
 PATCH = 7  # days: a weekday keeps its place in all patches of a window; which one it is, the summary says
 SCALE_DAYS = 56  # days whose mean is the scale
@@ -74,7 +74,7 @@ class Windows:
         self.before, self.days, self.items = before, days, len(panel.items)
         self.first_weekday = None if panel.weekly else int(panel.dates[0].dayofweek)
         self.year = _waves(panel, before, behind) if year else torch.zeros(before + days + behind, 4)
-        units = without_far_out(np.where(panel.closed[:, None], np.nan, panel.units))
+        units = np.where(panel.closed[:, None], np.nan, demand_of(panel))
         self.units = pad(units, None, np.nan)
         price = pad(panel.price, known and known.price, np.nan)
         self.log_price = torch.where(price > 0, price, torch.nan).log()

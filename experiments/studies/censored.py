@@ -107,6 +107,7 @@ class InTheLoop:
             promo=np.tile(days.promo, scenarios),
             category=days.category and days.category * scenarios,
             stocked_out=None,
+            out_share=None,
             **groups,
         )
 

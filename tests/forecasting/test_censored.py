@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from storelab.data import Panel
-from storelab.forecasting.censored import TREATMENTS, _expected, fit, treated
+from storelab.forecasting.censored import TREATMENTS, _expected, fit, tells_nothing, treated
 
 WEEKDAY = np.array([0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3])
 
@@ -35,9 +35,10 @@ def cut_off(demand, share, rng):
 @given(sales=st.integers(0, 60), mean=st.floats(0.05, 40), alpha=st.floats(1e-3, 16))
 @settings(max_examples=100)
 def test_the_expectation_is_that_of_the_distribution(sales, mean, alpha):
-    got = _expected(np.array([float(sales)]), np.array([mean]), np.array([alpha]))[0]
+    unknown = np.array([np.nan])
+    got = _expected(np.array([float(sales)]), np.array([mean]), np.array([alpha]), unknown)[0]
     assert got >= sales
-    assert _expected(np.array([float(sales)]), np.array([mean]), np.ones(1))[0] == pytest.approx(
+    assert _expected(np.array([float(sales)]), np.array([mean]), np.ones(1), unknown)[0] == pytest.approx(
         sales + mean
     )  # geometric
     demand = stats.nbinom(1 / alpha, 1 / (1 + mean * alpha))
@@ -97,12 +98,13 @@ def test_only_sold_out_open_days_change_and_never_downwards(panel, treatment):
     got = treated(panel, treatment)
     changed = panel.stocked_out & ~panel.closed[:, None] & ~np.isnan(panel.units)
     np.testing.assert_array_equal(got.units[~changed], panel.units[~changed])
-    if treatment == "missing":
-        assert np.isnan(got.units[changed]).all()
-    else:
-        assert np.isfinite(got.units[changed]).all()
-        assert (got.units[changed] >= panel.units[changed]).all()
-        assert (got.units[changed] <= 50 * (1 + np.nan_to_num(panel.units).max())).all()
+    assert not got.stocked_out.any()
+    unknown = changed if treatment == "missing" else tells_nothing(panel) & (treatment == "drawn")
+    assert np.isnan(got.units[unknown]).all()
+    rest = changed & ~unknown
+    assert np.isfinite(got.units[rest]).all()
+    assert (got.units[rest] >= panel.units[rest]).all()
+    assert (got.units[rest] <= 50 * (1 + np.nan_to_num(panel.units).max())).all()
     if treatment == "sales" or not changed.any():
         np.testing.assert_array_equal(got.units, panel.units)
 
