@@ -242,7 +242,7 @@ NEEDS = {"data.path": ["task=OnlineRetail"], "data": ["task=SyntheticStore"], "f
 FOLDERS = ("data.path", "forecaster.checkpoint", "forecaster.checkpoints", "forecaster.tensorboard")
 KEYS = {name: keys_of("env.", schema) for name, schema in options("env").items()}
 UNBOUNDED = ("env.capacity", "env.budget")
-MAY_BE_EMPTY = ("forecaster.pretrained", "env.models")
+MAY_BE_EMPTY = ("agent.start", "forecaster.pretrained", "env.models")
 HUGE = ["1e300", "99999999999999999999", "-1e300", "inf"]
 
 
