@@ -60,7 +60,7 @@ def _register() -> None:
         entries = _entries()
     for name, entry in entries.items():
         register(
-            id=f"storelab/{name}-{entry.version}",
+            id=entry.gym_id(name),
             entry_point="storelab.envs.registry:make_env",
             vector_entry_point="storelab.envs.registry:make_vector_env",
             kwargs={"task": name},
@@ -82,7 +82,7 @@ def _register_parallel(entries: dict[str, plugins.TaskEntry]) -> None:
         if environments()[entry.environment].parallel:
             pettingzoo.register(
                 "parallel",
-                f"storelab/{name}-{entry.version}",
+                entry.gym_id(name),
                 "storelab.envs.registry:make_parallel_env",
                 kwargs={"task": name},
             )

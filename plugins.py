@@ -35,7 +35,11 @@ class TaskEntry:
     optional_data: bool = False  # whether it also goes without
     panel: bool = False  # whether it takes any option's panel, in place of the options' parameters
     agent: str = ""  # option of the group `agent` that the command line trains; "": the environment's
-    version: str = "v0"  # of its id in Gymnasium
+    version: str = "v0"  # of its id in Gymnasium; after v0, also the end of its name: "OnlineRetail-v1"
+
+    def gym_id(self, name: str) -> str:
+        """Return the id in Gymnasium of the task with this name."""
+        return f"storelab/{name.removesuffix(f'-{self.version}')}-{self.version}"
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,10 @@ RAW_FILES = (
     "online_retail.csv",
     "online_retail_II.xlsx",
     "online_retail_II.csv",
+    "online_retail_II.parquet",
     "data.csv",
 )
-PANEL_FILE = "online_retail_daily_panel.parquet"
+PANEL_FILES = ("online_retail_daily_panel.parquet", "online_retail_ii_daily.parquet")
 
 BULK_UNITS = 100  # units: a smaller line is never called bulk
 BULK_FENCE = 3.0  # interquartile ranges above the third quartile: Tukey 1977, "far out"
@@ -95,7 +96,7 @@ def load_panel(path: str | Path, no_row: str = "unobserved") -> Panel:
     A ready panel has the columns item (or sku), date, units and price, and any others of the contract PANEL; of
     `no_row` see `Panel.from_frame`. In a folder a raw file comes first.
     """
-    frame = _read(_find(Path(path), (*RAW_FILES, PANEL_FILE)))
+    frame = _read(_find(Path(path), (*RAW_FILES, *PANEL_FILES)))
     if {"date", "units"} <= {str(name).strip().casefold() for name in frame.columns}:
         return Panel.from_frame(frame.rename(columns={"sku": "item"}), no_row=no_row)
     transactions, _ = _cleaned(frame)

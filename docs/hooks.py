@@ -48,7 +48,7 @@ def on_page_markdown(markdown, **_):
 
 def picture(task: str) -> bytes:
     """An environment after some periods, as `render` shows it: a PNG."""
-    env = gym.make(f"storelab/{task}-{entry_of(task).version}", render_mode="rgb_array")
+    env = gym.make(entry_of(task).gym_id(task), render_mode="rgb_array")
     env.reset(seed=0)
     env.action_space.seed(0)
     for _ in range(10):

@@ -27,7 +27,7 @@ def by_environment() -> str:
         name, about = environment.name, (import_module(environment.package).__doc__ or "").splitlines()[0].rstrip(".")
         about = f"[{about}](docs/{name}.md)" if (ROOT / "docs" / f"{name}.md").is_file() else about
         tasks = _tasks(environment)
-        ids = ", ".join(f"`{task}-{entry.version}`" for task, entry in tasks.items())
+        ids = ", ".join(f"`{entry.gym_id(task).partition('/')[2]}`" for task, entry in tasks.items())
         references = [entry.reference for entry in tasks.values() if entry.reference != "none"]
         rows.append((about, ids, "; ".join(dict.fromkeys(references)) or "none"))
     return _table(rows)
@@ -38,7 +38,7 @@ def by_task() -> str:
     rows = [("id", "problem", "reference")]
     for environment in own_environments():
         rows += [
-            (f"`storelab/{task}-{entry.version}`", entry.problem, entry.reference)
+            (f"`{entry.gym_id(task)}`", entry.problem, entry.reference)
             for task, entry in _tasks(environment).items()
         ]
     return _table(rows)

@@ -22,6 +22,16 @@ STORES = {
         data=("online_retail",),
         panel=True,
     ),
+    "OnlineRetail-v1": TaskEntry(
+        f"{__name__}.stores:online_retail_ii_task",
+        "the same shop over two years, judged on its second autumn",
+        BOUND,
+        environment="inventory",
+        agent="ppo_store",
+        data=("online_retail",),
+        panel=True,
+        version="v1",
+    ),
     "Store": TaskEntry(
         f"{__name__}.stores:store_task",
         "a store of your own: the items of a file, replayed",

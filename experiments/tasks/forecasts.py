@@ -14,18 +14,23 @@ from ...forecasting.lead_time import rolling_lead_time_quantiles
 from ..runs.provenance import code_hash
 
 
-def forecast_splits(forecaster: Forecaster, panel: Panel, splits: list[slice], lead_time, levels, cache=None) -> list:
+def forecast_splits(
+    forecaster: Forecaster, panel: Panel, splits: list[slice], lead_time, levels, cache=None, refit: int | None = None
+) -> list:
     """Quantiles of demand over the lead time, for each day of each split: arrays (days, I, Q).
 
-    Before each split the forecaster is fine-tuned on all days before it. With a `cache` folder, both the fine-tuned
-    forecaster and its forecasts are kept under a hash of all that decides them.
+    Before each split the forecaster is fine-tuned on all days before it, and before every further `refit` days of it
+    again. With a `cache` folder, both the fine-tuned forecaster and its forecasts are kept under a hash of all that
+    decides them.
     """
-    forecasts = []
+    folder, forecasts = cache and Path(cache) / "quantiles", []
     for days in splits:
-        tuned = fine_tuned(forecaster, panel.until(days.start), cache)
-        rows = np.arange(days.start, days.stop)
-        folder = cache and Path(cache) / "quantiles"
-        forecasts.append(rolling_lead_time_quantiles(tuned, panel, rows, lead_time, levels, cache=folder))
+        parts = []
+        for first in range(days.start, days.stop, refit or len(panel.dates)):
+            tuned = fine_tuned(forecaster, panel.until(first), cache)
+            rows = np.arange(first, min(first + (refit or len(panel.dates)), days.stop))
+            parts.append(rolling_lead_time_quantiles(tuned, panel, rows, lead_time, levels, cache=folder))
+        forecasts.append(np.concatenate(parts))
     return forecasts
 
 

@@ -1,9 +1,9 @@
 """Stores as tasks: demand, prices and calendar of `data`, made into sources for the environments.
 
 Days are split by date. The last ones are held out: policies are judged on them and nothing is fitted, tuned or
-chosen on them. Where recorded days are replayed, the first half of the others is the forecaster's alone, and policies
-are trained on the second half: so every forecast that a policy ever sees is one of days the forecaster had not seen,
-as it will be in use. (Before the held-out days the forecaster is fine-tuned once more, on all days before them.)
+chosen on them. Where recorded days are replayed, the first of the others are the forecaster's alone, and policies are
+trained on the rest: so every forecast that a policy ever sees is one of days the forecaster had not seen, as it will
+be in use. (Before the held-out days the forecaster is fine-tuned once more, on all days before them.)
 
 Recorded days are few: windows overlap, and an interval over them says nothing of another year.
 """
@@ -29,7 +29,10 @@ WINDOWS = 21  # days on which an episode can begin
 LEAST_HORIZON = 7  # days or weeks
 HELD_OUT_SHARE = 0.2  # of a store's days: the last ones
 HELD_OUT_DAYS = 84  # of Online Retail: the last twelve weeks
+AUTUMN_DAYS = 100  # of Online Retail II: from 2011-09-01 on
 FORECASTER_SHARE = 0.5  # of the days before: the forecaster's alone, where recorded days are replayed
+YEAR = 365  # days
+REFIT = 182  # days of training after which a forecaster is fine-tuned again, on all days until then
 CAPITAL_COST = 0.002  # of the purchase cost per day: capital, insurance, obsolescence
 STORAGE_COST = 0.02  # money per unit and day
 GOODWILL_SHARE = 0.1  # of the price: what a customer sent away costs beside the margin
@@ -61,7 +64,7 @@ def synthetic_store_task(data=None, forecaster=None, cache: str | Path | None = 
     panel = store.panel
     held_out = _held_out(panel)
     recorded = changes.get("forecast") == "model"
-    start = round(FORECASTER_SHARE * held_out) if recorded else 0
+    start = _half(held_out) if recorded else 0
     params, _ = _store(panel.window(0, held_out), min(held_out - start, len(panel.dates) - held_out), changes)
 
     def source(days: slice, known: Days) -> DemandSource:
@@ -75,6 +78,10 @@ def synthetic_store_task(data=None, forecaster=None, cache: str | Path | None = 
 
 def store_task(data=None, forecaster=None, cache: str | Path | None = None, **changes) -> Task:
     """A store of your own: the days of a `Panel`, replayed, the last fifth of them held out, or the file's own test.
+
+    Policies learn on whole years before the held-out days, so that no season counts twice: on as many as there are in
+    the second half of the days before, on one where at least half a year before it is left to the forecaster, and else
+    on the second half. The forecaster is fine-tuned on the days before them, and again after every `REFIT` days.
 
     Of the items on sale within the first `LAUNCHED_WITHIN` days and observed on every day since, those with the
     highest revenue before the held-out days are taken, `ITEMS` at most. Prices are the recorded ones and demand does
@@ -91,13 +98,14 @@ def store_task(data=None, forecaster=None, cache: str | Path | None = None, **ch
     data = Panel.from_frame(data, no_row="refuse") if isinstance(data, str | Path) and str(data) else data
     if not isinstance(data, Panel):
         raise FieldError("data", data, "a Panel or the path of a file")
-    return _replayed("Store", data, data.first_test(len(data.dates) - _held_out(data)), forecaster, cache, changes)
+    held_out = data.first_test(len(data.dates) - _held_out(data))
+    return _replayed("Store", data, held_out, _whole_years(data, held_out), REFIT, forecaster, cache, changes)
 
 
 def online_retail_task(data=None, forecaster=None, cache: str | Path | None = None, **changes) -> Task:
     """Real demand, replayed: the UCI Online Retail shop (or a `Panel` of your own), the last twelve weeks held out.
 
-    See `store_task`, of which this is an instance.
+    Policies learn on the second half of the days before. See `store_task` for all else.
 
     Args:
         data: path of UCI's file, of the raw or ready Parquet, or of a folder with one of them; or a `Panel`.
@@ -105,7 +113,27 @@ def online_retail_task(data=None, forecaster=None, cache: str | Path | None = No
         cache: folder for fine-tuned forecasters and their forecasts.
         changes: fields of `InventoryParams`; `items` is how many to take.
     """
-    return _replayed("OnlineRetail", *hold_out(data, HELD_OUT_DAYS), forecaster, cache, {"items": ITEMS} | changes)
+    panel, held_out = hold_out(data, HELD_OUT_DAYS)
+    return _replayed("OnlineRetail", panel, held_out, _half(held_out), None, forecaster, cache, {"items": ITEMS} | changes)
+
+
+def online_retail_ii_task(data=None, forecaster=None, cache: str | Path | None = None, **changes) -> Task:
+    """The same shop over two years, UCI's Online Retail II: judged on its second autumn, the last 100 days.
+
+    Policies learn on the year before, which has the first autumn. See `store_task`, of which this is an instance.
+
+    Args:
+        data: path of UCI's file, of the ready Parquet, or of a folder with one of them; or a `Panel`.
+        forecaster: a `forecasting.Forecaster`, for `forecast="model"`.
+        cache: folder for fine-tuned forecasters and their forecasts.
+        changes: fields of `InventoryParams`; `items` is how many to take.
+    """
+    panel, held_out = hold_out(data, AUTUMN_DAYS)
+    start = _whole_years(panel, held_out)
+    if held_out - start < YEAR:
+        least = YEAR + YEAR // 2 + len(panel.dates) - held_out
+        raise FieldError("data", f"{len(panel.dates)} days", f"at least {least}, as it has two autumns", "here")
+    return _replayed("OnlineRetail-v1", panel, held_out, start, REFIT, forecaster, cache, {"items": ITEMS} | changes)
 
 
 def marketplace_task(data=None, forecaster=None, cache: str | Path | None = None, **changes) -> Task:
@@ -127,7 +155,7 @@ def marketplace_task(data=None, forecaster=None, cache: str | Path | None = None
         return task
     panel = visits(_store_params(data))
     held_out = _held_out(panel)
-    splits = [slice(round(FORECASTER_SHARE * held_out), held_out), slice(held_out, len(panel.dates))]
+    splits = [slice(_half(held_out), held_out), slice(held_out, len(panel.dates))]
     forecasts = _forecasts(task.params, forecaster, panel, splits, np.array([task.params.lead_time]), cache)
     calendar = _calendar(panel, yearly=held_out - splits[0].start >= 365)
     sources = [
@@ -157,12 +185,26 @@ def _store_params(data) -> SyntheticStoreParams:
     return SyntheticStoreParams(**data)
 
 
-def _replayed(name: str, panel: Panel, held_out: int, forecaster, cache, changes: dict) -> Task:
-    """A task that replays a panel's best sellers."""
+def _half(held_out: int) -> int:
+    """The day that the second half of the days before the held-out ones begins on."""
+    return round(FORECASTER_SHARE * held_out)
+
+
+def _whole_years(panel: Panel, held_out: int) -> int:
+    """The day from which on policies learn whole years, or one, or the second half of the days: see `store_task`."""
+    year = YEAR // 7 if panel.weekly else YEAR
+    start = held_out - year * max(1, (held_out - _half(held_out)) // year)
+    return start if start >= year // 2 else _half(held_out)
+
+
+def _replayed(
+    name: str, panel: Panel, held_out: int, start: int, refit: int | None, forecaster, cache, changes: dict
+) -> Task:
+    """A task that replays a panel's best sellers; policies learn from the day `start` on."""
     changes, notes = dict(changes), list(panel.notes)
     panel = _best_sellers(panel, held_out, changes.pop("items", None), notes)
     days = panel.dates.strftime("%Y-%m-%d")
-    start, stop = round(FORECASTER_SHARE * held_out), min(held_out, panel.days_of("validation").start)
+    stop = min(held_out, panel.days_of("validation").start)
     notes.append(
         f"split {'as the column split says' if panel.split.any() else 'by time'}: {days[0]} to {days[start - 1]} for "
         f"a forecaster alone, {days[start]} to {days[stop - 1]} to train policies, held out from {days[held_out]} on"
@@ -173,7 +215,8 @@ def _replayed(name: str, panel: Panel, held_out: int, forecaster, cache, changes
         return HistoryDemand(np.nan_to_num(panel.units[days]), known)
 
     splits = [slice(start, stop), slice(held_out, len(days))]
-    return replace(_task(name, params, panel, splits, source, forecaster, cache), notes=(*notes, *assumed))
+    refit = refit and -(-refit // 7) if panel.weekly else refit
+    return replace(_task(name, params, panel, splits, source, forecaster, cache, refit), notes=(*notes, *assumed))
 
 
 def _best_sellers(panel: Panel, held_out: int, items: int | None, notes: list[str]) -> Panel:
@@ -275,7 +318,7 @@ def _calendar(panel: Panel, yearly: bool) -> np.ndarray:
     return np.stack([*waves, panel.closed, panel.holiday], axis=1)
 
 
-def _task(name, params, panel, splits: list[slice], source, forecaster, cache) -> Task:
+def _task(name, params, panel, splits: list[slice], source, forecaster, cache, refit: int | None = None) -> Task:
     """Put the splits, days to train on and held-out ones, together."""
     lead = np.broadcast_to(len(params.lead_time_pmf) or np.asarray(params.lead_time, dtype=int), params.items)
     shortest = min(days.stop - days.start for days in splits)
@@ -283,7 +326,7 @@ def _task(name, params, panel, splits: list[slice], source, forecaster, cache) -
     calendar = _calendar(panel, yearly=splits[0].stop - splits[0].start >= 365)
     # An item has no price before its launch, and no demand: the first one known stands there.
     price = np.nan_to_num(np.where(np.isnan(panel.price), _first_known(panel.price), panel.price))
-    forecasts = _forecasts(params, forecaster, panel, splits, lead, cache)
+    forecasts = _forecasts(params, forecaster, panel, splits, lead, cache, refit)
     sources = [
         source(days, Days(price=price[days], calendar=calendar[days], forecast=forecast))
         for days, forecast in zip(splits, forecasts, strict=True)
@@ -314,7 +357,7 @@ def _check_horizon(horizon: int, shortest: int, lead: np.ndarray, period: str) -
         raise FieldError("horizon", horizon, f">= {least}, as an order arrives after {lead.min()} {period} or more")
 
 
-def _forecasts(params, forecaster, panel: Panel, splits: list[slice], lead: np.ndarray, cache) -> list:
+def _forecasts(params, forecaster, panel: Panel, splits: list[slice], lead: np.ndarray, cache, refit=None) -> list:
     """Return the quantiles (days, I, Q) of each split with `forecast="model"`, else None for each."""
     if params.forecast != "model":
         return [None] * len(splits)
@@ -322,7 +365,7 @@ def _forecasts(params, forecaster, panel: Panel, splits: list[slice], lead: np.n
         raise FieldError("forecaster", None, "a Forecaster", "with forecast='model'")
     from .forecasts import forecast_splits
 
-    return forecast_splits(forecaster, panel, splits, lead, params.quantiles, cache)
+    return forecast_splits(forecaster, panel, splits, lead, params.quantiles, cache, refit)
 
 
 def _held_out(panel: Panel) -> int:

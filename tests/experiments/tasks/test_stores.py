@@ -276,7 +276,7 @@ NEED_DATA = [name for name, entry in entries().items() if entry.data and not ent
 @pytest.mark.parametrize("name", sorted({*NEED_DATA} - {"SyntheticStore"}))  # which makes its own
 def test_a_task_without_its_data_names_it(name):
     with pytest.raises(FieldError, match="data: None is not allowed, expected "):
-        gym.make(f"storelab/{name}-{entries()[name].version}")
+        gym.make(entries()[name].gym_id(name))
 
 
 def test_real_data(real_data):
