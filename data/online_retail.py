@@ -1,4 +1,4 @@
-"""The UCI "Online Retail" transactions (Chen, Sain and Guo 2012, doi:10.1057/dbm.2012.17): a year of a
+"""The UCI "Online Retail" transactions (Chen, Sain and Guo 2012, doi:10.1057/dbm.2012.17): a year or two of a
 UK giftware web shop, cleaned with an account of every row, and made into a daily panel."""
 
 import dataclasses

@@ -38,8 +38,7 @@ def by_task() -> str:
     rows = [("id", "problem", "reference")]
     for environment in own_environments():
         rows += [
-            (f"`{entry.gym_id(task)}`", entry.problem, entry.reference)
-            for task, entry in _tasks(environment).items()
+            (f"`{entry.gym_id(task)}`", entry.problem, entry.reference) for task, entry in _tasks(environment).items()
         ]
     return _table(rows)
 

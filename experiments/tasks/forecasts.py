@@ -19,18 +19,19 @@ def forecast_splits(
 ) -> list:
     """Quantiles of demand over the lead time, for each day of each split: arrays (days, I, Q).
 
-    Before each split the forecaster is fine-tuned on all days before it, and before every further `refit` days of it
-    again. With a `cache` folder, both the fine-tuned forecaster and its forecasts are kept under a hash of all that
-    decides them.
+    Before each split the forecaster is fine-tuned on all days before it; within the first one, which policies learn
+    on, again about every `refit` days. With a `cache` folder, both the fine-tuned forecaster and its forecasts are kept
+    under a hash of all that decides them.
     """
     folder, forecasts = cache and Path(cache) / "quantiles", []
-    for days in splits:
-        parts = []
-        for first in range(days.start, days.stop, refit or len(panel.dates)):
-            tuned = fine_tuned(forecaster, panel.until(first), cache)
-            rows = np.arange(first, min(first + (refit or len(panel.dates)), days.stop))
-            parts.append(rolling_lead_time_quantiles(tuned, panel, rows, lead_time, levels, cache=folder))
-        forecasts.append(np.concatenate(parts))
+    for place, days in enumerate(splits):
+        rows = np.arange(days.start, days.stop)
+        parts = max(1, round(len(rows) / refit)) if refit and place == 0 else 1
+        made = []
+        for part in np.array_split(rows, parts):
+            tuned = fine_tuned(forecaster, panel.until(int(part[0])), cache)
+            made.append(rolling_lead_time_quantiles(tuned, panel, part, lead_time, levels, cache=folder))
+        forecasts.append(np.concatenate(made))
     return forecasts
 
 

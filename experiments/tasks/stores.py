@@ -32,7 +32,7 @@ HELD_OUT_DAYS = 84  # of Online Retail: the last twelve weeks
 AUTUMN_DAYS = 100  # of Online Retail II: from 2011-09-01 on
 FORECASTER_SHARE = 0.5  # of the days before: the forecaster's alone, where recorded days are replayed
 YEAR = 365  # days
-REFIT = 182  # days of training after which a forecaster is fine-tuned again, on all days until then
+REFIT = 182  # days of training, or about as many, after which a forecaster is fine-tuned on all days until then
 CAPITAL_COST = 0.002  # of the purchase cost per day: capital, insurance, obsolescence
 STORAGE_COST = 0.02  # money per unit and day
 GOODWILL_SHARE = 0.1  # of the price: what a customer sent away costs beside the margin
@@ -81,7 +81,7 @@ def store_task(data=None, forecaster=None, cache: str | Path | None = None, **ch
 
     Policies learn on whole years before the held-out days, so that no season counts twice: on as many as there are in
     the second half of the days before, on one where at least half a year before it is left to the forecaster, and else
-    on the second half. The forecaster is fine-tuned on the days before them, and again after every `REFIT` days.
+    on the second half. The forecaster is fine-tuned on the days before them, and again about every `REFIT` days.
 
     Of the items on sale within the first `LAUNCHED_WITHIN` days and observed on every day since, those with the
     highest revenue before the held-out days are taken, `ITEMS` at most. Prices are the recorded ones and demand does
@@ -114,7 +114,9 @@ def online_retail_task(data=None, forecaster=None, cache: str | Path | None = No
         changes: fields of `InventoryParams`; `items` is how many to take.
     """
     panel, held_out = hold_out(data, HELD_OUT_DAYS)
-    return _replayed("OnlineRetail", panel, held_out, _half(held_out), None, forecaster, cache, {"items": ITEMS} | changes)
+    return _replayed(
+        "OnlineRetail", panel, held_out, _half(held_out), None, forecaster, cache, {"items": ITEMS} | changes
+    )
 
 
 def online_retail_ii_task(data=None, forecaster=None, cache: str | Path | None = None, **changes) -> Task:

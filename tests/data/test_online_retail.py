@@ -70,6 +70,22 @@ def test_xlsx_csv_and_parquet_give_the_same(tmp_path):
         pd.testing.assert_frame_equal(counted, report)
 
 
+def test_online_retail_ii_is_its_two_sheets_and_what_both_hold_counts_once(tmp_path):
+    names = {"InvoiceNo": "Invoice", "UnitPrice": "Price", "CustomerID": "Customer ID"}
+    table = small().rename(columns=names)
+    whole = pd.DataFrame(table.drop_duplicates())
+    with pd.ExcelWriter(tmp_path / "online_retail_II.xlsx") as writer:
+        whole[:15].to_excel(writer, sheet_name="Year 2009-2010", index=False)
+        whole[9:].to_excel(writer, sheet_name="Year 2010-2011", index=False)
+    whole.to_csv(tmp_path / "all.csv", index=False)
+    whole.to_parquet(tmp_path / "all.parquet")
+    expected, report = load(tmp_path / "all.parquet", KEY)
+    both, counted = load(tmp_path, KEY)
+    pd.testing.assert_frame_equal(both, expected)
+    pd.testing.assert_frame_equal(load(tmp_path / "all.csv", KEY)[0], expected)
+    assert (counted["rows"] - report["rows"]).tolist() == [6, 0, 0, 0, 0, 0, 0, 0]
+
+
 def test_the_latest_matching_sale_is_the_one_cancelled(tmp_path):
     rows = [
         line("1", "22000", 3, "2011-01-03 09:00", 1.0, 5),

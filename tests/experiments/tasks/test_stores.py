@@ -10,8 +10,14 @@ from storelab.envs.core.rollout import rollout
 from storelab.envs.registry import entries
 from storelab.errors import FieldError
 from storelab.evaluation.evaluate import scenario_keys
+from storelab.experiments.tasks import forecasts
 from storelab.experiments.tasks import stores as tasks
-from storelab.experiments.tasks.stores import online_retail_task, store_task, synthetic_store_task
+from storelab.experiments.tasks.stores import (
+    online_retail_ii_task,
+    online_retail_task,
+    store_task,
+    synthetic_store_task,
+)
 from storelab.forecasting import create
 
 SMALL = {"items": 6, "days": 500}
@@ -220,6 +226,40 @@ def test_training_and_held_out_days_do_not_meet(panel):
     train = task.model("train").scenarios(np.arange(200))["demand"]
     test = task.model("test").scenarios(np.arange(200))["demand"]
     assert train.max() < 300 - 84 <= test[test > 0].min()
+
+
+def _two_years(days: int = 739) -> Panel:
+    rng, dates = np.random.default_rng(4), pd.date_range("2009-12-01", periods=days)
+    flags, price = np.zeros(days, bool), np.full((days, 3), 5.0)
+    return Panel(list("abc"), dates, rng.poisson(4.0, (days, 3)) * 1.0, price, price < 0, flags, flags)
+
+
+def test_two_years_are_judged_on_the_second_autumn_and_learn_on_the_first(monkeypatch):
+    """A store of one's own with the same test is split alike; no forecaster is fitted on a day that it forecasts."""
+    fitted = []
+    kept = forecasts.fine_tuned
+    monkeypatch.setattr(
+        forecasts, "fine_tuned", lambda model, past, cache: (fitted.append(past.dates[-1]), kept(model, past, cache))[1]
+    )
+    panel, model = _two_years(), {"forecaster": create("moving_average"), "forecast": "model"}
+    own = _two_years()
+    own.split[-100:] = 2
+    for task in (online_retail_ii_task(panel, **model, items=3), store_task(own, **model)):
+        assert (task.train.days, task.test.days, task.params.horizon) == (365, 100, 56)
+        said = " ".join(task.notes)
+        assert "2009-12-01 to 2010-08-31 for a forecaster alone, 2010-09-01 to 2011-08-31 to train policies" in said
+        assert "held out from 2011-09-01 on" in said
+    assert [str(day.date()) for day in fitted] == 2 * ["2010-08-31", "2011-03-02", "2011-08-31"]
+    with pytest.raises(FieldError, match="data: '646 days' is not allowed here, expected at least 647, as it has two"):
+        online_retail_ii_task(_two_years(646))
+
+
+@pytest.mark.parametrize(("days", "first"), [(300, 120), (684, 182), (1000, 435), (2000, 870)])
+def test_policies_learn_on_whole_years(days, first):
+    """On half of what is too short for one."""
+    task = store_task(_two_years(days))
+    assert task.train.days == round(0.8 * days) - first
+    assert days == 300 or task.train.days % 365 == 0
 
 
 def test_calendar(panel):
