@@ -97,7 +97,7 @@ class Learner:
             FieldError: another environment.
             ImportError: without cma.
         """
-        self.task, self.params, self.seed, self.model = task, params, seed, task.model("train")
+        self.task, self.params, self.seed, self.model = task, params, seed, task.model("randomised")
         check(self.model, params)
         constant, deviations = search(self.model, evolution_start(seed, START))
         self._scale = params.spread * np.maximum(deviations, 1e-4)

@@ -60,6 +60,9 @@ class PathwiseParams:
     patience: int = 20  # checks without improvement after which it stops
     device: str = "auto"  # auto | cpu | cuda | cuda:0 ...
     threads: int = 1  # of torch: small networks gain nothing by more; 0: as torch chooses
+    randomise: bool = (
+        True  # where recorded days are replayed: learn on them in blocks and randomised; false: as they were
+    )
     start: str = ""  # folder of a checkpoint, whose weights and normalisation it begins with; "": none
 
     def __post_init__(self):
@@ -72,6 +75,7 @@ class PathwiseParams:
         check_choice("rounding", self.rounding, ("stochastic", "none"))
         check_device(self.device)
         check_number("threads", self.threads, 0, 1024, integer=True)
+        check_flag("randomise", self.randomise)
         check_start(self.start)
 
     @property
@@ -228,7 +232,7 @@ class PathwiseLearner:
         self.steps, self.waited = 0, 0
         self.top: Any = None
         self.scale = 0.0  # money: the first window's, in which costs are counted
-        self.judge = task.model("train", xp=torch, device=self.device)
+        self.judge = task.model("validation", xp=torch, device=self.device)
         self.held_out = self._tensors(self.judge.scenarios(purpose_seeds("validation", params.held_out)))
 
     def _relaxed(self):
@@ -239,7 +243,7 @@ class PathwiseLearner:
         if any(f.name == "lot_size" for f in fields(task.params)):
             changes["lot_size"] = 0.0
         task = replace(task, params=replace(task.params, **changes))
-        return task.model("train", xp=torch, device=self.device)
+        return task.model("randomised" if self.params.randomise else "learn", xp=torch, device=self.device)
 
     def _tensors(self, scenario: dict) -> dict:
         return {name: torch.tensor(block, device=self.device) for name, block in scenario.items()}

@@ -64,6 +64,9 @@ class SB3Params:
     normalize_reward: bool = True  # by the running standard deviation of the return
     device: str = "auto"  # auto | cpu | cuda | cuda:0 ...
     threads: int = 1  # of torch: small networks gain nothing by more; 0: as torch chooses
+    randomise: bool = (
+        True  # where recorded days are replayed: learn on them in blocks and randomised; false: as they were
+    )
     start: str = ""  # folder of a checkpoint, whose weights and normalisation it begins with; "": none
     hyper: dict[str, Any] = field(default_factory=dict)  # arguments of the algorithm, by its own names, over `HYPER`'s
 
@@ -87,6 +90,7 @@ class SB3Params:
         check_flag("normalize_reward", self.normalize_reward)
         check_device(self.device)
         check_number("threads", self.threads, 0, 1024, integer=True)
+        check_flag("randomise", self.randomise)
         check_start(self.start)
         if not isinstance(self.hyper, dict):
             raise FieldError("hyper", self.hyper, "a mapping such as {n_steps: 32}")
@@ -199,7 +203,7 @@ class SB3Learner:
             FieldError: an algorithm that does not fit the action space, an argument that SB3 refuses.
         """
         self.task, self.params, self.seed = task, params, seed
-        self.store = task.model("train")
+        self.store = task.model("randomised" if params.randomise else "learn")
         if params.threads:
             torch.set_num_threads(params.threads)
         if params.start:

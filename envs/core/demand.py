@@ -191,7 +191,7 @@ class Days:
         return given
 
 
-def _finite_demand(demand, ndim: int) -> np.ndarray:
+def finite_demand(demand, ndim: int) -> np.ndarray:
     demand = np.ascontiguousarray(demand, dtype=np.float32)
     if demand.ndim != ndim:
         raise FieldError("demand", demand.shape, f"an array of {ndim} dimensions")
@@ -201,12 +201,12 @@ def _finite_demand(demand, ndim: int) -> np.ndarray:
     return demand
 
 
-class _DayDemand:
+class DayDemand:
     """The base of the sources that walk through days: it draws a first day and gathers what is known of each."""
 
     def __init__(self, shape: tuple[int, ...], known: dict[str, np.ndarray]):
         """Take the number of days and of items (D, I), and the tables of what is known, each (D, ...)."""
-        (self.days, self.items), self._tables = shape, known
+        (self.days, self.items), self.tables = shape, known
         self.known = {name: table.shape[1:] for name, table in known.items()}
         self.largest: np.ndarray | None = None
 
@@ -216,7 +216,7 @@ class _DayDemand:
         return rng.integers(self.days - periods + 1) + np.arange(periods)
 
 
-class HistoryDemand(_DayDemand):
+class HistoryDemand(DayDemand):
     """Recorded demand, replayed from a random start or resampled in blocks.
 
     `replay` walks through consecutive days from a uniformly drawn first one. `bootstrap` joins uniformly drawn
@@ -230,16 +230,21 @@ class HistoryDemand(_DayDemand):
             FieldError: demand that is negative or not finite, tables of another length, an unknown mode, a block
                 that is no multiple of 7, forecasts with `bootstrap` (they belong to the days as they were).
         """
-        self._demand = _finite_demand(demand, 2)
-        super().__init__(self._demand.shape, (days or Days()).tables(len(self._demand)))
+        self.recorded = finite_demand(demand, 2)
+        super().__init__(self.recorded.shape, (days or Days()).tables(len(self.recorded)))
         check_choice("mode", mode, ("replay", "bootstrap"))
-        check_number("block", block, 7, 7 * (len(self._demand) // 7) if mode == "bootstrap" else np.inf)
+        check_number("block", block, 7, 7 * (len(self.recorded) // 7) if mode == "bootstrap" else np.inf)
         if block % 7:
             raise FieldError("block", block, "a multiple of 7 days")
         if mode == "bootstrap" and "forecast" in self.known:
             raise FieldError("mode", mode, "'replay'", "with forecasts")
         self.mode, self.block = mode, block
-        self.largest = self._demand.max(axis=0)
+        self.largest = self.recorded.max(axis=0)
+
+    def part(self, first: int, last: int) -> "HistoryDemand":
+        """Return the days from `first` to the one before `last`, with what is known of each."""
+        known = {name: table[first:last] for name, table in self.tables.items()}
+        return HistoryDemand(self.recorded[first:last], Days(**known), self.mode, self.block)
 
     def _bootstrap(self, rng: np.random.Generator, periods: int) -> np.ndarray:
         starts = np.arange(self.days - self.block + 1)
@@ -252,10 +257,10 @@ class HistoryDemand(_DayDemand):
         """See `DemandSource.draw`."""
         pick = self._window if self.mode == "replay" else self._bootstrap
         day = np.stack([pick(rng, periods) for rng in streams(keys, DEMAND)])
-        return {"demand": self._demand[day]} | {name: table[day] for name, table in self._tables.items()}
+        return {"demand": self.recorded[day]} | {name: table[day] for name, table in self.tables.items()}
 
 
-class RateDemand(_DayDemand):
+class RateDemand(DayDemand):
     """Negative-binomial demand around a known rate per day and item: fresh demand of a known process.
 
     Variance = rate + rate^2 / dispersion (a gamma mixture of Poisson); `dispersion` infinite gives Poisson.
@@ -263,7 +268,7 @@ class RateDemand(_DayDemand):
 
     def __init__(self, rate, dispersion, days: Days | None = None):
         """Take `rate` (D, I) in units per day and `dispersion` (I,)."""
-        self._rate = _finite_demand(rate, 2).astype(float)
+        self._rate = finite_demand(rate, 2).astype(float)
         super().__init__(self._rate.shape, (days or Days()).tables(len(self._rate)))
         self._dispersion = np.broadcast_to(np.asarray(dispersion, float), (self.items,))
         if not (self._dispersion > 0).all():
@@ -286,10 +291,10 @@ class RateDemand(_DayDemand):
             mixed = np.where(finite, rng.standard_gamma(shape, rate.shape) / shape, 1.0) * rate
             row[:] = rng.poisson(mixed)
         day = np.stack(day)
-        return {"demand": demand} | {name: table[day] for name, table in self._tables.items()}
+        return {"demand": demand} | {name: table[day] for name, table in self.tables.items()}
 
 
-class PathDemand(_DayDemand):
+class PathDemand(DayDemand):
     """A forecaster's sample paths as demand: every scenario is one of the paths, drawn uniformly.
 
     Paths of several items are drawn together, so that what the forecaster correlates stays correlated.
@@ -297,7 +302,7 @@ class PathDemand(_DayDemand):
 
     def __init__(self, paths, days: Days | None = None):
         """Take `paths` (P, D, I) in units."""
-        self._paths = _finite_demand(paths, 3)
+        self._paths = finite_demand(paths, 3)
         super().__init__(self._paths.shape[1:], (days or Days()).tables(self._paths.shape[1]))
         self.largest = self._paths.max(axis=(0, 1))
 
@@ -305,5 +310,5 @@ class PathDemand(_DayDemand):
         """See `DemandSource.draw`."""
         drawn = [(rng.integers(len(self._paths)), self._window(rng, periods)) for rng in streams(keys, DEMAND)]
         path, day = np.array([p for p, _ in drawn]), np.stack([d for _, d in drawn])
-        known = {name: table[day] for name, table in self._tables.items()}
+        known = {name: table[day] for name, table in self.tables.items()}
         return {"demand": self._paths[path[:, None], day]} | known

@@ -12,6 +12,13 @@ from .contract import Model, Reference
 from .demand import DemandSource
 
 M = TypeVar("M", bound=Model)
+SPLITS = {  # split -> whose demand it has: that of the first that is there
+    "train": ("train",),
+    "learn": ("learn", "train"),
+    "randomised": ("randomised", "learn", "train"),
+    "validation": ("validation", "train"),
+    "test": ("test",),
+}
 
 
 @dataclass
@@ -22,7 +29,10 @@ class Task(Generic[M]):
     params: Any  # of the environment: `InventoryParams` for `Inventory`
     environment: Callable[..., M]  # the model's class
     reference: Callable[[], Reference] | None = None  # solved when asked for: it may take seconds
-    train: DemandSource | None = None  # None: `params.demand`
+    train: DemandSource | None = None  # what heuristics are tuned on; None: `params.demand`
+    learn: DemandSource | None = None  # what learners learn on: days of `train`; None: as `train`
+    randomised: DemandSource | None = None  # the same, made anew; None: as `learn`
+    validation: DemandSource | None = None  # what is chosen on, of what was learnt: other days of `train`; None: as it
     test: DemandSource | None = None  # held out; None: `params.demand` on other seeds
     demand: str = "observed"  # observed: forecasts see true demand, also what was not served | censored
     warmup: int = 0  # periods at the start that an average per period leaves out
@@ -44,14 +54,15 @@ class Task(Generic[M]):
         return f"{what} per period" if self.params.continuing else f"{what} per episode"
 
     def model(self, split: str = "train", **kwargs) -> M:
-        """Return the model on the demand of a split, `train` or `test`.
+        """Return the model on the demand of a split: one of `SPLITS`.
 
         Raises:
             FieldError: another split.
         """
-        if split not in ("train", "test"):
-            raise FieldError("split", split, "train or test")
-        return self.environment(self.params, self.train if split == "train" else self.test, **kwargs)
+        if split not in SPLITS:
+            raise FieldError("split", split, f"one of {', '.join(SPLITS)}")
+        sources = [getattr(self, name) for name in SPLITS[split]]
+        return self.environment(self.params, next((s for s in sources if s is not None), None), **kwargs)
 
 
 def override(params, changes: dict):

@@ -23,6 +23,7 @@ from ...envs.marketplace.model import MEAN_VISITS
 from ...envs.marketplace.tasks import marketplace_task as generated_visits
 from ...errors import FieldError
 from .hindsight import hindsight_bound
+from .learning import learnt_on
 
 HORIZON = 56  # days in an episode, where they leave `WINDOWS` different ones in the shorter split
 WINDOWS = 21  # days on which an episode can begin
@@ -164,7 +165,7 @@ def marketplace_task(data=None, forecaster=None, cache: str | Path | None = None
         HistoryDemand(panel.units[days], Days(calendar=calendar[days], forecast=forecast))
         for days, forecast in zip(splits, forecasts, strict=True)
     ]
-    return replace(task, train=sources[0], test=sources[1])
+    return learnt_on(replace(task, train=sources[0], test=sources[1]), task.params.lead_time + 1)
 
 
 def visits(store: SyntheticStoreParams) -> Panel:
@@ -218,7 +219,8 @@ def _replayed(
 
     splits = [slice(start, stop), slice(held_out, len(days))]
     refit = refit and -(-refit // 7) if panel.weekly else refit
-    return replace(_task(name, params, panel, splits, source, forecaster, cache, refit), notes=(*notes, *assumed))
+    task = _task(name, params, panel, splits, source, forecaster, cache, refit)
+    return replace(task, notes=(*notes, *assumed, *task.notes))
 
 
 def _best_sellers(panel: Panel, held_out: int, items: int | None, notes: list[str]) -> Panel:
@@ -336,7 +338,8 @@ def _task(name, params, panel, splits: list[slice], source, forecaster, cache, r
     unbounded = params.backorder_share or params.substitution_share or params.initial_pipeline
     unbounded = unbounded or np.isfinite(params.per_item("shelf_life")).any()
     hindsight = None if unbounded else hindsight_bound
-    return Task(name, params, Inventory, train=sources[0], test=sources[1], hindsight=hindsight)
+    task = Task(name, params, Inventory, train=sources[0], test=sources[1], hindsight=hindsight)
+    return learnt_on(task, lead + 1, panel.weekly)
 
 
 def _longest(shortest: int, lead: np.ndarray) -> int:

@@ -262,7 +262,7 @@ def test_hostile_configs_of_any_valid_kind_run(share):
     ("call", "message"),
     [
         (lambda: make_env("Nowhere"), "task: 'Nowhere'"),
-        (lambda: make_env(split="validation"), "split: 'validation'"),
+        (lambda: make_env(split="holdout"), "split: 'holdout'"),
         (lambda: make_env(leadtime=3), "leadtime: 3"),
         (lambda: make_env(demand={"sigma": 3}), "demand.sigma: 3"),
         (lambda: make_env(render_mode="gif"), "render_mode: 'gif'"),

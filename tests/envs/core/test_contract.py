@@ -80,7 +80,10 @@ def test_every_task_is_declared_with_words_and_an_environment():
     [
         (lambda: make_env("LostSale"), r"task: 'LostSale' is not allowed.*did you mean LostSales\?"),
         (lambda: make_env("LostSales", lead=3), "lead: 3 is not allowed, expected one of items"),
-        (lambda: make_env("LostSales", split="held_out"), "split: 'held_out' is not allowed, expected train or test"),
+        (
+            lambda: make_env("LostSales", split="held_out"),
+            "split: 'held_out' is not allowed, expected one of train, learn",
+        ),
         (lambda: make_env(TASKS["LostSales"](), lead_time=3), "lead_time: 3 is not allowed beside a Task"),
     ],
 )

@@ -88,9 +88,9 @@ def test_forecasts_know_no_day_from_their_own_on():
     )
     first, second = build(recorded), build(changed)
     assert first.params == second.params
-    np.testing.assert_array_equal(first.train._tables["forecast"], second.train._tables["forecast"])
+    np.testing.assert_array_equal(first.train.tables["forecast"], second.train.tables["forecast"])
     before = 280 - (300 - 84)  # days of the held-out split before the change
-    one, two = first.test._tables["forecast"], second.test._tables["forecast"]
+    one, two = first.test.tables["forecast"], second.test.tables["forecast"]
     np.testing.assert_array_equal(one[: before + 1], two[: before + 1])
     assert (one[before + 1 :] != two[before + 1 :]).any()
 
