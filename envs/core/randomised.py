@@ -68,7 +68,8 @@ class RandomisedDemand(DayDemand):
         self.how, self.block, self.week, self._recorded = how, block, week, days.recorded
         self._cover = np.broadcast_to(np.asarray(cover, dtype=int), self.items)
         self._whole = bool((self._recorded == np.round(self._recorded)).all())
-        self.largest = BOUND * np.maximum(self._recorded.max(axis=0), 1)
+        self._most = BOUND * np.maximum(self._recorded.max(axis=0), 1)
+        self.largest = self._most
         self._levels, given = np.asarray(quantiles, dtype=float), self.known.get("forecast")
         if given is not None and given[1] != len(self._levels):
             raise FieldError("quantiles", quantiles, f"{given[1]} of them, as the forecasts have")
@@ -90,7 +91,7 @@ class RandomisedDemand(DayDemand):
         demand, forecast = self._moved(rng, demand, forecast)
         if self._whole:
             demand = np.floor(demand + rng.random(demand.shape))
-        known["demand"] = np.minimum(demand, self.largest)
+        known["demand"] = np.minimum(demand, self._most)
         return known if forecast is None else known | {"forecast": forecast}
 
     def _days(self, rng, periods: int) -> np.ndarray:

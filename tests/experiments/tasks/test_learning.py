@@ -33,6 +33,7 @@ def test_no_day_that_is_chosen_on_is_learnt_from():
     assert isinstance(learn, HistoryDemand)
     assert isinstance(validation, HistoryDemand)
     assert isinstance(task.randomised, RandomisedDemand)
+    assert isinstance(task.train, HistoryDemand)
     assert np.array_equal(np.concatenate([learn.recorded, validation.recorded]), task.train.recorded)
     assert max(days_of(task, "learn")) < min(days_of(task, "validation"))
     assert any(note.startswith("learning: policies learn from the first") for note in task.notes)
@@ -42,6 +43,7 @@ def test_no_day_that_is_chosen_on_is_learnt_from():
 @pytest.mark.parametrize("horizon", [9, 28, 56])
 def test_the_last_days_hold_an_episode_from_every_weekday(horizon):
     task = store(600, horizon=horizon, lead_time=7)
+    assert isinstance(task.validation, HistoryDemand)
     assert task.validation.days >= horizon + 1 + 7 + WINDOWS - 1
     starts = np.unique(task.model("validation").scenarios(np.arange(300))["demand"][:, 0, 0])
     assert len(starts) >= WINDOWS
