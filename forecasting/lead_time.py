@@ -27,6 +27,27 @@ def rolling_lead_time_quantiles(
 ) -> np.ndarray:
     """Quantiles of the demand of days t .. t + lead_time, for each day t of `days` and each item, (len(days), I, Q).
 
+    The first of the two that `rolling_order_quantiles` returns, which has the arguments.
+    """
+    return rolling_order_quantiles(forecaster, panel, days, lead_time, levels, paths, seed, cache, progress)[0]
+
+
+def rolling_order_quantiles(
+    forecaster: Forecaster,
+    panel: Panel,
+    days: np.ndarray,
+    lead_time: np.ndarray,
+    levels,
+    paths: int = 200,
+    seed: int = 0,
+    cache: str | Path | None = None,
+    progress: bool = True,
+) -> np.ndarray:
+    """What an order is made from, (2, len(days), I, Q): quantiles of the demand over its lead time, and of its day.
+
+    The first are those of the demand of days t .. t + lead_time, for each day t of `days` and each item; the second
+    those of day t + lead_time alone, on which an order of day t arrives.
+
     `days` are row numbers of the panel, >= 14; `lead_time` (I,) is in days. The sum runs over lead_time + 1 days, the
     protection interval of a daily review. The forecast of day t has seen the days before t and no others. Quantiles
     are taken of summed sample paths: the sum of daily quantiles is no quantile of the sum.
@@ -55,14 +76,15 @@ def rolling_lead_time_quantiles(
 
     horizon = int(lead_time.max()) + 1
     counted = np.arange(horizon) <= lead_time[:, None, None]  # (I, 1, H)
-    result = np.empty((len(days), len(panel.items), len(levels)), np.float32)
+    result = np.empty((2, len(days), len(panel.items), len(levels)), np.float32)
+    place = np.clip(np.ceil(levels * paths).astype(int) - 1, 0, paths - 1)  # inverted CDF: a value that a path had
     for row, day in enumerate(tqdm(days, desc="forecast", unit="day", disable=not progress or None)):
         known = known_future(panel, int(day), horizon)
         # A seed per day of the calendar: a day's forecast doesn't depend on which other days were asked for.
         drawn = forecaster.sample_paths(panel.until(int(day)), known, paths, seed=seed * 1_000_003 + int(day))
-        total = np.sort((drawn * counted).sum(axis=2), axis=1)
-        place = np.ceil(levels * paths).astype(int) - 1  # inverted CDF: a value that a path had
-        result[row] = total[:, np.clip(place, 0, paths - 1)]
+        last = np.take_along_axis(drawn, lead_time[:, None, None], axis=2)[..., 0]
+        for part, units in enumerate(((drawn * counted).sum(axis=2), last)):
+            result[part, row] = np.sort(units, axis=1)[:, place]
     if file:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, quantiles=result)
@@ -71,7 +93,7 @@ def rolling_lead_time_quantiles(
 
 
 def _key(forecaster: Forecaster, panel: Panel, *arrays) -> str:
-    digest = hashlib.sha256((forecaster.fingerprint() + panel.fingerprint()).encode())
+    digest = hashlib.sha256(("order" + forecaster.fingerprint() + panel.fingerprint()).encode())
     for array in map(np.ascontiguousarray, arrays):
         digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
     return digest.hexdigest()

@@ -21,7 +21,7 @@ from ...errors import FieldError
 from ...reading import read_json
 from .rules import Parameters, check_kind, own_rules
 
-TENSORS = ("base_stock", "myopic", "capped_base_stock", "newsvendor")  # of inventory, as tensors too
+TENSORS = ("base_stock", "myopic", "capped_base_stock", "newsvendor", "lost_sales_newsvendor")  # as tensors too
 NARROW, WIDE = 0.1, 0.9  # quantiles between which a forecast's spread is measured, where it has them
 Z = 2.563  # standard deviations of a normal distribution between these two
 LEAST = 0.1  # share of its usual deviation that a forecast's is taken for, at the least
@@ -96,7 +96,7 @@ def _residual(model: Model) -> Any:
 class Residual:
     """A model's actions of what is ordered more than a rule says, in its spreads.
 
-    With forecasts, the newsvendor's spread is that of the forecast at hand: a normal distribution's standard deviation,
+    With forecasts, a newsvendor's spread is that of the forecast at hand: a normal distribution's standard deviation,
     by two of its quantiles.
     """
 
@@ -105,7 +105,7 @@ class Residual:
         self.rule: Any = _residual(model).Heuristic(start.kind, start.params, model)
         self._spread = np.asarray(start.spread, dtype=np.float64)
         quantiles = np.asarray(getattr(model.params, "quantiles", []))
-        self._seen = start.kind == "newsvendor" and "forecast" in model.layout and len(quantiles) > 1
+        self._seen = "fractile" in start.params and "forecast" in model.layout and len(quantiles) > 1
         if self._seen:
             ends = [int(np.abs(quantiles - q).argmin()) for q in (NARROW, WIDE)]
             self._ends = ends if ends[0] < ends[1] else [0, len(quantiles) - 1]
@@ -131,7 +131,8 @@ class Residual:
         if "fractile" in values:  # what each quantile counts for, between two of them
             quantiles = np.asarray(self.model.params.quantiles)
             unit = np.eye(len(quantiles))
-            values["weights"] = np.stack([np.interp(values["fractile"], quantiles, row) for row in unit], axis=-1)
+            for name in values.keys() & {"fractile", "cap"}:
+                values[f"{name} weights"] = np.stack([np.interp(values[name], quantiles, row) for row in unit], axis=-1)
         values |= {"spread": self._spread, "high": self.model.action_high}
         self._values = {k: torch.tensor(v, dtype=torch.float32, device=device) for k, v in values.items()}
 
@@ -141,10 +142,15 @@ class Residual:
 
         named, values = self.model.features(observation), self._values
         position = self.model.seen_position(named)
-        level = (named["forecast"] * values["weights"]).sum(-1) if self.kind == "newsvendor" else values["level"]
+        level, cap = values.get("level"), values.get("cap")
+        if level is None:
+            level = values.get("multiplier", 1.0) * (named["forecast"] * values["fractile weights"]).sum(-1)
+        if self.kind == "lost_sales_newsvendor":
+            last = values["multiplier"] * (named["arrival"] * values["cap weights"]).sum(-1)
+            cap = torch.where(values["cap"] < 1, last, math.inf)
         order = level - position
-        if "cap" in values:
-            order = torch.minimum(order, values["cap"])
+        if cap is not None:
+            order = torch.minimum(order, cap)
         order = order + actions * self._width(named, values["spread"], torch.maximum)
         if self.model.params.action == "base_stock":
             order = order + position

@@ -23,7 +23,10 @@ __all__ = ["HEURISTICS", "DemandStatistics", "Heuristic", "available", "tune"]
 KNOWN = {"ewa": ("mean",), "bsp_low_ew": ("mean",)}  # parameters that are not tuned
 RETUNED = ("myopic",)  # kinds that may be a table, which their parameters do not hold: tuned again, not restored
 ROWS = 512  # candidates x scenarios run in one batch
-FINE = {"newsvendor": 0.01, "projected_inventory_level": 0.1}  # parameters that are no units to be rounded to lots
+FINE = {"newsvendor": 0.01, "lost_sales_newsvendor": 0.01, "projected_inventory_level": 0.1}  # not rounded to lots
+BY_CLASS = ("lost_sales_newsvendor",)  # kinds whose parameters are tuned for all items of a demand class together
+LEAST_OF_CLASS = 5  # items: a smaller class is tuned with the largest
+LARGEST = {"newsvendor": 0.999, "lost_sales_newsvendor": [[0.999], [np.inf], [1.0]]}  # of their parameters
 
 
 @dataclass
@@ -52,7 +55,7 @@ class Heuristic:
 
 def starts(model: Inventory) -> tuple[str, ...]:
     """Return the kinds that residual policies can start from: what they order changes with the state bit by bit."""
-    return ("base_stock", "capped_base_stock", "newsvendor", "myopic", *KNOWN)
+    return ("base_stock", "capped_base_stock", "newsvendor", "lost_sales_newsvendor", "myopic", *KNOWN)
 
 
 def spread(model: Inventory, scenario: dict) -> np.ndarray:
@@ -70,7 +73,9 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
     A coarse grid around the demand over the protection interval, then steps to neighbours, halved until they are one
     lot, as long as they help. `myopic` and `random` have nothing to tune. Myopic is exact for one item with lost
     sales, a stationary demand and lead times 1 to 4 (Zipkin 2008); elsewhere it orders up to the critical fractile
-    of the demand over the protection interval, as seen in the training scenarios.
+    of the demand over the protection interval, as seen in the training scenarios. What is in `BY_CLASS` has the same
+    parameters for all items of a demand class (`DemandStatistics.classes`), tuned by the class's profit: one item's
+    lumpy days say little of its own best fractile.
 
     Args:
         kind: one of `HEURISTICS`.
@@ -99,10 +104,11 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
         rows=ROWS,
         bar=bar(None, f"tune {kind}", progress),
     )
-    smallest = demand.smallest(kind)
+    classes, smallest = demand.classes() if kind in BY_CLASS else None, demand.smallest(kind)
     steps = [*(np.maximum(step, smallest) for step in halved(demand.step(kind), smallest)), smallest]
     allowed = lambda candidates: demand.allowed(kind, candidates)
-    best = pattern_search(score, demand.grid(kind), [neighbourhood(len(names))], steps, allowed)
+    scored = score if classes is None else lambda candidates: score(candidates) @ (classes[:, None] == classes)
+    best = pattern_search(scored, demand.grid(kind), [neighbourhood(len(names))], steps, allowed)
     return Heuristic(kind, dict(zip(names, best.tolist(), strict=True)) | known, model)
 
 
@@ -124,7 +130,7 @@ class DemandStatistics:
     def __init__(self, model: Inventory, scenario: dict):
         self.model, p = model, model.params
         demand = scenario["demand"].astype(np.float64)
-        self.mean = np.maximum(demand.mean(axis=(0, 1)), 1e-3)
+        self.mean, self._demand = np.maximum(demand.mean(axis=(0, 1)), 1e-3), demand
         total = np.pad(np.cumsum(demand, axis=1), ((0, 0), (1, 0), (0, 0)))
         self.protected = []  # per item: sums over the protection interval
         for i, lead in enumerate(model.lead):
@@ -141,6 +147,20 @@ class DemandStatistics:
             over = over + np.maximum(p.per_item("purchase_cost") - p.per_item("salvage_value"), 0) / model.horizon
         self.ratio = np.clip(under / np.maximum(under + over, 1e-9), 0.01, 0.999)
 
+    def classes(self) -> np.ndarray:
+        """Return each item's demand class (items,): 0 smooth, 1 erratic, 2 intermittent, 3 lumpy.
+
+        By periods per period with demand (1.32) and squared coefficient of variation of the demand in these (.49):
+        Syntetos, Boylan and Croston 2005, Journal of the Operational Research Society 56(5). A class of few items
+        counts as the one with most.
+        """
+        share = np.maximum((self._demand > 0).mean(axis=(0, 1)), 1e-9)
+        size = self.mean / share
+        varied = (self._demand**2).mean(axis=(0, 1)) / share / size**2 - 1
+        found = 2 * (share <= 1 / 1.32) + (varied >= 0.49)
+        count = np.bincount(found, minlength=4)
+        return np.where(count[found] < LEAST_OF_CLASS, count.argmax(), found)
+
     def fractile_level(self) -> np.ndarray:
         return np.array([np.quantile(x, r) for x, r in zip(self.protected, self.ratio, strict=True)])
 
@@ -154,6 +174,10 @@ class DemandStatistics:
             "base_stock": [levels],
             "capped_base_stock": [coarse, caps],
             "s_S": [coarse, [f * self.mean for f in (0.1, 1, 2, 4, 7, 12, 20)]],
+            "lost_sales_newsvendor": [
+                [np.full_like(self.mean, f) for f in values]
+                for values in ((0.5, 0.7, 0.8, 0.9, 0.95), (0.8, 1.0, 1.25), (0.5, 0.75, 0.9, 0.97, 1.0))
+            ],
             "newsvendor": [[np.full_like(self.mean, f) for f in (0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99)]],
             "projected_inventory_level": [[self.mean + z * one for z in np.linspace(-1, 4, 21)]],
             "ewa": [levels],
@@ -166,7 +190,7 @@ class DemandStatistics:
         """Return the nearest allowed parameters: whole lots of at least 0, fractiles below 1."""
         lot = self.model.params.lot_size
         if kind in FINE or not lot:
-            return np.clip(candidates, 0, 0.999 if kind == "newsvendor" else None)
+            return np.clip(candidates, 0, LARGEST.get(kind))
         return np.maximum(np.round(candidates / lot) * lot, 0)
 
     def step(self, kind: str) -> np.ndarray:
@@ -174,6 +198,8 @@ class DemandStatistics:
         rows = len(RULES[kind][1])
         if kind == "newsvendor":
             return np.full((1, len(self.mean)), 0.04)
+        if kind == "lost_sales_newsvendor":
+            return np.broadcast_to([[0.04], [0.08], [0.04]], (3, len(self.mean)))
         first = 0.25 * self.std if kind != "constant_order" else 0.02 * self.mean
         second = {"s_S": self.mean, "bsp_low_ew": first}.get(kind, 0.2 * self.mean)
         return np.maximum(np.stack([first, second, 0.5 * self.mean][:rows]), self.smallest(kind))

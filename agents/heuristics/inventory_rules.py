@@ -35,16 +35,34 @@ def s_S(model: Inventory, named: dict, s, Q, seed: int):
 
 def newsvendor(model: Inventory, named: dict, fractile, seed: int):
     """Order up to a quantile of the forecast demand over the protection interval (lead time + 1 periods)."""
-    quantiles, forecast = np.asarray(model.params.quantiles), named["forecast"]
-    fractile = np.clip(np.broadcast_to(fractile, forecast.shape[:2]), quantiles[0], quantiles[-1])
-    upper = np.clip(np.searchsorted(quantiles, fractile), 1, max(1, len(quantiles) - 1))
+    return _quantile(model, named["forecast"], fractile) - model.seen_position(named)
+
+
+def lost_sales_newsvendor(model: Inventory, named: dict, fractile, multiplier, cap, seed: int):
+    """Order up to a quantile of the forecast demand over the protection interval, but no more than a quantile, `cap`,
+    of the demand of its last period, in which the order arrives; both times a multiplier. A `cap` of 1 is none.
+
+    What an order has to cover on a path of demand, where demand is lost while stock is out, is at most what the
+    interval's demand lacks, and at most the last period's demand, as what was lost before asks no more
+    (`order_on_paths` rolls the stock along every path). The quantile of the smaller of two is at most the smaller of
+    their quantiles, and equal to it where the periods' demands rise and fall together. It is a capped base-stock policy
+    (Xin 2021, Operations Research 69(1)) whose level and cap follow the forecasts.
+    """
+    level = multiplier * _quantile(model, named["forecast"], fractile)
+    most = np.where(np.asarray(cap) < 1, multiplier * _quantile(model, named["arrival"], cap), np.inf)
+    return np.minimum(level - model.seen_position(named), most)
+
+
+def _quantile(model: Inventory, forecast: np.ndarray, fractile) -> np.ndarray:
+    """Return the forecast demand (n, items) at a fractile (items,) or (n, items) of its quantiles (n, items, Q)."""
+    quantiles = np.asarray(model.params.quantiles)
     if len(quantiles) == 1:
-        level = forecast[..., 0]
-    else:
-        low, high = (np.take_along_axis(forecast, k[..., None], axis=-1)[..., 0] for k in (upper - 1, upper))
-        weight = (fractile - quantiles[upper - 1]) / (quantiles[upper] - quantiles[upper - 1])
-        level = low + weight * (high - low)
-    return level - model.seen_position(named)
+        return forecast[..., 0]
+    fractile = np.clip(np.broadcast_to(fractile, forecast.shape[:2]), quantiles[0], quantiles[-1])
+    upper = np.clip(np.searchsorted(quantiles, fractile), 1, len(quantiles) - 1)
+    low, high = (np.take_along_axis(forecast, k[..., None], axis=-1)[..., 0] for k in (upper - 1, upper))
+    weight = (fractile - quantiles[upper - 1]) / (quantiles[upper] - quantiles[upper - 1])
+    return low + weight * (high - low)
 
 
 def projected_inventory_level(model: Inventory, named: dict, level, seed: int):
@@ -117,6 +135,7 @@ RULES: dict[str, tuple[Callable, tuple[str, ...]]] = {  # name -> the rule, the 
     "capped_base_stock": (capped_base_stock, ("level", "cap")),
     "s_S": (s_S, ("s", "Q")),
     "newsvendor": (newsvendor, ("fractile",)),
+    "lost_sales_newsvendor": (lost_sales_newsvendor, ("fractile", "multiplier", "cap")),
     "myopic": (base_stock, ("level",)),
     "projected_inventory_level": (projected_inventory_level, ("level",)),
     "ewa": (ewa, ("level",)),
@@ -130,13 +149,14 @@ HEURISTICS = tuple(RULES)
 def available(model: Inventory) -> list[str]:
     """Return the heuristics that a model has what they need for.
 
-    `newsvendor` needs forecasts, `ewa` and `bsp_low_ew` perishables with fixed lead times, `projected_inventory_level`
-    lost sales, fixed lead times and a stationary demand.
+    `newsvendor` needs forecasts, `lost_sales_newsvendor` also those of the period of arrival, `ewa` and `bsp_low_ew`
+    perishables with fixed lead times, `projected_inventory_level` lost sales, fixed lead times and a stationary demand.
     """
     p = model.params
     perishes = model.shelf is not None and not model.random_lead
     classical = all((p.per_item(name) == value).all() for name, value in CLASSICAL.items())
     lost = p.backorder_share == 0 and not model.random_lead and isinstance(model.source, TableDemand)
     needs = {"newsvendor": "forecast" in model.layout, "ewa": perishes, "bsp_low_ew": perishes}
+    needs["lost_sales_newsvendor"] = "arrival" in model.layout
     needs["projected_inventory_level"] = classical and lost
     return [kind for kind in HEURISTICS if needs.get(kind, True)]

@@ -183,3 +183,5 @@ def check_forecast(params, known: Mapping[str, tuple[int, ...]], items: int) -> 
     if params.forecast == "model" and known.get("forecast") != wanted:
         given = known.get("forecast", "none")
         raise FieldError("forecast", params.forecast, f"a source with forecasts of shape {wanted}, not {given}")
+    if params.forecast == "model" and known.get("arrival", wanted) != wanted:
+        raise FieldError("arrival", known["arrival"], f"quantiles of shape {wanted}, as in forecast")

@@ -17,7 +17,7 @@ from . import pmf as pmfs
 from .checks import check_choice, check_episode, check_number
 from .random import DEMAND, streams
 
-KNOWN = ("price", "calendar", "forecast")  # what a source may give before the period's order is placed
+KNOWN = ("price", "calendar", "forecast", "arrival")  # what a source may give before the period's order is placed
 
 
 class DemandSource(Protocol):
@@ -30,7 +30,7 @@ class DemandSource(Protocol):
 
     @property
     def known(self) -> Mapping[str, tuple[int, ...]]:
-        """Return name (one of KNOWN) -> shape per period: price (I,), calendar (C,), forecast (I, Q)."""
+        """Return name (one of KNOWN) -> shape per period: price (I,), calendar (C,), forecast and arrival (I, Q)."""
         ...
 
     @property
@@ -170,6 +170,7 @@ class Days:
     price: np.ndarray | None = None  # (D, I) money per unit
     calendar: np.ndarray | None = None  # (D, C) features such as the weekday's sine and cosine
     forecast: np.ndarray | None = None  # (D, I, Q) quantiles of demand over the protection interval from that day
+    arrival: np.ndarray | None = None  # (D, I, Q) of its last period alone, in which that day's order arrives
     length: int = field(init=False)
 
     def __post_init__(self):

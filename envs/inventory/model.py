@@ -61,9 +61,10 @@ class Inventory(Model):
     | `price` | (I,) | money per unit; where the source gives prices |
     | `calendar` | (C,) | where the source gives one, such as the weekday's sine and cosine |
     | `forecast` | (I, Q) | units: `quantiles` of demand over lead time + 1 periods; with `forecast=model`, `oracle` |
+    | `arrival` | (I, Q) | units: the same of the interval's last period alone, in which the order arrives; if given |
     | `time_left` | (1,) | share of the season; only with `continuing=False` |
 
-    `forecast=oracle` gives the true sum of the coming demand in every quantile: a bound on the value of forecasts.
+    `forecast=oracle` gives the true coming demand in every quantile: a bound on the value of forecasts.
 
     A period of the `history` is the demand that the store saw (units), then 1 where this is a lower bound (censored
     demand), else 0. Customers who are lost are not seen: where stock ran out, the store saw its sales and the customers
@@ -193,6 +194,8 @@ class Inventory(Model):
                 self.layout[name] = self.source.known[name]
         if p.forecast in ("model", "oracle"):
             self.layout["forecast"] = (items, len(p.quantiles))
+            if p.forecast == "oracle" or "arrival" in self.source.known:
+                self.layout["arrival"] = (items, len(p.quantiles))
         if not p.continuing:
             self.layout["time_left"] = (1,)
         self._signals = [name for name in self.layout if name in (*KNOWN, "supplier", "time_left")]
@@ -228,6 +231,7 @@ class Inventory(Model):
         bounds["history"] = (0, np.stack([seen, np.ones(p.items)]))
         if p.forecast == "oracle":
             bounds["forecast"] = (0, at_most(largest * (self.lead + 1))[:, None])
+            bounds["arrival"] = (0, at_most(largest)[:, None])
         return bounds
 
     def per_order(self) -> np.ndarray:
@@ -242,14 +246,15 @@ class Inventory(Model):
         Returns:
             `demand` (n, T, I) units, and where they matter `lead` (n, T, I) periods, `supplier` (n, T, I) 1 or 0,
             `yield` (n, T, A, I) the share that arrives of an order of each age (random lead times) or of the one due,
-            `price` (n, T, I), `calendar` (n, T, C), `forecast` (n, T, I, Q), `time_left` (n, T, 1), and in [0, 1), for
-            whole units, `rounding` (n, T, A, I), `substitution` (n, T, 2, I) and `patience` (n, T, I); T is the
-            horizon + 1, for the last observation. A row depends on its own seed alone.
+            `price` (n, T, I), `calendar` (n, T, C), `forecast` and `arrival` (n, T, I, Q), `time_left` (n, T, 1), and
+            in [0, 1), for whole units, `rounding` (n, T, A, I), `substitution` (n, T, 2, I) and `patience` (n, T, I);
+            T is the horizon + 1, for the last observation. A row depends on its own seed alone.
         """
         p, keys, periods = self.params, as_keys(seeds), self.horizon + 1
         drawn = self.source.draw(keys, periods + self.max_lead)
         scenario = {name: drawn[name][:, :periods] for name in ("demand", *KNOWN) if name in drawn}
-        scenario.pop("forecast" if p.forecast != "model" else "", None)
+        if p.forecast != "model":
+            scenario = {name: values for name, values in scenario.items() if name not in ("forecast", "arrival")}
         shape = (periods, p.items)
         scenario |= self.supply.draw(keys, periods)
         if 0 < p.backorder_share < 1 and p.whole_units:
@@ -263,7 +268,9 @@ class Inventory(Model):
             total = np.cumsum(np.pad(drawn["demand"], ((0, 0), (1, 0), (0, 0))), axis=1, dtype=np.float64)
             days = np.arange(periods)[:, None]
             truth = (total[:, days + self.lead + 1, np.arange(p.items)] - total[:, :periods]).astype(np.float32)
-            scenario["forecast"] = np.repeat(truth[..., None], len(p.quantiles), axis=-1)
+            last = drawn["demand"][:, days + self.lead, np.arange(p.items)]
+            for name, units in (("forecast", truth), ("arrival", last)):
+                scenario[name] = np.repeat(units[..., None], len(p.quantiles), axis=-1)
         if not p.continuing:
             scenario["time_left"] = self.time_left(len(keys))
         return scenario

@@ -93,7 +93,7 @@ class InventoryParams:
         life = self.per_item("shelf_life")
         drawn = 1 + bool(self.lead_time_pmf) + bool(np.any(self.disruption_probability)) + (self.backorder_share > 0)
         drawn += 2 * (lead if self.lead_time_pmf else 1) * bool(np.any(np.asarray(self.yield_mean) < 1))
-        drawn += 2 * (self.substitution_share > 0) + len(self.quantiles) * (self.forecast in ("model", "oracle"))
+        drawn += 2 * (self.substitution_share > 0) + 2 * len(self.quantiles) * (self.forecast in ("model", "oracle"))
         held = lead + int(life[np.isfinite(life)].max(initial=0)) + 2 * self.history_days * (self.forecast == "history")
         return self.items * ((self.horizon + 1 + lead) * drawn + held)
 

@@ -10,14 +10,14 @@ import numpy as np
 
 from ...data import Panel
 from ...forecasting import Forecaster, load
-from ...forecasting.lead_time import rolling_lead_time_quantiles
+from ...forecasting.lead_time import rolling_order_quantiles
 from ..runs.provenance import code_hash
 
 
 def forecast_splits(
     forecaster: Forecaster, panel: Panel, splits: list[slice], lead_time, levels, cache=None, refit: int | None = None
-) -> list:
-    """Quantiles of demand over the lead time, for each day of each split: arrays (days, I, Q).
+) -> list[dict[str, np.ndarray]]:
+    """The forecasts of `Days` for each day of each split: see `rolling_order_quantiles`.
 
     Before each split the forecaster is fine-tuned on all days before it; within the first one, which policies learn
     on, again about every `refit` days. With a `cache` folder, both the fine-tuned forecaster and its forecasts are kept
@@ -30,8 +30,8 @@ def forecast_splits(
         made = []
         for part in np.array_split(rows, parts):
             tuned = fine_tuned(forecaster, panel.until(int(part[0])), cache)
-            made.append(rolling_lead_time_quantiles(tuned, panel, part, lead_time, levels, cache=folder))
-        forecasts.append(np.concatenate(made))
+            made.append(rolling_order_quantiles(tuned, panel, part, lead_time, levels, cache=folder))
+        forecasts.append(dict(zip(("forecast", "arrival"), np.concatenate(made, axis=1), strict=True)))
     return forecasts
 
 

@@ -70,7 +70,7 @@ def retail_pricing_task(
     params = override(base, changes)
     start = round(FORECASTER_SHARE * held_out) if observed else 0
     stop = min(held_out, panel.days_of("validation").start)
-    splits, known = [slice(start, stop), slice(held_out, len(units))], [None, None]
+    splits, known = [slice(start, stop), slice(held_out, len(units))], [{}, {}]
     shortest = min(days.stop - days.start for days in splits)
     if params.horizon + 1 > shortest:
         raise FieldError("horizon", params.horizon, f"<= {shortest - 1}")
@@ -83,7 +83,8 @@ def retail_pricing_task(
         window = np.array([FORECAST_DAYS - 1])
         known = forecast_splits(forecaster, listed_panel, splits, window, params.quantiles, cache)
     sources = [
-        HistoryDemand(units[days], Days(forecast=forecast)) for days, forecast in zip(splits, known, strict=True)
+        HistoryDemand(units[days], Days(forecast=forecast.get("forecast")))
+        for days, forecast in zip(splits, known, strict=True)
     ]
     if paths:
         sources[0] = _paths(forecaster, listed_panel, held_out, params.horizon + 1, paths, cache)

@@ -162,7 +162,7 @@ def marketplace_task(data=None, forecaster=None, cache: str | Path | None = None
     forecasts = _forecasts(task.params, forecaster, panel, splits, np.array([task.params.lead_time]), cache)
     calendar = _calendar(panel, yearly=held_out - splits[0].start >= 365)
     sources = [
-        HistoryDemand(panel.units[days], Days(calendar=calendar[days], forecast=forecast))
+        HistoryDemand(panel.units[days], Days(calendar=calendar[days], forecast=forecast.get("forecast")))
         for days, forecast in zip(splits, forecasts, strict=True)
     ]
     return learnt_on(replace(task, train=sources[0], test=sources[1]), task.params.lead_time + 1)
@@ -332,7 +332,7 @@ def _task(name, params, panel, splits: list[slice], source, forecaster, cache, r
     price = np.nan_to_num(np.where(np.isnan(panel.price), _first_known(panel.price), panel.price))
     forecasts = _forecasts(params, forecaster, panel, splits, lead, cache, refit)
     sources = [
-        source(days, Days(price=price[days], calendar=calendar[days], forecast=forecast))
+        source(days, Days(price=price[days], calendar=calendar[days], **forecast))
         for days, forecast in zip(splits, forecasts, strict=True)
     ]
     unbounded = params.backorder_share or params.substitution_share or params.initial_pipeline
@@ -363,9 +363,9 @@ def _check_horizon(horizon: int, shortest: int, lead: np.ndarray, period: str) -
 
 
 def _forecasts(params, forecaster, panel: Panel, splits: list[slice], lead: np.ndarray, cache, refit=None) -> list:
-    """Return the quantiles (days, I, Q) of each split with `forecast="model"`, else None for each."""
+    """Return the forecasts of `Days` of each split with `forecast="model"`, else none for each."""
     if params.forecast != "model":
-        return [None] * len(splits)
+        return [{}] * len(splits)
     if forecaster is None:
         raise FieldError("forecaster", None, "a Forecaster", "with forecast='model'")
     from .forecasts import forecast_splits

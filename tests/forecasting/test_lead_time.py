@@ -3,7 +3,7 @@ import pytest
 from storelab.data import SyntheticStoreParams, generate
 from storelab.forecasting import create, known_future
 from storelab.forecasting import lead_time as module
-from storelab.forecasting.lead_time import rolling_lead_time_quantiles
+from storelab.forecasting.lead_time import rolling_lead_time_quantiles, rolling_order_quantiles
 
 from .conftest import TINY
 
@@ -16,12 +16,16 @@ def test_is_the_quantile_of_summed_paths(panel):
     got = rolling_lead_time_quantiles(forecaster, panel, days, lead, LEVELS, paths=101, progress=False)
     assert got.shape == (3, 30, 3)
     assert got.dtype == np.float32
+    both = rolling_order_quantiles(forecaster, panel, days, lead, LEVELS, paths=101, progress=False)
+    np.testing.assert_array_equal(both[0], got)
     alone = rolling_lead_time_quantiles(forecaster, panel, days[1:2], lead, LEVELS, paths=101, progress=False)
     np.testing.assert_array_equal(alone[0], got[1])
     paths = forecaster.sample_paths(panel.until(350), known_future(panel, 350, 4), 101, seed=350)
     for item in (0, 3):
         total = paths[item, :, : lead[item] + 1].sum(axis=1)
         np.testing.assert_array_equal(got[1, item], np.quantile(total, LEVELS, method="inverted_cdf"))
+        last = paths[item, :, lead[item]]
+        np.testing.assert_array_equal(both[1, 1, item], np.quantile(last, LEVELS, method="inverted_cdf"))
 
 
 def test_sees_nothing_from_the_day_on(panel, tiny):

@@ -75,7 +75,11 @@ def test_tensors_are_as_arrays_are(name):
     torch = pytest.importorskip("torch")
     task = TASKS[VARIANTS[name][0]](**VARIANTS[name][1])
     model = task.model()
-    for kind in ("base_stock", "capped_base_stock", *(["newsvendor"] if name == "forecasts" else [])):
+    for kind in (
+        "base_stock",
+        "capped_base_stock",
+        *(["newsvendor", "lost_sales_newsvendor"] if name == "forecasts" else []),
+    ):
         residual = Residual(model, start_of(task, kind))
         residual.to_torch("cpu")
         scenario, rng = model.scenarios(np.arange(3)), np.random.default_rng(0)

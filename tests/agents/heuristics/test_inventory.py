@@ -2,7 +2,10 @@ import json
 
 import numpy as np
 import pytest
-from storelab.agents.heuristics.inventory import Heuristic, available, tune
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from storelab.agents.heuristics.inventory import DemandStatistics, Heuristic, available, tune
+from storelab.agents.heuristics.paths import order_on_paths
 from storelab.envs import TASKS, Days, HistoryDemand, Inventory, InventoryParams, Task
 from storelab.envs.core import pmf
 from storelab.envs.core.batch import admit
@@ -53,7 +56,8 @@ def test_items_are_tuned_on_their_own():
 def forecast_task(action="continuous") -> Task:
     demand = np.random.default_rng(0).poisson(5.0, (200, 2)).astype(float)
     spread = np.array([0.7, 1.0, 1.6])
-    days = Days(forecast=20.0 * spread[None, None] * np.ones((200, 2, 1)))
+    ahead = spread[None, None] * np.ones((200, 2, 1))
+    days = Days(forecast=20.0 * ahead, arrival=5.0 * ahead)
     params = InventoryParams(
         items=2, lead_time=3, lost_sale_cost=9.0, horizon=40, forecast="model", quantiles=[0.1, 0.5, 0.9],
         action=action, max_order=40.0,
@@ -68,6 +72,56 @@ def test_newsvendor_interpolates_the_forecast():
     for fractile, level in ((0.1, 14), (0.5, 20), (0.7, 26), (0.9, 32), (0.99, 32)):
         action, _ = Heuristic("newsvendor", {"fractile": [fractile] * 2}, model)(observation, None, 0)
         assert np.allclose(action, level)
+
+
+PATHS = 10  # of demand: their sorted values are the quantiles at LEVELS
+LEVELS = [round(0.05 + 0.1 * k, 2) for k in range(PATHS)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), st.integers(0, 4), st.integers(1, 3), st.integers(0, PATHS - 1), st.booleans())
+def test_lost_sales_newsvendor_is_the_order_on_paths_that_rise_and_fall_together(seed, lead, items, place, together):
+    """And never orders less than that on any others."""
+    rng = np.random.default_rng(seed)
+    paths = rng.poisson(rng.uniform(0, 9), (items, PATHS, lead + 1)).astype(float)
+    on_hand = rng.integers(0, 30, items).astype(float)
+    pipeline = np.zeros((max(lead - 1, 0), items)) if together else rng.integers(0, 9, (max(lead - 1, 0), items)) * 1.0
+    paths = np.sort(paths, axis=1) if together else paths
+    params = InventoryParams(
+        items=items, lead_time=lead, horizon=5, forecast="model", quantiles=LEVELS, max_order=999.0
+    )  # fmt: skip
+    tables = [np.sort(units, axis=1)[None].repeat(40, axis=0) for units in (paths.sum(axis=2), paths[..., -1])]
+    source = HistoryDemand(np.ones((40, items)), Days(forecast=tables[0], arrival=tables[1]))
+    model, fractile = Inventory(params, source), np.full(items, LEVELS[place])
+    named = {"on_hand": on_hand[None], "forecast": tables[0][:1], "arrival": tables[1][:1]}
+    named |= {"pipeline": pipeline[None]} if lead > 1 else {}
+    rule = {"fractile": fractile, "multiplier": np.ones(items), "cap": fractile}
+    order = Heuristic("lost_sales_newsvendor", rule, model).act(named)[0]
+    rolled = order_on_paths(paths, on_hand, pipeline, LEVELS[place])
+    assert np.allclose(order, rolled) if together else (order >= rolled - 1e-6).all()
+    uncapped = Heuristic("lost_sales_newsvendor", rule | {"cap": np.ones(items)}, model).act(named)
+    assert np.allclose(uncapped, Heuristic("newsvendor", {"fractile": fractile}, model).act(named))
+
+
+def test_demand_classes_are_tuned_together():
+    rng, size = np.random.default_rng(0), (400, 24)
+    asked = rng.random(size) < np.where(np.arange(24) % 4 < 2, 1.0, 0.3)
+    units = np.where(np.arange(24) % 2, np.ceil(rng.lognormal(1, 1.5, size)), rng.poisson(20, size)) * asked
+    days = Days(forecast=np.full((400, 24, 3), [20.0, 60.0, 150.0]), arrival=np.full((400, 24, 3), [2.0, 20.0, 60.0]))
+    params = InventoryParams(
+        items=24, lead_time=2, lost_sale_cost=9.0, horizon=20, forecast="model", quantiles=[0.1, 0.5, 0.9],
+        max_order=400.0,
+    )  # fmt: skip
+    task = Task("Forecast", params, Inventory, train=HistoryDemand(units, days))
+    model = task.model()
+    classes = DemandStatistics(model, model.scenarios(SEEDS[:8])).classes()
+    assert (classes == np.arange(24) % 4).all()
+    tuned = tune("lost_sales_newsvendor", task, SEEDS[:8])
+    for values in tuned.params.values():
+        assert all(len({values[i] for i in range(k, 24, 4)}) == 1 for k in range(4))
+    one = Heuristic("lost_sales_newsvendor", {"fractile": [0.9], "multiplier": [1.0], "cap": [1.0]}, model)
+    earned = [rollout(model, act, model.scenarios(SEEDS[:8]))["reward"].sum() for act in (tuned, one)]
+    assert earned[0] > earned[1]
 
 
 @pytest.mark.parametrize("action", ["continuous", "multi_discrete", "base_stock"])

@@ -74,7 +74,7 @@ def test_forecast_model_replays_what_was_recorded():
     units = np.nan_to_num(store.panel.units[400:]).astype(np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(units, 29, axis=0).transpose(0, 2, 1)
     assert all((windows == row).all(axis=(1, 2)).any() for row in scenario["demand"])
-    assert scenario["forecast"].shape == (2, 29, 6, 7)
+    assert scenario["forecast"].shape == scenario["arrival"].shape == (2, 29, 6, 7)
     assert (np.diff(scenario["forecast"], axis=-1) >= 0).all()
 
 
@@ -109,6 +109,7 @@ def test_oracle_is_the_demand_to_come(panel):
         for day in range(40 - lead):
             coming = scenario["demand"][0, day : day + lead + 1, item].sum()
             assert (scenario["forecast"][0, day, item] == coming).all()
+            assert (scenario["arrival"][0, day, item] == scenario["demand"][0, day + lead, item]).all()
 
 
 def _own(days: int = 200, **columns) -> pd.DataFrame:
