@@ -85,6 +85,8 @@ def data_of(request):
             return {"data": str(request.getfixturevalue("own_store"))}
         if task == "VN2":
             return {"data": str(request.getfixturevalue("contest_folder"))}
+        if task == "OnlineRetail-v1":
+            return {"data": str(request.getfixturevalue("real_data") / "online_retail_ii")}
         if entry_of(task).panel:  # the ready panel: the raw file takes seconds to clean
             return {"data": str(request.getfixturevalue("real_data") / "online_retail_daily_panel.parquet")}
         return {}

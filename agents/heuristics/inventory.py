@@ -99,7 +99,7 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
     score = Score(
         names,
         policy=lambda values: Heuristic(kind, values | known, model),
-        earned=lambda act, scenario: _item_profit(task, model, rollout(model, act, scenario, trace=True)),
+        earned=lambda act, scenario: item_profit(task, model, rollout(model, act, scenario, trace=True)),
         scenario=scenario,
         rows=ROWS,
         bar=bar(None, f"tune {kind}", progress),
@@ -112,7 +112,7 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
     return Heuristic(kind, dict(zip(names, best.tolist(), strict=True)) | known, model)
 
 
-def _item_profit(task: Task, model: Inventory, run: dict) -> np.ndarray:
+def item_profit(task: Task, model: Inventory, run: dict) -> np.ndarray:
     """Return the profit per period (n, items) of a traced run, with what is left of a season worth its salvage."""
     p = model.params
     if p.continuing:

@@ -1,113 +1,248 @@
-"""What forecasts are worth in money, on the synthetic store or on Online Retail.
+"""What forecasts are worth in money: the same policies on the same days, with forecasts from several sources.
 
     python -m storelab.experiments.studies.worth synthetic
+    python -m storelab.experiments.studies.worth online_retail PATH
+    python -m storelab.experiments.studies.worth bakery PATH
+    python -m storelab.experiments.studies.worth vn2 PATH
 
-The same policies on the same recorded days, with forecasts from several sources. Without any, the heuristic is a
-base-stock level; with them, the newsvendor's fractile of the demand over the protection interval: each tuned on
-training days. The oracle tells the coming demand. The forecasters see true demand, also what was not served.
+Each prints a table in Markdown. A gain is over the best rule without forecasts, the best on the very days it is judged
+on, which favours it; a share is that of the best rule with perfect forecasts (oracle). Everything is tuned and trained
+on training days. Forecasters see true demand, also what was not served.
 """
 
 import argparse
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from importlib import resources
-from itertools import product
 
 import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
+from ...agents.core.residual import StartRule
 from ...agents.heuristics import inventory as heuristics
-from ...data import Panel, online_retail
+from ...data import Panel
+from ...data.online_retail import load_panel
+from ...data.vn2 import WEEKS, pseudo_contest, read_contest
 from ...envs import Task
+from ...envs.core.rollout import rollout
 from ...envs.core.seeds import purpose_seeds
-from ...evaluation import evaluate, mean_interval
+from ...evaluation import scenario_keys
+from ...evaluation.intervals import hierarchical_interval, mean_interval, t_interval
 from ...forecasting import create
-from ..tasks.stores import online_retail_task, synthetic_store_task
+from ..commands.vn2 import CONTESTS, play
+from ..tasks.forecasts import fine_tuned
+from ..tasks.stores import online_retail_ii_task, store_task, synthetic_store_task
+from ..tasks.vn2 import PATHS, benchmark, on_forecasts
 
-SOURCES = ("none", "moving_average", "lightgbm", "transformer, zero-shot", "transformer, fine-tuned", "oracle")
-HEURISTIC, AGENT = "heuristic", "PPO"
+SOURCES = ("none", "moving average", "LightGBM", "zero-shot", "fine-tuned", "ensemble", "oracle")
+FORECASTERS = {
+    "moving average": ("moving_average", {}),
+    "LightGBM": ("lightgbm", {}),
+    "zero-shot": ("transformer", {"fine_tune_steps": 0}),
+    "fine-tuned": ("transformer", {}),
+    "ensemble": ("ensemble", {}),
+}
+WITHOUT = ("base_stock", "capped_base_stock", "s_S", "myopic")  # rules, without forecasts
+WITH = ("newsvendor", "lost_sales_newsvendor")
+LEARNERS = {"PPO": ("sb3", "ppo_store"), "pathwise": ("pathwise", "pathwise")}  # module of agents, option of `agent`
 TUNING_EPISODES = 64
 EPISODES = 100  # drawn from the held-out days
+FRACTILES = (0.6, 0.66, 0.72, 0.78, 0.84)  # of VN2's need, that are chosen from
+BAKERY = {  # fresh goods, ordered every evening for the next day: of what is not sold nothing is left
+    "lead_time": 0,
+    "shelf_life": 1,
+    "initial_stock": 0.0,
+    "salvage_value": 0.0,
+    "holding_cost": 0.0,
+}
 
 
-def task_of(source: str, data: str | Panel, store: int, cache: str | None) -> Task:
-    """The task with forecasts of `source`: of a shop's panel, or of the synthetic store with the seed `store`."""
-    name, _, how = source.partition(", ")
-    name = name if name not in ("none", "oracle") else "moving_average"  # whose forecasts are then not looked at
-    synthetic = isinstance(data, str)
-    params = {} if name == "moving_average" else {"planned": synthetic}
-    params |= {"fine_tune_steps": 0} if how == "zero-shot" else {}
-    made = partial(synthetic_store_task, {"seed": store}) if synthetic else partial(online_retail_task, data)
-    task = made(forecaster=create(name, **params), cache=cache, forecast="model")  # which replays the recorded days
-    mode = source if source in ("none", "oracle") else "model"
-    return replace(task, params=replace(task.params, forecast=mode))
+def bakery(path: str) -> Panel:
+    """Return the panel of the bakery's table: an item is a product in a shop, and all of them have the price 1."""
+    table = pd.read_parquet(path)
+    table["item"] = table["store"].astype(str) + "-" + table["item"].astype(str)
+    table["holiday"] = table["is_holiday"]
+    return Panel.from_frame(table[["item", "date", "units", "promo", "holiday"]], price=1.0, no_row="zero")
 
 
-def policies_of(task: Task, kinds: list[str], steps: int, seed: int) -> dict:
-    """The heuristic, tuned, and the agent, trained: both on training days alone."""
-    policies = {}
-    if HEURISTIC in kinds:
-        rule = "base_stock" if task.params.forecast == "none" else "newsvendor"
-        policies[HEURISTIC] = heuristics.tune(rule, task, purpose_seeds("tuning", TUNING_EPISODES))
-    if AGENT in kinds:
-        from ...agents.sb3 import SB3Learner, SB3Params
-
-        file = resources.files("storelab.conf") / "agent" / "ppo_store.yaml"
-        config = OmegaConf.to_container(OmegaConf.create(file.read_text()))
-        del config["defaults"]
-        learner = SB3Learner(task, SB3Params(**config | {"total_steps": steps}), seed)
-        learner.learn()
-        policies[AGENT] = learner.policy()
-    return policies
+def task_of(source: str, store: Callable[..., Task], planned: bool, cache: str | None) -> Task:
+    """A store's task with forecasts of `source`; `planned`: prices and promotions are known in advance."""
+    name, params = FORECASTERS.get(source, FORECASTERS["moving average"])  # whose forecasts are then not looked at
+    params = params if name == "moving_average" else params | {"planned": planned}
+    task = store(forecaster=create(name, **params), cache=cache, forecast="model")  # which replays recorded days
+    return replace(task, params=replace(task.params, forecast=source if source in ("none", "oracle") else "model"))
 
 
-def worth(data: str | Panel, stores: int, kinds: list[str], steps: int, sources=SOURCES, cache=None) -> pd.DataFrame:
-    """A row per policy and source: profit per season and what it is above "none", with 95 % intervals.
+def tuned(task: Task) -> dict[str, heuristics.Heuristic]:
+    """The rules that go with the task's forecasts, tuned on training days."""
+    kinds = [
+        kind for kind in (WITHOUT, WITH)[task.params.forecast != "none"] if kind in heuristics.available(task.model())
+    ]
+    return {kind: heuristics.tune(kind, task, purpose_seeds("tuning", TUNING_EPISODES)) for kind in kinds}
 
-    Common scenarios throughout. Intervals are `mean_interval`s over stores, or over the seasons of a single one, which
-    overlap. `share` of the oracle's gain: the source's gain over "none" by the oracle's.
+
+def learnt(name: str, task: Task, rule: heuristics.Heuristic, steps: int | None, seed: int):
+    """A learner's policy, trained on training days from a tuned rule on."""
+    from ...agents import pathwise, sb3
+
+    module, option = {"sb3": sb3, "pathwise": pathwise}[LEARNERS[name][0]], LEARNERS[name][1]
+    conf = resources.files("storelab.conf") / "agent"
+    files = [OmegaConf.create((conf / f"{part}.yaml").read_text()) for part in ("ppo", option)[option == "pathwise" :]]
+    config: dict = OmegaConf.to_container(OmegaConf.merge(*files))  # type: ignore[assignment]
+    del config["defaults"]
+    start = StartRule.of(rule, task.model("train"), purpose_seeds("tuning", TUNING_EPISODES))
+    learner = module.Learner(
+        task, module.Params(**config | ({"total_steps": steps} if steps else {})), seed, rule=start
+    )
+    learner.learn(progress=False)
+    return learner.policy()
+
+
+def item_values(task: Task, policy) -> np.ndarray:
+    """A policy's profit per season of each item (I,), on the held-out days."""
+    model = task.model("test")
+    run = rollout(model, policy, model.scenarios(scenario_keys(np.arange(EPISODES), "test")), trace=True)
+    return heuristics.item_profit(task, model, run).mean(axis=0) * model.horizon
+
+
+def played(stores: list[Callable[..., Task]], planned: bool, args) -> Iterator[dict]:
+    """A row per policy, source, store and seed: its profit of each item (I,)."""
+    for (number, store), source in ((pair, source) for pair in enumerate(stores) for source in args.sources):
+        task = task_of(source, store, planned, args.cache)
+        rules = tuned(task)
+        row = {"source": source, "store": number, "seed": 0}
+        yield from (row | {"policy": kind, "items": item_values(task, rule)} for kind, rule in rules.items())
+        best = rules["myopic" if source == "none" else "lost_sales_newsvendor"]
+        for name in args.learners:
+            for seed in range(args.seeds):
+                policy = learnt(name, task, best, args.steps, seed)
+                yield row | {"policy": name, "seed": seed, "items": item_values(task, policy)}
+
+
+def summary(rows: list[dict]) -> pd.DataFrame:
+    """A row per policy and source: profit per season, gain over the best rule without forecasts, share of the oracle's.
+
+    The 95 % interval of a gain is over stores where there are several, and else over items, and a learner's seeds: the
+    seasons of one store overlap, and say little of how sure a gain is.
     """
-    rows = []
-    for store, source in product(range(stores), sources):
-        task = task_of(source, data, store, cache)
-        episodes = evaluate(policies_of(task, kinds, steps, store), replace(task, hindsight=None), np.arange(EPISODES))
-        rows.append(episodes[["policy", "seed", "value"]].assign(source=source, store=store))
-        print(f"store {store}, {source}: {episodes.groupby('policy')['value'].mean().round().to_dict()}", flush=True)
-    episodes = pd.concat(rows)
-    unit = "store" if stores > 1 else "seed"
-    table = []
-    for kind, of_kind in episodes.groupby("policy", sort=False):
-        values = of_kind.pivot_table(index=unit, columns="source", values="value")[list(sources)]
-        if stores == 1:
-            values = values.drop_duplicates()  # a season drawn twice
-        gain = values.sub(values["none"], axis=0)
-        interval, above = mean_interval(values), mean_interval(gain)
-        for k, source in enumerate(sources):
-            table.append(
-                {
-                    **{"policy": kind, "forecasts": source, "profit": values[source].mean()},
-                    **{"low": interval[0, k], "high": interval[1, k], "gain": gain[source].mean()},
-                    **{"gain low": above[0, k], "gain high": above[1, k]},
-                    "share of oracle's": gain[source].mean() / gain["oracle"].mean(),
-                }
-            )
-    return pd.DataFrame(table)
+    table = pd.DataFrame(rows)
+    table["profit"] = table["items"].map(np.sum)
+    means = table.groupby(["policy", "source"], sort=False)["profit"].mean()
+    without = table[(table["source"] == "none") & table["policy"].isin(WITHOUT)]
+    base = without.groupby("policy")["profit"].mean().idxmax()
+    best = without[without["policy"] == base].set_index("store")["items"]
+    oracle = (
+        means[means.index.isin([(kind, "oracle") for kind in WITH])].max()
+        if "oracle" in set(table["source"])
+        else np.nan
+    )
+    result = []
+    for (policy, source), of in table.groupby(["policy", "source"], sort=False):
+        gain = np.array(
+            [
+                row.items - best[row.store]
+                for row in of.drop(columns="items").assign(items=of["items"]).itertuples(index=False)
+            ]
+        )
+        result.append(
+            {"policy": policy, "forecasts": source, "profit": means[policy, source], "gain": gain.sum(axis=1).mean()}
+            | dict(zip(("low", "high"), _interval(gain, of["store"].to_numpy()), strict=True))
+            | {"share": gain.sum(axis=1).mean() / (oracle - means[base, "none"])}
+        )
+    return pd.DataFrame(result)
+
+
+def _interval(gain: np.ndarray, store: np.ndarray) -> np.ndarray:
+    """The interval (2,) of the mean total gain; `gain` (runs, I) has a row per store and seed."""
+    stores, items = np.unique(store), gain.shape[1]
+    if len(stores) > 1:
+        return t_interval(np.array([gain[store == each].sum(axis=1).mean() for each in stores]))
+    if len(gain) > 1:
+        return hierarchical_interval(gain) * items
+    return mean_interval(gain.T)[:, 0] * items
+
+
+def contests(path: str, sources, cache: str | None) -> pd.DataFrame:
+    """VN2's pseudo-contests: the mean cost of the order on sample paths, its fractile chosen on the other contests.
+
+    Without forecasts there is the organiser's benchmark. Intervals are by t over the contests.
+    """
+    contest, costs = read_contest(path), {}
+    for window in (pseudo_contest(contest, contest.start - WEEKS * k) for k in range(CONTESTS, 0, -1)):
+        past, plans = window.panel.until(window.start), {("none", 0.0): benchmark}
+        for source in (source for source in sources if source in FORECASTERS):
+            name, params = FORECASTERS[source]
+            forecaster, drawn = fine_tuned(create(name, **params), past, cache), {}
+            plans |= {(source, f): on_forecasts(forecaster, f, PATHS, drawn) for f in FRACTILES}
+        table = play(window, {f"{source} {f}": plan for (source, f), plan in plans.items()})[0].set_index("policy")[
+            "cost"
+        ]
+        for key in plans:
+            costs.setdefault(key, []).append(table[f"{key[0]} {key[1]}"])
+        costs.setdefault(("oracle", 0.0), []).append(table["perfect foresight"])
+    base, result = np.array(costs["none", 0.0]), []
+    for source in dict.fromkeys(source for source, _ in costs):
+        each = np.array([cost for (name, _), cost in costs.items() if name == source])  # (fractiles, contests)
+        others = each.sum(axis=1, keepdims=True) - each
+        cost = each[others.argmin(axis=0), np.arange(CONTESTS)]
+        low, high = t_interval(base - cost)
+        share = (base - cost).sum() / (base - costs["oracle", 0.0]).sum()
+        result.append(
+            {
+                "forecasts": source,
+                "cost": cost.mean(),
+                "gain": (base - cost).mean(),
+                "low": low,
+                "high": high,
+                "share": share,
+            }
+        )
+    return pd.DataFrame(result)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table for a page: money without decimals, the interval behind the gain."""
+    lines = []
+    for row in table.to_dict("records"):
+        gain = f"{row['gain']:,.0f} ({row['low']:,.0f} to {row['high']:,.0f})" if row["gain"] else ""
+        money = f"{row.get('profit', row.get('cost')):,.0f}"
+        words = [row[name] for name in ("policy", "forecasts") if name in row]
+        lines.append(" | ".join([*words, money, gain, f"{row['share']:.3f}".replace("0.", ".") if gain else ""]))
+    head = [name for name in ("policy", "forecasts", "profit", "cost") if name in table] + ["gain", "share"]
+    return "\n".join(f"| {line} |" for line in (" | ".join(head), "|".join(["---"] * len(head)), *lines))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure what forecasts are worth in money.")
-    parser.add_argument("data", help="'synthetic', or a path that storelab.data.online_retail.load_panel reads")
+    parser.add_argument("data", choices=("synthetic", "online_retail", "bakery", "vn2"))
+    parser.add_argument("path", nargs="?", help="Online Retail II, the bakery's Parquet, or the folder of VN2's files")
     parser.add_argument("--stores", type=int, default=5, help="synthetic stores (default 5)")
-    parser.add_argument("--policies", nargs="+", choices=[HEURISTIC, AGENT], default=[HEURISTIC])
-    parser.add_argument("--steps", type=int, default=1_000_000, help="of the agent's training (default 1000000)")
+    parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
+    parser.add_argument("--learners", nargs="+", choices=list(LEARNERS), default=[], help="besides the rules")
+    parser.add_argument("--seeds", type=int, default=5, help="of each learner (default 5)")
+    parser.add_argument("--steps", type=int, help="of a learner's training; by default its option's")
     parser.add_argument("--cache", help="folder for fine-tuned forecasters and their forecasts")
     args = parser.parse_args()
-    synthetic = args.data == "synthetic"
-    data = args.data if synthetic else online_retail.load_panel(args.data)
-    table = worth(data, args.stores if synthetic else 1, args.policies, args.steps, cache=args.cache)
-    print("profit in money per season of 56 days; gain over no forecasts; 95 % intervals")
-    print(table.to_string(index=False, float_format="{:,.3f}".format))
+    if args.data != "synthetic" and not args.path:
+        parser.error(f"{args.data} needs a path")
+    if args.data == "vn2":
+        print(markdown(contests(args.path, args.sources, args.cache)))
+        return
+    stores: list[Callable[..., Task]] = [partial(synthetic_store_task, {"seed": k}) for k in range(args.stores)]
+    if args.data == "online_retail":
+        stores = [partial(online_retail_ii_task, load_panel(args.path))]
+    if args.data == "bakery":
+        stores = [partial(store_task, bakery(args.path), **BAKERY)]
+    rows = []
+    for row in played(stores, args.data != "online_retail", args):
+        rows.append(row)
+        print(
+            f"store {row['store']}, {row['source']}, {row['policy']}, seed {row['seed']}: {row['items'].sum():,.0f}",
+            flush=True,
+        )
+    print(markdown(summary(rows)))
 
 
 if __name__ == "__main__":

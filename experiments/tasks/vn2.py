@@ -138,12 +138,13 @@ def seasonal_moving_average(units: np.ndarray, week: np.ndarray, ahead: np.ndarr
     return np.nan_to_num(base[:, None] * season.reindex(ahead).fillna(1.0).to_numpy())
 
 
-def on_forecasts(forecaster: Forecaster, fractile: float, paths: int = PATHS) -> Plan:
+def on_forecasts(forecaster: Forecaster, fractile: float, paths: int = PATHS, drawn: dict | None = None) -> Plan:
     """Return the plan that orders a fractile of the need on a fitted forecaster's sample paths; see `order_on_paths`.
 
-    The forecaster is not fitted on: what it is given of later weeks is the history that it forecasts from.
+    The forecaster is not fitted on: what it is given of later weeks is the history that it forecasts from. In `drawn`
+    plans that differ in the fractile alone share its paths.
     """
-    drawn: dict[int, np.ndarray] = {}
+    drawn = {} if drawn is None else drawn
 
     def plan(past: Panel, on_hand: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         origin = len(past.dates)

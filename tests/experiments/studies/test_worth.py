@@ -1,29 +1,90 @@
-"""Forecasts' worth: common scenarios, none is zero, the oracle is all of it."""
+"""Forecasts' worth: common days, the best rule without forecasts is zero, the oracle is all of it."""
+
+from argparse import Namespace
+from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 from storelab.evaluation import scenario_keys
-from storelab.experiments.studies.worth import HEURISTIC, task_of, worth
+from storelab.experiments.studies import worth
+from storelab.experiments.tasks.stores import store_task, synthetic_store_task
+
+STORE = partial(synthetic_store_task, {"items": 6, "days": 240})
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return str(tmp_path_factory.mktemp("forecasts"))  # the moving average's, which three of the sources rest on
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    monkeypatch.setattr(worth, "TUNING_EPISODES", 4)
+    monkeypatch.setattr(worth, "EPISODES", 6)
 
 
-def test_sources_are_compared_on_the_same_days(cache):
+def test_sources_are_compared_on_the_same_days(tmp_path):
     keys = scenario_keys(np.arange(3), "test")
     demand = [
-        task_of(source, "synthetic", 0, cache).model("test").scenarios(keys)["demand"] for source in ("none", "oracle")
+        worth.task_of(source, STORE, True, str(tmp_path)).model("test").scenarios(keys)["demand"]
+        for source in ("none", "moving average", "oracle")
     ]
-    np.testing.assert_array_equal(*demand)
+    np.testing.assert_array_equal(demand[0], demand[1])
+    np.testing.assert_array_equal(demand[0], demand[2])
 
 
-def test_the_oracle_gains_most(cache):
-    sources = ("none", "moving_average", "oracle")
-    table = worth("synthetic", 1, [HEURISTIC], 0, sources, cache).set_index("forecasts")
-    assert table.loc["none", "gain"] == table.loc["none", "share of oracle's"] == 0
-    assert table.loc["oracle", "share of oracle's"] == 1
-    assert table.loc["oracle", "gain low"] > 0
-    assert table.loc["oracle", "profit"] == pytest.approx(table.loc["none", "profit"] + table.loc["oracle", "gain"])
-    assert table.loc["moving_average", "gain"] < table.loc["oracle", "gain"]
+def test_the_oracle_gains_most(tmp_path):
+    args = Namespace(sources=("none", "moving average", "oracle"), learners=[], cache=str(tmp_path))
+    rows = list(worth.played([STORE], True, args))
+    table = worth.summary(rows).set_index(["forecasts", "policy"])
+    assert set(table.loc["none"].index) == set(worth.WITHOUT)
+    assert set(table.loc["moving average"].index) == set(worth.WITH)
+    assert table.loc["none", "gain"].max() == 0
+    assert table.loc["oracle", "share"].max() == pytest.approx(1)
+    assert (table["low"] <= table["gain"]).all()
+    assert (table["gain"] <= table["high"]).all()
+    best = table.loc["none", "profit"].max()
+    assert table.loc["oracle", "profit"].to_numpy() == pytest.approx(best + table.loc["oracle", "gain"].to_numpy())
+    assert table.loc["moving average", "gain"].max() < table.loc["oracle", "gain"].max()
+    shown = worth.markdown(table.reset_index())
+    assert len(shown.splitlines()) == 2 + len(table)
+
+
+def test_intervals_are_over_stores_or_over_items_and_seeds():
+    def row(policy, source, store, seed, *items):
+        return {"policy": policy, "source": source, "store": store, "seed": seed, "items": np.array(items, float)}
+
+    two = [row("myopic", "none", store, 0, 10.0, 20.0) for store in (0, 1)]
+    two += [row("newsvendor", "zero-shot", store, 0, 12.0 + store, 20.0) for store in (0, 1)]
+    two += [row("newsvendor", "oracle", store, 0, 20.0, 20.0) for store in (0, 1)]
+    found = worth.summary(two).set_index("forecasts").loc["zero-shot"]
+    assert (found["gain"], found["share"]) == (2.5, 0.25)
+    assert found["low"] == pytest.approx(2.5 - 12.706 * 0.5, abs=1e-3)  # Student's t of one degree
+    one = [row("myopic", "none", 0, 0, 10.0, 20.0, 5.0), row("newsvendor", "oracle", 0, 0, 20.0, 20.0, 5.0)]
+    one += [row("PPO", "zero-shot", 0, seed, 11.0 + 0.1 * seed, 21.0, 6.0) for seed in range(3)]
+    found = worth.summary(one).set_index("forecasts").loc["zero-shot"]
+    assert found["gain"] == pytest.approx(3.1)
+    assert 0 < found["low"] < found["gain"] < found["high"]
+
+
+def test_the_bakery_is_a_newsvendor(tmp_path):
+    rng, dates = np.random.default_rng(0), pd.date_range("2023-01-02", periods=120)
+    rows = [(shop, item, day) for shop in (1, 2) for item in (7, 8) for day in dates]
+    table = pd.DataFrame(rows, columns=["store", "item", "date"])
+    table = table.assign(units=rng.poisson(30, len(table)) * 1.0, promo=False, is_holiday=False, closed=False)
+    table.to_parquet(tmp_path / "bakery.parquet")
+    task = store_task(worth.bakery(str(tmp_path / "bakery.parquet")), **worth.BAKERY)
+    tuned = worth.heuristics.tune("base_stock", task, np.arange(8))
+    # Half of a unit's price is lost with a sale and .6 of it with a unit left over: a fractile of .4545.
+    assert np.array(tuned.params["level"]) == pytest.approx(np.full(4, 29.3), abs=3)
+    model = task.model("test")
+    run = worth.rollout(model, tuned, model.scenarios([0]))
+    assert run["waste"].sum() + run["sales"].sum() == run["ordered"].sum()
+
+
+def test_contests_choose_a_fractile_without_the_contest(tmp_path, write_contest, monkeypatch):
+    monkeypatch.setattr(worth, "CONTESTS", 3)
+    monkeypatch.setattr(worth, "FRACTILES", (0.1, 0.7))
+    monkeypatch.setattr(worth, "PATHS", 20)
+    units = np.random.default_rng(1).poisson(5, (4, 70)).astype(float)
+    write_contest(tmp_path, units, 70, [5] * 4, [[5] * 4, [5] * 4])
+    table = worth.contests(str(tmp_path), ("none", "moving average", "oracle"), None).set_index("forecasts")
+    assert list(table.index) == ["none", "moving average", "oracle"]
+    assert (table.loc["none", "gain"], table.loc["oracle", "share"]) == (0, 1)
+    assert table.loc["oracle", "cost"] < table.loc["moving average", "cost"] < 1.5 * table.loc["none", "cost"]
