@@ -56,7 +56,7 @@ def test_official_checkers(env_id, checker):
     name, kwargs = env_id
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        # Units are not scaled to [-1, 1] on purpose (learners scale them), stock has no upper bound, v0 stays beside v1.
+        # Units are not scaled to [-1, 1] on purpose (learners scale them), stock has no upper bound, v0 stays
         warnings.filterwarnings(
             "ignore", message=".*(normalize|minimum value|maximum value|different random seed|out of date).*"
         )
