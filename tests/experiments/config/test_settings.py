@@ -243,7 +243,7 @@ FOLDERS = ("data.path", "forecaster.checkpoint", "forecaster.checkpoints", "fore
 KEYS = {name: keys_of("env.", schema) for name, schema in options("env").items()}
 UNBOUNDED = ("env.capacity", "env.budget")
 MAY_BE_EMPTY = ("agent.start", "forecaster.pretrained", "env.models")
-MAY_BE_NEGATIVE = ("agent.log_std_init",)
+MAY_BE_NEGATIVE = ("agent.log_std_init", "env.outside")
 HUGE = ["1e300", "99999999999999999999", "-1e300", "inf"]
 
 
