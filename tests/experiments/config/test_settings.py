@@ -242,14 +242,15 @@ NEEDS = {"data.path": ["task=OnlineRetail"], "data": ["task=SyntheticStore"], "f
 FOLDERS = ("data.path", "forecaster.checkpoint", "forecaster.checkpoints", "forecaster.tensorboard")
 KEYS = {name: keys_of("env.", schema) for name, schema in options("env").items()}
 UNBOUNDED = ("env.capacity", "env.budget")
-MAY_BE_EMPTY = ("agent.start", "forecaster.pretrained", "env.models")
-MAY_BE_NEGATIVE = ("agent.log_std_init", "env.outside")
+EMPTY, NEGATIVE = ["''"], ["-1", "-0.5"]
+ALLOWED = {"agent.start": EMPTY, "forecaster.pretrained": EMPTY, "env.models": EMPTY, "forecaster.leaves": ["3"]}
+ALLOWED |= {"agent.log_std_init": NEGATIVE, "env.outside": NEGATIVE}
 HUGE = ["1e300", "99999999999999999999", "-1e300", "inf"]
 
 
 def bad_values(key: str, hint) -> list[str]:
     """Overrides' values that a key of this type can't take."""
-    allowed = (["null"] if type(None) in get_args(hint) else []) + (["-1", "-0.5"] if key in MAY_BE_NEGATIVE else [])
+    allowed = [*ALLOWED.get(key, []), *(["null"] if type(None) in get_args(hint) else [])]
     return [value for value in _odd_values(key, hint) if value not in allowed]
 
 
@@ -260,7 +261,7 @@ def _odd_values(key: str, hint) -> list[str]:
     if hint is bool:
         return ["abc", "[]", "null", "{a: 1}", "1.5x"]
     if hint is str:
-        return ["abc", "[a]", "{a: 1}", "null", "''"] if key not in MAY_BE_EMPTY else ["abc", "[a]"]
+        return ["abc", "[a]", "{a: 1}", "null", "''"]
     huge = HUGE[:3] if key not in UNBOUNDED else HUGE[2:3]
     if key in ("env.demand.utility", "env.restock"):
         return ["abc", "nan", "null", "{a: 1}", "[x]", "[[1]]", *huge]
