@@ -68,7 +68,7 @@ class MeanBoostingParams:
         rate = self.learning_rate
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= 1:
             raise FieldError("learning_rate", rate, "a number above 0, up to 1")
-        if not isinstance(self.losses, list) or not self.losses or set(self.losses) - set(_LOSSES):
+        if not isinstance(self.losses, list) or not self.losses or any(x not in [*_LOSSES] for x in self.losses):
             raise FieldError("losses", self.losses, f"a list of {', '.join(_LOSSES)}, one or more")
         whole = isinstance(self.leaves, list) and all(type(value) is int and value >= 2 for value in self.leaves)
         if not whole or len(self.leaves) != len(self.losses):

@@ -3,12 +3,14 @@
 import copy
 import dataclasses
 import json
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 from storelab.data import Panel
-from storelab.forecasting import Known, create, known_future, load
+from storelab.errors import FieldError
+from storelab.forecasting import FORECASTERS, Known, create, known_future, load
 
 from .conftest import ALL, QUICK, TRAINED
 
@@ -257,3 +259,12 @@ def test_the_former_name_of_predict(panel):
     with pytest.warns(DeprecationWarning, match="predict"):
         old = model.predict_quantiles(panel.until(100), known)
     assert np.array_equal(old, model.predict(panel.until(100), known))
+
+
+@pytest.mark.parametrize("name", FORECASTERS)
+def test_lists_of_anything_are_refused_by_name(name):
+    params = FORECASTERS.model_class(name).Params
+    lists = [f.name for f in dataclasses.fields(params) if isinstance(getattr(params(), f.name), list | tuple)]
+    for key, value in product(lists, ([{"a": 1}], [[1]], [None], ["x", {}])):
+        with pytest.raises(FieldError, match=key):
+            create(name, **{key: value})
