@@ -40,7 +40,8 @@ class RandomisedDemand(DayDemand):
     """Recorded days in blocks drawn at random, on the weekday that is due, and randomised (`Randomisation`).
 
     A day keeps its price, its calendar and its forecast. In the last days of a block, whose protection interval
-    reaches into the next one, the forecast is the mean of the day's and of the next block's first, by the days in each.
+    reaches into the next one, the forecast is the mean of the day's and of the next block's first, by the days in each;
+    that of the period of arrival, which keeps its weekday, changes in the same proportion.
     Where an episode is made from forecasts, the recorded demand of every protection interval is scaled to a sum drawn
     from the forecast at its start. Whole units stay whole: they are rounded at random, the mean kept.
     """
@@ -82,17 +83,18 @@ class RandomisedDemand(DayDemand):
     def _episode(self, rng: np.random.Generator, periods: int) -> dict[str, np.ndarray]:
         how, day = self.how, self._days(rng, periods)
         known = {name: table[day] for name, table in self.tables.items()}
-        demand, forecast = self._recorded[day].astype(float), known.get("forecast")
+        demand, forecast, arrival = self._recorded[day].astype(float), known.get("forecast"), known.get("arrival")
         made = rng.random() < how.made
         if forecast is not None:
-            forecast = self._joined(forecast.astype(float), periods)
+            forecast, own = self._joined(forecast.astype(float), periods), forecast.mean(axis=2, keepdims=True)
+            if arrival is not None:
+                arrival = arrival * np.where(own > 0, forecast.mean(axis=2, keepdims=True) / np.maximum(own, 1e-9), 1)
             if made and len(self._levels) > 1:
                 demand = self._as_forecast(rng, demand, forecast)
-        demand, forecast = self._moved(rng, demand, forecast)
+        demand, moved = self._moved(rng, demand, {"forecast": forecast, "arrival": arrival})
         if self._whole:
             demand = np.floor(demand + rng.random(demand.shape))
-        known["demand"] = np.minimum(demand, self._most)
-        return known if forecast is None else known | {"forecast": forecast}
+        return known | moved | {"demand": np.minimum(demand, self._most)}
 
     def _days(self, rng, periods: int) -> np.ndarray:
         """Return the recorded days (periods,) of an episode: blocks that begin on the same weekday."""
@@ -134,8 +136,9 @@ class RandomisedDemand(DayDemand):
         share = (at - levels[upper - 1]) / (levels[upper] - levels[upper - 1])
         return np.maximum(low + share * (high - low), 0)
 
-    def _moved(self, rng, demand: np.ndarray, forecast: np.ndarray | None):
-        """Return demand (T, I) and its forecasts (T, I, Q) at another level, in another season and with noise."""
+    def _moved(self, rng, demand: np.ndarray, forecasts: dict[str, np.ndarray | None]):
+        """Return demand (T, I) and those of its forecasts (T, I, Q) that are there at another level, in another season
+        and with noise."""
         how, at = self.how, np.arange(len(demand))
         level = np.exp(rng.uniform(-how.level, how.level, self.items))
         height, length, phase = rng.uniform(0, how.season), rng.uniform(*WAVES), rng.random()
@@ -144,20 +147,23 @@ class RandomisedDemand(DayDemand):
         shape = 1 / max(spread, 1e-6) ** 2
         noise = rng.standard_gamma(shape, demand.shape) / shape if spread > 1e-6 else 1.0
         demand = demand * level * wave(at)[:, None] * noise
-        if forecast is None:
-            return demand, None
-        # The mean of the wave over each protection interval.
+        # The mean of the wave over each protection interval, and the wave in its last period.
         ahead = np.cumsum(np.concatenate([[0], wave(np.arange(len(at) + self._cover.max()))]))
         mean = np.stack([(ahead[at + c] - ahead[at]) / c for c in self._cover], axis=1)
-        return demand, self._widened(forecast * (level * mean)[:, :, None], spread)
+        last = np.stack([wave(at + c - 1) for c in self._cover], axis=1)
+        moved = {}
+        for name, factor, cover in (("forecast", mean, self._cover), ("arrival", last, np.ones(self.items))):
+            if forecasts[name] is not None:
+                moved[name] = self._widened(forecasts[name] * (level * factor)[:, :, None], spread, cover)
+        return demand, moved
 
-    def _widened(self, forecast: np.ndarray, spread: float) -> np.ndarray:
-        """Return forecasts (T, I, Q) of sums whose days have a further coefficient of variation."""
+    def _widened(self, forecast: np.ndarray, spread: float, cover: np.ndarray) -> np.ndarray:
+        """Return forecasts (T, I, Q) of sums over (I,) days that have a further coefficient of variation."""
         if spread == 0 or len(self._levels) < 2:
             return forecast
         levels = self._levels
         middle = forecast[..., np.abs(levels - 0.5).argmin()][..., None]
         z = NormalDist().inv_cdf(float(levels[-1])) - NormalDist().inv_cdf(float(levels[0]))
         known = np.maximum((forecast[..., -1:] - forecast[..., :1]) / z, 1e-6)
-        more = spread * middle / np.sqrt(self._cover)[:, None]
+        more = spread * middle / np.sqrt(cover)[:, None]
         return np.maximum(middle + (forecast - middle) * np.sqrt(1 + (more / known) ** 2), 0)

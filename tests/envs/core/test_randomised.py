@@ -20,7 +20,8 @@ def recorded(days: int = 98, mean=(4.0, 30.0), cover: int = 4, seed: int = 0):
     demand = rng.poisson(mean, (days, len(mean)))
     forecast = stats.poisson.ppf(LEVELS, cover * mean[:, None])[None].repeat(days, axis=0)
     price = np.repeat(np.arange(days)[:, None], len(mean), axis=1)
-    known = Days(price=price, calendar=(np.arange(days) % 7)[:, None], forecast=forecast)
+    arrival = stats.poisson.ppf(LEVELS, mean[:, None])[None].repeat(days, axis=0)
+    known = Days(price=price, calendar=(np.arange(days) % 7)[:, None], forecast=forecast, arrival=arrival)
     return HistoryDemand(demand, known)
 
 
@@ -35,7 +36,8 @@ def test_a_day_keeps_its_demand_price_calendar_and_forecast():
     assert np.array_equal(drawn["price"][:, :, 1], day)
     assert np.array_equal(drawn["demand"], days.recorded[day])
     assert np.array_equal(drawn["calendar"], days.tables["calendar"][day])
-    assert np.array_equal(drawn["forecast"], days.tables["forecast"][day])  # the same on all days
+    for name in ("forecast", "arrival"):  # the same on all days
+        np.testing.assert_allclose(drawn[name], days.tables[name][day], rtol=1e-6)
     assert (np.diff(drawn["calendar"][:, :, 0]) % 7 == 1).all()  # weekdays follow one another
     steps = np.diff(day, axis=1)
     assert (steps[:, [27, 55]] != 1).any()
@@ -67,10 +69,12 @@ def test_forecasts_stay_those_of_the_demand(level, season, noise, made, mean, co
     total = np.cumsum(np.pad(drawn["demand"], ((0, 0), (1, 0), (0, 0))), axis=1)
     sums = (total[:, cover:] - total[:, :-cover])[:, ::cover]
     said = drawn["forecast"][:, :61][:, ::cover][:, : sums.shape[1]]
-    for k, quantile in enumerate(LEVELS):
-        below = (sums <= said[..., k] + 1).mean(), (sums < said[..., k] - 1).mean()
-        assert below[0] > quantile - 0.08, (quantile, below)
-        assert below[1] < quantile + 0.08, (quantile, below)
+    last = drawn["demand"][:, cover - 1 :]
+    for came, told in ((sums, said), (last, drawn["arrival"][:, : last.shape[1]])):
+        for k, quantile in enumerate(LEVELS):
+            below = (came <= told[..., k] + 1).mean(), (came < told[..., k] - 1).mean()
+            assert below[0] > quantile - 0.08, (quantile, below)
+            assert below[1] < quantile + 0.08, (quantile, below)
 
 
 def test_levels_are_scaled_with_their_forecasts():
