@@ -16,7 +16,11 @@ from ..core.rules import Parameters, check_kind
 from ..core.tuner import bar, tiled
 
 HEURISTICS = ("composite", "textbook", "random")
-GENERATIONS, CANDIDATES = 40, 12  # of the composite's search
+CLOSING = "closing"  # days before a season's end from which on nothing is restocked
+CANDIDATES = 12  # of a generation of the composite's search
+GENERATIONS, STALL = 200, 20  # of a search at the most, and without progress at its end
+PROGRESS, RESTARTS = 1e-4, 10  # a gain that counts, as a share of the profit; restarts at the most
+SPREADS = (0.15, 0.15, 0.3)  # of the searches in turn, shares of the box
 
 
 @dataclass
@@ -24,8 +28,9 @@ class Heuristic:
     """A rule with its parameters, a list of numbers per decision: plain data, so that it can be kept as JSON.
 
     Every decision is made by its own heuristic: newsvendor restocking, the Lambert-W markup, a fixed share of zones,
-    a fixed ranking, a fraud threshold, a marketing budget. `textbook` takes their parameters from costs and models
-    alone, `composite` tunes all of them together, `random` draws actions.
+    a fixed ranking, a fraud threshold, a marketing budget. `closing` is how many days before a season's end nothing is
+    restocked any more. `textbook` takes the parameters from costs and models alone, `composite` tunes all of them
+    together, `random` draws actions.
     """
 
     kind: str
@@ -51,6 +56,9 @@ def to_action(model: Marketplace, observation: np.ndarray, params: Parameters) -
             value = model.restock_levels(named["demand"], value, named.get("forecast"))
         elif model.params.resolution == "item" and name == "price":
             value = model.cost + value * model.markup
+        if name == "restock" and CLOSING in params:
+            days_left = named["time_left"] * model.params.horizon
+            value = np.where(days_left <= np.asarray(params[CLOSING]) + 1e-6, model.controls["restock"][1], value)
         parts.append(value)
     return np.clip(np.concatenate(parts, axis=1), model.action_low, model.action_high)
 
@@ -136,21 +144,50 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
 
 
 def search(model: Marketplace, seeds: np.ndarray, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return the best parameters (numbers,) on training seasons, and the deviations that the search ended with.
+    """Return the best parameters (numbers,) on training seasons, and the deviations that their search ended with.
+
+    Each search starts at the best parameters so far. When two in a row have brought nothing, the best ones are
+    returned: so the result depends little on the seasons and the draws.
 
     Raises:
         ImportError: without cma.
     """
     low, high, first = search_box(model)
-    scenario = model.scenarios(seeds)
-    middle = np.clip((first - low) / (high - low), 0.02, 0.98)
-    evolution = strategy(middle, 0.15, popsize=CANDIDATES, bounds=[0, 1], **own_stream(1))
-    for _ in bar(range(GENERATIONS), "tune composite", progress):
-        asked = evolution.ask()
-        parts = low + np.array(asked) * (high - low)
-        rule = Heuristic("composite", unpack(model, np.repeat(parts, len(seeds), axis=0)), model)
-        evolution.tell(asked, (-profits(model, rule, scenario, len(asked))).tolist())
-    return low + evolution.result.xfavorite * (high - low), evolution.result.stds * (high - low)
+    scenario, size = model.scenarios(seeds), high - low
+    shown = bar(None, "tune composite", progress)
+
+    def earned(asked: np.ndarray) -> np.ndarray:
+        if shown is not None:
+            shown.update()
+        rule = Heuristic("composite", unpack(model, np.repeat(low + asked * size, len(seeds), axis=0)), model)
+        return profits(model, rule, scenario, len(asked))
+
+    best, value, deviations, idle = (first - low) / size, -np.inf, np.ones(len(low)), 0
+    for restart in range(RESTARTS):
+        options = {"popsize": CANDIDATES, "bounds": [0, 1], **own_stream(restart + 1)}
+        evolution = strategy(np.clip(best, 0.02, 0.98), SPREADS[restart % len(SPREADS)], **options)
+        found, worth = _once(evolution, earned)
+        idle = 0 if worth - value > PROGRESS * abs(worth) else idle + 1
+        if worth > value:
+            best, value, deviations = found, worth, evolution.result.stds
+        if idle == 2:
+            break
+    return low + best * size, deviations * size
+
+
+def _once(evolution, earned) -> tuple[np.ndarray, float]:
+    """Return the best parameters that a search comes by, and what they earn; it ends after `STALL` idle generations."""
+    best, value, still = np.empty(0), -np.inf, 0
+    for _ in range(GENERATIONS):
+        asked = np.array(evolution.ask())
+        profit = earned(asked)
+        evolution.tell(list(asked), (-profit).tolist())
+        still = 0 if profit.max() - value > PROGRESS * abs(profit.max()) else still + 1
+        if profit.max() > value:
+            best, value = asked[profit.argmax()], float(profit.max())
+        if still >= STALL or evolution.stop():
+            break
+    return best, value
 
 
 def search_box(model: Marketplace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -159,15 +196,23 @@ def search_box(model: Marketplace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     known = textbook(model)
     start = {name: known[name] for name in model.params.decides}
     box = {name: narrow[name] if name in narrow else model.controls[name][1:] for name in start}
+    if _closes(model):
+        start[CLOSING], box[CLOSING] = [0.0], (0.0, 3.0 * model.params.lead_time)
     low, high = np.concatenate([np.tile(box[name], (len(value), 1)) for name, value in start.items()]).T
     return low, high, np.concatenate(list(start.values()))
 
 
 def unpack(model: Marketplace, values: np.ndarray) -> dict:
     """Split parameters (..., numbers) up by decision; lists, where they are plain vectors."""
-    sizes = [len(WEIGHTS) if name == "recommendation" else 1 for name in model.params.decides]
+    names = [*model.params.decides, *([CLOSING] if _closes(model) else [])]
+    sizes = [len(WEIGHTS) if name == "recommendation" else 1 for name in names]
     parts = np.split(np.asarray(values, float), np.cumsum(sizes)[:-1], axis=-1)
-    return {n: part.tolist() if part.ndim == 1 else part for n, part in zip(model.params.decides, parts, strict=True)}
+    return {n: part.tolist() if part.ndim == 1 else part for n, part in zip(names, parts, strict=True)}
+
+
+def _closes(model: Marketplace) -> bool:
+    """Return whether there are last days on which restocking ends."""
+    return "restock" in model.params.decides and not model.params.continuing
 
 
 def profits(model: Marketplace, act, scenario: dict, count: int) -> np.ndarray:

@@ -2,14 +2,24 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import storelab
 from storelab.agents import rules_of
 from storelab.agents.heuristics import marketplace
-from storelab.agents.heuristics.marketplace import HEURISTICS, Heuristic, cost_threshold, textbook, tune
+from storelab.agents.heuristics.marketplace import (
+    HEURISTICS,
+    Heuristic,
+    cost_threshold,
+    search,
+    search_box,
+    textbook,
+    tune,
+)
 from storelab.envs import TASKS
+from storelab.envs.core.rollout import rollout
 from storelab.evaluation import evaluate
 
 SMALL = dict(items=6, page_size=4, horizon=21, population=600.0, fleet_capacity=12.0)
@@ -40,8 +50,15 @@ def test_items_and_store_agree():
     assert np.allclose(*runs, rtol=1e-3)
 
 
-def test_tuning_helps_on_held_out_seasons():
+@pytest.fixture
+def short(monkeypatch):
+    """A search that is not begun again."""
     pytest.importorskip("cma")
+    monkeypatch.setattr("storelab.agents.heuristics.marketplace.RESTARTS", 1)
+    monkeypatch.setattr("storelab.agents.heuristics.marketplace.GENERATIONS", 40)
+
+
+def test_tuning_helps_on_held_out_seasons(short):
     task = TASKS["Marketplace"](**SMALL)
     rules = {kind: tune(kind, task, np.arange(12)) for kind in HEURISTICS}
     value = evaluate(rules, task, np.arange(100)).groupby("policy")["value"].mean()
@@ -71,8 +88,56 @@ def test_a_learner_starts_at_the_heuristics():
         assert np.allclose(ends, [model.action_low, model.action_high])
 
 
-def test_the_page_runs(capsys):
-    pytest.importorskip("cma")
+def test_a_search_ends_when_two_in_a_row_bring_nothing(monkeypatch):
+    """Each begins at the best so far; the best is kept, whatever the later ones come to."""
+    task = TASKS["Marketplace"](**SMALL)
+    low, high, _ = search_box(task.model())
+    begun = []
+
+    class Search:
+        result = SimpleNamespace(stds=np.full(len(low), 0.1))
+
+        def __init__(self, start, spread, **options):
+            begun.append(start)
+
+        def ask(self):
+            return [begun[-1] + 0.001 * len(begun)]
+
+        def tell(self, asked, costs):
+            pass
+
+        def stop(self):
+            return True
+
+    earned = iter([10.0, 12.0, 11.0, 12.0001])
+    monkeypatch.setattr("storelab.agents.heuristics.marketplace.strategy", Search)
+    monkeypatch.setattr("storelab.agents.heuristics.marketplace.profits", lambda *args: np.array([next(earned)]))
+    values, deviations = search(task.model(), np.arange(2))
+    assert len(begun) == 4
+    assert np.isclose(begun[2][0], begun[1][0] + 0.002)  # the second was the best
+    assert np.allclose(begun[3], begun[2])
+    assert np.allclose(values, low + (begun[3] + 0.004) * (high - low))  # a little better still, which ends it
+    assert np.allclose(deviations, 0.1 * (high - low))
+
+
+def test_nothing_is_restocked_on_the_closing_days():
+    task = TASKS["Marketplace"](**SMALL)
+    model = task.model()
+    rule = Heuristic("textbook", textbook(model) | {"closing": [5.0]}, model)
+    seen = []
+
+    def watched(observation, policy_state, seed):
+        action, policy_state = rule(observation, policy_state, seed)
+        seen.append(action[:, 0])
+        return action, policy_state
+
+    rollout(model, watched, model.scenarios(np.arange(3)))
+    restock, lowest = np.stack(seen), model.controls["restock"][1]
+    assert (restock[:-5] > lowest).all()
+    assert (restock[-5:] == lowest).all()
+
+
+def test_the_page_runs(short, capsys):
     page = (Path(storelab.__file__).parent / "docs" / "marketplace.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, re.S)
     assert len(blocks) == 3
