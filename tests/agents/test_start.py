@@ -91,8 +91,9 @@ def test_to_go_on_exactly_takes_the_same_parameters(change, tmp_path):
     assert "algorithm" not in text
 
 
-def test_evolution_searches_around_the_weights(tmp_path):
+def test_evolution_searches_around_the_weights(tmp_path, monkeypatch):
     pytest.importorskip("cma")
+    monkeypatch.setattr("storelab.agents.heuristics.marketplace.GENERATIONS", 3)
     task = TASKS["Marketplace"](horizon=10)
     small = {"total_steps": 1, "candidates": 4, "seasons": 2}
     first = evolution.Learner(task, evolution.Params(**small))
