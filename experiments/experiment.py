@@ -148,6 +148,8 @@ def learn(run: Run, experiment: Experiment, watch: Watch | None = None) -> Polic
         print(f"going on from {learner.steps:,} of {settings.agent.total_steps:,} steps")
     elif start := getattr(agent, "start", ""):
         print(f"begins with the weights of {start}")
+    if note := getattr(learner, "note", ""):
+        print(note)
     rows, began = run.metrics(up_to=learner.steps), time.monotonic()
     before = rows[-1]["seconds"] if rows else 0.0
 

@@ -133,25 +133,20 @@ class Residual:
             unit = np.eye(len(quantiles))
             for name in values.keys() & {"fractile", "cap"}:
                 values[f"{name} weights"] = np.stack([np.interp(values[name], quantiles, row) for row in unit], axis=-1)
-        values |= {"spread": self._spread, "high": self.model.action_high}
+        values["spread"] = self._spread
         self._values = {k: torch.tensor(v, dtype=torch.float32, device=device) for k, v in values.items()}
 
-    def tensors(self, actions, observation):
-        """Return the same of tensors, differentiable in the actions and in the state."""
+    def tensors(self, observation):
+        """Return what the rule orders and its spread, of tensors (n, A) each, differentiable in the observation."""
         import torch
 
         named, values = self.model.features(observation), self._values
-        position = self.model.seen_position(named)
         level, cap = values.get("level"), values.get("cap")
         if level is None:
             level = values.get("multiplier", 1.0) * (named["forecast"] * values["fractile weights"]).sum(-1)
         if self.kind == "lost_sales_newsvendor":
             last = values["multiplier"] * (named["arrival"] * values["cap weights"]).sum(-1)
             cap = torch.where(values["cap"] < 1, last, math.inf)
-        order = level - position
-        if cap is not None:
-            order = torch.minimum(order, cap)
-        order = order + actions * self._width(named, values["spread"], torch.maximum)
-        if self.model.params.action == "base_stock":
-            order = order + position
-        return torch.minimum(torch.clamp(order, min=0), values["high"])
+        order = torch.clamp(level - self.model.seen_position(named), min=0)
+        order = order if cap is None else torch.minimum(order, cap)
+        return order, self._width(named, values["spread"], torch.maximum).expand(order.shape)

@@ -61,14 +61,40 @@ def tailored_base_surge(model: SupplyChain, named: dict, level, quantity, seed: 
     Allon and Van Mieghem 2010, Management Science 56(1). `level` of the slow arc and `quantity` of the fast one are of
     no account.
     """
-    fast, slow = np.argsort(model.lead[:, 0])
-    soon = model.seen_position(named, echelon=False)[:, 0]
-    for k, units in enumerate(model.seen_state(named).pipeline):
-        if k + 1 > model.lead[fast, 0]:  # arrives later than what is ordered fast
-            soon = soon - units.sum(axis=1)
+    fast, slow, soon, _ = _two_sources(model, named)
     order = np.zeros((len(soon), 2, model.params.items))
     order[:, fast], order[:, slow] = level[:, fast] - soon, quantity[:, slow]
     return order
+
+
+def dual_index(model: SupplyChain, named: dict, level, seed: int, cap=np.inf):
+    """Order from the fast source up to a level of what is there in time, then from the slow one up to a level of all.
+
+    Veeraraghavan and Scheller-Wolf 2008, Operations Research 56(4).
+    """
+    fast, slow, soon, position = _two_sources(model, named)
+    order = np.zeros((len(soon), 2, model.params.items))
+    order[:, fast] = level[:, fast] - soon
+    position = position + np.clip(order[:, fast], 0, model.max_order[fast])
+    order[:, slow] = np.minimum(level[:, slow] - position, np.broadcast_to(cap, level.shape)[:, slow])
+    return order
+
+
+def capped_dual_index(model: SupplyChain, named: dict, level, cap, seed: int):
+    """As `dual_index`, but never more than a cap from the slow source (Sun and Van Mieghem 2019, Manufacturing &
+    Service Operations Management 21(4)); `cap` of the fast arc is of no account."""
+    return dual_index(model, named, level, seed, cap)
+
+
+def _two_sources(model: SupplyChain, named: dict) -> tuple:
+    """Return the fast and the slow arc, and the shop's inventory position (n, I): of what is there when a fast order
+    comes, and of all."""
+    fast, slow = np.argsort(model.lead[:, 0])
+    soon = position = model.seen_position(named, echelon=False)[:, 0]
+    for k, units in enumerate(model.seen_state(named).pipeline):
+        if k + 1 > model.lead[fast, 0]:  # arrives later than what is ordered fast
+            soon = soon - units.sum(axis=1)
+    return fast, slow, soon, position
 
 
 def random(model: SupplyChain, named: dict, seed: int):
@@ -130,10 +156,13 @@ RULES: dict[str, tuple[Callable, tuple[str, ...]]] = {
     "newsvendor": (base_stock, ("level",)),
     "shang_song": (echelon_base_stock, ("level",)),
     "tailored_base_surge": (tailored_base_surge, ("level", "quantity")),
+    "dual_index": (dual_index, ("level",)),
+    "capped_dual_index": (capped_dual_index, ("level", "cap")),
     "stochastic_program": (stochastic_program, ()),
     "random": (random, ()),
 }
 HEURISTICS = tuple(RULES)
+TWO_SOURCES = ("tailored_base_surge", "dual_index", "capped_dual_index")
 KNOWN: dict[str, tuple[str, ...]] = {}  # parameters that are not tuned
 
 
@@ -163,11 +192,7 @@ def starts(model: SupplyChain) -> tuple[str, ...]:
     if len(model.action_low) != len(model.arcs) * model.params.items:  # weights are learnt besides
         return ()
     echelons = ("echelon_base_stock", "shang_song")
-    return (
-        echelons
-        if model.params.action == "base_stock"
-        else (*echelons, "base_stock", "newsvendor", "tailored_base_surge")
-    )
+    return echelons if model.params.action == "base_stock" else (*echelons, "base_stock", "newsvendor", *TWO_SOURCES)
 
 
 def spread(model: SupplyChain, scenario: dict) -> np.ndarray:
@@ -181,7 +206,7 @@ def available(model: SupplyChain) -> list[str]:
     kinds = [kind for kind in HEURISTICS if kind != "stochastic_program"]
     suppliers = model.source_of >= len(model.nodes)
     if len(model.arcs) != 2 or len(model.nodes) != 1 or not suppliers.all() or model.lead[0, 0] == model.lead[1, 0]:
-        kinds.remove("tailored_base_surge")
+        kinds = [kind for kind in kinds if kind not in TWO_SOURCES]
     try:
         serial.from_network(model)
     except ValueError:
@@ -222,7 +247,7 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
         return Heuristic(kind, {"level": level.ravel().tolist()}, model)
     covered, spread = _to_cover(model, scenario, echelon=kind == "echelon_base_stock")
     mean = np.maximum(covered / (model.lead + model.delay[:, None] + 1), 1e-3)
-    start = {"level": covered + spread, "s": covered + spread, "Q": mean, "quantity": 0.8 * mean}
+    start = {"level": covered + spread, "s": covered + spread, "Q": mean, "quantity": 0.8 * mean, "cap": mean}
     values = np.stack([start[name] for name in names])
     step = np.maximum(np.stack([spread if name in ("level", "s") else mean / 2 for name in names]), 1e-3)
     best = _descend(kind, task, model, scenario, values, step, progress)

@@ -1,6 +1,7 @@
 """The pathwise learner: cost backpropagated through a model's own dynamics. It needs the extra `learn`."""
 
-from .learner import PathwiseLearner, PathwiseParams, check, load_policy, starts
+from .actor import starts
+from .learner import PathwiseLearner, PathwiseParams, check, load_policy
 
 Learner, Params = PathwiseLearner, PathwiseParams
 

@@ -13,33 +13,29 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from torch import nn
 
-from ...device import check_device, device_of
-from ...envs import Inventory
+from ...device import check_device
 from ...envs.core.checks import check_choice, check_flag, check_number
 from ...envs.core.contract import Model, Policy
 from ...envs.core.rollout import rollout
 from ...envs.core.seeds import purpose_seeds, training_seeds
 from ...envs.core.task import Task
-from ...envs.supply_chain.model import SupplyChain
 from ...errors import FieldError
-from ..core import residual
 from ..core.checkpoints import reading
 from ..core.residual import StartRule
 from ..core.start import check_start
-from ..core.views import ItemView, NetworkView, view_of
 from . import state as pathwise_state
+from .actor import MODELS, actor_of, learnable, own_start
 
 AVERAGE = 0.99  # per gradient step, of the exponential moving average of the weights that is judged and kept
-MODELS: tuple[type[Model], ...] = (Inventory, SupplyChain)  # in which money is a continuous function of the actions
+ASTRAY, CALMER = 4, 3  # checks in a row behind the start after which it restarts, and by what the rate is divided then
+BURN_IN = 2**61  # episode of the training scenarios on which the heuristic runs before the first step
 NUDGE = 1e-3  # lots, see `_whole`
 
 
@@ -88,14 +84,11 @@ def check(model: Model, params: PathwiseParams) -> None:
     """Check that gradients pass through a model (NumPy).
 
     Raises:
-        FieldError: another environment, discrete actions, or fixed costs of orders.
+        FieldError: another environment, or fixed costs of orders.
     """
-    if not isinstance(model, MODELS):
+    if not isinstance(model, tuple(MODELS)):
         expected = "Inventory or SupplyChain: no gradient passes through choices of customers or routes"
         raise FieldError("environment", type(model).__name__, expected, "for the pathwise learner")
-    if not isinstance(model.action_space, spaces.Box):
-        expected = "continuous or base_stock: no gradient passes through discrete actions"
-        raise FieldError("action", model.params.action, expected, "for the pathwise learner")
     shock = {name: block[:, 0] for name, block in model.scenarios([0]).items()}
     _, flow = model.transition(model.initial(1), model.action_low[None].astype(np.float32), shock)
     for name in model.money(flow):
@@ -104,90 +97,16 @@ def check(model: Model, params: PathwiseParams) -> None:
             raise FieldError(name, getattr(model.params, name, "> 0"), expected, "for the pathwise learner")
 
 
-def starts(model: Model, params: PathwiseParams) -> list[str]:
-    """Return the kinds of heuristics that a learner can start from, its actions being residuals of them."""
-    kinds = residual.starts(model)
-    if isinstance(model, SupplyChain):
-        return kinds if model.params.action == "base_stock" else []
-    return [kind for kind in kinds if kind in residual.TENSORS]
-
-
-class Network(nn.Module):
-    """Numbers (n, A) from features (n, F), which are normalised by their mean and standard deviation."""
-
-    mean: torch.Tensor
-    std: torch.Tensor
-
-    def __init__(self, inputs: int, outputs: int, net_arch: list[int], start: float):
-        super().__init__()
-        sizes = [inputs, *net_arch]
-        hidden = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ELU())]
-        last = nn.Linear(sizes[-1], outputs)
-        with torch.no_grad():  # near one number for all
-            last.weight.mul_(0.1)
-            last.bias.fill_(start)
-        self.layers = nn.Sequential(*hidden, last)
-        self.register_buffer("mean", torch.zeros(inputs))
-        self.register_buffer("std", torch.ones(inputs))
-
-    def forward(self, features):
-        """See the class."""
-        return self.layers((features - self.mean) / self.std)
-
-
-class _Actor:
-    """A network's actions on a model's observations, in torch."""
-
-    def __init__(self, task, params: PathwiseParams, rule: StartRule | None = None):
-        model = task.model("train")
-        check(model, params)
-        self.device = device_of(params.device)
-        self.rule, self.view = rule, cast("Any", view_of(model, params.per_item, rule))
-        self.residual = rule is not None or isinstance(self.view, NetworkView)
-        # As in `ItemView`: the levels of interest lie far below the largest.
-        self.power = 2 if isinstance(self.view, ItemView) else 1
-        self.sizes = {
-            "observation": int(model.observation_space.shape[0]),
-            "action": len(model.action_low),
-        }
-        inputs, outputs = self.view.observation_space.shape[0], self.sizes["action"] // self.view.rows
-        start = 0.0 if self.residual else -0.5  # at the heuristic's levels, or below the middle of the range
-        self.network = Network(inputs, outputs, list(params.net_arch), start).to(self.device)
-        if rule:  # its first policy is the rule, exactly
-            nn.init.zeros_(cast("Any", self.network.layers[-1]).weight)
-        self.view.to_torch(self.device)
-        low, high = (torch.as_tensor(b, dtype=torch.float32) for b in (model.action_low, model.action_high))
-        self.low, self.range = low.to(self.device), (high - low).to(self.device)
-
-    def act(self, network: Network, features, observation):
-        """Return actions (num_envs, A) at a learner's features (num_envs x rows, f) of observations (num_envs, F)."""
-        numbers = network(features).reshape(len(observation), -1)
-        if self.rule and not isinstance(self.view, NetworkView):
-            return self.view.residual.tensors(numbers, observation)
-        if self.residual:
-            return self.view.levels(numbers)
-        share = torch.sigmoid(numbers)
-        return self.low + self.range * (share if self.power == 1 else share**self.power)
-
-    def policy(self, network: Network) -> Policy:
-        """Return a network as a policy `act(observation, policy_state, seed)`, on NumPy arrays or tensors."""
-
-        @torch.no_grad()
-        def act(observation, policy_state, seed):
-            given = torch.as_tensor(observation, dtype=torch.float32, device=self.device)
-            action = self.act(network, self.view.observe(given), given)
-            return action if isinstance(observation, torch.Tensor) else action.cpu().numpy(), policy_state
-
-        return act
-
-
 class PathwiseLearner:
     """A learner on the training demand of a task.
 
     Attributes:
         steps: gradient steps done.
-        best: the latest network that did about as well as any on the held-out scenarios.
-        top: the largest profit there, money per period (continuing) or episode, (held_out,); None before a check.
+        best: the latest network that did about as well as any on the held-out scenarios, and no worse than the start.
+        begun: the start's profit there, money per period (continuing) or episode, (held_out,); None before it learns.
+        top: the largest profit there.
+        restarts: how often it began anew from `best`, see `_judge`.
+        note: what it makes of the task's action mode, a line; "" where it learns in that.
         due: set it for a call of `on_checkpoint` as soon as one is possible.
     """
 
@@ -201,18 +120,24 @@ class PathwiseLearner:
             params: of the learner.
             seed: of the weights, the rounding and the training scenarios.
             log_folder: not used.
-            rule: that its actions are residuals of, so that it starts there; of a kind in `starts(model, params)`.
+            rule: that its actions are residuals of, so that it starts there, of a kind in `starts(model, params)`; by
+                default a store's is tuned here, and a network's are levels by the critical fractile.
 
         Raises:
             FieldError: a model that passes no gradients (see `check`).
         """
+        check(task.model("train"), params)
         if params.threads:
             torch.set_num_threads(params.threads)
         torch.manual_seed(seed)
         self.task, self.params, self.seed = task, params, seed
+        self.problem = learnable(task)
         if params.start:
-            rule = StartRule.kept(Path(params.start), task.model("train"))
-        self.rule, self.actor = rule, _Actor(task, params, rule)
+            rule = StartRule.kept(Path(params.start), self.problem.model("train"))
+        self.rule = rule or own_start(self.problem)
+        self.actor = actor_of(task, params, self.rule)
+        mode, own = self.problem.params.action, task.params.action
+        self.note = "" if mode == own else f"learns with action={mode}; its policy acts with action={own}"
         self.network, self.device = self.actor.network, self.actor.device
         self.moments = torch.zeros(3, len(self.network.mean), dtype=torch.float64)  # count, sum, sum of squares
         if params.start:
@@ -222,28 +147,32 @@ class PathwiseLearner:
         for mine, theirs in zip(self.frozen.parameters(), self.network.parameters(), strict=True):
             mine.data = theirs.data  # the same numbers, updated in place
         self.frozen.mean, self.frozen.std = self.network.mean, self.network.std
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=params.learning_rate)
+        self.optimizer = self._adam()
         self.rng = torch.Generator(self.device).manual_seed(seed)
         self.continuing = task.params.continuing
         self.lot = float(getattr(task.params, "lot_size", 0)) if params.rounding != "none" else 0.0
         self.model = self._relaxed()
         self.learnt = params.periods if self.continuing else self.model.horizon
         self.state = self.model.initial(params.num_envs)
-        self.steps, self.waited = 0, 0
+        self.steps, self.waited, self.astray, self.restarts = 0, 0, 0, 0
+        self.begun: Any = None
         self.top: Any = None
         self.scale = 0.0  # money: the first window's, in which costs are counted
-        self.judge = task.model("validation", xp=torch, device=self.device)
+        self.judge = self.problem.model("validation", xp=torch, device=self.device)
         self.held_out = self._tensors(self.judge.scenarios(purpose_seeds("validation", params.held_out)))
+
+    def _adam(self):
+        return torch.optim.Adam(self.network.parameters(), lr=self.params.learning_rate)
 
     def _relaxed(self):
         """Return the model that is learnt on: divisible goods, and as long as a window."""
-        task, changes = self.task, {}
+        task, p, changes = self.problem, self.params, {}
         if self.continuing:
-            changes["horizon"] = self.params.periods + self.params.lookahead
+            changes["horizon"] = p.periods + (p.lookahead and p.lookahead + task.model("train").max_lead)
         if any(f.name == "lot_size" for f in fields(task.params)):
             changes["lot_size"] = 0.0
         task = replace(task, params=replace(task.params, **changes))
-        return task.model("randomised" if self.params.randomise else "learn", xp=torch, device=self.device)
+        return task.model("randomised" if p.randomise else "learn", xp=torch, device=self.device)
 
     def _tensors(self, scenario: dict) -> dict:
         return {name: torch.tensor(block, device=self.device) for name, block in scenario.items()}
@@ -272,6 +201,9 @@ class PathwiseLearner:
         from tqdm import tqdm
 
         stop = total_steps or self.params.total_steps
+        if self.begun is None:
+            self._burn_in()
+            self.begun = self.top = self._profit(self.network)
         with tqdm(total=stop, initial=self.steps, unit="step", disable=not progress or None) as bar:
             bar.set_description(f"{self.params.name} seed {self.seed}")
             while self.steps < stop and not self.stopped:
@@ -286,11 +218,10 @@ class PathwiseLearner:
     def _step(self) -> None:
         """One gradient step on a mini-batch of scenarios of its own."""
         p = self.params
+        rate = p.learning_rate / CALMER**self.restarts
         for group in self.optimizer.param_groups:
-            group["lr"] = p.learning_rate * (1 + math.cos(math.pi * self.steps / p.total_steps)) / 2
-        cost, state, seen = self._window()
-        if not self.scale:
-            self.scale = max(abs(cost.item()), 1e-6)
+            group["lr"] = rate * (1 + math.cos(math.pi * self.steps / p.total_steps)) / 2
+        cost, state, seen = self._window(self.steps)
         self.optimizer.zero_grad()
         (cost / self.scale).backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -304,20 +235,28 @@ class PathwiseLearner:
             for mine, theirs in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 mine.lerp_(theirs, 1 - keep)
 
-    def _window(self):
+    @torch.no_grad()
+    def _burn_in(self) -> None:
+        """Run the policy that it (re)starts with, for the states, the scale of costs and that of the features."""
+        self.state = self.model.initial(self.params.num_envs)
+        cost, state, seen = self._window(BURN_IN + self.restarts)
+        self.scale = max(abs(cost.item()), 1e-6)
+        self.state = state if self.continuing else self.state
+        self._normalise(seen)
+
+    def _window(self, episode: int):
         """Return the cost per learnt period of a window, the state after the learnt periods, the features there."""
-        p, model, view = self.params, self.model, self.actor.view
-        keys = np.stack([training_seeds(self.seed, p.num_envs), np.full(p.num_envs, self.steps)], axis=1)
+        p, model = self.params, self.model
+        keys = np.stack([training_seeds(self.seed, p.num_envs), np.full(p.num_envs, episode)], axis=1)
         scenario = self._tensors(model.scenarios(keys))
         state = self.state if self.continuing else model.initial(p.num_envs)
         seen, carried = [], None
         cost: Any = 0.0
         for t in range(model.horizon):
             shock = {name: block[:, t] for name, block in scenario.items()}
-            observation = model.observation(state, shock)
-            features = view.observe(observation)
             network = self.network if t < self.learnt else self.frozen
-            action = self._whole(self.actor.act(network, features, observation))
+            action, features = self.actor.act(network, model.observation(state, shock))
+            action = self._whole(action)
             state, flow = model.transition(state, action, shock)
             terms = model.money(flow)
             if t == model.horizon - 1 and not self.continuing:
@@ -338,8 +277,8 @@ class PathwiseLearner:
             return action
         asked = action.detach() / self.lot
         whole = torch.floor(asked + torch.rand(asked.shape, generator=self.rng, device=self.device))
-        whole = ((whole + NUDGE * (asked - whole)) * self.lot - action).detach()
-        return action + whole * (self.actor.range > self.lot)  # a range of one lot or less is a share, not an order
+        whole = ((whole + NUDGE * (asked.clamp(min=0.5) - whole)) * self.lot - action).detach()
+        return action + whole * (self.actor.high > self.lot)  # a range of one lot or less is a share, not an order
 
     def _normalise(self, seen) -> None:
         """Take features (n, f) into the running mean and standard deviation."""
@@ -351,27 +290,44 @@ class PathwiseLearner:
         self.network.mean.copy_(mean)
         self.network.std.copy_(torch.where(std > 1e-4 * mean.abs() + 1e-6, std, 1.0))
 
-    def _judge(self) -> None:
-        """Keep the averaged weights if they do about as well as any on the held-out scenarios, orders in whole lots.
+    @torch.no_grad()
+    def _profit(self, network):
+        """Return a network's profit on the held-out scenarios (held_out,), orders in whole lots."""
+        reward = rollout(self.judge, self.actor.policy(network), self.held_out)["reward"]
+        return (reward[:, self.task.warmup :].mean(1) if self.continuing else reward.sum(1)).double().cpu()
 
-        As well: no worse by more than the standard error of the paired difference (the one-standard-error rule of
-        Breiman et al. 1984, section 3.4.3). Early weights that were lucky there then give way to later ones.
+    def _judge(self) -> None:
+        """Keep the averaged weights if they do about as well as any on the held-out scenarios, and beat the start.
+
+        About as well: no worse by more than the standard error of the paired difference (the one-standard-error rule of
+        Breiman et al. 1984, section 3.4.3). Early weights that were lucky there then give way to later ones. Weights
+        that are behind the start by two such errors, `ASTRAY` checks in a row, are given up: it learns on from the
+        best ones, in the states that these lead to, at a `CALMER`th of the learning rate.
         """
         self.average.mean.copy_(self.network.mean)
         self.average.std.copy_(self.network.std)
-        with torch.no_grad():
-            reward = rollout(self.judge, self.actor.policy(self.average), self.held_out)["reward"]
-        values = (reward[:, self.task.warmup :].mean(1) if self.continuing else reward.sum(1)).double().cpu()
+        values = self._profit(self.average)
         self.waited += 1
-        if self.top is None or values.mean() > self.top.mean():
+        if values.mean() > self.top.mean():
             self.top, self.waited = values, 0
-        behind = self.top - values
-        if behind.mean() <= behind.std(correction=0) / len(behind) ** 0.5:
+        if _behind(values, self.top) <= 1 and values.mean() >= self.begun.mean():
             self.best.load_state_dict(self.average.state_dict())
+        self.astray = 0 if _behind(values, self.begun) <= 2 else self.astray + 1
+        if self.astray == ASTRAY:
+            self._restart()
+
+    def _restart(self) -> None:
+        """Begin anew from the best weights, see `_judge`."""
+        self.restarts, self.astray = self.restarts + 1, 0
+        for network in (self.network, self.average):
+            network.load_state_dict(self.best.state_dict())
+        self.optimizer = self._adam()
+        self.moments.zero_()
+        self._burn_in()
 
     def policy(self) -> Policy:
         """Return the policy of `best`, or before the first check as it is: `act(observation, policy_state, seed)`."""
-        return self.actor.policy(copy.deepcopy(self.network if self.top is None else self.best))
+        return self.actor.policy(copy.deepcopy(self.best))
 
     def save(self, folder: str | Path) -> None:
         """Write all that `load` needs to go on exactly into an existing folder (see `state`)."""
@@ -386,6 +342,13 @@ class PathwiseLearner:
         pathwise_state.load(self, Path(folder))
 
 
+def _behind(values, others) -> float:
+    """Return by how many standard errors of the paired difference (n,) values are behind others; nan if any is."""
+    difference = others - values
+    error = difference.std(correction=0) / len(difference) ** 0.5
+    return (difference.mean() / (error + 1e-12)).item()
+
+
 def load_policy(folder: str | Path, task: Task) -> Policy:
     """Rebuild the policy of a checkpoint for a task with the same observations and actions, on the CPU.
 
@@ -394,7 +357,7 @@ def load_policy(folder: str | Path, task: Task) -> Policy:
     """
     params = PathwiseParams(**pathwise_state.params_of(Path(folder)))
     with reading(Path(folder)):
-        rule = StartRule.kept(Path(folder), task.model("train"))
-    actor = _Actor(task, replace(params, device="cpu", start=""), rule)
+        rule = StartRule.kept(Path(folder), learnable(task).model("train"))
+    actor = actor_of(task, replace(params, device="cpu", start=""), rule)
     pathwise_state.load_weights(actor, Path(folder))
     return actor.policy(actor.network)

@@ -16,14 +16,15 @@ from ..core.residual import plain
 from ..core.start import check_begin, check_same
 
 NETWORKS = ("network", "average", "best")
+COUNTERS = ("steps", "waited", "astray", "restarts", "scale")
+PROFITS = ("begun", "top")  # on the held-out scenarios
 
 
 def save(learner, folder: Path) -> None:
     """Write the state of a `PathwiseLearner` into an existing folder: *.safetensors, *.json."""
-    best = learner.network if learner.top is None else learner.best
-    save_file(_plain(best.state_dict()), folder / "policy.safetensors")
+    save_file(_plain(learner.best.state_dict()), folder / "policy.safetensors")
     save_file(_plain(_tensors(learner)), folder / "learner.safetensors")
-    counters = {name: getattr(learner, name) for name in ("steps", "waited", "scale", "seed")}
+    counters = {name: getattr(learner, name) for name in (*COUNTERS, "seed")}
     (folder / "learner.json").write_text(json.dumps(counters, indent=1))
     policy = {"params": asdict(learner.params), "rule": plain(learner.rule), **learner.actor.sizes}
     (folder / "policy.json").write_text(json.dumps(policy, indent=1))
@@ -56,9 +57,9 @@ def _load(learner, folder: Path) -> None:
     check_optimizer(learner.optimizer)
     learner.rng.set_state(tensors["rng"])
     _set_moments(learner, tensors)
-    learner.top = tensors.get("top")
-    if learner.top is not None:
-        check_arrays({"top": learner.top.numpy()}, {"top": np.zeros(learner.params.held_out)})
+    for name in PROFITS if counters["steps"] else ():
+        check_arrays({name: tensors[name].numpy()}, {name: np.zeros(learner.params.held_out)})
+        setattr(learner, name, tensors[name])
     state = {name: value.to(learner.device) for name, value in _part(tensors, "state").items()}
     template = learner.model.initial(learner.params.num_envs)
     own = pack(template)
@@ -67,7 +68,7 @@ def _load(learner, folder: Path) -> None:
     )
     arrays = iter([state[name] for name in own])  # in the same order
     learner.state = mapped(template, lambda _: next(arrays))
-    for name in ("steps", "waited", "scale"):
+    for name in COUNTERS:
         check_plain(name, counters[name], getattr(learner, name))
         setattr(learner, name, counters[name])
 
@@ -120,7 +121,7 @@ def _set_moments(learner, tensors: dict) -> None:
 
 def _tensors(learner) -> dict:
     tensors = {"rng": learner.rng.get_state(), "moments": learner.moments}
-    tensors |= {} if learner.top is None else {"top": learner.top}
+    tensors |= {name: getattr(learner, name) for name in PROFITS if getattr(learner, name) is not None}
     for name in NETWORKS:
         tensors |= {f"{name}.{key}": value for key, value in getattr(learner, name).state_dict().items()}
     for i, entries in learner.optimizer.state_dict()["state"].items():

@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,13 +29,12 @@ from ..runs.provenance import digest
 
 LEAD_TIMES, LOST_SALE_COSTS = (1, 2, 3, 4), (4.0, 9.0, 19.0, 39.0)  # as they are named in a file of results
 ROOM = 60  # units in stock and on order up to which is ordered: nearly twice the highest optimal level, 33
-ACTION = {"pathwise": "continuous"}  # by option of the group `agent`; the task's own otherwise
 
 
-def orders(model: Inventory, act, states: np.ndarray) -> np.ndarray:
+def orders(model: Inventory, act, states: np.ndarray, room: int = ROOM) -> np.ndarray:
     """Return a policy's orders (n,) at integer states (n, lead time): on hand, then by period of arrival.
 
-    Orders are cut where stock and orders would pass `ROOM`. Networks may order in states that they never met, such as
+    Orders are cut where stock and orders would pass `room`. Networks may order in states that they never met, such as
     ever more stock after ever no demand, and the chain of states would not end.
     """
     units = np.asarray(states, dtype=np.float32)
@@ -42,18 +42,22 @@ def orders(model: Inventory, act, states: np.ndarray) -> np.ndarray:
     state = replace(model.initial(len(units)), on_hand=units[:, :1], pipeline=pipeline)
     action, _ = act(model.observation(state, {}), None, 0)
     asked = model.orders(state, admit(model, action, len(units))[0])[:, 0].astype(int)
-    return np.clip(ROOM - np.sum(states, axis=1), 0, asked)
+    return np.clip(room - np.sum(states, axis=1), 0, asked)
 
 
 def settings_of(agent: str, overrides: list[str], lead_time: int, lost_sale_cost: float, seed: int) -> Settings:
-    """Compose the settings of one run, as `storelab train` does."""
+    """Return the settings of one run of the table."""
+    changes = [f"env.lead_time={lead_time}", f"env.lost_sale_cost={lost_sale_cost}", f"seed={seed}"]
+    return compose_settings(agent, [*changes, *overrides])
+
+
+def compose_settings(agent: str, overrides: list[str]) -> Settings:
+    """Compose the settings of a run on LostSales, as `storelab train` does."""
     from hydra import compose, initialize_config_module
 
     register()
-    changes = [f"env.lead_time={lead_time}", f"env.lost_sale_cost={lost_sale_cost}", f"seed={seed}"]
-    changes += [f"env.action={ACTION[agent]}"] if agent in ACTION else []
     with initialize_config_module("storelab.conf", version_base="1.3"):
-        return read(compose("train", ["task=LostSales", f"agent={agent}", *changes, *overrides]))
+        return read(compose("train", ["task=LostSales", f"agent={agent}", *overrides]))
 
 
 def gap(settings: Settings) -> dict:
@@ -71,14 +75,14 @@ def gap(settings: Settings) -> dict:
     return {"gap": 100 * (value / lost_sales.solve(*costs).cost - 1), "seconds": seconds}
 
 
-def kept_or_run(settings: Settings, results: Path | None) -> dict:
-    """Return what `gap` does, from the lines of a file where they have it; else run it and add its line."""
+def kept_or_run(settings: Settings, results: Path | None, measure: Callable[[Settings], dict] | None = None) -> dict:
+    """Return what `measure` (by default `gap`) does, from a file's lines; else run it and add its line."""
     config = to_config(settings)
     key = digest(config)
     lines = results.read_text().splitlines() if results and results.exists() else []
     kept = {line["key"]: line for line in map(json.loads, lines)}
     if key not in kept:
-        kept[key] = {"key": key, "seed": settings.top.seed, **config["env"], **gap(settings)}
+        kept[key] = {"key": key, "seed": settings.top.seed, **config["env"], **(measure or gap)(settings)}
         if results:
             with results.open("a") as file:
                 file.write(json.dumps(kept[key]) + "\n")

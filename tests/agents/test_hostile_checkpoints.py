@@ -75,10 +75,10 @@ def test_tensors_of_another_shape_are_refused(saved, tmp_path):
         arrays = load_file(path)
         for key in arrays:
             place = shutil.copytree(folder, tmp_path / "changed")
-            for array in (np.zeros((3, 5), arrays[key].dtype), None):
+            for array in (np.zeros((3, 7), arrays[key].dtype), None):
                 rest = {k: v for k, v in arrays.items() if k != key}
                 save_file(rest if array is None else rest | {key: array}, place / path.name)
-                if array is None and key.startswith(("cuda_rng", "top")):
+                if array is None and key.startswith("cuda_rng"):
                     continue
                 refused(name, place)
             shutil.rmtree(place)

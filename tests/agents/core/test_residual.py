@@ -86,13 +86,17 @@ def test_tensors_are_as_arrays_are(name):
 
         def act(observation, policy_state, seed, residual=residual, rng=rng):
             actions = rng.normal(0, 0.5, (3, 2))
-            tensors = torch.tensor(actions, dtype=torch.float32), torch.as_tensor(np.array(observation))
-            arrays, named = residual(actions, observation), model.features(observation)
-            told = np.array(residual.tensors(*tensors))
+            arrays, named = residual(0 * actions, observation), model.features(observation)
+            order, width = map(np.array, residual.tensors(torch.as_tensor(np.array(observation))))
+            told = np.minimum(order, model.per_order())
             if model.params.action == "base_stock":  # a level below the position is no order either way
                 position = model.seen_position(named)
-                arrays, told = np.maximum(arrays, position), np.maximum(told, position)
+                arrays, told = np.maximum(arrays, position), told + position
             np.testing.assert_allclose(told, arrays, rtol=1e-5, atol=1e-4)
+            ordered = order > 0  # of what is no order, the rule may be far from one
+            more = residual(actions, observation) - residual(0 * actions, observation)
+            inside = ordered & (told + actions * width > 0.1) & (told < model.action_high - 5 * width)
+            np.testing.assert_allclose(more[inside], (actions * width)[inside], rtol=1e-4, atol=1e-3)
             return arrays, policy_state
 
         rollout(model, act, scenario)

@@ -23,7 +23,7 @@ SAC = (
     "evaluation.curve_episodes=4",
 )
 PATHWISE = (
-    *("train", "task=LostSales", "env.horizon=60", "env.action=continuous", "agent=pathwise", "agent.device=cpu"),
+    *("train", "task=LostSales", "env.horizon=60", "agent=pathwise", "agent.device=cpu"),
     *("agent.net_arch=[8]", "agent.num_envs=16", "agent.total_steps=120", "agent.held_out=8", "checkpoint_every=20"),
     *("evaluation.episodes=8", "evaluation.tuning_episodes=4", "evaluation.curve_episodes=4"),
 )

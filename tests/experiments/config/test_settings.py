@@ -179,7 +179,6 @@ EXACT = {
     "env.forecast=model": "env.forecast: 'model' is not allowed, expected a source with forecasts of shape (1, 7), not",
     "~agent": "agent: not an option, expected agent=NAME",
     "agent.gamma=2": "agent.gamma: 2.0 is not allowed, expected a number >= 0 and <= 1",
-    "agent=pathwise": "agent: action: 'multi_discrete' is not allowed for the pathwise learner, expected continuous or",
     "agent=sac": "agent.algorithm: 'SAC' is not allowed with actions Discrete(13), expected action=continuous",
     "evaluation.episodes=0": "evaluation.episodes: 0 is not allowed, expected an integer >= 2",
     "forecaster.d_model=7": "forecaster.d_model: 7 is not allowed, expected a multiple of heads (4)",

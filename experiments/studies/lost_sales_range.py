@@ -1,0 +1,110 @@
+"""A learner on lost-sales problems drawn at random, against the exact optimum or the best heuristic.
+
+    python -m storelab.experiments.studies.lost_sales_range --problems 100
+
+Problem i of a draw is the same for every learner: see `problem`. Where the dynamic program is small enough the gap is
+that to the optimum under the problem's `max_order`; elsewhere it is that to the heuristic with the lowest cost on the
+held-out scenarios. Costs are exact where the chain of the policy's states is small enough, else a paired simulation's.
+"""
+
+import argparse
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ...agents import available, tune
+from ...envs.core.seeds import purpose_seeds
+from ...envs.inventory.references import lost_sales
+from ...errors import FieldError
+from ...evaluation import evaluate, mean_interval
+from ..config.settings import Settings
+from ..inputs import build, learner_of
+from .lost_sales_table import compose_settings, kept_or_run, orders
+
+KINDS = ("poisson", "negative_binomial", "geometric")
+MEANS, DISPERSIONS, FACTORS, COSTS = (2.0, 200.0), (0.5, 10.0), (1.5, 10.0), (4.0, 39.0)  # drawn evenly in logarithms
+LEAD_TIMES = range(9)
+EPISODES, HORIZON = 256, 800  # of a simulation: its first 50 periods are left out
+
+
+def problem(draw: int, number: int) -> dict:
+    """Return the parameters that differ from the task's own in problem `number` of a draw."""
+    rng = np.random.default_rng([draw, number])
+    between = lambda low, high: float(f"{np.exp(rng.uniform(np.log(low), np.log(high))):.3g}")
+    kind, lead_time = KINDS[rng.integers(len(KINDS))], int(rng.integers(len(LEAD_TIMES)))
+    mean, dispersion, factor, cost = (between(*ends) for ends in (MEANS, DISPERSIONS, FACTORS, COSTS))
+    demand = {"demand.kind": kind, "demand.mean": mean, "demand.dispersion": dispersion}
+    rest = {"lost_sale_cost": cost, "max_order": float(np.ceil(mean * factor)), "initial_stock": lead_time * mean}
+    return demand | {"lead_time": lead_time} | rest
+
+
+def measure(settings: Settings) -> dict:
+    """Train an agent; return its gap in per cent, half its interval (0: exact), to what, and the CPU seconds."""
+    task = build(settings)
+    started = time.process_time()
+    learner = learner_of(settings).Learner(task, settings.agent, settings.top.seed)
+    learner.learn(progress=False)
+    result: dict = {"seconds": time.process_time() - started, "restarts": getattr(learner, "restarts", 0)}
+    (demand,), p = task.params.demand.pmfs(1), task.params
+    costs = (demand, int(p.lead_time), float(p.holding_cost), float(p.lost_sale_cost))
+    task = build(settings)
+    task.params.horizon = HORIZON
+    try:
+        solution = lost_sales.solve(*costs, max_order=int(p.max_order))
+    except FieldError:
+        others = {kind: tune(kind, task, purpose_seeds("tuning", 64)) for kind in available(task.model("train"))}
+        return result | _simulated(task, learner.policy(), others)
+    room = 2 * solution.policy.shape[0]
+    try:
+        value = lost_sales.evaluate(*costs, partial(orders, task.model(), learner.policy(), room=room))
+        return result | {"to": "optimum", "gap": 100 * (value / solution.cost - 1), "half": 0.0}
+    except FieldError:  # too many states, or orders that lead beyond them
+        reference = task.reference
+        assert reference is not None
+        return result | _simulated(task, learner.policy(), {"optimum": reference().policy})
+
+
+def _simulated(task, policy, others: dict) -> dict:
+    """Return the gap to the cheapest of some policies on held-out scenarios, and half its 95 % interval, per cent."""
+    episodes = evaluate({"learnt": policy} | others, task, np.arange(EPISODES))
+    values = episodes.pivot(index="seed", columns="policy", values="value")
+    best = min(others, key=lambda name: values[name].mean())
+    difference = 100 * (values[["learnt"]] - values[[best]].to_numpy()) / values[best].mean()
+    (low,), (high,) = mean_interval(difference)
+    return {"to": best, "gap": float(difference["learnt"].mean()), "half": float(high - low) / 2}
+
+
+def main() -> None:
+    """Print a line per problem, and the mean and the worst gap to the optimum and to heuristics."""
+    parser = argparse.ArgumentParser(prog="lost_sales_range", description=__doc__.split("\n")[0])
+    parser.add_argument("--agent", default="pathwise", help="option of the config group `agent`")
+    parser.add_argument("--problems", type=int, default=100, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="number of the first one")
+    parser.add_argument("--draw", type=int, default=0, help="seed of the problems")
+    parser.add_argument("--seed", type=int, default=0, help="of the learner")
+    parser.add_argument("--results", type=Path, help="file of finished runs, a line of JSON each; none is run twice")
+    parser.add_argument("overrides", nargs="*", help="key=value, as for `storelab train`")
+    args = parser.parse_args()
+    runs = []
+    print("gap (±) in %     to                         seconds  problem")
+    for number in range(args.first, args.first + args.problems):
+        changes = problem(args.draw, number)
+        words = [f"env.{key}={value}" for key, value in changes.items()]
+        settings = compose_settings(args.agent, [*words, f"seed={args.seed}", *args.overrides])
+        runs.append(run := kept_or_run(settings, args.results, measure))
+        what = " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in changes.items())
+        told = f"{run['gap']:8.3f} ({run['half']:.3f})  {run['to']:26} {run['seconds']:7.0f}  {number}: {what}"
+        print(told + (f", {run['restarts']} restarts" if run["restarts"] else ""), flush=True)
+    for name, chosen in (("the optimum", True), ("the best heuristic", False)):
+        gaps = np.array([run["gap"] for run in runs if (run["to"] == "optimum") == chosen])
+        if len(gaps):
+            print(f"{len(gaps)} problems, gap to {name}: mean {gaps.mean():.3f} %, worst {gaps.max():.3f} %")
+    seconds = [run["seconds"] for run in runs]
+    print(f"CPU seconds of learning: mean {np.mean(seconds):.0f}, most {max(seconds):.0f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
