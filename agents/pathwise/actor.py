@@ -109,6 +109,10 @@ class Network(nn.Module):
 class _Actor:
     """A network's actions on a model's observations, in torch: `learnable` ones, which `policy` tells in the task's."""
 
+    seen_orders: bool  # whether the network sees what the rule orders
+    act: Any  # (network, observations (n, F)) -> actions (n, A), and the features that the network saw
+    told: Any  # (the task's model, observations (n, F), actions (n, A)), arrays -> actions in the mode of the task
+
     def __init__(self, task: Task, params, rule: residual.StartRule | None):
         self.task, self.model = task, learnable(task).model("train")
         self.device = device_of(params.device)
