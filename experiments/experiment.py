@@ -14,12 +14,13 @@ import pandas as pd
 from ..agents import rules_of
 from ..envs import HistoryDemand, Policy, Reference, Task
 from ..envs.core.seeds import purpose_seeds
-from ..evaluation import REFERENCE, evaluate, mean_interval, scenario_keys, summarise
+from ..evaluation import REFERENCE, evaluate, mean_interval, summarise
+from .choice import Choice, Judge, astray, begin, conclude, different, seed_of, slower, start_rule
 from .config.schemas import EvaluationParams
 from .config.settings import ConfigError, Settings, within
 from .inputs import build, learner_of, started
 from .runs import checkpoints
-from .runs.folder import Run, Stopped, damage_named
+from .runs.folder import CHOICE, Run, Stopped, damage_named
 
 Watch = Callable[[list[dict]], None]  # sees the rows of the learning curve as it grows; may raise to end the run
 
@@ -34,6 +35,7 @@ class Experiment:
     policies: dict[str, Policy]
     agent: str | None = None  # the learner's name among them
     own: tuple[str, ...] = ()  # names among them of policies that the user brought
+    choice: Choice | None = None  # which of what the learner was competes
 
     @property
     def compared(self) -> list[str]:
@@ -53,15 +55,14 @@ class Experiment:
         """Run all policies, and the reference's, on held-out scenarios that differ from one another."""
         seeds = evaluation.seed + np.arange(evaluation.episodes)
         if isinstance(self.task.test, HistoryDemand):
-            demand = self.task.model("test").scenarios(scenario_keys(seeds, "test"))["demand"]
-            seeds = seeds[np.sort(np.unique(demand.reshape(len(seeds), -1), axis=0, return_index=True)[1])]
+            seeds = different(self.task, seeds, "test")
         known = self.reference.policy if self.reference else None
         policies = self.policies | ({REFERENCE: known} if known else {})
         return evaluate(policies, self.task, seeds, progress=True)
 
-    def add(self, policy: Policy) -> None:
+    def add(self, policy: Policy, choice: Choice | None) -> None:
         """Let the learner's policy compete."""
-        self.agent = self.settings.agent.name
+        self.agent, self.choice = self.settings.agent.name, choice
         self.policies[self.agent] = policy
 
 
@@ -84,7 +85,7 @@ def restore(run: Run) -> Experiment:
     experiment = prepare(run, task, settings)
     policy = learnt(run, experiment.task, settings)
     if policy is not None:
-        experiment.add(policy)
+        experiment.add(policy, chosen(run))
     return experiment
 
 
@@ -119,11 +120,31 @@ def tuned(run: Run, task: Task, settings: Settings) -> dict[str, Policy]:
     return policies
 
 
+def chosen(run: Run) -> Choice | None:
+    """Return what a run kept of its learner; None where it chose nothing, as its version did not yet."""
+    kept = run.read(CHOICE)
+    with damage_named(run.folder / CHOICE):
+        return None if kept is None else Choice(**kept)
+
+
 def learnt(run: Run, task: Task, settings: Settings) -> Policy | None:
-    """Return the learner's policy of a finished run; None where it had no learner."""
+    """Return the policy that a finished run kept of its learner; None where it had no learner."""
     if settings.learner is None:
         return None
-    last = checkpoints.newest_whole(run.checkpoints)
+    return _as_chosen(run, chosen(run), task, settings)
+
+
+def _as_chosen(run: Run, choice: Choice | None, task: Task, settings: Settings) -> Policy:
+    if choice is None or choice.rule is None:
+        return _kept(run, task, settings)
+    model, heuristics = task.model("train"), run.read("heuristics.json") or {}
+    with damage_named(run.folder / CHOICE):
+        return rules_of(model).Heuristic(choice.rule, heuristics[choice.rule], model)
+
+
+def _kept(run: Run, task: Task, settings: Settings) -> Policy:
+    """Return the policy of the checkpoint that a run kept."""
+    last = run.newest_kept()
     if last is None:
         raise ConfigError(f"run: {run.folder} has no whole checkpoint, expected one")
     with damage_named(last):
@@ -136,11 +157,47 @@ def checkpoint_steps(settings: Settings) -> int:
 
 
 def learn(run: Run, experiment: Experiment, watch: Watch | None = None) -> Policy:
-    """Train the agent, from its last whole checkpoint on; return its policy."""
-    task, settings = experiment.task, experiment.settings
+    """Train the agent, from its last whole checkpoint on; return the policy that is kept of it (see `choice`)."""
+    task, settings, policies = experiment.task, experiment.settings, experiment.policies
     with within("agent"):
         agent = started(settings)
-        learner = learner_of(settings).Learner(task, agent, settings.top.seed, run.folder / "tensorboard")
+        able = getattr(learner_of(settings), "starts", None)
+        startable = able(task.model("train"), agent) if able and not getattr(agent, "start", "") else []
+    judge, name = Judge(task, settings.evaluation.validation_episodes), settings.agent.name
+    first, values = begin(judge, policies, startable)
+    choice = chosen(run) or first
+    if not choice.said:
+        while True:
+            run.write(CHOICE, choice.plain())
+            _attempt(run, experiment, agent, judge, choice, watch)
+            best = _kept(run, task, settings)
+            wrong = astray(choice, judge, name, best, values[choice.best]) if choice.best else None
+            if wrong is None:
+                break
+            choice.astray.append(wrong)
+            if choice.attempt == settings.top.restarts:
+                break
+            choice.attempt += 1
+            print(f"{wrong}: it begins anew, with another seed and half of the learning rate")
+        conclude(choice, judge, name)
+        run.write(CHOICE, choice.plain())
+    experiment.choice = choice
+    return _as_chosen(run, choice, task, settings)
+
+
+def _attempt(run: Run, experiment: Experiment, agent, judge: Judge, choice: Choice, watch: Watch | None) -> None:
+    """Learn once, from the attempt's last whole checkpoint on; the best checkpoint so far is kept."""
+    task, settings, attempt = experiment.task, experiment.settings, choice.attempt
+    if choice.begun < attempt:  # what the attempt before left would be gone on with
+        run.clear_attempt(attempt)
+        choice.begun = attempt
+        run.write(CHOICE, choice.plain())
+    with within("agent"):
+        given = slower(agent, attempt), seed_of(settings.top.seed, attempt), run.folder / "tensorboard"
+        rule = start_rule(
+            choice, task, experiment.policies, purpose_seeds("tuning", settings.evaluation.tuning_episodes)
+        )
+        learner = learner_of(settings).Learner(task, *given, **({} if rule is None else {"rule": rule}))
     last = checkpoints.newest_whole(run.checkpoints)
     if last is not None:
         with damage_named(last):
@@ -156,16 +213,26 @@ def learn(run: Run, experiment: Experiment, watch: Watch | None = None) -> Polic
     def save(steps: int) -> None:
         checkpoints.write_checkpoint(run.checkpoints, steps, learner.save, settings.top.keep_checkpoints)
 
+    def judged(steps: int, policy: Policy) -> float:
+        mean = float(judge.values(policy).mean())
+        if choice.value is None or judge.sign * (mean - choice.value) > 0:
+            choice.kept, choice.step, choice.of, choice.value = choice.kept + 1, steps, attempt, mean
+            checkpoints.write_checkpoint(run.best, choice.kept, learner.save, keep=2)
+            run.write(CHOICE, choice.plain())
+        return mean
+
     def keep(steps: int) -> None:
         if getattr(learner, "due", False):  # SIGTERM came
             save(steps)
             print(f"stopped: the same command goes on from {steps:,} steps", file=sys.stderr)
             raise Stopped(128 + signal.SIGTERM)
-        curve = evaluate({"agent": learner.policy()}, task, experiment.curve_seeds(), split="train")
+        policy = learner.policy()
+        curve = evaluate({"agent": policy}, task, experiment.curve_seeds(), split="train")
         values = curve.loc[curve["policy"] == "agent", ["value"]]
         (low,), (high,) = mean_interval(values)
         seconds = before + time.monotonic() - began
         rows.append({"step": steps, "seconds": seconds, "value": values["value"].mean()})
+        rows[-1]["validation"] = judged(steps, policy)
         if len(values) > 1:
             rows[-1] |= {"low": low, "high": high}
         run.write_metrics(rows)
@@ -178,7 +245,6 @@ def learn(run: Run, experiment: Experiment, watch: Watch | None = None) -> Polic
         learner.learn(keep, checkpoint_steps(settings))
     if not rows or rows[-1]["step"] < learner.steps:
         keep(learner.steps)
-    return learner.policy()
 
 
 @contextmanager

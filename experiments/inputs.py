@@ -102,7 +102,7 @@ def started(settings: Settings) -> Any:
     if checkpoint is not None:
         wrong = checkpoints.damage(checkpoint)
     elif run.done:
-        checkpoint = checkpoints.newest_whole(run.checkpoints)
+        checkpoint = run.newest_kept()
     if checkpoint is None or wrong:
         expected = "expected the folder of a finished run with a learner, or of a whole checkpoint"
         raise ConfigError(f"agent.start: {start!r} is not allowed, {expected}{(wrong and f': {wrong}') or ''}")

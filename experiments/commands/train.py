@@ -40,7 +40,7 @@ def carry_out(run: Run, settings: Settings, task: Task, watch: Watch | None = No
 
         experiment = prepare(run, task, settings)
         if settings.learner:
-            experiment.add(learn(run, experiment, see))
+            experiment.add(learn(run, experiment, see), experiment.choice)
         run.status("running", stage="evaluation")
         episodes = experiment.episodes(settings.evaluation)
         run.write_episodes(episodes)

@@ -37,9 +37,12 @@ class EvaluationParams:
     seed: int = 0  # of the first one; the others follow
     tuning_episodes: int = 64  # training scenarios that heuristics are tuned on
     curve_episodes: int = 32  # training scenarios of the learning curve
+    validation_episodes: int = (
+        64  # training scenarios, learnt from by nobody, on which a learner's checkpoint is chosen
+    )
 
     def __post_init__(self):
-        for name in ("episodes", "tuning_episodes", "curve_episodes"):
+        for name in ("episodes", "tuning_episodes", "curve_episodes", "validation_episodes"):
             check_number(name, getattr(self, name), 2, 100_000, integer=True)
         check_number("seed", self.seed, 0, 2**31 - 1, integer=True)
 
@@ -58,6 +61,7 @@ class TrainParams:
     runs: str = "runs"  # folder
     checkpoint_every: int | None = None  # steps; None: a fortieth of the learner's
     keep_checkpoints: int = 3
+    restarts: int = 2  # of a learner that has gone astray on the validation scenarios
     tracker: str = "tensorboard"  # | wandb | mlflow
     task: Any = MISSING
     data: Any = None
@@ -72,6 +76,7 @@ class TrainParams:
         if self.checkpoint_every is not None:
             check_number("checkpoint_every", self.checkpoint_every, 1, 1e12, integer=True)
         check_number("keep_checkpoints", self.keep_checkpoints, 1, 1000, integer=True)
+        check_number("restarts", self.restarts, 0, 20, integer=True)
         check_choice("tracker", self.tracker, TRACKERS)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ...evaluation import HINDSIGHT, REFERENCE, evaluate, mean_interval
+from ..choice import Choice
 from ..experiment import Experiment
 from . import plots
 from .page import bracket, figure, note, section
@@ -29,31 +30,37 @@ def learning(experiment: Experiment, metrics: list[dict], table: pd.DataFrame, h
     lines |= {name: values[name].mean() for name in (REFERENCE, HINDSIGHT) if name in values}
     drawn = plots.learning_curve(metrics, lines, agent, f"{task.objective}, {task.unit}")
     caption = f"Each point and band: mean and 95 % interval over the same {len(seeds)} training scenarios."
-    notes = map(note, contradictions(values[[agent, best]], metrics, table, held_out))
+    notes = map(note, contradictions(values[[agent, best]], metrics, table, held_out, experiment.choice))
     return section("Learning curve", figure(drawn, caption), *notes)
 
 
-def contradictions(values: pd.DataFrame, metrics: list[dict], table: pd.DataFrame, held_out: int) -> list[str]:
+def contradictions(
+    values: pd.DataFrame, metrics: list[dict], table: pd.DataFrame, held_out: int, choice: Choice | None = None
+) -> list[str]:
     """Return what a reader of the curve may take for a contradiction to the table, in sentences; mostly there is none.
 
     Args:
         values: of the learner and of the best heuristic (n, 2), in this order, on the curve's scenarios.
         metrics, table, held_out: as above.
+        choice: which checkpoint the table's policy is; None: the last.
     """
     (agent, best), count = values, len(values)
     sign = 1 if table.attrs["objective"] == "profit" else -1
-    said, row, last = [], table.loc[agent], metrics[-1]
+    kept = [point for point in metrics if choice is not None and point["step"] == choice.step]
+    said, row, last = [], table.loc[agent], (kept or metrics)[-1]
+    if choice is not None and choice.rule is not None:
+        return []  # the table's policy is no point of the curve
     mean, (low, high) = values[agent].mean(), mean_interval(values[[agent]])[:, 0]
     if not np.isclose(mean, last["value"], rtol=1e-4, atol=1e-8):
         said.append(
-            f"The curve ends at {last['value']:,.4g}, but the policy of the table comes to {mean:,.4g} on the same "
-            "scenarios: it is not that of the last point."
+            f"The curve has {last['value']:,.4g} at step {last['step']:,}, but the policy of the table comes to "
+            f"{mean:,.4g} on the same scenarios: it is not that of this point."
         )
     top = max(metrics, key=lambda point: sign * point["value"])
     if sign * (top["value"] - last["value"]) > (high - low) / 2:
         said.append(
-            f"The curve was best at step {top['step']:,}, at {top['value']:,.4g}. The table has the policy of the last "
-            f"step, {last['step']:,}: {last['value']:,.4g} on the curve's scenarios."
+            f"The curve was best at step {top['step']:,}, at {top['value']:,.4g}. The table has the policy of "
+            f"step {last['step']:,}, the best on other scenarios: {last['value']:,.4g} on the curve's."
         )
     if mean < row["ci_low"] or mean > row["ci_high"]:
         said.append(

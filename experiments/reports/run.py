@@ -102,6 +102,7 @@ def findings(table: pd.DataFrame, experiment: Experiment, episodes: int) -> list
             f"{name} {verdict} the best tuned heuristic, {best}: {row['better']:+{form}} {task.unit} ({percent:+.2f} "
             f"% of its {objective}){bracket(low, high, form, ', 95 % CI ')}, paired over {episodes} scenarios."
         )
+    said += experiment.choice.said if experiment.choice else []
     if reference is not None:
         said.append(
             f"Reference: {reference.name}, {reference.value:,.4f} {task.unit} ({reference.kind}, "

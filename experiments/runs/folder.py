@@ -1,7 +1,7 @@
 """A run's folder: `runs/<experiment>/<config-hash>-s<seed>/`. Whatever is in it is whole: written beside, then renamed.
 
-    config.yaml  provenance.json  status.json  heuristics.json  metrics.jsonl  checkpoints/<step>/  eval.parquet
-    results.json  report.html  DONE
+    config.yaml  provenance.json  status.json  heuristics.json  metrics.jsonl  checkpoints/<step>/  best/<number>/
+    choice.json  eval.parquet  results.json  report.html  DONE
 
 The hash covers the resolved config, the code and the data; `DONE` is written last, with the checksums of what no later
 command writes anew.
@@ -10,6 +10,7 @@ command writes anew.
 import errno
 import io
 import json
+import shutil
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
@@ -27,16 +28,18 @@ from ..config.environment import hide, opened, sealed
 from ..config.options import COMMANDS, option_of, options
 from ..config.schemas import TaskParams
 from ..config.settings import AnySettings, BacktestSettings, ConfigError, FitSettings, Settings, one_line, within
-from .checkpoints import line_of
+from .checkpoints import line_of, newest_whole
 from .lease import Lease, Taken, holder, leased
 from .provenance import code_hash, digest, provenance
 
+CHOICE = "choice.json"  # which of what the learner was is kept
 GROUPS = ("data", "forecaster", "agent", "evaluation", "dataset", "model")
 OWN = {"task": "train", "baselines": "backtest", "model": "fit"}  # key that the configs of one command alone have
 SEALED = (
     "config.yaml",
     "provenance.json",
     "heuristics.json",
+    CHOICE,
     "eval.parquet",
 )  # by DONE, where they exist
 PARAMETERS = "parameters"  # key of the task's whole parameters, which follow from the others
@@ -65,6 +68,7 @@ class Run:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         self.checkpoints = self.folder / "checkpoints"
+        self.best = self.folder / "best"  # checkpoints, by number: the last one did best on the validation scenarios
         self.lease: Lease | None = None  # while this process works on it
 
     @classmethod
@@ -169,6 +173,16 @@ class Run:
         config = to_config(settings) | ({} if parameters is None else {PARAMETERS: parameters})
         text = yaml.safe_dump(config, sort_keys=False, default_flow_style=None, width=float("inf"))
         write_atomic(self.folder / "config.yaml", text.encode())
+
+    def newest_kept(self) -> Path | None:
+        """Return the checkpoint that is kept of a learner: the best one, or the newest where none was chosen."""
+        return newest_whole(self.best) or newest_whole(self.checkpoints)
+
+    def clear_attempt(self, attempt: int) -> None:
+        """Make way for a learner's next attempt; the curve of the one before becomes `metrics-<attempt>.jsonl`."""
+        if (self.folder / "metrics.jsonl").exists():
+            (self.folder / "metrics.jsonl").rename(self.folder / f"metrics-{attempt}.jsonl")
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def status(self, state: str, **more) -> None:
         """Tell `status.json` what the run is at; raises RunBusy where another process took the run over."""

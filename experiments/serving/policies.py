@@ -112,8 +112,9 @@ class Policy(Served):
 
 def _check_whole(run: Run) -> None:
     """Raise ConfigError where the run or its last checkpoint is not as it was written, or a weight is no number."""
-    wrong, last = run.damage(), checkpoints.steps(run.checkpoints)[-1:]
-    for folder in [run.checkpoints / str(step) for step in last]:
+    wrong = run.damage()
+    roots = (run.best, run.checkpoints)
+    for folder in [root / str(step) for root in roots for step in checkpoints.steps(root)[-1:]]:
         wrong = wrong or checkpoints.damage(folder)
         weights = folder / "policy.safetensors"
         bad = (

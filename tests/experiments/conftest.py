@@ -43,7 +43,7 @@ MODULES = [
 
 EVALUATION = ("evaluation.episodes=8", "evaluation.tuning_episodes=4", "evaluation.curve_episodes=4")
 LOST_SALES = ("train", "task=LostSales", "env.horizon=60", *EVALUATION)
-LEARNER = ("agent.device=cpu", "agent.threads=1", "agent.net_arch=[8]", "checkpoint_every=256")
+LEARNER = ("agent.device=cpu", "agent.threads=1", "agent.net_arch=[8]", "checkpoint_every=256", "restarts=0")
 PPO = (
     *(*LOST_SALES, "agent=ppo", *LEARNER, "agent.total_steps=2048", "agent.num_envs=8"),
     *("agent.hyper.n_steps=16", "agent.hyper.batch_size=64", "agent.hyper.n_epochs=2"),

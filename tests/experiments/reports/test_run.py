@@ -32,7 +32,7 @@ def table(agent, good, poor=None, objective="cost", **more):
 
 
 def said(shown, task=LOST_SALES, reference=None):
-    return findings(shown, SimpleNamespace(task=task, compared=["PPO"], reference=reference), 6)
+    return findings(shown, SimpleNamespace(task=task, compared=["PPO"], reference=reference, choice=None), 6)
 
 
 BASE = np.array([10.0, 12.0, 9.0, 11.0, 10.5, 9.5])

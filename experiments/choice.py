@@ -1,0 +1,165 @@
+"""What is kept of a learner: the checkpoint that is best on validation scenarios, or the rule that it started from.
+
+A learner begins at the best tuned heuristic that it can start from. One that ends below the best heuristic there, or
+that orders nothing, has gone astray: it begins anew, with another seed and half the learning rate.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ..agents.core.residual import StartRule
+from ..envs import HistoryDemand, Policy, Task
+from ..envs.core.rollout import rollout
+from ..envs.core.seeds import LARGEST_SEED, purpose_seeds
+from ..evaluation import evaluate, mean_interval, scenario_keys
+from .reports.page import bracket
+
+APART = 1_000_000_007  # from the seed of one attempt to the next one's
+DRAWN = 512  # of the windows of recorded days, all different ones among so many are taken
+IDLE = 8  # scenarios on which it is seen whether anything is ordered
+CAUSES = (
+    "Usual causes: too few steps (the learning curve still climbs at its end), a learning rate that is too large (it "
+    "jumps), a discount (gamma) too low for orders to pay within it, or later days that are unlike those learnt from"
+)
+
+
+@dataclass
+class Choice:
+    """What is kept of a run's learner, and why: plain data."""
+
+    start: str | None = None  # kind of the rule that its actions are residuals of
+    best: str | None = None  # kind of the best tuned heuristic on the validation scenarios
+    values: dict[str, float] = field(default_factory=dict)  # heuristic -> its value there
+    attempt: int = 0  # that is learning, or was kept
+    begun: int = 0  # the last attempt whose leftovers were cleared
+    kept: int = 0  # checkpoints that were the best so far
+    step: int | None = None  # of the best one
+    of: int = 0  # the attempt that it is of
+    value: float | None = None  # its value there
+    astray: list[str] = field(default_factory=list)  # what was wrong with an attempt, each
+    rule: str | None = None  # kind of the rule that is the policy, as nothing learnt beat it
+    said: list[str] = field(default_factory=list)  # of the outcome, sentences
+
+    def plain(self) -> dict:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+class Judge:
+    """Policies on the validation scenarios of a task: later training days where recorded ones are replayed."""
+
+    def __init__(self, task: Task, episodes: int):
+        self.task, self.sign = replace(task, hindsight=None), 1 if task.objective == "profit" else -1
+        source, seeds = task.validation or task.train, purpose_seeds("validation", episodes)
+        self.replayed = isinstance(source, HistoryDemand)
+        if self.replayed:
+            seeds = different(task, purpose_seeds("validation", DRAWN), "validation")
+        self.seeds = seeds
+
+    def values(self, policy: Policy) -> np.ndarray:
+        """Return a policy's values (n,), one a scenario."""
+        episodes = evaluate({"policy": policy}, self.task, self.seeds, split="validation")
+        return episodes["value"].to_numpy()
+
+    def ahead(self, one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
+        """Return what values are better by than others, paired: the mean and its 95 % interval, money."""
+        better = self.sign * (one - other)
+        (low,), (high,) = mean_interval(better[:, None])
+        return float(better.mean()), float(low), float(high)
+
+    def idle(self, policy: Policy) -> bool:
+        """Return whether a policy orders nothing at all, where there is something to order."""
+        model = self.task.model("validation")
+        run = rollout(model, policy, model.scenarios(self.seeds[:IDLE]))
+        return "ordered" in run and not run["ordered"].any()
+
+    @property
+    def where(self) -> str:
+        """Return the scenarios' name in a sentence."""
+        return "validation windows" if self.replayed else "validation scenarios"
+
+
+def different(task: Task, seeds: np.ndarray, split: str) -> np.ndarray:
+    """Return the seeds whose scenarios of demand differ from those before."""
+    demand = task.model(split).scenarios(scenario_keys(seeds, split))["demand"].reshape(len(seeds), -1)
+    return seeds[np.sort(np.unique(demand, axis=0, return_index=True)[1])]
+
+
+def begin(judge: Judge, policies: dict[str, Policy], startable: list[str]) -> tuple[Choice, dict[str, np.ndarray]]:
+    """Return a run's choice before anything is learnt, and the heuristics' values (n,) by name.
+
+    Args:
+        judge: of the task.
+        policies: the tuned heuristics.
+        startable: the kinds that the learner can start from.
+    """
+    values = {kind: judge.values(policy) for kind, policy in policies.items()}
+    means = {kind: float(v.mean()) for kind, v in values.items()}
+    best = lambda kinds: max(kinds, key=lambda kind: judge.sign * means[kind], default=None)
+    known = [kind for kind in startable if kind in policies and getattr(policies[kind], "exact", None) is None]
+    return Choice(start=best(known), best=best(means), values=means), values
+
+
+def start_rule(choice: Choice, task: Task, policies: dict[str, Policy], seeds: np.ndarray) -> StartRule | None:
+    """Return the rule that a learner starts from; None where it can start from none."""
+    return None if choice.start is None else StartRule.of(policies[choice.start], task.model("train"), seeds)
+
+
+def seed_of(seed: int, attempt: int) -> int:
+    """Return the seed of an attempt: the first one's is the run's."""
+    return (seed + attempt * APART) % (LARGEST_SEED + 1)
+
+
+def slower(agent: Any, attempt: int) -> Any:
+    """Return a learner's parameters for an attempt: each has half of the learning rate of the one before."""
+    rate = getattr(agent, "learning_rate", None)
+    return replace(agent, learning_rate=rate / 2**attempt) if attempt and rate else agent
+
+
+def astray(choice: Choice, judge: Judge, name: str, policy: Policy, best: np.ndarray) -> str | None:
+    """Say what is wrong with what was learnt so far, in a sentence without its end; None where nothing is.
+
+    Args:
+        choice: of the run.
+        judge: of the task.
+        name: the learner's.
+        policy: the best one so far.
+        best: the values (n,) of the best heuristic.
+    """
+    mean, low, high = judge.ahead(judge.values(policy), best)
+    if high < 0 and judge.idle(policy):
+        return f"{name} orders nothing on the {judge.where}"
+    if high < 0:
+        behind = f"{mean:+,.4g} {judge.task.unit}{bracket(low, high, ',.4g', ', 95 % CI ')}"
+        return f"{name} ends below the best tuned heuristic, {choice.best}, on the {judge.where}: {behind}"
+    return None
+
+
+def conclude(choice: Choice, judge: Judge, name: str) -> None:
+    """Decide between what was learnt and what it started from; put it, and every warning, into words."""
+    attempts = len(choice.astray)
+    if attempts and attempts > choice.attempt:
+        times = (
+            f", in the best of {attempts} attempts with other seeds and lower learning rates" if choice.attempt else ""
+        )
+        choice.said.append(f"Warning: {choice.astray[-1]}{times}. {CAUSES}.")
+    elif attempts:
+        choice.said.append(
+            f"{choice.astray[0]}, so it began anew with another seed and half of the learning rate: attempt "
+            f"{choice.of + 1} is kept."
+        )
+    if choice.start is not None and choice.value is not None:
+        start = choice.values[choice.start]
+        if judge.sign * (choice.value - start) <= 0:
+            choice.rule = choice.start
+            choice.said.append(
+                f"{name} did not beat the {choice.start} it starts from on the {judge.where} ({choice.value:,.4g} "
+                f"against {start:,.4g}); the policy is the {choice.start}."
+            )
+        else:
+            choice.said.append(
+                f"{name} starts from the {choice.start} and beats it on the {judge.where}: {choice.value:,.4g} against "
+                f"{start:,.4g}, at step {choice.step:,}, which is kept."
+            )

@@ -1,0 +1,197 @@
+"""What is kept of a learner: the best on validation scenarios, no less than its start; who goes astray begins anew."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_module
+from storelab.agents.core.residual import Residual, starts
+from storelab.experiments import experiment
+from storelab.experiments.choice import CAUSES, Choice, Judge, conclude, seed_of, slower
+from storelab.experiments.config.options import register
+from storelab.experiments.config.settings import read
+from storelab.experiments.inputs import build
+from storelab.experiments.reports.run import findings
+from storelab.experiments.runs.folder import Run
+
+pytest.importorskip("stable_baselines3")
+SMALL = ("evaluation.episodes=8", "evaluation.tuning_episodes=4", "evaluation.curve_episodes=2", "env.horizon=60")
+
+
+class Planted:
+    """A learner whose actions are residuals of its rule, the same always: those that `actions` has for its steps."""
+
+    due, made = False, []
+
+    def __init__(self, task, params, seed=0, log_folder=None, rule=None):
+        self.task, self.params, self.seed, self.rule, self.steps = task, params, seed, rule, 0
+        self.made.append(self)
+
+    @property
+    def action(self) -> float:
+        return type(self).actions(self.steps, self.seed)
+
+    def policy(self):
+        return acting(self.task, self.rule, self.action)
+
+    def learn(self, on_checkpoint, checkpoint_every):
+        while self.steps < self.params.total_steps:
+            self.steps += checkpoint_every
+            on_checkpoint(self.steps)
+
+    def save(self, folder):
+        (folder / "policy.json").write_text(str(self.action))
+        (folder / "steps").write_text(str(self.steps))
+
+    def load(self, folder):
+        self.steps = int((folder / "steps").read_text())
+
+
+def acting(task, rule, action):
+    model = task.model()
+    if rule is None:  # of the largest order
+        return lambda observation, policy_state, seed: (
+            np.tile(action * model.action_high, (len(observation), 1)),
+            None,
+        )
+    residual = Residual(model, rule)
+    return lambda observation, policy_state, seed: (residual(np.full((len(observation), 1), action), observation), None)
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """Return a function that trains a planted learner and returns its run and experiment."""
+    register()
+
+    def train(actions, *overrides, residual=True, stop=None):
+        task = ("task=Inventory", "env.lost_sale_cost=9", "agent.total_steps=4", "checkpoint_every=1")
+        with initialize_config_module("storelab.conf", version_base="1.3"):
+            settings = read(compose("train", overrides=[*task, *SMALL, f"runs={tmp_path}", *overrides]))
+        Planted.made, Planted.actions = [], staticmethod(actions)
+        load = lambda folder, task: acting(task, Planted.made[0].rule, float((folder / "policy.json").read_text()))
+        module = SimpleNamespace(Learner=Planted, load_policy=load)
+        if residual:
+            module.starts = lambda model, params: starts(model)
+        monkeypatch.setattr(experiment, "learner_of", lambda settings: module)
+        run, task = Run.of(settings, "data"), build(settings)
+        with run.open(settings, "data"):
+            made = experiment.prepare(run, task, settings)
+            made.add(experiment.learn(run, made, stop), made.choice)
+        return run, made
+
+    return train
+
+
+def told(made) -> str:
+    episodes = made.episodes(made.settings.evaluation)
+    return " ".join(findings(made.summary(episodes), made, 8))
+
+
+def test_what_does_not_beat_its_start_is_its_start(trained):
+    run, made = trained(lambda steps, seed: 2.0 + steps)
+    choice = made.choice
+    assert choice.rule == choice.start
+    values = made.episodes(made.settings.evaluation).pivot(index="seed", columns="policy", values="value")
+    assert (values["PPO"] == values[choice.start]).all()
+    assert f"PPO did not beat the {choice.start} it starts from on the validation scenarios" in told(made)
+    assert f"the policy is the {choice.start}." in told(made)
+    again = experiment.learnt(run, made.task, made.settings)
+    assert np.array_equal(
+        again(np.zeros((3, 1), np.float32), None, 0)[0], made.policies["PPO"](np.zeros((3, 1)), None, 0)[0]
+    )
+
+
+def test_the_best_checkpoint_is_kept_not_the_last(trained):
+    """Its start is spoilt, so that a residual of .3 is the best; the learner passes by it."""
+    run, made = trained(lambda steps, seed: [0, 3.0, 0.3, 2.0, 4.0][steps], "restarts=0", residual=False)
+    values = [row["validation"] for row in run.metrics()]
+    assert made.choice.step == 1 + int(np.argmin(values))
+    assert made.choice.value == min(values)
+    assert run.newest_kept().parent.name == "best"
+    assert made.choice.rule is None
+    kept = Judge(made.task, 64).values(made.policies["PPO"]).mean()
+    assert kept == pytest.approx(min(values))
+
+
+def test_who_orders_nothing_begins_anew_twice_and_is_warned_of(trained, capsys):
+    run, made = trained(lambda steps, seed: 0.0, residual=False)
+    assert [learner.seed for learner in Planted.made] == [seed_of(0, k) for k in range(3)]
+    rates = [learner.params.learning_rate for learner in Planted.made]
+    assert rates == [rates[0], rates[0] / 2, rates[0] / 4]
+    assert "Warning: PPO orders nothing on the validation scenarios, in the best of 3 attempts" in told(made)
+    assert CAUSES in told(made)
+    assert capsys.readouterr().out.count("it begins anew") == 2
+    assert {path.name for path in run.folder.glob("metrics*")} == {
+        "metrics.jsonl",
+        "metrics-1.jsonl",
+        "metrics-2.jsonl",
+    }
+
+
+def test_a_better_second_attempt_is_kept(trained):
+    _, made = trained(lambda steps, seed: 0.0 if seed == 0 else 0.2, residual=False)
+    assert len(Planted.made) > 1
+    assert made.choice.of == 1
+    assert made.choice.astray[0] == "PPO orders nothing on the validation scenarios"
+
+
+def test_below_the_best_heuristic_is_said_with_how_much(trained):
+    _, made = trained(lambda steps, seed: 1.0, "restarts=0", residual=False)
+    assert len(Planted.made) == 1
+    text = told(made)
+    assert (
+        f"Warning: PPO ends below the best tuned heuristic, {made.choice.best}, on the validation scenarios: -" in text
+    )
+
+
+def test_a_killed_attempt_goes_on_where_it_was(trained):
+    """The second attempt is stopped and goes on with its own seed; the end is as without a stop."""
+    actions = lambda steps, seed: 0.0 if seed == 0 else 0.05 * steps
+    _, straight = trained(actions, "restarts=1", residual=False)
+
+    def stop(rows):
+        if len(Planted.made) == 2 and len(rows) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(actions, "restarts=1", "experiment=again", residual=False, stop=stop)
+    _, resumed = trained(actions, "restarts=1", "experiment=again", residual=False)
+    assert [learner.seed for learner in Planted.made] == [seed_of(0, 1)]
+    assert resumed.choice == straight.choice
+
+
+def test_judged_are_the_last_training_windows():
+    """All different windows of the last days, each once."""
+    import pandas as pd
+    from storelab.data import Panel
+    from storelab.experiments.tasks.stores import store_task
+
+    days, flags = 500, np.zeros(500, bool)
+    units = np.arange(days)[:, None] * 1.0 + np.zeros(2)
+    panel = Panel(
+        ["a", "b"], pd.date_range("2024-01-01", periods=days), units, np.ones(units.shape), units < 0, flags, flags
+    )
+    task = store_task(panel, horizon=14, lead_time=3)
+    judge = Judge(task, 64)
+    first = task.model("validation").scenarios(judge.seeds)["demand"][:, 0, 0]
+    assert len(np.unique(first)) == len(first) > 8
+    assert judge.where == "validation windows"
+    assert first.min() >= task.learn.recorded.max()
+
+
+def test_words_and_rates():
+    assert slower(SimpleNamespace(learning_rate=1), 0).learning_rate == 1
+    choice = Choice(start="newsvendor", best="newsvendor", values={"newsvendor": 7.0}, value=9.0, step=5)
+    judge = SimpleNamespace(sign=1, where="validation windows")
+    won = replace(choice, said=[])
+    conclude(won, judge, "PPO")
+    assert won.rule is None
+    assert "beats it on the validation windows: 9 against 7, at step 5" in won.said[0]
+    lost = replace(choice, value=6.5, said=[])
+    conclude(lost, judge, "PPO")
+    assert lost.rule == "newsvendor"
+    assert lost.said[0] == (
+        "PPO did not beat the newsvendor it starts from on the validation windows (6.5 against 7); the policy is the "
+        "newsvendor."
+    )
