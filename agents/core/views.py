@@ -253,8 +253,7 @@ class ItemView(StoreView):
             seen, censored = xp.moveaxis(named["history"], 2, 0)  # (n, k, items) each
             own.extend(xp.moveaxis(xp.concatenate([seen / self._units, censored], axis=1), 1, 0))
         parts = [xp.stack(own, axis=-1)]
-        if "forecast" in named:
-            parts.append(named["forecast"] / self._units[:, None])
+        parts += [named[name] / self._units[:, None] for name in ("forecast", "arrival") if name in named]
         for name in ("calendar", "time_left"):
             if name in named:
                 parts.append(xp.broadcast_to(named[name][:, None], (n, items, named[name].shape[1])))

@@ -40,8 +40,7 @@ class RandomisedDemand(DayDemand):
     """Recorded days in blocks drawn at random, on the weekday that is due, and randomised (`Randomisation`).
 
     A day keeps its price, its calendar and its forecast. In the last days of a block, whose protection interval
-    reaches into the next one, the forecast is the mean of the day's and of the next block's first, by the days in each;
-    that of the period of arrival, which keeps its weekday, changes in the same proportion.
+    reaches into the next one, the forecast is the mean of the day's and of the next block's first, by the days in each.
     Where an episode is made from forecasts, the recorded demand of every protection interval is scaled to a sum drawn
     from the forecast at its start. Whole units stay whole: they are rounded at random, the mean kept.
     """
@@ -81,20 +80,20 @@ class RandomisedDemand(DayDemand):
         return {name: np.stack([row[name] for row in rows]).astype(np.float32) for name in rows[0]}
 
     def _episode(self, rng: np.random.Generator, periods: int) -> dict[str, np.ndarray]:
-        how, day = self.how, self._days(rng, periods)
+        day = self._days(rng, periods)
         known = {name: table[day] for name, table in self.tables.items()}
-        demand, forecast, arrival = self._recorded[day].astype(float), known.get("forecast"), known.get("arrival")
-        made = rng.random() < how.made
-        if forecast is not None:
-            forecast, own = self._joined(forecast.astype(float), periods), forecast.mean(axis=2, keepdims=True)
-            if arrival is not None:
-                arrival = arrival * np.where(own > 0, forecast.mean(axis=2, keepdims=True) / np.maximum(own, 1e-9), 1)
+        demand, forecasts = self._recorded[day].astype(float), {}
+        made = rng.random() < self.how.made
+        if "forecast" in known:
+            forecasts["forecast"] = self._joined(known["forecast"].astype(float), periods)
             if made and len(self._levels) > 1:
-                demand = self._as_forecast(rng, demand, forecast)
-        demand, moved = self._moved(rng, demand, {"forecast": forecast, "arrival": arrival})
+                demand = self._as_forecast(rng, demand, forecasts["forecast"])
+        if "arrival" in known:
+            forecasts["arrival"] = self._arriving(day)
+        demand, forecasts = self._moved(rng, demand, forecasts)
         if self._whole:
             demand = np.floor(demand + rng.random(demand.shape))
-        return known | moved | {"demand": np.minimum(demand, self._most)}
+        return known | forecasts | {"demand": np.minimum(demand, self._most)}
 
     def _days(self, rng, periods: int) -> np.ndarray:
         """Return the recorded days (periods,) of an episode: blocks that begin on the same weekday."""
@@ -111,6 +110,13 @@ class RandomisedDemand(DayDemand):
         left = np.where(after < periods, after - at, np.inf)[:, None]  # days to the next block
         own = np.minimum(left / self._cover, 1)[:, :, None]
         return own * forecast + (1 - own) * forecast[np.minimum(after, periods - 1)]
+
+    def _arriving(self, day: np.ndarray) -> np.ndarray:
+        """Return forecasts (T, I, Q) of the last periods of protection intervals, each made as long before its day."""
+        ahead, at = self._cover - 1, np.arange(len(day))[:, None]
+        last = day[np.minimum(at + ahead, len(day) - 1)]  # (T, I), the day on which the order of each arrives
+        row = np.where(at + ahead < len(day), np.maximum(last - ahead, 0), day[:, None])
+        return self.tables["arrival"][row, np.arange(self.items)].astype(float)
 
     def _as_forecast(self, rng, demand: np.ndarray, forecast: np.ndarray) -> np.ndarray:
         """Return demand (T, I) whose sums over each protection interval are drawn from the forecast at its start."""
@@ -136,29 +142,25 @@ class RandomisedDemand(DayDemand):
         share = (at - levels[upper - 1]) / (levels[upper] - levels[upper - 1])
         return np.maximum(low + share * (high - low), 0)
 
-    def _moved(self, rng, demand: np.ndarray, forecasts: dict[str, np.ndarray | None]):
-        """Return demand (T, I) and those of its forecasts (T, I, Q) that are there at another level, in another season
-        and with noise."""
+    def _moved(self, rng, demand: np.ndarray, forecasts: dict[str, np.ndarray]):
+        """Return demand (T, I) and its forecasts (T, I, Q), by name, with another level and season, and noise."""
         how, at = self.how, np.arange(len(demand))
         level = np.exp(rng.uniform(-how.level, how.level, self.items))
         height, length, phase = rng.uniform(0, how.season), rng.uniform(*WAVES), rng.random()
-        wave = lambda t: 1 + height * np.sin(2 * np.pi * (t / length + phase))
+        wave = 1 + height * np.sin(2 * np.pi * (np.arange(len(at) + self._cover.max()) / length + phase))
         spread = rng.uniform(0, how.noise)
         shape = 1 / max(spread, 1e-6) ** 2
         noise = rng.standard_gamma(shape, demand.shape) / shape if spread > 1e-6 else 1.0
-        demand = demand * level * wave(at)[:, None] * noise
-        # The mean of the wave over each protection interval, and the wave in its last period.
-        ahead = np.cumsum(np.concatenate([[0], wave(np.arange(len(at) + self._cover.max()))]))
-        mean = np.stack([(ahead[at + c] - ahead[at]) / c for c in self._cover], axis=1)
-        last = np.stack([wave(at + c - 1) for c in self._cover], axis=1)
-        moved = {}
-        for name, factor, cover in (("forecast", mean, self._cover), ("arrival", last, np.ones(self.items))):
-            if forecasts[name] is not None:
-                moved[name] = self._widened(forecasts[name] * (level * factor)[:, :, None], spread, cover)
-        return demand, moved
+        total, moved = np.concatenate([[0], np.cumsum(wave)]), {}
+        for name, values in forecasts.items():
+            cover = self._cover if name == "forecast" else np.ones_like(self._cover)
+            first = at[:, None] + self._cover - cover  # of the periods that it is of
+            factor = level * (total[first + cover] - total[first]) / cover
+            moved[name] = self._widened(values * factor[:, :, None], cover, spread)
+        return demand * level * wave[at][:, None] * noise, moved
 
-    def _widened(self, forecast: np.ndarray, spread: float, cover: np.ndarray) -> np.ndarray:
-        """Return forecasts (T, I, Q) of sums over (I,) days that have a further coefficient of variation."""
+    def _widened(self, forecast: np.ndarray, cover: np.ndarray, spread: float) -> np.ndarray:
+        """Return forecasts (T, I, Q) of `cover` (I,) days' sums, whose days have a further coefficient of variation."""
         if spread == 0 or len(self._levels) < 2:
             return forecast
         levels = self._levels

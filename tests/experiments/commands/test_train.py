@@ -30,7 +30,7 @@ PATHWISE = (
 HEURISTICS = ("train", "agent=heuristics", "env.horizon=60", "evaluation.tuning_episodes=4")
 FILES = {"config.yaml", "provenance.json", "status.json", "heuristics.json", "eval.parquet", "results.json"}
 FILES |= {"report.html", "DONE"}
-LEARNT = {"metrics.jsonl", "checkpoints", "tensorboard"}
+LEARNT = {"metrics.jsonl", "checkpoints", "tensorboard", "choice.json", "best"}
 
 
 def content(folder: Path) -> dict[str, tuple[int, bytes]]:
