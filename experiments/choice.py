@@ -14,7 +14,6 @@ from ..envs import HistoryDemand, Policy, Task
 from ..envs.core.rollout import rollout
 from ..envs.core.seeds import LARGEST_SEED, purpose_seeds
 from ..evaluation import evaluate, mean_interval, scenario_keys
-from .reports.page import bracket
 
 APART = 1_000_000_007  # from the seed of one attempt to the next one's
 DRAWN = 512  # of the windows of recorded days, all different ones among so many are taken
@@ -132,7 +131,7 @@ def astray(choice: Choice, judge: Judge, name: str, policy: Policy, best: np.nda
     if high < 0 and judge.idle(policy):
         return f"{name} orders nothing on the {judge.where}"
     if high < 0:
-        behind = f"{mean:+,.4g} {judge.task.unit}{bracket(low, high, ',.4g', ', 95 % CI ')}"
+        behind = f"{mean:+,.4g} {judge.task.unit}, 95 % CI [{low:,.4g}, {high:,.4g}]"
         return f"{name} ends below the best tuned heuristic, {choice.best}, on the {judge.where}: {behind}"
     return None
 
