@@ -1,6 +1,7 @@
 """Rules of supply chains: they act as they say in both action modes, and tuning comes near what is known."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,6 +42,30 @@ def test_tailored_base_surge_lies_between_the_optimum_and_one_source():
     assert optimum - 3 * error < value < 9.6826 + 3 * error  # the regular source alone (a newsvendor)
 
 
+def test_dual_index_orders_up_to_two_levels_and_its_cap_holds():
+    """Four units in stock, one on order: the fast source raises what is there at once, the slow one all of it."""
+    model = TASKS["DualSourcing"]().model()
+    state = model.initial(1)
+    state.on_hand[:] = 4
+    state = replace(state, pipeline=(np.array([[[0.0], [1.0]]]),), in_transit=np.array([[[0.0], [1.0]]]))
+    seen = model.observation(state, {})
+    for kind, params, orders in (
+        ("dual_index", {"level": [6.0, 12.0]}, [2, 5]),  # 12 less 4 in stock, 1 on order, 2 ordered fast
+        ("capped_dual_index", {"level": [6.0, 12.0], "cap": [0.0, 3.0]}, [2, 3]),
+        ("dual_index", {"level": [3.0, 4.0]}, [0, 0]),
+    ):
+        assert Heuristic(kind, params, model)(seen, None, 0)[0].tolist() == [orders]
+
+
+def test_capped_dual_index_comes_near_the_optimum():
+    task, seeds = TASKS["DualSourcing"](horizon=150), 10**9 + np.arange(48)
+    policies = {kind: tune(kind, task, seeds) for kind in ("capped_dual_index", "dual_index")}
+    policies |= {"optimum": task.reference().policy}
+    values = evaluate(policies, task, np.arange(128)).pivot(index="seed", columns="policy", values="value")
+    behind = values.sub(values["optimum"], axis=0).mean() / values["optimum"].mean()
+    assert behind["capped_dual_index"] < 0.01 < behind["dual_index"] + 0.01 < 0.03
+
+
 def test_the_stochastic_program_comes_near_the_bound():
     task = TASKS["InvManagement"](horizon=12)
     program = tune("stochastic_program", task, SEEDS)
@@ -55,7 +80,7 @@ def test_the_action_mode_changes_nothing(task):
     scenario = model.scenarios([1, 2])
     # Levels high enough that no backlog makes a position negative: a level of 0 is then no "order nothing".
     level = 1.4 * np.array(tune("newsvendor", TASKS[task](horizon=25), SEEDS).params["level"])
-    params = {"level": level, "s": 0.8 * level, "Q": 0.1 * level + 2, "quantity": 0.05 * level}
+    params = {"level": level, "s": 0.8 * level, "Q": 0.1 * level + 2, "quantity": 0.05 * level, "cap": 0.2 * level}
     for kind in available(model):
         if kind != "random":  # whose stock outgrows the levels' bound
             names = {name: params[name] for name in RULES[kind][1]}
@@ -89,7 +114,7 @@ def test_parameters_survive_json_and_seeds_repeat():
 
 
 def test_what_does_not_fit_is_refused():
-    assert "tailored_base_surge" not in available(TASKS["Serial"]().model())
+    assert not {"tailored_base_surge", "dual_index", "capped_dual_index"} & set(available(TASKS["Serial"]().model()))
     assert "shang_song" not in available(TASKS["OneWarehouse"]().model())
     with pytest.raises(ValueError, match="kind: 'oracle'"):
         tune("oracle", TASKS["Serial"](), SEEDS)
