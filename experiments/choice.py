@@ -4,13 +4,17 @@ A learner begins at the best tuned heuristic that it can start from. One that en
 that orders nothing, has gone astray: it begins anew, with another seed and half the learning rate.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from ..agents.core.residual import StartRule
 from ..envs import HistoryDemand, Policy, Task
+from ..envs.core.contract import Learner
 from ..envs.core.rollout import rollout
 from ..envs.core.seeds import LARGEST_SEED, purpose_seeds
 from ..evaluation import evaluate, mean_interval, scenario_keys
@@ -78,6 +82,31 @@ class Judge:
     def where(self) -> str:
         """Return the scenarios' name in a sentence."""
         return "validation windows" if self.replayed else "validation scenarios"
+
+
+def best_of(learner: Learner, load: Callable[[Path, Task], Policy], judge: Judge, start: Policy, every: int) -> Policy:
+    """Let a learner learn; return its best policy on the validation scenarios, or `start` where none beats that.
+
+    Args:
+        learner: that has not begun.
+        load: the `load_policy` of its module.
+        judge: of its task.
+        start: what it starts from.
+        every: steps between checkpoints.
+    """
+    best, policy = judge.sign * judge.values(start).mean(), start
+
+    def keep(steps: int) -> None:
+        nonlocal best, policy
+        value = judge.sign * judge.values(learner.policy()).mean()
+        if value > best:
+            with TemporaryDirectory() as folder:
+                learner.save(folder)
+                best, policy = value, load(Path(folder), judge.task)
+
+    learner.learn(keep, every, progress=False)
+    keep(learner.steps)
+    return policy
 
 
 def different(task: Task, seeds: np.ndarray, split: str) -> np.ndarray:

@@ -31,6 +31,7 @@ from ...envs.core.seeds import purpose_seeds
 from ...evaluation import scenario_keys
 from ...evaluation.intervals import hierarchical_interval, mean_interval, t_interval
 from ...forecasting import create
+from ..choice import Judge, best_of
 from ..commands.vn2 import CONTESTS, play
 from ..tasks.forecasts import fine_tuned
 from ..tasks.stores import online_retail_ii_task, store_task, synthetic_store_task
@@ -46,7 +47,10 @@ FORECASTERS = {
 }
 WITHOUT = ("base_stock", "capped_base_stock", "s_S", "myopic")  # rules, without forecasts
 WITH = ("newsvendor", "lost_sales_newsvendor")
-LEARNERS = {"PPO": ("sb3", "ppo_store"), "pathwise": ("pathwise", "pathwise")}  # module of agents, option of `agent`
+LEARNERS = {
+    "PPO": ("sb3", "ppo_store"),
+    "pathwise": ("pathwise", "pathwise_store"),
+}  # module of agents, option of `agent`
 TUNING_EPISODES = 64
 EPISODES = 100  # drawn from the held-out days
 FRACTILES = (0.6, 0.66, 0.72, 0.78, 0.84)  # of VN2's need, that are chosen from
@@ -84,20 +88,18 @@ def tuned(task: Task) -> dict[str, heuristics.Heuristic]:
 
 
 def learnt(name: str, task: Task, rule: heuristics.Heuristic, steps: int | None, seed: int):
-    """A learner's policy, trained on training days from a tuned rule on."""
+    """A learner's best policy on the validation windows, trained from a tuned rule on; the rule where none beats it."""
     from ...agents import pathwise, sb3
 
     module, option = {"sb3": sb3, "pathwise": pathwise}[LEARNERS[name][0]], LEARNERS[name][1]
     conf = resources.files("storelab.conf") / "agent"
-    files = [OmegaConf.create((conf / f"{part}.yaml").read_text()) for part in ("ppo", option)[option == "pathwise" :]]
+    files = [OmegaConf.create((conf / f"{part}.yaml").read_text()) for part in (option.partition("_")[0], option)]
     config: dict = OmegaConf.to_container(OmegaConf.merge(*files))  # type: ignore[assignment]
     del config["defaults"]
     start = StartRule.of(rule, task.model("train"), purpose_seeds("tuning", TUNING_EPISODES))
-    learner = module.Learner(
-        task, module.Params(**config | ({"total_steps": steps} if steps else {})), seed, rule=start
-    )
-    learner.learn(progress=False)
-    return learner.policy()
+    params = module.Params(**config | ({"total_steps": steps} if steps else {}))
+    learner, judge = module.Learner(task, params, seed, rule=start), Judge(task, TUNING_EPISODES)
+    return best_of(learner, module.load_policy, judge, rule, max(1, params.total_steps // 20))
 
 
 def item_values(task: Task, policy) -> np.ndarray:

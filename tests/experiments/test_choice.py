@@ -1,6 +1,7 @@
 """What is kept of a learner: the best on validation scenarios, no less than its start; who goes astray begins anew."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_module
 from storelab.agents.core.residual import Residual, starts
 from storelab.experiments import experiment
-from storelab.experiments.choice import CAUSES, Choice, Judge, conclude, seed_of, slower
+from storelab.experiments.choice import CAUSES, Choice, Judge, best_of, conclude, seed_of, slower
 from storelab.experiments.config.options import register
 from storelab.experiments.config.settings import read
 from storelab.experiments.inputs import build
@@ -35,12 +36,13 @@ class Planted:
     def policy(self):
         return acting(self.task, self.rule, self.action)
 
-    def learn(self, on_checkpoint, checkpoint_every):
+    def learn(self, on_checkpoint, checkpoint_every, progress=True):
         while self.steps < self.params.total_steps:
             self.steps += checkpoint_every
             on_checkpoint(self.steps)
 
     def save(self, folder):
+        folder = Path(folder)
         (folder / "policy.json").write_text(str(self.action))
         (folder / "steps").write_text(str(self.steps))
 
@@ -178,6 +180,25 @@ def test_judged_are_the_last_training_windows():
     assert len(np.unique(first)) == len(first) > 8
     assert judge.where == "validation windows"
     assert first.min() >= task.learn.recorded.max()
+
+
+@pytest.mark.parametrize(("action", "wins"), [(0.0, False), (3.0, False), (0.5, True)])
+def test_a_learner_in_python_is_no_less_than_its_start(action, wins):
+    """A start that is too low is beaten by half a deviation more; a good one by nothing, and not by itself."""
+    from storelab.agents.core.residual import StartRule
+    from storelab.agents.heuristics.inventory import Heuristic
+    from storelab.envs import TASKS
+
+    task = TASKS["Inventory"](horizon=60, lost_sale_cost=9.0)
+    model, level = task.model(), 8.0 if wins else 16.0
+    rule = StartRule("base_stock", {"level": [level]}, [3.0])
+    Planted.actions = staticmethod(lambda steps, seed: action)
+    learner = Planted(task, SimpleNamespace(total_steps=2), rule=rule)
+    start, judge = Heuristic("base_stock", rule.params, model), Judge(task, 16)
+    load = lambda folder, task: acting(task, rule, float((folder / "policy.json").read_text()))
+    kept = best_of(learner, load, judge, start, 1)
+    assert (kept is not start) == wins
+    assert judge.values(kept).mean() <= judge.values(start).mean()
 
 
 def test_words_and_rates():
