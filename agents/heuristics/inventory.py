@@ -15,7 +15,7 @@ from ...envs.core.rollout import rollout
 from ...envs.inventory.params import CLASSICAL
 from ...envs.inventory.references import lost_sales
 from ..core.rules import Parameters, check_kind
-from ..core.tuner import Score, bar, halved, neighbourhood, pattern_search
+from ..core.tuner import Score, bar, coordinates, halved, neighbourhood, pattern_search
 from .inventory_rules import HEURISTICS, RULES, available
 
 __all__ = ["HEURISTICS", "DemandStatistics", "Heuristic", "available", "tune"]
@@ -23,7 +23,7 @@ __all__ = ["HEURISTICS", "DemandStatistics", "Heuristic", "available", "tune"]
 KNOWN = {"ewa": ("mean",), "bsp_low_ew": ("mean",)}  # parameters that are not tuned
 RETUNED = ("myopic",)  # kinds that may be a table, which their parameters do not hold: tuned again, not restored
 ROWS = 512  # candidates x scenarios run in one batch
-FINE = {"newsvendor": 0.01, "lost_sales_newsvendor": 0.01, "projected_inventory_level": 0.1}  # not rounded to lots
+FINE = {"newsvendor": 0.01, "lost_sales_newsvendor": 0.02, "projected_inventory_level": 0.1}  # not rounded to lots
 BY_CLASS = ("lost_sales_newsvendor",)  # kinds whose parameters are tuned for all items of a demand class together
 LEAST_OF_CLASS = 5  # items: a smaller class is tuned with the largest
 LARGEST = {"newsvendor": 0.999, "lost_sales_newsvendor": [[0.999], [np.inf], [1.0]]}  # of their parameters
@@ -108,7 +108,8 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
     steps = [*(np.maximum(step, smallest) for step in halved(demand.step(kind), smallest)), smallest]
     allowed = lambda candidates: demand.allowed(kind, candidates)
     scored = score if classes is None else lambda candidates: score(candidates) @ (classes[:, None] == classes)
-    best = pattern_search(scored, demand.grid(kind), [neighbourhood(len(names))], steps, allowed)
+    moves = neighbourhood(len(names)) if classes is None else coordinates([len(names)], (-1, 1))
+    best = pattern_search(scored, demand.grid(kind), [moves], steps, allowed)
     return Heuristic(kind, dict(zip(names, best.tolist(), strict=True)) | known, model)
 
 
@@ -176,7 +177,7 @@ class DemandStatistics:
             "s_S": [coarse, [f * self.mean for f in (0.1, 1, 2, 4, 7, 12, 20)]],
             "lost_sales_newsvendor": [
                 [np.full_like(self.mean, f) for f in values]
-                for values in ((0.5, 0.7, 0.8, 0.9, 0.95), (0.8, 1.0, 1.25), (0.5, 0.75, 0.9, 0.97, 1.0))
+                for values in ((0.5, 0.7, 0.85, 0.95), (1.0,), (0.5, 0.75, 0.9, 1.0))
             ],
             "newsvendor": [[np.full_like(self.mean, f) for f in (0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99)]],
             "projected_inventory_level": [[self.mean + z * one for z in np.linspace(-1, 4, 21)]],
@@ -199,7 +200,7 @@ class DemandStatistics:
         if kind == "newsvendor":
             return np.full((1, len(self.mean)), 0.04)
         if kind == "lost_sales_newsvendor":
-            return np.broadcast_to([[0.04], [0.08], [0.04]], (3, len(self.mean)))
+            return np.broadcast_to([[0.08], [0.16], [0.08]], (3, len(self.mean)))
         first = 0.25 * self.std if kind != "constant_order" else 0.02 * self.mean
         second = {"s_S": self.mean, "bsp_low_ew": first}.get(kind, 0.2 * self.mean)
         return np.maximum(np.stack([first, second, 0.5 * self.mean][:rows]), self.smallest(kind))
