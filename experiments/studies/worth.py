@@ -213,7 +213,7 @@ def markdown(table: pd.DataFrame) -> str:
         words = [row[name] for name in ("policy", "forecasts") if name in row]
         lines.append(" | ".join([*words, money, gain, f"{row['share']:.3f}".replace("0.", ".") if gain else ""]))
     head = [name for name in ("policy", "forecasts", "profit", "cost") if name in table] + ["gain", "share"]
-    return "\n".join(f"| {line} |" for line in (" | ".join(head), "|".join(["---"] * len(head)), *lines))
+    return "\n".join(f"| {line} |" for line in (" | ".join(head), " | ".join(["---"] * len(head)), *lines))
 
 
 def main() -> None:
