@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
-from ...agents.core.residual import StartRule
 from ...agents.heuristics import inventory as heuristics
 from ...data import Panel
 from ...data.online_retail import load_panel
@@ -31,7 +30,7 @@ from ...envs.core.seeds import purpose_seeds
 from ...evaluation import scenario_keys
 from ...evaluation.intervals import hierarchical_interval, mean_interval, t_interval
 from ...forecasting import create
-from ..choice import Judge, best_of
+from ..choice import Judge, begin, best_of, start_rule
 from ..commands.vn2 import CONTESTS, play
 from ..tasks.forecasts import fine_tuned
 from ..tasks.stores import online_retail_ii_task, store_task, synthetic_store_task
@@ -87,8 +86,11 @@ def tuned(task: Task) -> dict[str, heuristics.Heuristic]:
     return {kind: heuristics.tune(kind, task, purpose_seeds("tuning", TUNING_EPISODES)) for kind in kinds}
 
 
-def learnt(name: str, task: Task, rule: heuristics.Heuristic, steps: int | None, seed: int):
-    """A learner's best policy on the validation windows, trained from a tuned rule on; the rule where none beats it."""
+def learnt(name: str, task: Task, rules: dict[str, heuristics.Heuristic], steps: int | None, seed: int):
+    """A learner's best policy on the validation windows, or the rule that it starts from: the best of the rules there.
+
+    As in a training run.
+    """
     from ...agents import pathwise, sb3
 
     module, option = {"sb3": sb3, "pathwise": pathwise}[LEARNERS[name][0]], LEARNERS[name][1]
@@ -96,10 +98,11 @@ def learnt(name: str, task: Task, rule: heuristics.Heuristic, steps: int | None,
     files = [OmegaConf.create((conf / f"{part}.yaml").read_text()) for part in (option.partition("_")[0], option)]
     config: dict = OmegaConf.to_container(OmegaConf.merge(*files))  # type: ignore[assignment]
     del config["defaults"]
-    start = StartRule.of(rule, task.model("train"), purpose_seeds("tuning", TUNING_EPISODES))
     params = module.Params(**config | ({"total_steps": steps} if steps else {}))
-    learner, judge = module.Learner(task, params, seed, rule=start), Judge(task, TUNING_EPISODES)
-    return best_of(learner, module.load_policy, judge, rule, max(1, params.total_steps // 20))
+    judge, seeds = Judge(task, TUNING_EPISODES), purpose_seeds("tuning", TUNING_EPISODES)
+    choice, _ = begin(judge, dict(rules), module.starts(task.model("train"), params))
+    learner = module.Learner(task, params, seed, rule=start_rule(choice, task, dict(rules), seeds))
+    return best_of(learner, module.load_policy, judge, rules[choice.start or ""], max(1, params.total_steps // 20))
 
 
 def item_values(task: Task, policy) -> np.ndarray:
@@ -116,10 +119,9 @@ def played(stores: list[Callable[..., Task]], planned: bool, args) -> Iterator[d
         rules = tuned(task)
         row = {"source": source, "store": number, "seed": 0}
         yield from (row | {"policy": kind, "items": item_values(task, rule)} for kind, rule in rules.items())
-        best = rules["myopic" if source == "none" else "lost_sales_newsvendor"]
         for name in args.learners:
             for seed in range(args.seeds):
-                policy = learnt(name, task, best, args.steps, seed)
+                policy = learnt(name, task, rules, args.steps, seed)
                 yield row | {"policy": name, "seed": seed, "items": item_values(task, policy)}
 
 

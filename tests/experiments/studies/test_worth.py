@@ -46,6 +46,16 @@ def test_the_oracle_gains_most(tmp_path):
     assert len(shown.splitlines()) == 2 + len(table)
 
 
+@pytest.mark.slow
+def test_a_learner_is_no_worse_on_validation_days_than_the_rules_that_it_can_start_from(tmp_path):
+    pytest.importorskip("torch")
+    task = worth.task_of("moving average", partial(STORE, horizon=14), True, str(tmp_path))
+    rules = worth.tuned(task)
+    judge, policy = worth.Judge(task, 4), worth.learnt("pathwise", task, rules, 2, 0)
+    assert judge.values(policy).mean() >= max(judge.values(rule).mean() for rule in rules.values())
+    assert worth.item_values(task, policy).shape == (6,)
+
+
 def test_intervals_are_over_stores_or_over_items_and_seeds():
     def row(policy, source, store, seed, *items):
         return {"policy": policy, "source": source, "store": store, "seed": seed, "items": np.array(items, float)}
