@@ -35,6 +35,7 @@ class TaskEntry:
     optional_data: bool = False  # whether it also goes without
     panel: bool = False  # whether it takes any option's panel, in place of the options' parameters
     agent: str = ""  # option of the group `agent` that the command line trains; "": the environment's
+    forecaster: str = ""  # option of the group `forecaster`; "": the command's
     version: str = "v0"  # of its id in Gymnasium; after v0, also the end of its name: "OnlineRetail-v1"
 
     def gym_id(self, name: str) -> str:

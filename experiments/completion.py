@@ -79,6 +79,7 @@ def _of(command: str, chosen: dict[str, str], mine: list[Path]) -> tuple[dict[st
         entry = entry_of(task)
         own = {"env": entry.environment, "agent": entry.agent or environments()[entry.environment].agent}
         own["data"] = entry.data[0] if entry.data and not entry.optional_data else ""
+        own["forecaster"] = entry.forecaster
         defaults |= {group: option for group, option in own.items() if option}
     groups = {group: _options(group, mine) for group in defaults}
     keys = _flat({key: value for key, value in file.items() if key not in ("defaults", "hydra", *groups)})

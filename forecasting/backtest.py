@@ -328,6 +328,7 @@ def main() -> None:
         "transformer, zero-shot": create("transformer", fine_tune_steps=0, **shared),
         "transformer, fine-tuned": create("transformer", **shared),
         "lightgbm": create("lightgbm", **shared),
+        "two members": create("ensemble", members=["transformer", "lightgbm"], windows=0, **shared),
         "ensemble": create("ensemble", **shared),
     }
     if unknown := [name for name in args.models or () if name not in models]:

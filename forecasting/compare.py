@@ -24,6 +24,7 @@ from .distribution import at_levels
 from .transformer import Transformer, TransformerParams
 
 HORIZON = 28  # days
+_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the first seven weeks' totals
 WEEKS = 8  # of the horizon of weekly panels
 
 
@@ -137,11 +138,13 @@ def covariates(panel: Panel, count: int, seeds: int) -> Iterator[dict]:
     for seed in range(seeds):
         for planned in (True, False):
             shared = {"planned": planned, "seed": seed}
+            two = {"members": ["transformer", "lightgbm"], "windows": 0}
+            params = {"lightgbm": trees, "transformer": network}
             models = {
                 "lightgbm": create("lightgbm", **shared, **trees),
                 "zero-shot": create("transformer", **shared, fine_tune_steps=0, **network),
                 "fine-tuned": create("transformer", **shared, **network),
-                "ensemble": create("ensemble", **shared, params={"lightgbm": trees, "transformer": network}),
+                "two members": create("ensemble", **shared, **two, params=params),
             }
             row = {"covariates": "known" if planned else "not known", "series": len(panel.items), "seed": seed}
             base = None
@@ -157,6 +160,39 @@ def covariates(panel: Panel, count: int, seeds: int) -> Iterator[dict]:
                 seconds = float(frame.groupby("origin")["seconds"].first().sum())
                 pooled = {key: figures[key] for key in ("wQL", "MASE")}
                 yield {"model": name} | row | pooled | {"seconds": seconds} | less
+
+
+def members(panel: Panel, count: int, seed: int = 0) -> Iterator[dict]:
+    """Pooled errors over the last `count` x 8 weeks of the ensemble, of parts of it, and of steps that make it.
+
+    The members are trained once per origin; a part learns its weights, spread and copula anew.
+    """
+    origins = [len(panel.dates) - WEEKS * k for k in range(count, 0, -1)]
+    panel = select_items(panel, origins[0], 300, least_days=30, least_sales=10)
+    quiet = {"progress": False}
+    params = {"transformer": quiet | {"validation": 0}, "lightgbm": quiet, "lightgbm_mean": quiet}
+    frames: dict[str, list[pd.DataFrame]] = {}
+    for origin in origins:
+        whole = create("ensemble", horizon=WEEKS, params=params, seed=seed)
+        past = whole.past_windows(panel.until(origin), "fine_tune")
+        trained = [member.fine_tune(panel.until(origin)) for member in whole.members]
+        names = whole.params.members
+        parts = {name: [name] for name in names}
+        parts |= {f"without {name}": [other for other in names if other != name] for name in names}
+        parts |= {"all, equal weights": names, "all": names}
+        for label, chosen in parts.items():
+            part = create("ensemble", members=chosen, horizon=WEEKS, params={name: params[name] for name in chosen})
+            part.members = [trained[names.index(name)] for name in chosen]
+            part.learn(None if past is None or "equal" in label else past.of([names.index(name) for name in chosen]))
+            part.fine_tune = lambda panel, part=part: part
+            frame = rolling_forecasts(label, part, panel, [origin], WEEKS, progress=False)
+            frames.setdefault(label, []).append(frame)
+    for label, rows in frames.items():
+        frame = pd.concat(rows)
+        totals = frame[frame["ahead"] == 1]
+        of = {level: (totals["total_7d"] < totals[f"q{level:g}_7d"]).mean() for level in _SHARES}
+        under = {f"7 weeks under q{level:g}": share for level, share in of.items()}
+        yield {"model": label, "series": len(panel.items)} | measure(frame) | under
 
 
 def _loss(model: Transformer, past: Panel, known: Known, columns: np.ndarray, actual: np.ndarray) -> float:
@@ -185,16 +221,16 @@ def _peak() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure fine-tuning methods, updates and the cold start.")
-    parser.add_argument("study", choices=["methods", "tasks", "update", "cold-start", "covariates"])
+    parser.add_argument("study", choices=["methods", "tasks", "update", "cold-start", "covariates", "members"])
     parser.add_argument(
         "data",
         nargs="?",
         help="methods, tasks: Online Retail (tasks: raw); covariates: 'synthetic' (900 items over 156 weeks, 3 x 8 of "
-        "them forecast), or the folder of Complete Journey (2 x 8)",
+        "them forecast), or the folder of Complete Journey (2 x 8); members: the same, 300 items at most",
     )
     parser.add_argument("--seeds", type=int, default=3, help="how many (default 3)")
     args = parser.parse_args()
-    if args.study in ("methods", "tasks", "covariates") and not args.data:
+    if args.study in ("methods", "tasks", "covariates", "members") and not args.data:
         parser.error(f"{args.study} needs the path of the data")
     if args.study in ("methods", "tasks"):
         panel = online_retail.load_panel(args.data)
@@ -206,11 +242,12 @@ def main() -> None:
         else:
             orders = online_retail.order_panel(online_retail.load(args.data)[0], panel)
             rows = tasks(panel, orders, origins, args.seeds)
-    elif args.study == "covariates":
+    elif args.study in ("covariates", "members"):
         if args.data == "synthetic":
-            rows = covariates(generate(SyntheticStoreParams(items=900, days=7 * 156)).panel.by_week(), 3, args.seeds)
+            panel, count = generate(SyntheticStoreParams(items=900, days=7 * 156)).panel.by_week(), 3
         else:
-            rows = covariates(complete_journey.load_panel(args.data), 2, args.seeds)
+            panel, count = complete_journey.load_panel(args.data), 2
+        rows = covariates(panel, count, args.seeds) if args.study == "covariates" else members(panel, count)
     else:
         rows = updates(args.seeds) if args.study == "update" else cold_starts(args.seeds)
     shown = []

@@ -193,7 +193,7 @@ class MeanBoosting(GradientBoosting):
     def _grow(self, rows: _Rows, stop: int, words: str) -> list:
         """Trees (one booster per loss) on the days before `stop`."""
         p, lightgbm = self.params, needs("lightgbm", "baselines")
-        start = min(_USUAL_START * rows.step, max(_LEAST * rows.step, stop // 3))
+        start = min(_USUAL_START * rows.step, max(_LEAST * rows.step, stop // 3), stop // 2)
         origins = np.arange(stop - 1, start - 1, -1 if rows.step == 1 else -7)
         rng, limit = np.random.default_rng(p.seed), max(1, p.rows // max(1, len(origins)))
         parts = []

@@ -117,13 +117,15 @@ class PluginConfigs(SearchPathPlugin):
 
 
 def _task(name: str) -> dict:
-    """Return the config of a task: its environment, and the data and the agent that it is made for."""
+    """Return the config of a task: its environment, and the data, agent and forecaster that it is made for."""
     entry = entry_of(name)
     chosen = {"env": entry.environment}
     if entry.data and not entry.optional_data:
         chosen["data"] = entry.data[0]
     if agent := entry.agent or environments()[entry.environment].agent:
         chosen["agent"] = agent
+    if entry.forecaster:
+        chosen["forecaster"] = entry.forecaster
     overrides = [{f"override /{group}": option} for group, option in chosen.items()]
     return {"defaults": ["/schema/task@task", *overrides, "_self_"], "task": {"name": name}}
 

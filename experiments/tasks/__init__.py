@@ -39,6 +39,7 @@ STORES = {
         environment="inventory",
         agent="ppo_store",
         data=("panel",),
+        forecaster="ensemble",
         panel=True,
     ),
     "VN2": TaskEntry(

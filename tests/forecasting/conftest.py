@@ -12,7 +12,8 @@ TINY["learning_rate"] = 3e-3
 
 QUICK = {"transformer": {**TINY, "steps": 3}, "lightgbm": {"rounds": 5, "progress": False}}
 QUICK["lightgbm_mean"] = {"rounds": 5, "horizon": 28, "rows": 20_000, "progress": False}
-QUICK["ensemble"] = {"params": {"transformer": TINY | {"steps": 3}, "lightgbm": QUICK["lightgbm"]}}
+_TREES = {name: {"rounds": 5, "progress": False} for name in ("lightgbm", "lightgbm_mean")}
+QUICK["ensemble"] = {"params": {"transformer": TINY | {"steps": 3}} | _TREES, "windows": 1}
 QUICK["conformal"] = {"base": "lightgbm", "params": QUICK["lightgbm"], "windows": 2}
 QUICK_HUB = {"context": 84, "fine_tune_steps": 3, "fine_tune_learning_rate": 1e-3, "progress": False}
 HUB = ("chronos_bolt", "chronos_2", "timesfm_2", "timesfm_2_5")  # families of the forecaster "hub"

@@ -21,7 +21,8 @@ def two_steps(monkeypatch):
 
     def quick(name, **params):
         if name == "ensemble":
-            params["params"] = {"lightgbm": {**params["params"]["lightgbm"], "rounds": 2}, "transformer": few}
+            trees = {of: {**p, "rounds": 2} for of, p in params["params"].items() if "lightgbm" in of}
+            params["params"] = trees | {"transformer": few}
         more = {"lightgbm": {"rounds": 2}, "transformer": few}.get(name, {})
         return create(name, **{**more, **params})
 
@@ -41,7 +42,7 @@ def test_methods(panel):
 def test_covariates():
     panel = generate(SyntheticStoreParams(items=8, days=7 * 60, new_share=0.0)).panel.by_week()
     rows = list(compare.covariates(panel, 1, 1))
-    names = ["lightgbm", "zero-shot", "fine-tuned", "ensemble"]
+    names = ["lightgbm", "zero-shot", "fine-tuned", "two members"]
     assert [(row["model"], row["covariates"]) for row in rows] == [
         (name, known) for known in ("known", "not known") for name in names
     ]

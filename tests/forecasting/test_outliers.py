@@ -65,6 +65,24 @@ def test_trees_take_an_outlier_as_a_day_not_observed_when_they_grow_and_when_the
     assert moved.max() < 0.15
 
 
+def test_an_ensemble_moves_other_items_less_than_its_trees_do():
+    """Trained anew beside an outlier; the transformer as it comes, which no training of a test's length replaces."""
+    quiet = {"progress": False}
+    params = {"transformer": quiet | {"fine_tune_steps": 0}} | dict.fromkeys(
+        ("lightgbm", "lightgbm_mean"), quiet | {"rounds": 60}
+    )
+    plain, known = demand(), known_future(demand(), 150, 7)
+    far = dataclasses.replace(plain, units=plain.units.copy())
+    far.units[110, 1] = 63_000
+    usual, moved = (
+        create("ensemble", horizon=7, windows=0, params=params).fine_tune(panel).predict_mean(panel, known)[[0, 2, 3]]
+        for panel in (plain, far)
+    )
+    change = np.abs(moved / usual - 1)
+    assert change.mean() < 0.02
+    assert change.max() < 0.08
+
+
 def test_the_tail_is_hardly_moved_by_one_day():
     generator = torch.Generator().manual_seed(0)
     quantiles = torch.tensor([-np.log(1 - level) for level in LEVELS]).float().expand(120, 28, -1)
