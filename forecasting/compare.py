@@ -170,7 +170,8 @@ def members(panel: Panel, count: int, seed: int = 0) -> Iterator[dict]:
     origins = [len(panel.dates) - WEEKS * k for k in range(count, 0, -1)]
     panel = select_items(panel, origins[0], 300, least_days=30, least_sales=10)
     quiet = {"progress": False}
-    params = {"transformer": quiet | {"validation": 0}, "lightgbm": quiet, "lightgbm_mean": quiet}
+    network = quiet | {"validation": 0, "fine_tune_steps": 200}
+    params = {"transformer": network, "lightgbm": quiet, "lightgbm_mean": quiet}
     frames: dict[str, list[pd.DataFrame]] = {}
     for origin in origins:
         whole = create("ensemble", horizon=WEEKS, params=params, seed=seed)
