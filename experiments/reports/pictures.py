@@ -91,14 +91,22 @@ OWN = {"inventory": store, "dispatch": routes, "marketplace": season}  # environ
 
 
 def _fan(model, scenario: dict, item: int):
-    """The fan of one item over an episode, as far as what came is known within it."""
-    lead, levels = int(model.lead[item]), list(model.params.quantiles)
-    demand = scenario["demand"][0, :, item].astype(float)
-    came = np.convolve(demand, np.ones(lead + 1), mode="valid")
-    quantiles = scenario["forecast"][0, : len(came), item]
-    inside = [
-        f"{np.mean(came <= quantiles[:, k]):.0%} under the {level:.0%} quantile" for k, level in enumerate(levels)
-    ]
+    """The fan of one item over an episode, as far as what came is known within it.
+
+    The shares in the caption are over all items: an item shown because much was asked of it came high.
+    """
+    levels, items = list(model.params.quantiles), range(model.params.items)
+    came, quantiles = _summed(model, scenario, item)
+    under = [came[:, None] <= of for came, of in (_summed(model, scenario, other) for other in items)]
+    shares = np.concatenate(under).mean(axis=0)
+    inside = [f"{share:.0%} under the {level:.0%} quantile" for share, level in zip(shares, levels, strict=True)]
+    lead = int(model.lead[item])
     title = f"Demand of item {item + 1} over its lead time of {lead} and the review period"
-    caption = "What came, in this one window: " + ", ".join(inside) + "."
+    caption = f"What came, over all {len(items)} items in this one window: " + ", ".join(inside) + "."
     return plots.forecast_fan(quantiles, came, levels, lead, title), caption
+
+
+def _summed(model, scenario: dict, item: int) -> tuple[np.ndarray, np.ndarray]:
+    """What came (T,) of an item over its lead time and the review period from each day on, and its quantiles (T, Q)."""
+    came = np.convolve(scenario["demand"][0, :, item].astype(float), np.ones(int(model.lead[item]) + 1), mode="valid")
+    return came, scenario["forecast"][0, : len(came), item]
