@@ -26,7 +26,7 @@ from .core.evolutionary import own_stream, strategy
 from .core.start import check_same, check_start
 from .heuristics.marketplace import profits, search, search_box, summary, to_action, unpack
 
-START = 32  # training seasons that the first policy, the best constant one, is searched on
+START = 64  # training seasons that the first policy, the best constant one, is searched on
 
 
 @dataclass
