@@ -50,6 +50,10 @@ class Choice:
         return asdict(self)
 
 
+class Astray(Exception):
+    """An attempt to learn is given up half-way: it says why."""
+
+
 class Judge:
     """Policies on the validation scenarios of a task: later training days where recorded ones are replayed."""
 

@@ -15,7 +15,7 @@ from ..agents import rules_of
 from ..envs import HistoryDemand, Policy, Reference, Task
 from ..envs.core.seeds import purpose_seeds
 from ..evaluation import REFERENCE, evaluate, mean_interval, summarise
-from .choice import Choice, Judge, astray, begin, conclude, different, seed_of, slower, start_rule
+from .choice import Astray, Choice, Judge, astray, begin, conclude, different, seed_of, slower, start_rule
 from .config.schemas import EvaluationParams
 from .config.settings import ConfigError, Settings, within
 from .inputs import build, learner_of, started
@@ -169,9 +169,7 @@ def learn(run: Run, experiment: Experiment, watch: Watch | None = None) -> Polic
     if not choice.said:
         while True:
             run.write(CHOICE, choice.plain())
-            _attempt(run, experiment, agent, judge, choice, watch)
-            best = _kept(run, task, settings)
-            wrong = astray(choice, judge, name, best, values[choice.best]) if choice.best else None
+            wrong = _attempt(run, experiment, agent, judge, choice, values, watch)
             if wrong is None:
                 break
             choice.astray.append(wrong)
@@ -185,8 +183,13 @@ def learn(run: Run, experiment: Experiment, watch: Watch | None = None) -> Polic
     return _as_chosen(run, choice, task, settings)
 
 
-def _attempt(run: Run, experiment: Experiment, agent, judge: Judge, choice: Choice, watch: Watch | None) -> None:
-    """Learn once, from the attempt's last whole checkpoint on; the best checkpoint so far is kept."""
+def _attempt(
+    run: Run, experiment: Experiment, agent, judge: Judge, choice: Choice, values: dict, watch: Watch | None
+) -> str | None:
+    """Learn once, from the attempt's last whole checkpoint on; say how it has gone astray, if it has.
+
+    The best checkpoint so far is kept. An attempt that is astray after half of its steps ends there, but the last one.
+    """
     task, settings, attempt = experiment.task, experiment.settings, choice.attempt
     if choice.begun < attempt:  # what the attempt before left would be gone on with
         run.clear_attempt(attempt)
@@ -210,6 +213,13 @@ def _attempt(run: Run, experiment: Experiment, agent, judge: Judge, choice: Choi
     rows, began = run.metrics(up_to=learner.steps), time.monotonic()
     before = rows[-1]["seconds"] if rows else 0.0
 
+    halfway, last_one = settings.agent.total_steps / 2, attempt == settings.top.restarts
+    checked = last_one
+
+    def wrong() -> str | None:
+        best = _kept(run, task, settings)
+        return astray(choice, judge, settings.agent.name, best, values[choice.best]) if choice.best else None
+
     def save(steps: int) -> None:
         checkpoints.write_checkpoint(run.checkpoints, steps, learner.save, settings.top.keep_checkpoints)
 
@@ -222,29 +232,38 @@ def _attempt(run: Run, experiment: Experiment, agent, judge: Judge, choice: Choi
         return mean
 
     def keep(steps: int) -> None:
+        nonlocal checked
         if getattr(learner, "due", False):  # SIGTERM came
             save(steps)
             print(f"stopped: the same command goes on from {steps:,} steps", file=sys.stderr)
             raise Stopped(128 + signal.SIGTERM)
         policy = learner.policy()
         curve = evaluate({"agent": policy}, task, experiment.curve_seeds(), split="train")
-        values = curve.loc[curve["policy"] == "agent", ["value"]]
-        (low,), (high,) = mean_interval(values)
+        points = curve.loc[curve["policy"] == "agent", ["value"]]
+        (low,), (high,) = mean_interval(points)
         seconds = before + time.monotonic() - began
-        rows.append({"step": steps, "seconds": seconds, "value": values["value"].mean()})
+        rows.append({"step": steps, "seconds": seconds, "value": points["value"].mean()})
         rows[-1]["validation"] = judged(steps, policy)
-        if len(values) > 1:
+        if len(points) > 1:
             rows[-1] |= {"low": low, "high": high}
         run.write_metrics(rows)
         if watch:
             watch(rows)
         save(steps)
         run.status("running", stage="agent", step=steps, steps=settings.agent.total_steps)
+        if not checked and steps >= halfway:
+            checked = True
+            if said := wrong():
+                raise Astray(said)
 
-    with _on_sigterm(lambda: setattr(learner, "due", True)):
-        learner.learn(keep, checkpoint_steps(settings))
+    try:
+        with _on_sigterm(lambda: setattr(learner, "due", True)):
+            learner.learn(keep, checkpoint_steps(settings))
+    except Astray as error:
+        return str(error)
     if not rows or rows[-1]["step"] < learner.steps:
         keep(learner.steps)
+    return wrong()
 
 
 @contextmanager

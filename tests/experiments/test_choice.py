@@ -123,6 +123,7 @@ def test_who_orders_nothing_begins_anew_twice_and_is_warned_of(trained, capsys):
     assert rates == [rates[0], rates[0] / 2, rates[0] / 4]
     assert "Warning: PPO orders nothing on the validation scenarios, in the best of 3 attempts" in told(made)
     assert CAUSES in told(made)
+    assert [learner.steps for learner in Planted.made] == [2, 2, 4]  # half of the steps show it, but in the last one
     assert capsys.readouterr().out.count("it begins anew") == 2
     assert {path.name for path in run.folder.glob("metrics*")} == {
         "metrics.jsonl",
