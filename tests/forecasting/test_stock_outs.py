@@ -36,7 +36,9 @@ def level(name: str, panel: Panel) -> np.ndarray:
         params = params | {"horizon": 14, "params": params["params"] | {"horizon": 14, "rounds": 30}}
     if name in ("ensemble", "transformer"):  # the shipped weights: a training of three steps says nothing
         network = {"fine_tune_steps": 0, "progress": False}
-        params = network if name == "transformer" else {"params": params["params"] | {"transformer": network}}
+        params = (
+            network if name == "transformer" else {"windows": 0, "params": params["params"] | {"transformer": network}}
+        )
     forecaster = create(name, **params).fine_tune(panel)
     known = known_future(panel, DAYS, HORIZON)
     paths = forecaster.sample_paths(panel, known, 100, seed=0)
