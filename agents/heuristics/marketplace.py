@@ -191,13 +191,16 @@ def _once(evolution, earned) -> tuple[np.ndarray, float]:
 
 
 def search_box(model: Marketplace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return where the parameters of what the agent decides are looked for: lowest, highest, and `textbook`'s."""
+    """Return where the parameters of what the agent decides are looked for: lowest, highest, and the first ones.
+
+    The first ones are `textbook`'s; the closing days begin when what is ordered would come too late.
+    """
     narrow = {"restock": (-1.0, 4.0), "price": (0.4, 2.0)}
     known = textbook(model)
     start = {name: known[name] for name in model.params.decides}
     box = {name: narrow[name] if name in narrow else model.controls[name][1:] for name in start}
     if _closes(model):
-        start[CLOSING], box[CLOSING] = [0.0], (0.0, 3.0 * model.params.lead_time)
+        start[CLOSING], box[CLOSING] = [float(model.params.lead_time)], (0.0, 3.0 * model.params.lead_time)
     low, high = np.concatenate([np.tile(box[name], (len(value), 1)) for name, value in start.items()]).T
     return low, high, np.concatenate(list(start.values()))
 

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -14,12 +13,11 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ...data.vn2 import ROUNDS, UNCHARGED, WEEKS, Contest, order_file, pseudo_contest, read_contest
-from ...envs.core.rollout import rollout
 from ...errors import FieldError
 from ...forecasting import create
 from ...learning.base import write_atomic
 from ..tasks.forecasts import fine_tuned
-from ..tasks.vn2 import Plan, benchmark, foresight_cost, on_forecasts, policy_of, vn2_task
+from ..tasks.vn2 import CONTESTS, benchmark, on_forecasts, play
 
 USAGE = """usage: storelab benchmark vn2 path=FOLDER [key=value ...]
 
@@ -30,8 +28,7 @@ cost of weeks 3 to 8, and the order files of the rounds whose weeks are there ('
   pseudo      true: nine contests of eight weeks on the history instead (false)
   output      folder of the order files, the table and the fitted forecasters (runs/vn2)
   forecaster, params, fractile, paths: the policy; by default the one of conf/vn2.yaml"""
-CONTESTS = 9  # pseudo-contests: the last 72 weeks of the history
-OURS, THEIRS, NONE, BOUND = "storelab", "organiser's benchmark", "no orders", "perfect foresight"
+OURS, THEIRS, NONE = "storelab", "organiser's benchmark", "no orders"
 
 
 @dataclass
@@ -101,37 +98,6 @@ def _play(keys: Vn2Params) -> None:
         print(f"cost of weeks {UNCHARGED + 1} to {shown}\n{text}")
         write_atomic(output / "costs.csv", table.to_csv().encode())
     print(f"{time.perf_counter() - started:.0f} s; files: {output}")
-
-
-def play(contest: Contest, plans: Mapping[str, Plan]) -> tuple[pd.DataFrame, dict[str, list[np.ndarray]]]:
-    """Play plans on the weeks of a contest that are known.
-
-    Returns:
-        A row per policy, with the bound of perfect foresight where all weeks are known: `policy`, `cost` of the known
-        weeks that count, `holding_cost`, `lost_sale_cost`; and of each plan its orders, one (I,) per round that can be
-        placed.
-    """
-    task = vn2_task(contest)
-    model = task.model("test")
-    scenario = model.scenarios(np.array([0]))
-    rows, orders = [], {}
-    for name, plan in plans.items():
-        orders[name] = []
-        run = rollout(model, policy_of(contest, _recorded(plan, orders[name]), model), scenario)
-        counted = slice(UNCHARGED, max(UNCHARGED, contest.weeks))
-        cost = {term: float(run[term][0, counted].sum()) for term in ("holding_cost", "lost_sale_cost")}
-        rows.append({"policy": name, "cost": sum(cost.values())} | cost)
-    if contest.weeks == WEEKS:
-        rows.append({"policy": BOUND, "cost": float(foresight_cost(model, scenario)[0])})
-    return pd.DataFrame(rows), orders
-
-
-def _recorded(plan: Plan, orders: list[np.ndarray]) -> Plan:
-    def recorded(past, on_hand, first, second):
-        orders.append(plan(past, on_hand, first, second))
-        return orders[-1]
-
-    return recorded
 
 
 def _write_orders(contest: Contest, orders: list[np.ndarray], output: Path) -> None:

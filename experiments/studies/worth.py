@@ -31,10 +31,9 @@ from ...evaluation import scenario_keys
 from ...evaluation.intervals import hierarchical_interval, mean_interval, t_interval
 from ...forecasting import create
 from ..choice import Judge, begin, best_of, start_rule
-from ..commands.vn2 import CONTESTS, play
 from ..tasks.forecasts import fine_tuned
 from ..tasks.stores import online_retail_ii_task, store_task, synthetic_store_task
-from ..tasks.vn2 import PATHS, benchmark, on_forecasts
+from ..tasks.vn2 import CONTESTS, PATHS, benchmark, on_forecasts, play
 
 SOURCES = ("none", "moving average", "LightGBM", "zero-shot", "fine-tuned", "ensemble", "oracle")
 FORECASTERS = {

@@ -5,7 +5,7 @@ next two (lead time 2). A unit left at a week's end costs .2, a lost sale 1; the
 is ordered, and the value leaves them out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,8 @@ LOOK_AHEAD = WEEKS + 1 + LEAD_TIME  # weeks of demand that a scenario holds: tho
 BENCHMARK_SEEN = 13  # weeks of the moving average of the organiser's benchmark
 BENCHMARK_WEEKS = 4  # of the moving average, that the organiser's benchmark orders up to
 PATHS = 400
+CONTESTS = 9  # pseudo-contests: the last 72 weeks of the history
+BOUND = "perfect foresight"
 
 # The order (I,) from the history, whose last week is over, the units on hand at its end, and the units that come in
 # before the next week and before the one after it.
@@ -173,3 +175,34 @@ def foresight_cost(model: Inventory, scenario: dict) -> np.ndarray:
 
     reward = rollout(model, act, scenario)["reward"]
     return -reward[:, UNCHARGED:].sum(axis=1, dtype=np.float64)
+
+
+def play(contest: Contest, plans: Mapping[str, Plan]) -> tuple[pd.DataFrame, dict[str, list[np.ndarray]]]:
+    """Play plans on the weeks of a contest that are known.
+
+    Returns:
+        A row per policy, with the bound of perfect foresight where all weeks are known: `policy`, `cost` of the known
+        weeks that count, `holding_cost`, `lost_sale_cost`; and of each plan its orders, one (I,) per round that can be
+        placed.
+    """
+    task = vn2_task(contest)
+    model = task.model("test")
+    scenario = model.scenarios(np.array([0]))
+    rows, orders = [], {}
+    for name, plan in plans.items():
+        orders[name] = []
+        run = rollout(model, policy_of(contest, _recorded(plan, orders[name]), model), scenario)
+        counted = slice(UNCHARGED, max(UNCHARGED, contest.weeks))
+        cost = {term: float(run[term][0, counted].sum()) for term in ("holding_cost", "lost_sale_cost")}
+        rows.append({"policy": name, "cost": sum(cost.values())} | cost)
+    if contest.weeks == WEEKS:
+        rows.append({"policy": BOUND, "cost": float(foresight_cost(model, scenario)[0])})
+    return pd.DataFrame(rows), orders
+
+
+def _recorded(plan: Plan, orders: list[np.ndarray]) -> Plan:
+    def recorded(past, on_hand, first, second):
+        orders.append(plan(past, on_hand, first, second))
+        return orders[-1]
+
+    return recorded

@@ -12,8 +12,8 @@ from storelab.data.vn2 import Contest, pseudo_contest, read_contest
 from storelab.envs.core.rollout import rollout
 from storelab.errors import FieldError
 from storelab.evaluation import evaluate
-from storelab.experiments.commands.vn2 import BOUND, play, vn2
-from storelab.experiments.tasks.vn2 import benchmark, policy_of, vn2_task
+from storelab.experiments.commands.vn2 import vn2
+from storelab.experiments.tasks.vn2 import BOUND, benchmark, play, policy_of, vn2_task
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data" / "vn2"
 NAMES = ["Store", "Product"]
