@@ -3,6 +3,7 @@
 import os
 from datetime import date, timedelta
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,13 @@ settings.register_profile("storelab", deadline=None, derandomize=True)
 settings.load_profile("storelab")
 
 FULL = bool(os.environ.get("STORELAB_FULL"))  # all examples instead of CI's share
+
+
+@pytest.fixture(autouse=True)
+def environment():
+    """What a test, or a command that it runs, sets in the environment is gone after it."""
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -76,10 +76,11 @@ class FileConfigSource(folders.FileConfigSource):
 
     def load_config(self, config_path: str):
         """Read a config; raises ConfigError where its file is too large, or has too much or too deep parts."""
-        path = Path(self.path, self._normalize_file_name(config_path))
+        name = self._normalize_file_name(config_path)
+        path = Path(self.path, name)
         if path.is_file():
-            _look(path.name, path)
-        with _readable(path.name):
+            _look(name, path)
+        with _readable(name):
             return super().load_config(config_path)
 
 

@@ -147,7 +147,6 @@ def command_line(*args: str) -> tuple[int, str]:
             return cli.main(), errors.getvalue()
     finally:
         commands.work_of, sys.argv = before, argv
-        os.environ.pop("HYDRA_FULL_ERROR", None)
 
 
 EXACT = {

@@ -30,7 +30,7 @@ def line(tmp_path, monkeypatch):
 
         monkeypatch.setattr(commands, "work_of", lambda command: work)
         monkeypatch.setattr(sys, "argv", ["storelab", command, *args])
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        os.environ.pop("HYDRA_FULL_ERROR", None)
         with redirect_stderr(errors), redirect_stdout(io.StringIO()):
             status = cli.main()
         return status, errors.getvalue(), seen
