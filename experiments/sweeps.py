@@ -28,7 +28,10 @@ def paired(groups: Sequence[Sequence[str]]):
     try:
         yield
     finally:
-        sweeper.split_arguments = staticmethod(BasicSweeper.split_arguments)
+        sweeper.split_arguments = staticmethod(_split)
+
+
+_split = BasicSweeper.split_arguments  # Hydra's own, whatever stands there meanwhile
 
 
 def _batches(overrides: list[Override], size: int | None, groups: Sequence[Sequence[str]]) -> list[list[list[str]]]:
@@ -39,7 +42,7 @@ def _batches(overrides: list[Override], size: int | None, groups: Sequence[Seque
 def _jobs(overrides: list[Override], groups: Sequence[Sequence[str]]) -> list[list[str]]:
     """Every job as its overrides."""
     if not groups:
-        return BasicSweeper.split_arguments(overrides, None)[0]
+        return _split(overrides, None)[0]
     keys = groups[0]
     swept = {one.key_or_group: one for one in overrides if one.key_or_group in keys and one.is_sweep_override()}
     for key in keys:

@@ -42,12 +42,15 @@ def mean_of_observed(values: np.ndarray) -> np.ndarray:
 
 
 def filled_by_draws(values: np.ndarray, pools: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Values (I, ...), those that are NaN drawn from the item's days in `pools` (D, I); left where none is observed."""
-    missing = np.isnan(values)
+    """Values (I, ...), those that are NaN drawn from the item's days in `pools` (D, I); left where none is observed.
+
+    An item has a stream of its own, so that what it lacks moves no other item's draws.
+    """
+    missing, own = np.isnan(values), rng.spawn(len(values))
     for item in np.flatnonzero(missing.any(axis=tuple(range(1, values.ndim)))):
         pool = pools[~np.isnan(pools[:, item]), item]
         if len(pool):
-            values[item][missing[item]] = rng.choice(pool, missing[item].sum())
+            values[item][missing[item]] = own[item].choice(pool, missing[item].sum())
     return values
 
 

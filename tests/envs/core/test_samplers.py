@@ -39,6 +39,7 @@ SAMPLERS = {
         "standard_gamma": "rate_demand",
         "poisson": "rate_demand",
     },
+    "envs/core/randomised.py": dict.fromkeys(("integers", "random", "uniform", "standard_gamma"), "test_randomised"),
     "envs/inventory/supply.py": {"random": "lead_times, disruptions", "beta": "yield"},
     "envs/inventory/model.py": {"random": "rounding"},
     "envs/supply_chain/model.py": {"random": "lead_times"},
