@@ -174,7 +174,8 @@ def test_a_reader_that_leaves_gets_no_traceback(tmp_path):
 
 
 DEMO = (
-    *("demo", "data.items=2", "data.days=400", "forecaster.params.transformer.fine_tune_steps=2", "env.horizon=28", "agent.num_envs=4"),
+    *("demo", "data.items=2", "data.days=400", "forecaster.params.transformer.fine_tune_steps=2"),
+    *("env.horizon=28", "agent.num_envs=4"),
     *("evaluation.episodes=4", "evaluation.tuning_episodes=2", "evaluation.curve_episodes=2", "agent.total_steps=900"),
     *("checkpoint_every=100", "agent.hyper.batch_size=56"),
 )
