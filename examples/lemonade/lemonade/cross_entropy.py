@@ -71,7 +71,7 @@ class Learner:
     due = False
 
     def __init__(self, task, params: CrossEntropyParams, seed: int = 0, log_folder=None):
-        self.model, self.params, self.seed, self.steps = task.model("train"), params, seed, 0
+        self.model, self.params, self.seed, self.steps = task.model("randomised"), params, seed, 0
         check(self.model, params)
         self.mean, self.std = np.zeros(_shape(self.model)), np.ones(_shape(self.model))
 

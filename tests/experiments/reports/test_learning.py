@@ -48,11 +48,14 @@ def test_few_scenarios_are_said_to_tell_nothing():
 
 def test_a_curve_that_fell_back_is_said_to_have():
     (line,) = told(10, 11, 10, 11, curve=[12, 9, 10])
-    assert line.startswith("The curve was best at step 10, at 9. The table has the policy of the last step, 20: 10 on")
+    assert line.startswith(
+        "The curve was best at step 10, at 9. The table has the policy of step 20, the best on other scenarios: 10 on"
+    )
 
 
 def test_a_policy_that_is_not_the_last_point_is_named():
-    assert told(10, 11, 10, 11, curve=[12, 11])[0].startswith("The curve ends at 11, but the policy of the table")
+    line = told(10, 11, 10, 11, curve=[12, 11])[0]
+    assert line.startswith("The curve has 11 at step 10, but the policy of the table comes to 10 on the same scenarios")
 
 
 def test_the_picture_has_a_band_where_the_intervals_were_kept():

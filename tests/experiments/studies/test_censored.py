@@ -68,7 +68,7 @@ def test_the_treatment_decides_and_the_seed_repeats(store, demand):
 
 def test_the_study_meets_one_demand_and_sales_understate_it():
     table = summary(list(study("moving_average", 0.9, 0, 2, 3)))
-    assert list(table.index) == [TRUTH, "sales", "missing", "expected"]
+    assert list(table.index) == [TRUTH, "sales", "missing", "expected", "drawn"]
     assert table["fill rate before"].nunique() == 1
     assert table.loc["sales", ["gain", "gain_low", "gain_high"]].tolist() == [0, 0, 0]
     assert table.loc["sales", "bias"] < table.loc["expected", "bias"]
