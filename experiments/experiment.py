@@ -259,10 +259,10 @@ def _attempt(
     try:
         with _on_sigterm(lambda: setattr(learner, "due", True)):
             learner.learn(keep, checkpoint_steps(settings))
+        if not rows or rows[-1]["step"] < learner.steps:
+            keep(learner.steps)
     except Astray as error:
         return str(error)
-    if not rows or rows[-1]["step"] < learner.steps:
-        keep(learner.steps)
     return wrong()
 
 

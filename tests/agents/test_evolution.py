@@ -15,6 +15,7 @@ PARAMS = EvolutionParams(total_steps=12, candidates=8, seasons=6)
 @pytest.fixture(autouse=True)
 def short_start(monkeypatch):
     monkeypatch.setattr("storelab.agents.heuristics.marketplace.GENERATIONS", 3)
+    monkeypatch.setattr("storelab.agents.heuristics.marketplace.RESTARTS", 1)
 
 
 def test_it_learns_and_goes_on_exactly(tmp_path):
