@@ -14,7 +14,7 @@ PARAMS = EvolutionParams(total_steps=12, candidates=8, seasons=6)
 
 @pytest.fixture(autouse=True)
 def short_start(monkeypatch):
-    monkeypatch.setattr("storelab.agents.heuristics.marketplace.GENERATIONS", 3)
+    monkeypatch.setattr("storelab.agents.heuristics.marketplace.GENERATIONS", 1)
     monkeypatch.setattr("storelab.agents.heuristics.marketplace.RESTARTS", 1)
 
 

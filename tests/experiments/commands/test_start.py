@@ -13,7 +13,7 @@ def test_a_finished_run_goes_on_and_a_killed_one_resumes_exactly(finished, start
     (tmp_path / "whole").mkdir()
     whole = storelab(tmp_path / "whole", *words)
     assert whole.status == 0, whole.err
-    assert f"begins with the weights of {finished.run}/checkpoints/" in whole.out
+    assert f"begins with the weights of {finished.run}/best/" in whole.out
     (tmp_path / "killed").mkdir()
     killed = start(tmp_path / "killed", *words)
     killed.until(lambda: len(killed.checkpoints) > 1)
