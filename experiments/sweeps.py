@@ -18,6 +18,8 @@ from .config.settings import READ
 from .config.words import override
 from .runs.folder import to_config
 
+_split = BasicSweeper.split_arguments  # Hydra's own, whatever stands there meanwhile
+
 
 @contextmanager
 def paired(groups: Sequence[Sequence[str]]):
@@ -29,9 +31,6 @@ def paired(groups: Sequence[Sequence[str]]):
         yield
     finally:
         sweeper.split_arguments = staticmethod(_split)
-
-
-_split = BasicSweeper.split_arguments  # Hydra's own, whatever stands there meanwhile
 
 
 def _batches(overrides: list[Override], size: int | None, groups: Sequence[Sequence[str]]) -> list[list[list[str]]]:

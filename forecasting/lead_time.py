@@ -14,22 +14,12 @@ from ..reading import read_arrays
 from .base import Forecaster, known_future
 
 
-def rolling_lead_time_quantiles(
-    forecaster: Forecaster,
-    panel: Panel,
-    days: np.ndarray,
-    lead_time: np.ndarray,
-    levels,
-    paths: int = 200,
-    seed: int = 0,
-    cache: str | Path | None = None,
-    progress: bool = True,
-) -> np.ndarray:
+def rolling_lead_time_quantiles(*given, **named) -> np.ndarray:
     """Quantiles of the demand of days t .. t + lead_time, for each day t of `days` and each item, (len(days), I, Q).
 
-    The first of the two that `rolling_order_quantiles` returns, which has the arguments.
+    The first of the two that `rolling_order_quantiles` returns, whose arguments it takes.
     """
-    return rolling_order_quantiles(forecaster, panel, days, lead_time, levels, paths, seed, cache, progress)[0]
+    return rolling_order_quantiles(*given, **named)[0]
 
 
 def rolling_order_quantiles(

@@ -30,11 +30,14 @@ CONTAINED = {"base_stock", "myopic"}  # kinds that are capped base-stock too, wi
 TUNING = purpose_seeds("tuning", 64)  # of the training scenarios that the heuristic is tuned on
 
 
+def _learnt(model: Any) -> Any:
+    """Return a model's parameters with the continuous actions that are learnt."""
+    return replace(model.params, action=next(mode for kind, mode in MODELS.items() if isinstance(model, kind)))
+
+
 def learnable(task: Task) -> Task:
     """Return a task with the continuous actions that are learnt: orders of a store, levels of a network."""
-    model = task.model("train")
-    mode = next(mode for kind, mode in MODELS.items() if isinstance(model, kind))
-    return replace(task, params=replace(task.params, action=mode))
+    return replace(task, params=_learnt(task.model("train")))
 
 
 class Inward(torch.autograd.Function):
@@ -59,8 +62,7 @@ class Inward(torch.autograd.Function):
 
 def relaxed(model: Any) -> Any:
     """Return a model on the same demand, with the actions that are learnt."""
-    mode = next(mode for kind, mode in MODELS.items() if isinstance(model, kind))
-    return type(model)(replace(model.params, action=mode), model.source)
+    return type(model)(_learnt(model), model.source)
 
 
 def starts(model: Any, params) -> list[str]:

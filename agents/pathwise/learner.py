@@ -56,9 +56,8 @@ class PathwiseParams:
     patience: int = 20  # checks without improvement after which it stops
     device: str = "auto"  # auto | cpu | cuda | cuda:0 ...
     threads: int = 1  # of torch: small networks gain nothing by more; 0: as torch chooses
-    randomise: bool = (
-        True  # where recorded days are replayed: learn on them in blocks and randomised; false: as they were
-    )
+    # Where recorded days are replayed: learn on them in blocks and randomised; false: as they were.
+    randomise: bool = True
     start: str = ""  # folder of a checkpoint, whose weights and normalisation it begins with; "": none
 
     def __post_init__(self):

@@ -64,9 +64,8 @@ class SB3Params:
     normalize_reward: bool = True  # by the running standard deviation of the return
     device: str = "auto"  # auto | cpu | cuda | cuda:0 ...
     threads: int = 1  # of torch: small networks gain nothing by more; 0: as torch chooses
-    randomise: bool = (
-        True  # where recorded days are replayed: learn on them in blocks and randomised; false: as they were
-    )
+    # Where recorded days are replayed: learn on them in blocks and randomised; false: as they were.
+    randomise: bool = True
     start: str = ""  # folder of a checkpoint, whose weights and normalisation it begins with; "": none
     hyper: dict[str, Any] = field(default_factory=dict)  # arguments of the algorithm, by its own names, over `HYPER`'s
 

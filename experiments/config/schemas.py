@@ -37,9 +37,7 @@ class EvaluationParams:
     seed: int = 0  # of the first one; the others follow
     tuning_episodes: int = 64  # training scenarios that heuristics are tuned on
     curve_episodes: int = 32  # training scenarios of the learning curve
-    validation_episodes: int = (
-        64  # training scenarios, learnt from by nobody, on which a learner's checkpoint is chosen
-    )
+    validation_episodes: int = 64  # that nobody learns from: a learner's checkpoint is chosen on them
 
     def __post_init__(self):
         for name in ("episodes", "tuning_episodes", "curve_episodes", "validation_episodes"):
