@@ -219,7 +219,7 @@ class MeanBoosting(GradientBoosting):
         return [
             lightgbm.train(settings | _LOSSES[loss] | {"num_leaves": leaves, "seed": p.seed + place}, data, p.rounds)
             for place, (loss, leaves) in enumerate(
-                tqdm([*zip(p.losses, p.leaves, strict=True)], desc=words, unit="loss", disable=not p.progress)
+                tqdm([*zip(p.losses, p.leaves, strict=True)], desc=words, unit="loss", disable=not p.progress or None)
             )
         ]
 

@@ -188,6 +188,7 @@ def test_what_a_demo_writes_to_a_file_is_short(storelab, tmp_path):
     assert len((ended.out + ended.err).encode()) < 10_000
     assert "\r" not in ended.out + ended.err
     assert "it/s" not in ended.err
+    assert "%|" not in ended.out + ended.err
 
 
 def test_the_module_is_the_command(tmp_path):
