@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import storelab
 from attack import Outcome, trial
-from storelab.data import privacy, values
+from storelab.data import masking, privacy, values
 from storelab.language import answers, aspects, base, noise, retrieval, rules
 
 ROOT = Path(storelab.__file__).parent
@@ -24,7 +24,7 @@ LENGTHS = (1_000, 10_000, 100_000)
 LIMIT = 20.0  # seconds for a text of 100,000 characters
 FLOOR = 0.02  # seconds: below, times are noise
 MODULES = [f"language.{path.stem}" for path in (ROOT / "language").glob("*.py")]
-MODULES += ["data.values", "data.privacy", "data.files", "experiments.serving.served"]
+MODULES += ["data.values", "data.privacy", "data.masking", "data.files", "experiments.serving.served"]
 
 
 def all_patterns() -> dict[str, re.Pattern]:
@@ -158,6 +158,7 @@ def functions(draw: random.Random) -> list[Outcome]:
         "numbers": lambda text: values.numbers(pd.Series([text], dtype=object)),
         "times": lambda text: values.times(pd.Series([text], dtype=object)),
         "refuse_zone": lambda text: _quiet(values.refuse_zone, pd.Series([text], dtype=object), "time"),
+        "mask": masking.mask,
         "pseudonymise": lambda text: privacy.pseudonymise(pd.Series([text]), b"0123456789abcdef"),
     }
     pieces = [piece for pattern in all_patterns().values() for piece in texts(pattern, draw, 1)]

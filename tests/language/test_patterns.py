@@ -17,7 +17,8 @@ from storelab.language.rules import polarity, reasons
 from storelab.language.text import MOST_CHARACTERS, MOST_MARKS, clean
 
 ROOT = Path(storelab.__file__).parent
-FILES = [*sorted((ROOT / "language").glob("*.py")), ROOT / "data/values.py", ROOT / "experiments/serving/served.py"]
+FILES = sorted((ROOT / "language").glob("*.py"))
+FILES += [ROOT / "data/values.py", ROOT / "data/masking.py", ROOT / "experiments/serving/served.py"]
 ANCHORED = {"data.values": ("_POINT", "_COMMA")}  # matched whole, from the start alone: no repeat is begun twice
 MOST = 100  # times of a repeat that is not the last
 
