@@ -99,7 +99,10 @@ class Ensemble(QuantileForecaster):
         return self.learn(past)
 
     def past_windows(self, panel: Panel, how: str = "fine_tune") -> Window | None:
-        """The last windows of a panel, forecast by members trained on the days before; None where it is too short."""
+        """The last windows of a panel, forecast by members trained on the days before; None where it is too short.
+
+        The members take over what these copies learnt from their own validation days, such as how long to train.
+        """
         length = min(_WEEKS if panel.weekly else self.params.horizon, self.params.horizon)
         count = max(0, min(self.params.windows, (len(panel.dates) - self.least_days) // length))
         first = len(panel.dates) - count * length
@@ -108,6 +111,8 @@ class Ensemble(QuantileForecaster):
         if not origins:
             return None
         early = [getattr(copy.deepcopy(member), how)(panel.until(first)) for member in self.members]
+        for member, trained in zip(self.members, early, strict=True):
+            member.take_over(trained)
         return Window.joined([self._window(early, panel, demand, origin, length) for origin in origins])
 
     def learn(self, past: Window | None) -> "Ensemble":

@@ -24,6 +24,7 @@ from .base import Known, whole_units
 from .baselines import mean_of_observed
 from .distribution import LEVELS, calibrate
 from .gradient_boosting import GradientBoosting, _Days
+from .quantile import QuantileForecaster
 
 _WINDOWS = (2, 4, 8, 13, 26, 52)  # weeks of the means
 _LAGS = (1, 2, 3, 4)  # weeks back, of the same weekday in a daily panel
@@ -175,6 +176,7 @@ class MeanBoosting(GradientBoosting):
     def __init__(self, params: MeanBoostingParams | None = None):
         super().__init__(params)
         self.dispersion = 2.0  # of the negative binomial: variance = mean + mean^2 / dispersion
+        self._calibrated = False  # by a copy that was trained on fewer days
 
     @property
     def least_days(self) -> int:
@@ -184,11 +186,16 @@ class MeanBoosting(GradientBoosting):
         """Grow the trees on the panel. Raises ValueError when it is too short or holds no sale."""
         self._check_panel(panel, f"{2 * _LEAST} observed, {self.params.horizon} ahead")
         rows, days = _Rows(panel), len(panel.dates)
-        held = min(_HELD_BACK * rows.step, days // 4)
-        self.boosters = self._grow(rows, days - held, "held back")
-        self._calibrate_on(rows, panel, days - held)
+        if not self._calibrated:
+            held = min(_HELD_BACK * rows.step, days // 4)
+            self.boosters = self._grow(rows, days - held, "held back")
+            self._calibrate_on(rows, panel, days - held)
         self.boosters = self._grow(rows, days, "train")
         return self
+
+    def take_over(self, early: QuantileForecaster) -> None:
+        if isinstance(early, MeanBoosting):
+            self.dispersion, self.dependence, self._calibrated = early.dispersion, early.dependence, True
 
     def _grow(self, rows: _Rows, stop: int, words: str) -> list:
         """Trees (one booster per loss) on the days before `stop`."""

@@ -32,6 +32,9 @@ class QuantileForecaster(Forecaster):
         if not np.nansum(panel.units) > 0:
             raise ValueError("the panel holds no sale: there is nothing to learn from")
 
+    def take_over(self, early: "QuantileForecaster") -> None:
+        """Take over what a copy that was trained on fewer days learnt from its validation days; `fit` asks no more."""
+
     @abstractmethod
     def _forecast(self, history: Panel, known: Known) -> tuple[torch.Tensor, torch.Tensor]:
         """Quantiles in units (I, H, Q), rising and non-negative, and scales (I, H); both 0 on closed days."""

@@ -52,6 +52,8 @@ class Transformer(QuantileForecaster):
         self.trained_weights = 0  # numbers that the last training could change
         self.trained_until = ""  # last day of the panel trained on, YYYY-MM-DD; "" = none
         self.year = True  # whether the last training read the year: see `year_of`
+        self.steps: int | None = None  # that were best by the validation days; None: they were not asked
+        self._known_steps: int | None = None
         self._start()
 
     def _start(self) -> None:
@@ -148,20 +150,25 @@ class Transformer(QuantileForecaster):
         self.year = year_of(panel)
         return Windows(panel, self.params.context, self.params.horizon, self.params.planned, year=self.year)
 
+    def take_over(self, early: "QuantileForecaster") -> None:
+        self._known_steps = early.steps if isinstance(early, Transformer) else None
+
     def _train(self, panel: Panel, windows: Windows, plan: Plan) -> "Transformer":
         """The validation days decide how many steps are best; that many are made anew, from the start, on all days.
 
         Without such days all steps are made, up to `_PASSES` passes over the windows.
         """
-        start = copy.deepcopy(self.network.to(self.device))
-        if not plan.validation:
+        start, known = copy.deepcopy(self.network.to(self.device)), self._known_steps
+        if plan.validation and known is not None and plan.new_from is None:
+            plan = replace(plan, validation=0, stop=known)
+        elif not plan.validation:
             windows_there = len(windows.origins(0, windows.days - PATCH + 1)[0])
             passes = _PASSES_KNOWN if getattr(self.network, "known", None) else _PASSES
             limit = max(1, passes * windows_there // self.params.batch_size)
             plan = replace(plan, steps=min(plan.steps, limit))
         self.history, self.trained_weights, *files = train(self.network, [windows], self.params, plan)
         if plan.validation:
-            best = min(self.history, key=lambda row: row["validation_loss"])["step"]
+            self.steps = best = min(self.history, key=lambda row: row["validation_loss"])["step"]
             self.network = start
             if best:
                 files += train(start, [windows], self.params, replace(plan, validation=0, stop=best))[2:]

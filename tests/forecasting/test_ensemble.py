@@ -44,6 +44,23 @@ def test_weights_spread_and_copula_come_from_days_that_no_member_has_seen(panel,
 window = Ensemble._window
 
 
+def test_members_take_over_what_copies_learnt_from_their_validation_days(panel, monkeypatch):
+    early = []
+    monkeypatch.setattr(Ensemble, "_window", lambda self, *args: early.append(args[0]) or window(self, *args))
+    few = panel.select(panel.items[:5]).until(200)
+    params = {"transformer": {"fine_tune_steps": 6, "progress": False}, "lightgbm_mean": {"rounds": 5, "leaf_rows": 5}}
+    model = create("ensemble", members=["transformer", "lightgbm_mean"], params=params, windows=1, horizon=14)
+    model.fine_tune(few)
+    network, trees = model.members
+    assert early[0][0].steps is not None
+    assert network.history[-1]["step"] == early[0][0].steps if network.history else early[0][0].steps == 0
+    assert not any(
+        "validation_loss" in row and row["validation_loss"] == row["validation_loss"] for row in network.history
+    )
+    assert trees.dispersion == early[0][1].dispersion
+    assert network.trained_until == str(few.dates[-1].date())
+
+
 def test_a_short_panel_has_fewer_windows_or_none(panel):
     params = QUICK["ensemble"] | {"params": QUICK["ensemble"]["params"] | {"transformer": {"fine_tune_steps": 0}}}
     model = create("ensemble", **params | {"windows": 3}).fine_tune(panel.until(60))
