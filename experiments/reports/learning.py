@@ -9,6 +9,8 @@ from ..experiment import Experiment
 from . import plots
 from .page import bracket, figure, note, section
 
+NEAR = 0.01  # of the reference's value: the gap whose first passing a report dates
+
 
 def learning(experiment: Experiment, metrics: list[dict], table: pd.DataFrame, held_out: int) -> str:
     """Return the section.
@@ -30,8 +32,21 @@ def learning(experiment: Experiment, metrics: list[dict], table: pd.DataFrame, h
     lines |= {name: values[name].mean() for name in (REFERENCE, HINDSIGHT) if name in values}
     drawn = plots.learning_curve(metrics, lines, agent, f"{task.objective}, {task.unit}")
     caption = f"Each point and band: mean and 95 % interval over the same {len(seeds)} training scenarios."
-    notes = map(note, contradictions(values[[agent, best]], metrics, table, held_out, experiment.choice))
-    return section("Learning curve", figure(drawn, caption), *notes)
+    said = [first_near(metrics, values[REFERENCE].mean(), task.objective)] if REFERENCE in values else []
+    said += contradictions(values[[agent, best]], metrics, table, held_out, experiment.choice)
+    return section("Learning curve", figure(drawn, caption), *map(note, said))
+
+
+def first_near(metrics: list[dict], reference: float, objective: str) -> str:
+    """Return when the curve first came within `NEAR` of the reference on the same scenarios, in a sentence."""
+    sign = 1 if objective == "profit" else -1
+    near = (point for point in metrics if sign * (reference - point["value"]) <= NEAR * abs(reference))
+    if not (first := next(near, None)):
+        return f"The curve never comes within {NEAR:.0%} of the reference on its scenarios."
+    return (
+        f"The curve first is within {NEAR:.0%} of the reference on its scenarios at step {first['step']:,}, after "
+        f"{first['seconds']:,.0f} s with the evaluations of the curve."
+    )
 
 
 def contradictions(

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from storelab.evaluation import summarise
-from storelab.experiments.reports.learning import contradictions
+from storelab.experiments.reports.learning import contradictions, first_near
 from storelab.experiments.reports.plots import learning_curve
 
 NOISE = np.array([0.3, -0.2, 0.1, -0.3, 0.2, -0.1])
@@ -65,3 +65,11 @@ def test_the_picture_has_a_band_where_the_intervals_were_kept():
     assert (len(with_band.axes[0].collections), len(without.axes[0].collections)) == (1, 0)
     labels = [text.get_text() for text in with_band.axes[0].get_legend().get_texts()]
     assert labels == ["PPO", *lines]
+
+
+def test_the_first_point_near_the_reference_is_dated():
+    curve = [{"step": step, "seconds": step / 10, "value": value} for step, value in ((10, 8.0), (20, 6.9), (30, 6.85))]
+    said = first_near(curve, 6.84, "cost")
+    assert "at step 20, after 2 s" in said
+    assert "never" in first_near(curve, 6.5, "cost")
+    assert "at step 10" in first_near(curve, 8.05, "profit")
