@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from storelab import device as devices
 from storelab.agents.pathwise import PathwiseLearner, PathwiseParams
 from storelab.agents.sb3 import SB3Learner, SB3Params
 from storelab.data import SyntheticStoreParams, generate
-from storelab.device import check_device, device_of
+from storelab.device import check_device, device_of, seconds
 from storelab.envs import TASKS
 from storelab.experiments.fitting.models import MODELS, schema
 from storelab.forecasting import FORECASTERS, create
@@ -33,6 +34,21 @@ def test_a_missing_device_is_not_replaced_in_silence():
 def test_auto_takes_what_there_is():
     assert device_of("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert device_of("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("faster", ["cpu", "cuda"])
+def test_auto_takes_the_faster_device_for_the_size_of_a_network(monkeypatch, faster):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(devices, "seconds", lambda device, widths, rows: (device != faster) + sum(widths) * rows)
+    assert device_of("auto", [8, 64, 1], 32).type == faster
+    assert device_of("auto").type == "cuda"
+    assert device_of("cpu", [8, 64, 1], 32).type == "cpu"
+
+
+def test_what_a_network_takes_is_measured_and_leaves_the_generator_alone():
+    before = torch.get_rng_state()
+    assert seconds("cpu", (4, 2048, 2048, 1), 512) > seconds("cpu", (4, 8, 1), 1) > 0
+    assert (torch.get_rng_state() == before).all()
 
 
 @pytest.mark.parametrize("params", TAKING)

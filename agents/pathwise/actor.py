@@ -117,12 +117,12 @@ class _Actor:
 
     def __init__(self, task: Task, params, rule: residual.StartRule | None):
         self.task, self.model = task, learnable(task).model("train")
-        self.device = device_of(params.device)
         self.view: Any = view_of(self.model, params.per_item, rule)
         observed, actions = int(self.model.observation_space.shape[0]), len(self.model.action_low)
         self.sizes = {"observation": observed, "action": actions}
         outputs = actions // self.view.rows
         inputs = self.view.observation_space.shape[0] + self.seen_orders * outputs
+        self.device = device_of(params.device, [inputs, *params.net_arch, outputs], self.view.rows * params.num_envs)
         self.network = Network(inputs, outputs, list(params.net_arch)).to(self.device)
         self.view.to_torch(self.device)
         low, high = (torch.as_tensor(b, dtype=torch.float32) for b in (self.model.action_low, self.model.action_high))
