@@ -215,7 +215,7 @@ class SB3Learner:
                 env, norm_obs=params.normalize_observation, norm_reward=params.normalize_reward, gamma=params.gamma
             )
         rate = params.learning_rate
-        widths = [int(self.envs.observation_space.shape[0]), *params.net_arch, 1]
+        widths = [*(self.envs.observation_space.shape or ()), *params.net_arch, 1]
         policy = {"net_arch": list(params.net_arch), "activation_fn": ACTIVATIONS[params.activation]}
         if params.algorithm in GAUSSIAN:
             policy["log_std_init"] = params.log_std_init
