@@ -1,8 +1,9 @@
 """Transactions in, the probability of fraud out."""
 
 from ..learning.registry import Registry
-from .features import FEATURES, Stream, features
+from .features import FEATURES, Layout, features
 from .scoring import Scorer
+from .stream import Stream
 from .synthetic import FraudData, TransactionParams, generate
 from .tabular import Calibration, Trees, TreesParams
 from .transactions import TRANSACTIONS, Split, read_transactions, split_by_time
@@ -20,6 +21,7 @@ __all__ = [
     "FEATURES",
     "FRAUD_MODELS",
     "FraudData",
+    "Layout",
     "Scorer",
     "Split",
     "Stream",

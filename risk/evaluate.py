@@ -15,7 +15,7 @@ import pandas as pd
 from ..data.sheets import write_csv
 from ..learning.base import Card, write_atomic
 from ..learning.intervals import intervals
-from .features import FEATURES, features
+from .features import STORE, Layout, features
 from .metrics import Costs, average_precision, by_group, calibration_error, threshold_of_least_cost, within_budget
 from .scoring import Scorer
 from .sequence import SequenceModel, SequenceParams
@@ -28,7 +28,9 @@ BUDGET = 0.01  # of each day's transactions are reviewed
 _STREAMED = 500  # transactions whose latency is measured
 
 
-def figures(data: FraudData, table: np.ndarray, split: Split, margins: dict, costs: Costs) -> tuple[list, list]:
+def figures(
+    data: FraudData, table: np.ndarray, layout: Layout, split: Split, margins: dict, costs: Costs
+) -> tuple[list, list]:
     """Rows of figures per model, and per model and group of customers, on the test rows.
 
     `margins` has per model those of the validation and of the test rows.
@@ -38,7 +40,7 @@ def figures(data: FraudData, table: np.ndarray, split: Split, margins: dict, cos
     late, test = split.validation, split.test
     labels = data.labels["pattern"].to_numpy()[test] if "pattern" in data.labels else None
     household = data.transactions["customer"].map(data.customers.set_index("customer")["household"]).fillna("")
-    age = table[test, FEATURES.index("own first: days since")]
+    age = table[test, layout.names.index("own first: days since")]
     tenure = np.where(age >= 30, "known for 30 days or more", "known for less")
     homes = "household: " + household.to_numpy()[test].astype(object)
     rows, groups = [], []
@@ -68,29 +70,31 @@ def figures(data: FraudData, table: np.ndarray, split: Split, margins: dict, cos
 def run(params: TransactionParams, sequence: SequenceParams) -> tuple[list, list, dict, FraudData, Split]:
     """Train all models on one store; rows of figures, rows of groups, the models to keep, the data, its split."""
     data = generate(params)
-    fraud, table = data.labels["fraud"].to_numpy(), features(data.transactions)
+    fraud = data.labels["fraud"].to_numpy()
+    table = features(data.transactions, STORE, fraud)
     split = split_by_time(columns(data.transactions)["time"])
     train, parts = split.train, (split.validation, split.test)
-    learned = SequenceModel(sequence)
+    learned = SequenceModel(sequence, layout=STORE)
     learned.fit(data.transactions, table, fraud, train, split.validation)
-    trees = Trees(learned.trees.params)
+    trees = Trees(learned.trees.params, STORE)
     trees.booster = learned.trees.booster  # grown on the same rows with the same parameters
     trees.calibrate(table[split.validation], fraud[split.validation])
     more = [replace(trees.params, seed=trees.params.seed + k) for k in range(1, sequence.members)]
-    several = [trees, *(Trees(one).fit(table[train], fraud[train]) for one in more)]
+    several = [trees, *(Trees(one, STORE).fit(table[train], fraud[train]) for one in more)]
     mean = lambda rows: np.mean([one.margins(rows) for one in several], axis=0)  # as the networks' is one
     plain = {PLAIN: trees.margins, f"{PLAIN}, mean of {len(several)}": mean}
-    plain |= baselines(table[train], fraud[train], params.seed)
+    plain |= baselines(table[train], fraud[train], params.seed, STORE)
     margins = {LEARNED: tuple(learned.margins(data.transactions, table, part) for part in parts)}
     margins |= {name: tuple(margin(table[part]) for part in parts) for name, margin in plain.items()}
-    rows, groups = figures(data, table, split, margins, Costs())
+    rows, groups = figures(data, table, STORE, split, margins, Costs())
     best = {PLAIN: trees, LEARNED: learned}
     return rows, groups, best, data, split
 
 
 def speeds(models: dict, data: FraudData, split: Split) -> pd.DataFrame:
     """CPU time on one thread: ms per transaction in a stream, transactions/s in a batch, its features counted in."""
-    history = data.transactions.iloc[: split.test.start].tail(5000)
+    labelled = data.transactions.assign(fraud=data.labels["fraud"])
+    history = labelled.iloc[: split.test.start].tail(5000)
     coming = data.transactions.iloc[split.test].head(_STREAMED).to_dict("records")
     batch = data.transactions.head(100_000)
     rows = []
@@ -101,7 +105,7 @@ def speeds(models: dict, data: FraudData, split: Split) -> pd.DataFrame:
             scorer.score(transaction)
             seconds.append(time.process_time() - started)
         started = time.process_time()
-        table = features(batch)
+        table = features(batch, STORE, data.labels["fraud"].to_numpy()[: len(batch)])
         counted = time.process_time()
         if name == PLAIN:
             model.predict(table)
@@ -129,7 +133,7 @@ def card_of(data: FraudData, figure: dict) -> Card:
         split="By time: 75 % of the days, then the test; labels known 7 days late, the last 20 known days validate.",
         figures={name: value for name, value in figure.items() if name != "model"},
         intended_use="Simulation and research: ranking transactions for review by a person.",
-        limits="Knows the four patterns of its generator alone. Not for decisions about people.",
+        limits="Knows the six patterns of its generator alone. Not for decisions about people.",
     )
 
 

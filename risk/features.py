@@ -2,21 +2,22 @@
 
 Each is a formula on sums over earlier transactions that share something with this one. Sums are of whole numbers
 (cents, 1e-4 of a logarithm), so a batch, which subtracts cumulative sums, and a stream, which adds them one by one,
-agree to the last bit. Nothing here sees a label.
+agree to the last bit. What is known of frauds comes late: counts see a fraud from the second after its report came.
 """
 
-from bisect import bisect_right
-from collections import OrderedDict
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
+from ..errors import FieldError
 from .synthetic import DAY
-from .transactions import ENTITIES, columns
+from .transactions import ENTITIES, LABEL_DELAY, check_entities, columns
 
 HOUR = 3600  # seconds
 LONGEST = 30 * DAY  # of all windows, seconds
-MOST_TIMES = 10_000  # of one customer, device, address or card in a stream whose memory is bounded
+LATE = (1, 7, 30)  # days over which known frauds are counted
 _LOG = 1e4  # units of logarithms
 
 _CUSTOMER, _DEVICE, _ADDRESS, _CARD, _CATEGORY = (("customer",), ("device",), ("address",), ("card",), ("category",))
@@ -81,7 +82,6 @@ SINCE = {
     "address last": (_ADDRESS, "last"),
     "card last": (_CARD, "last"),
 }
-_KEYS = tuple(dict.fromkeys([*_PAIRS, *(key for key, *_ in SUMS.values()), *(key for key, _ in SINCE.values())]))
 _PLAIN = {  # features that are sums as they are
     **{f"{name}: transactions": name for name in ("own", "own, hour", "own, day", "own, week")},
     **{f"{name}: transactions": name for name in ("device, hour", "device, day", "address, day", "address, month")},
@@ -94,7 +94,79 @@ _PLAIN = {  # features that are sums as they are
 }
 
 
-def _values(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _place_sums(name: str) -> tuple[dict, dict]:
+    """SUMS and SINCE of an entity that is none of ENTITIES."""
+    place, own = (name,), ("customer", name)
+    sums = {
+        f"{name}, {word}": (place, "one", span) for word, span in (("day", DAY), ("week", 7 * DAY), ("month", LONGEST))
+    }
+    sums |= {f"{name}": (place, "one", None), f"{name} log": (place, "log", None), f"own at {name}": (own, "one", None)}
+    sums |= {f"{name} declined, day": (place, "declined", DAY), f"{name} customers, month": (place, own, LONGEST)}
+    return sums, {f"{name} first": (place, "first"), f"{name} last": (place, "last")}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which features a model has: of which columns of ids, and with known frauds or without."""
+
+    entities: tuple[str, ...] = ENTITIES  # the customer first; those beyond ENTITIES are named by the user
+    late: bool = False  # whether known frauds are counted, of each entity
+    delay: float = LABEL_DELAY  # days after which a transaction that nobody reported counts as none
+
+    def __post_init__(self):
+        object.__setattr__(self, "entities", check_entities(self.entities))
+        if type(self.late) is not bool:
+            raise FieldError("late", self.late, "true or false")
+        if isinstance(self.delay, bool) or not isinstance(self.delay, int | float) or not 0 <= self.delay <= 3650:
+            raise FieldError("delay", self.delay, "days from 0 to 3650")
+
+    @property
+    def wait(self) -> int:
+        """The delay in seconds."""
+        return round(self.delay * DAY)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features' names."""
+        return plan(self).names
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a layout's features are computed from."""
+
+    sums: dict[str, tuple]  # as SUMS
+    since: dict[str, tuple]  # as SINCE
+    pairs: tuple[tuple[str, ...], ...]
+    keys: tuple[tuple[str, ...], ...]  # all that transactions share
+    places: tuple[str, ...]  # entities beyond ENTITIES
+    names: tuple[str, ...]
+
+
+@lru_cache(maxsize=64)
+def plan(layout: Layout) -> Plan:
+    """The sums of a layout: those of SUMS whose columns it has, and those of its further entities."""
+    sums, since, places = dict(SUMS), dict(SINCE), tuple(n for n in layout.entities if n not in ENTITIES)
+    for name in places:
+        more, times = _place_sums(name)
+        sums, since = sums | more, since | times
+    there = {*layout.entities, "category"}
+    has = lambda columns: isinstance(columns, str) or there.issuperset(columns)
+    sums = {name: entry for name, entry in sums.items() if has(entry[0]) and has(entry[1])}
+    since = {name: entry for name, entry in since.items() if has(entry[0])}
+    pairs = (*_PAIRS, *(("customer", name) for name in places))
+    pairs = tuple(pair for pair in pairs if has(pair))
+    late = tuple((name,) for name in layout.entities) if layout.late else ()
+    keys = (*pairs, *(key for key, *_ in sums.values()), *(key for key, _ in since.values()), *late)
+    made = Plan(sums, since, pairs, tuple(dict.fromkeys(keys)), places, ())
+    table = {"time": np.zeros(1, np.int64), "amount": np.zeros(1)}
+    table |= dict.fromkeys(("refund", "promotion", "declined"), np.zeros(1, bool))
+    zero, counts = np.zeros(1), {(name, days): (np.zeros(1), np.zeros(1)) for (name,) in late for days in LATE}
+    names = _formulas(made, table, values_of(table), dict.fromkeys(sums, zero), dict.fromkeys(since, zero), counts)
+    return Plan(sums, since, pairs, made.keys, places, tuple(names))
+
+
+def values_of(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What is summed, whole numbers (n,), the first times of pairs aside."""
     cents = np.round(100 * table["amount"]).astype(np.int64)
     log = np.round(_LOG * np.log1p(table["amount"])).astype(np.int64)
@@ -103,8 +175,8 @@ def _values(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {"one": np.ones(len(cents), np.int64), **amounts, **flags}
 
 
-def _formulas(table: dict, values: dict, sums: dict, since: dict) -> dict[str, np.ndarray]:
-    """The features by name, from sums over and times since earlier transactions."""
+def _formulas(made: Plan, table: dict, values: dict, sums: dict, since: dict, late: dict) -> dict[str, np.ndarray]:
+    """The features by name, from sums over and times since earlier transactions, and counts of known frauds."""
     with np.errstate(divide="ignore", invalid="ignore"):
         own, log = sums["own"], values["log"] / _LOG
         mean = sums["own log"] / own / _LOG
@@ -121,9 +193,34 @@ def _formulas(table: dict, values: dict, sums: dict, since: dict) -> dict[str, n
             "own refunds, share": sums["own refunds"] / own,
             "own promotions, share": sums["own promotions"] / own,
             "own in category, share": sums["own in category"] / own,
-            **{name: sums[source] for name, source in _PLAIN.items()},
-            **{f"{name}: days since": seconds / DAY for name, seconds in since.items()},
+            **{name: sums[source] for name, source in _PLAIN.items() if source in sums},
+            **{f"{name}: days since": seconds / DAY for name, seconds in since.items() if name in SINCE},
+            **{name: value for place in made.places for name, value in _of_place(place, log, sums, since).items()},
+            **{name: value for key, counts in late.items() for name, value in _of_late(*key, *counts).items()},
         }
+
+
+def _of_place(name: str, log: np.ndarray, sums: dict, since: dict) -> dict[str, np.ndarray]:
+    """The features of an entity beyond ENTITIES."""
+    counted = (f"{name}, day", f"{name}, week", f"{name}, month", f"own at {name}")
+    return {
+        **{f"{sum}: transactions": sums[sum] for sum in counted},
+        **{sum: sums[sum] for sum in (f"{name} declined, day", f"{name} customers, month")},
+        f"log amount less {name}'s mean": log - sums[f"{name} log"] / sums[name] / _LOG,
+        **{f"{name} {end}: days since": since[f"{name} {end}"] / DAY for end in ("first", "last")},
+    }
+
+
+def _of_late(name: str, days: int, frauds: np.ndarray, others: np.ndarray) -> dict[str, np.ndarray]:
+    """Known frauds of an entity, and their share of the transactions whose labels came, or fell due, in these days."""
+    whose = "own" if name == "customer" else name
+    share = frauds / np.maximum(frauds, others)
+    return {f"{whose} known frauds, {days} days": frauds, f"{whose} known fraud rate, {days} days": share}
+
+
+def row_of(layout: Layout, table: dict, values: dict, sums: dict, since: dict, late: dict) -> np.ndarray:
+    """Features (n, F) float32 from their parts, see `_formulas`."""
+    return _matrix(_formulas(plan(layout), table, values, sums, since, late))
 
 
 def _matrix(features: dict[str, np.ndarray]) -> np.ndarray:
@@ -150,6 +247,11 @@ class Groups:
         if seconds is None:
             return self.start
         return np.searchsorted(self.key, self.base + np.maximum(self.time - seconds, -1), side="right")
+
+    def due(self, wait: int, seconds: int) -> np.ndarray:
+        """How many of the group's transactions are older than `wait` and were not so `seconds` ago."""
+        until = np.searchsorted(self.key, self.base + np.maximum(self.time - wait, 0), side="left")
+        return self.unsorted(until - self.back(wait + seconds))
 
     def unsorted(self, values: np.ndarray) -> np.ndarray:
         result = np.empty_like(values)
@@ -192,120 +294,74 @@ def check_order(time: np.ndarray) -> None:
         raise ValueError(f"column 'timestamp', row {row}: {stamp} is before the row above; expected rows by time")
 
 
-def features(transactions: pd.DataFrame | dict) -> np.ndarray:
-    """Features (n, len(FEATURES)) float32 of each transaction, from the rows above it alone; NaN: no history.
-
-    Rows of one second count as in the order given. A customer, device, address or card not met before has counts of 0.
+def reports(time: np.ndarray, known: np.ndarray | None, wait: int) -> np.ndarray:
+    """Seconds (n,) at which it becomes known whether those at `time` (n,) are frauds: `known`, else after `wait`.
 
     Raises:
-        ValueError: as `columns`; rows out of order of time.
+        ValueError: a label that is known before its transaction.
     """
-    table = columns(transactions)
-    check_order(table["time"])
-    values = _values(table)
-    groups = {key: Groups(codes_of(table, key), table["time"]) for key in _KEYS}
-    values |= {key: (groups[key].before(values["one"], groups[key].start) == 0).astype(np.int64) for key in _PAIRS}
-    places = {(key, window): groups[key].back(window) for key, _, window in SUMS.values()}
-    sums = {name: groups[key].before(values[value], places[key, window]) for name, (key, value, window) in SUMS.items()}
-    return _matrix(_formulas(table, values, sums, {name: groups[key].since(to) for name, (key, to) in SINCE.items()}))
+    if known is None:
+        return time + wait
+    stamps = np.asarray(known).astype("datetime64[s]")
+    found = np.where(np.isnat(stamps), time + wait, stamps.astype(np.int64))
+    if (found < time).any():
+        row = int(np.argmax(found < time))
+        raise ValueError(f"column 'known_at', row {row + 1}: {stamps[row]}; expected a time after the transaction's")
+    return found
 
 
-class _Record:
-    """What is kept of the transactions that share something: times and cumulative sums over its longest window."""
-
-    __slots__ = ("first", "span", "times", "totals")
-
-    def __init__(self, values: tuple, span: int):
-        self.first: int | None = None
-        self.span = span  # seconds
-        self.times: list[int] = []
-        self.totals = {value: [0] for value in values}  # one entry more than times: what was before them
-
-    def sum(self, value, since: int | None) -> int:
-        totals = self.totals[value]
-        return totals[-1] - (totals[bisect_right(self.times, since)] if since is not None else 0)
-
-    def add(self, time: int, values: dict, most: int | None) -> int:
-        """Take up a transaction; return by how many the times have become more."""
-        before = len(self.times)
-        self.first = time if self.first is None else self.first
-        self.times.append(time)
-        for value, totals in self.totals.items():
-            totals.append(totals[-1] + int(values[value][0]))
-        old = min(bisect_right(self.times, time - self.span), len(self.times) - 1)
-        old = max(old, len(self.times) - most) if most else old
-        if old > 32:
-            del self.times[:old]
-            for totals in self.totals.values():
-                del totals[:old]
-        return len(self.times) - before
+def _counts(codes: np.ndarray, time: np.ndarray, fraud: np.ndarray, known: np.ndarray) -> dict[int, np.ndarray]:
+    """Per number of days the frauds (n,) of the group that became known within them, before this second."""
+    now, bad = time - time[0], np.flatnonzero(fraud)
+    span = int(now[-1]) + 2
+    key = np.sort(codes[bad] * span + np.minimum(known[bad] - time[0], span - 1))
+    until = np.searchsorted(key, codes * span + now)
+    first = {days: np.maximum(now - days * DAY + 1, 0) for days in LATE}
+    return {days: until - np.searchsorted(key, codes * span + since) for days, since in first.items()}
 
 
-_SUMMED = {key: tuple(dict.fromkeys(value for k, value, _ in SUMS.values() if k == key)) or ("one",) for key in _KEYS}
-_SUMMED |= {key: tuple(dict.fromkeys(("one", *_SUMMED[key]))) for key in _PAIRS}
+def features(
+    transactions: pd.DataFrame | dict,
+    layout: Layout | None = None,
+    fraud: np.ndarray | None = None,
+    known: np.ndarray | None = None,
+) -> np.ndarray:
+    """Features (n, len(layout.names)) float32 of each transaction, from the rows above it alone; NaN: no history.
 
+    Rows of one second count as in the order given. A customer, device, address or card not met before has counts of 0.
+    Where the layout counts known frauds, `fraud` (n,) says which rows are some and `known` (n,) datetime64 when that
+    was reported (None or NaT: the layout's delay after the transaction). A row sees what was reported before its
+    second, whichever order rows of one second have.
 
-_SPANS = {key: max([seconds for k, _, seconds in SUMS.values() if k == key and seconds] or [0]) for key in _KEYS}
-
-
-class Stream:
-    """The features of one transaction after the other, equal to those of `features` on all of them.
-
-    With `most`, what is remembered is bounded: that many customers, devices, addresses, cards, categories and pairs of
-    them, and as many times as that in all. The one not met for longest is forgotten first, and is then as never met;
-    of one alone at most the last `MOST_TIMES` transactions are in the sums over a window.
+    Raises:
+        ValueError: as `columns`; rows out of order of time; no labels where the layout needs some; a report that comes
+            before its transaction.
     """
-
-    def __init__(self, most: int | None = None):
-        self.records: OrderedDict[tuple, _Record] = OrderedDict()  # the one met last stands last
-        self.time: int | None = None  # seconds, of the last transaction
-        self.most, self.times = most, 0  # times in all records
-
-    def features(self, transaction: dict) -> np.ndarray:
-        """Features (len(FEATURES),) float32 of a transaction, as `step` without its columns."""
-        return self.step(transaction)[0]
-
-    def step(self, transaction: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Features (len(FEATURES),) of a transaction, a dict under TRANSACTIONS, and its checked columns (1,).
-
-        It is remembered.
-
-        Raises:
-            ValueError: as `features`; nothing is remembered then.
-        """
-        table = columns({name: [value] for name, value in transaction.items()})
-        time = int(table["time"][0])
-        if self.time is not None:
-            check_order(np.array([self.time, time]))
-        values, records = _values(table), {}
-        for key in _KEYS:
-            place = (key, *(table[name][0] for name in key))
-            records[key] = self.records.setdefault(place, _Record(_SUMMED[key], _SPANS[key]))
-            self.records.move_to_end(place)
-        values |= {key: np.array([records[key].first is None], np.int64) for key in _PAIRS}
-        sums = {
-            name: np.array([records[key].sum(value, None if window is None else time - window)])
-            for name, (key, value, window) in SUMS.items()
-        }
-        since = {}
-        for name, (key, which) in SINCE.items():
-            record = records[key]
-            then = record.first if which == "first" or record.first is None else record.times[-1]
-            since[name] = np.array([np.nan if then is None else float(time - then)])
-        row = _matrix(_formulas(table, values, sums, since))[0]
-        for record in records.values():
-            self.times += record.add(time, values, MOST_TIMES if self.most else None)
-        while self.most and max(len(self.records), self.times) > self.most:
-            self.times -= len(self.records.popitem(last=False)[1].times)
-        self.time = time
-        return row, table
+    layout = layout or PLAIN
+    made, table = plan(layout), columns(transactions, layout.entities)
+    time = table["time"]
+    check_order(time)
+    values = values_of(table)
+    codes = {key: codes_of(table, key) for key in made.keys}
+    groups = {key: Groups(codes[key], time) for key in made.keys}
+    values |= {key: (groups[key].before(values["one"], groups[key].start) == 0).astype(np.int64) for key in made.pairs}
+    places = {(key, window): groups[key].back(window) for key, _, window in made.sums.values()}
+    sums = {
+        name: groups[key].before(values[value], places[key, window]) for name, (key, value, window) in made.sums.items()
+    }
+    since, late = {name: groups[key].since(to) for name, (key, to) in made.since.items()}, {}
+    if layout.late:
+        if fraud is None or np.shape(fraud) != time.shape:
+            raise FieldError("fraud", np.shape(fraud), f"labels {time.shape}: the layout counts known frauds")
+        report = reports(time, known, layout.wait)
+        for name in layout.entities if len(time) else ():
+            counts = _counts(codes[name,], time, np.asarray(fraud, bool), report)
+            late |= {(name, days): (counts[days], groups[name,].due(layout.wait, days * DAY)) for days in LATE}
+    if not len(time):
+        return np.empty((0, len(layout.names)), np.float32)
+    return row_of(layout, table, values, sums, since, late)
 
 
-def _names() -> tuple[str, ...]:
-    table = {"time": np.zeros(1, np.int64), "amount": np.zeros(1)}
-    table |= dict.fromkeys(("refund", "promotion", "declined"), np.zeros(1, bool))
-    zero = np.zeros(1)
-    return tuple(_formulas(table, _values(table), dict.fromkeys(SUMS, zero), dict.fromkeys(SINCE, zero)))
-
-
-FEATURES = _names()
+PLAIN = Layout()
+STORE = Layout((*ENTITIES, "merchant"), late=True)  # all that the synthetic store has
+FEATURES = PLAIN.names

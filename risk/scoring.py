@@ -1,39 +1,71 @@
 """Scores as transactions come, one at a time."""
 
 from collections import OrderedDict, deque
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from .features import Stream
+from ..learning.base import Card
+from ..reading import read_arrays
+from .features import reports
+from .stream import Stream, save_state
 from .tabular import Trees
+
+STATE = "stream.npz"  # beside a model: what its scorer remembers
 
 
 class Scorer:
     """The probabilities of a model, transaction by transaction: equal to those of one batch with all of them.
 
-    It keeps 30 days of sums and, for the sequence model, the last transactions of each customer, device and address.
-    One who was never met before is scored as what he is: a first transaction.
+    It keeps 30 days of sums, known frauds and, for the sequence model, the last transactions of each customer, device
+    and address. One who was never met before is scored as what he is: a first transaction.
     """
 
     def __init__(self, model, history: pd.DataFrame | None = None, most: int | None = None):
         """`model` is a trained Trees or SequenceModel; `history`, transactions by time that came before.
 
-        `most` bounds what is remembered, as `Stream` says.
+        A history may have the columns `fraud` and `known_at`: its frauds are reported as they became known, which may
+        be after its end. `most` bounds what is remembered, as `Stream` says.
         """
-        self.model, self.stream = model, Stream(most)
+        self.model, self.stream = model, Stream(most, model.layout)
         self.tail: OrderedDict[tuple[str, str], deque] = OrderedDict()  # the one met last stands last
-        for transaction in [] if history is None else history.to_dict("records"):
-            self._next(transaction, scored=False)
+        if history is not None:
+            self._replay(history)
 
     def score(self, transaction: dict) -> float:
         """The probability that a transaction, a dict under TRANSACTIONS, is a fraud; it is then part of the history.
 
+        What it lacks beyond the core columns is filled in as by `completed`.
+
         Raises:
-            ValueError: a column that is missing or holds a bad value, a time before the last transaction's. Nothing is
+            ValueError: a core column that is missing, a bad value, a time before the last transaction's. Nothing is
                 remembered then.
         """
         return self._next(transaction, scored=True)
+
+    def report(self, transaction: dict, known: np.datetime64 | None = None) -> None:
+        """A transaction was a fraud, as `Stream.report` says."""
+        self.stream.report(transaction, known)
+
+    def _replay(self, history: pd.DataFrame) -> None:
+        """Take up what came before, with each report once it came."""
+        rows = history.drop(columns=["fraud", "known_at"], errors="ignore").to_dict("records")
+        time = history["timestamp"].to_numpy().astype("datetime64[s]").astype(np.int64)
+        late, known = [], history["known_at"].to_numpy() if "known_at" in history else None
+        if "fraud" in history:
+            at = reports(time, known, self.model.layout.wait)
+            bad = np.flatnonzero(history["fraud"].to_numpy(bool))
+            late = [(int(at[row]), row) for row in bad[np.argsort(-at[bad], kind="stable")]]
+        for moment, row in zip(time, rows, strict=True):
+            while late and late[-1][0] < moment:
+                self._told(*late.pop(), rows)
+            self._next(row, scored=False)
+        while late:
+            self._told(*late.pop(), rows)
+
+    def _told(self, moment: int, row: int, rows: list[dict]) -> None:
+        self.report(rows[row], np.datetime64(moment, "s"))
 
     def _next(self, transaction: dict, scored: bool) -> float:
         features, table = self.stream.step(transaction)
@@ -44,3 +76,53 @@ class Scorer:
         while self.stream.most and len(self.tail) > self.stream.most:
             self.tail.popitem(last=False)
         return probability
+
+    def save(self, folder: str | Path, card: Card) -> None:
+        """Save the model and, beside it, what is remembered: ids as salted hashes alone."""
+        self.model.save(folder, card)
+        self.save_state(folder)
+
+    def save_state(self, folder: str | Path) -> None:
+        """Write what is remembered into the model's folder."""
+        save_state(Path(folder) / STATE, self.stream.state() | _packed(self.tail))
+
+    @classmethod
+    def restored(cls, model, folder: str | Path, most: int | None = None) -> "Scorer":
+        """A scorer of a model that goes on from the state in its folder, if there is one.
+
+        Raises ValueError where the state is damaged or of another model.
+        """
+        scorer, path = cls(model, most=most), Path(folder) / STATE
+        if not path.is_file():
+            return scorer
+        arrays = read_arrays(path)
+        stream = Stream.restored(arrays)
+        if stream.layout != model.layout:
+            raise ValueError(f"{path}: of the features {stream.layout}; expected {model.layout}")
+        stream.most = most
+        stream.bound()
+        scorer.stream, scorer.tail = stream, _unpacked(arrays)
+        return scorer
+
+
+def _packed(tail: OrderedDict) -> dict[str, np.ndarray]:
+    """The last transactions of each as arrays: columns of the transactions, and which of them each list has."""
+    items = {id(item): item for known in tail.values() for item in known}
+    rows = {place: row for row, place in enumerate(items)}
+    names = next(iter(items.values()), {})
+    arrays = {f"tail.{name}": np.array([item[name] for item in items.values()]) for name in names}
+    arrays["tail"] = np.array(["/".join(map(str, place)) for place in tail] or [], dtype=np.str_)
+    arrays["tail sizes"] = np.array([(len(known), known.maxlen) for known in tail.values()], np.int64).reshape(-1, 2)
+    return arrays | {"tail rows": np.array([rows[id(item)] for known in tail.values() for item in known], np.int64)}
+
+
+def _unpacked(arrays: dict[str, np.ndarray]) -> OrderedDict:
+    columns = {name.removeprefix("tail."): values for name, values in arrays.items() if name.startswith("tail.")}
+    count = len(next(iter(columns.values()), ()))
+    items = [{name: values[row] for name, values in columns.items()} for row in range(count)]
+    tail, place = OrderedDict(), 0
+    for name, (size, most) in zip(arrays["tail"], arrays["tail sizes"].tolist(), strict=True):
+        kind, _, who = str(name).partition("/")
+        rows = arrays["tail rows"][place : place + size]
+        tail[kind, np.str_(who)], place = deque((items[row] for row in rows), most), place + size
+    return tail

@@ -23,7 +23,7 @@ from ..errors import FieldError
 from ..learning.base import Card, load_folder, save_folder
 from ..learning.params import TrainingParams, check_fields
 from ..learning.training import Objective, Plan, train
-from .features import FEATURES, Groups, codes_of
+from .features import PLAIN, Groups, Layout, codes_of
 from .metrics import average_precision
 from .synthetic import DAY
 from .tabular import Calibration, Trees, TreesParams
@@ -135,13 +135,22 @@ class SequenceModel:
     name = "risk-sequence"
     Params = SequenceParams
 
-    def __init__(self, params: SequenceParams | None = None, trees: TreesParams | None = None):
+    def __init__(self, params: SequenceParams | None = None, trees: TreesParams | None = None, layout: Layout = PLAIN):
         self.params = params or SequenceParams()
-        self.trees = Trees(trees or TreesParams(seed=self.params.seed))
+        self.trees = Trees(trees or TreesParams(seed=self.params.seed), layout)
         self.calibration = Calibration()
         self.categories: list[str] = []  # those of the rows trained on; any other counts as unknown, 0
         self.network: _Network | None = None
         self.history: list[dict] = []
+
+    @property
+    def layout(self) -> Layout:
+        """Of the features that it takes."""
+        return self.trees.layout
+
+    @layout.setter
+    def layout(self, layout: Layout) -> None:
+        self.trees.layout = layout
 
     def fit(
         self, transactions: pd.DataFrame, table: np.ndarray, fraud: np.ndarray, training: slice, validation: slice
@@ -164,7 +173,7 @@ class SequenceModel:
         margin, inside = self.trees.margins(table), np.arange(len(table))[training]
         for part in np.array_split(inside, FOLDS):
             others = np.setdiff1d(inside, part)
-            margin[part] = Trees(self.trees.params).fit(table[others], fraud[others]).margins(table[part])
+            margin[part] = Trees(self.trees.params, self.layout).fit(table[others], fraud[others]).margins(table[part])
         self.categories = sorted(set(transactions["category"].iloc[training]))
         rows, index = self._rows(columns(transactions), margin)
         bad, good = inside[fraud[inside]], inside[~fraud[inside]]
@@ -272,9 +281,8 @@ class SequenceModel:
         """Write weights and trees as safetensors, `config.json` with their checksum, and the model card."""
         self._check_trained()
         weights = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
-        trees = {"params": asdict(self.trees.params), "calibration": asdict(self.trees.calibration)}
         config = {"params": asdict(self.params), "calibration": asdict(self.calibration), "categories": self.categories}
-        config["trees"] = trees | {"features": FEATURES}
+        config["trees"] = self.trees.config()
         save_folder(folder, self.name, config, weights | {"trees": self.trees.text()}, card)
 
     @classmethod

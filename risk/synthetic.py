@@ -1,8 +1,9 @@
-"""Synthetic transactions with four known patterns of fraud, all drawn from one seed (docs/risk.md).
+"""Synthetic transactions with six known patterns of fraud, all drawn from one seed (docs/risk.md).
 
 Honest customers live in households that share an address, some a tablet or a card; they change phones and cards, move,
 buy presents, use parcel shops and public computers, shop in sprees, retry declined payments and return goods. So each
-trace of fraud is also left by somebody honest.
+trace of fraud is also left by somebody honest. What is paid at a compromised merchant looks as always: only what is
+known of the merchant's earlier payments tells.
 """
 
 from dataclasses import dataclass, fields
@@ -12,13 +13,18 @@ import pandas as pd
 
 from ..errors import FieldError
 
-PATTERNS = ("", "takeover", "promotion ring", "refund ring", "card testing")
+PATTERNS = (
+    *("", "takeover", "promotion ring", "refund ring", "card testing"),
+    *("compromised merchant", "stolen card"),
+)
 KINDS = ("purchase", "refund")
 HOUSEHOLDS = ("single", "family", "shared house", "")  # "": accounts that fraudsters opened
 CATEGORIES = 12
 DAY = 86_400  # seconds
 _DIGITAL, _RESOLD = 0, (1, 2)  # categories: cheap and delivered at once; what a fence buys
+_IDS = ("customer", "device", "address", "card")
 _COLUMNS = ("time", "customer", "device", "address", "card", "kind", "category", "amount", "promotion", "declined")
+_COMPROMISED = 0.6  # share of the payments at a compromised merchant that never reach it
 
 
 @dataclass
@@ -34,6 +40,8 @@ class TransactionParams:
     promotion_rings: float = 0.045  # 5 to 15 accounts opened for their promotions
     refund_rings: float = 0.035  # 3 to 8 accounts that claim refunds on what they keep
     card_tests: float = 0.07  # 5 to 16 small payments to find the stolen cards that work
+    compromised_merchants: float = 0.04  # a checkout that was taken over for 14 to 28 days
+    stolen_cards: float = 0.03  # a copied card, used in 2 to 5 bursts of 2 to 6 purchases over three weeks
 
     def __post_init__(self) -> None:
         bounds = {"customers": (10, 1_000_000), "days": (2, 3650), "seed": (0, 2**63 - 1), "rate": (0.001, 10)}
@@ -78,7 +86,7 @@ class _People:
         self.returns = rng.beta(0.6, 9.0, count)  # share of purchases sent back
         self.category_level = np.r_[np.log(9.0), np.log(95.0), np.log(60.0), rng.uniform(2.3, 4.3, CATEGORIES - 3)]
         self.parcel_shop = np.where(rng.random(count) < 0.12, rng.integers(0, max(3, count // 150), count), -1)
-        self.used = dict.fromkeys(("customer", "device", "address", "card"), 0)
+        self.used = dict.fromkeys((*_IDS, "merchant"), 0)
         self.new("customer", count)
         self.parcel_shops = self.new("address", max(3, count // 150))
         self.public = self.new("device", max(2, count // 250))
@@ -114,7 +122,7 @@ def _rows(time: np.ndarray, pattern: int | np.ndarray = 0, **columns) -> dict[st
     return {name: np.broadcast_to(value, shape) for name, value in (plain | columns | {"time": time}).items()}
 
 
-def _honest(people: _People, rng: np.random.Generator) -> list[dict]:
+def _honest(people: _People, rng: np.random.Generator, shops: np.random.Generator) -> list[dict]:
     span = (people.end - people.joined) / DAY
     who = np.repeat(np.arange(len(span)), rng.poisson(people.rate * span))
     day = np.floor((people.joined[who] + rng.random(len(who)) * (people.end - people.joined[who])) / DAY)
@@ -146,6 +154,7 @@ def _honest(people: _People, rng: np.random.Generator) -> list[dict]:
     promotion = rng.random(count) < np.where(fresh & (people.joined[who] > 0), 0.6, 0.15)
     declined = rng.random(count) < 0.03
     shared = {"customer": who, "device": device, "address": address, "category": category, "amount": amount}
+    shared["shop"] = shops.random(count)
     bought = _rows(time, card=card, promotion=promotion, declined=declined, **shared)
     again = np.flatnonzero(declined & (rng.random(count) < 0.8))
     retry = {name: value[again] for name, value in bought.items()}
@@ -160,7 +169,7 @@ def _honest(people: _People, rng: np.random.Generator) -> list[dict]:
     return [bought, retry, refund | _rows(refund["time"], kind=1)]
 
 
-def _takeovers(people: _People, attacks: int, rng: np.random.Generator) -> list[dict]:
+def _takeovers(people: _People, attacks: int, rng: np.random.Generator, _) -> list[dict]:
     """An attacker works some days, on one or two machines of his own, and ships to a few drop addresses."""
     parts = []
     machines, drops, begin = [], [], 0.0
@@ -189,7 +198,7 @@ def _takeovers(people: _People, attacks: int, rng: np.random.Generator) -> list[
     return parts
 
 
-def _promotion_rings(people: _People, rings: int, rng: np.random.Generator) -> list[dict]:
+def _promotion_rings(people: _People, rings: int, rng: np.random.Generator, _) -> list[dict]:
     parts = []
     for _ in range(rings):
         accounts = people.new("customer", rng.integers(5, 16))
@@ -209,7 +218,7 @@ def _promotion_rings(people: _People, rings: int, rng: np.random.Generator) -> l
     return parts
 
 
-def _refund_rings(people: _People, rings: int, rng: np.random.Generator) -> list[dict]:
+def _refund_rings(people: _People, rings: int, rng: np.random.Generator, shops: np.random.Generator) -> list[dict]:
     """The goods are bought and paid; the claims that they never came or were sent back are the fraud.
 
     Half of a ring are customers of old who were talked into it and use what they always used.
@@ -233,7 +242,7 @@ def _refund_rings(people: _People, rings: int, rng: np.random.Generator) -> list
                 columns = {"customer": people.new("customer", 1)[0], "card": people.new("card", 1)[0]}
                 columns["address"] = rng.choice(np.r_[places, rng.choice(people.parcel_shops)])
                 columns["device"] = rng.choice(np.r_[machines, people.new("device", 1)])
-            columns |= {"category": category, "amount": people.price(category, rng)}
+            columns |= {"category": category, "amount": people.price(category, rng), "shop": shops.random(count)}
             bought = _rows(time, promotion=rng.random(count) < 0.2, **columns)
             claimed = np.flatnonzero(rng.random(count) < 0.5)
             claim = {name: value[claimed] for name, value in bought.items()}
@@ -241,7 +250,7 @@ def _refund_rings(people: _People, rings: int, rng: np.random.Generator) -> list
     return parts
 
 
-def _card_tests(people: _People, attacks: int, rng: np.random.Generator) -> list[dict]:
+def _card_tests(people: _People, attacks: int, rng: np.random.Generator, _) -> list[dict]:
     """Small payments with one stolen card after the other, then something dear with one that works.
 
     From new accounts or from one whose password was stolen, on machines that change.
@@ -270,30 +279,87 @@ def _card_tests(people: _People, attacks: int, rng: np.random.Generator) -> list
     return parts
 
 
+def _stolen_cards(people: _People, attacks: int, rng: np.random.Generator, _) -> list[dict]:
+    """A copied card and its owner's account, used in bursts on new machines while the owner goes on buying."""
+    parts = []
+    for _ in range(attacks):
+        begin, bursts = people.end * rng.random(), rng.integers(2, 6)
+        known = np.flatnonzero(people.joined < begin)
+        if not len(known):
+            continue
+        victim = rng.choice(known)
+        for start in np.sort(rng.uniform(0.0, 21 * DAY, bursts)):
+            count = rng.integers(2, 7)
+            time = begin + start + np.r_[0.0, rng.exponential(1200, count - 1).cumsum()]
+            who, category = np.full(count, victim), rng.integers(0, CATEGORIES, count)
+            address = people.at("address", who, time) if rng.random() < 0.6 else rng.choice(people.parcel_shops)
+            columns = {"customer": who, "category": category, "card": people.at("card", who, begin)}
+            columns |= {"device": people.new("device", 1)[0], "address": address, "declined": rng.random(count) < 0.08}
+            amount = people.price(category, rng) * np.exp(people.level[victim] + rng.normal(0.3, 0.3))
+            parts.append(_rows(time, 6, amount=amount, **columns))
+    return parts
+
+
+class _Shops:
+    """Merchants, a few large ones in each category; `count` in all."""
+
+    def __init__(self, count: int, rng: np.random.Generator):
+        self.category = np.r_[np.arange(CATEGORIES), rng.integers(0, CATEGORIES, count - CATEGORIES)]
+        self.weight = rng.pareto(1.5, count) + 0.3
+
+    def of(self, category: np.ndarray, draw: np.ndarray) -> np.ndarray:
+        """The merchants that draws (n,) from 0 to 1 choose among those of categories (n,)."""
+        chosen = np.empty(len(category), np.int64)
+        for number in range(CATEGORIES):
+            rows, there = category == number, np.flatnonzero(self.category == number)
+            share = self.weight[there].cumsum() / self.weight[there].sum()
+            chosen[rows] = there[np.minimum(np.searchsorted(share, draw[rows], side="right"), len(there) - 1)]
+        return chosen
+
+
+def _compromise(table: dict, attacks: int, shops: int, end: float, rng: np.random.Generator) -> None:
+    """Most of what is paid at some merchants for some weeks becomes a fraud: nothing else about it changes."""
+    for _ in range(attacks):
+        begin, days, shop = end * rng.random(), rng.uniform(14, 28), rng.integers(shops)
+        there = (table["merchant"] == shop) & (table["time"] >= begin) & (table["time"] < begin + days * DAY)
+        there &= (table["pattern"] == 0) & (table["kind"] == 0) & (rng.random(len(there)) < _COMPROMISED)
+        table["pattern"] = np.where(there, 5, table["pattern"])
+
+
 def generate(params: TransactionParams) -> FraudData:
     """Draw the transactions. The same parameters give the same tables."""
-    streams = [np.random.default_rng([params.seed, part]) for part in range(7)]
-    people = _People(params, streams[0])
-    parts = _honest(people, streams[1])
+    streams = [np.random.default_rng([params.seed, part]) for part in range(10)]
+    people, shops = _People(params, streams[0]), streams[8]
+    parts = _honest(people, streams[1], shops)
     makers = {"takeovers": _takeovers, "promotion_rings": _promotion_rings, "refund_rings": _refund_rings}
-    for rng, (name, make) in zip(streams[2:6], (makers | {"card_tests": _card_tests}).items(), strict=True):
-        attacks = rng.poisson(getattr(params, name) * params.customers / 1000 * params.days)
-        parts += make(people, attacks, rng)
-    table = {name: np.concatenate([part[name] for part in parts]) for name in (*_COLUMNS, "pattern")}
+    makers |= {"card_tests": _card_tests, "stolen_cards": _stolen_cards}
+    size = params.customers / 1000 * params.days
+    for rng, (name, make) in zip([*streams[2:6], streams[7]], makers.items(), strict=True):
+        parts += make(people, rng.poisson(getattr(params, name) * size), rng, shops)
+    for part in parts:
+        if "shop" not in part:
+            part["shop"] = shops.random(len(part["time"]))
+    table = {name: np.concatenate([part[name] for part in parts]) for name in (*_COLUMNS, "shop", "pattern")}
     inside = np.flatnonzero((table["time"] >= 0) & (table["time"] < people.end))
     order = inside[np.argsort(table["time"][inside], kind="stable")]
     table = {name: values[order] for name, values in table.items()}
+    places = _Shops(max(2 * CATEGORIES, params.customers // 5), shops)
+    table["merchant"] = places.of(table["category"], table["shop"])
+    taken = streams[9].poisson(params.compromised_merchants * size)
+    _compromise(table, taken, len(places.category), people.end, streams[9])
+    people.new("merchant", len(places.category))
     # Ids drawn at random: their order carries no information.
     ids = {name: streams[6].permutation(count) for name, count in people.used.items()}
     texts = {name: np.array([f"{name}-{n:07d}" for n in codes], dtype=object) for name, codes in ids.items()}
     start = np.datetime64(params.start, "s")
     frame = pd.DataFrame({"timestamp": start + table["time"].astype(np.int64).astype("timedelta64[s]")})
-    for name in ("customer", "device", "address", "card"):
+    for name in _IDS:
         frame[name] = texts[name][table[name]]
     frame["kind"] = np.array(KINDS, dtype=object)[table["kind"]]
     frame["category"] = np.array([f"category-{n}" for n in range(CATEGORIES)], dtype=object)[table["category"]]
     frame["amount"] = np.round(table["amount"], 2).clip(0.01)
     frame["promotion"], frame["declined"] = table["promotion"].astype(bool), table["declined"].astype(bool)
+    frame["merchant"] = texts["merchant"][table["merchant"]]
     pattern = np.array(PATTERNS, dtype=object)[table["pattern"]]
     household = np.r_[people.household, np.full(people.used["customer"] - params.customers, 3)]
     customers = pd.DataFrame(

@@ -12,9 +12,7 @@ import pandas as pd
 
 from ..errors import FieldError
 from ..learning.base import Card, load_folder, needs, save_folder
-from .features import FEATURES
-
-RELATIONAL = np.array([name.startswith(("device", "address", "card")) for name in FEATURES])  # of shared things
+from .features import PLAIN, Layout
 
 
 @dataclass
@@ -83,14 +81,14 @@ class Trees:
     name = "risk-trees"
     Params = TreesParams
 
-    def __init__(self, params: TreesParams | None = None):
-        self.params = params or TreesParams()
+    def __init__(self, params: TreesParams | None = None, layout: Layout = PLAIN):
+        self.params, self.layout = params or TreesParams(), layout
         self.booster = None  # lightgbm.Booster
         self.calibration = Calibration()
 
     def fit(self, table: np.ndarray, fraud: np.ndarray) -> "Trees":
         """Grow the trees on features (n, F) and labels (n,). Raises ValueError for another shape or a single class."""
-        _check(table, fraud)
+        _check(table, self.layout, fraud)
         lightgbm = needs("lightgbm", "risk")
         p = self.params
         settings = {
@@ -126,14 +124,14 @@ class Trees:
         table = np.asarray(row)[None]
         self._check_grown(table)
         parts = self.booster.predict(table, pred_contrib=True, num_threads=1)[0]
-        order = np.r_[len(FEATURES), np.argsort(-np.abs(parts[:-1]), kind="stable")]
-        columns = {"feature": [*FEATURES, "baseline"], "value": np.r_[table[0], np.nan], "contribution": parts}
+        order = np.r_[len(self.layout.names), np.argsort(-np.abs(parts[:-1]), kind="stable")]
+        columns = {"feature": [*self.layout.names, "baseline"], "value": np.r_[table[0], np.nan], "contribution": parts}
         return pd.DataFrame(columns).loc[order].reset_index(drop=True)
 
     def _check_grown(self, table: np.ndarray) -> None:
         if self.booster is None:
             raise ValueError("the model has no trees: call fit")
-        _check(table)
+        _check(table, self.layout)
 
     def text(self) -> np.ndarray:
         """The trees in LightGBM's text format, as bytes (n,) uint8."""
@@ -143,8 +141,12 @@ class Trees:
         """Write safetensors (LightGBM's text as bytes), `config.json` with its checksum, and the model card."""
         if self.booster is None:
             raise ValueError("the model has no trees to save: call fit first")
-        config = {"params": asdict(self.params), "calibration": asdict(self.calibration), "features": FEATURES}
-        save_folder(folder, self.name, config, {"trees": self.text()}, card)
+        save_folder(folder, self.name, self.config(), {"trees": self.text()}, card)
+
+    def config(self) -> dict:
+        """Plain types: what `restore` takes beside the trees themselves."""
+        config = {"params": asdict(self.params), "calibration": asdict(self.calibration)}
+        return config | {"layout": asdict(self.layout), "features": self.layout.names}
 
     @classmethod
     def load(cls, folder: str | Path) -> "Trees":
@@ -157,10 +159,11 @@ class Trees:
 
     @classmethod
     def restore(cls, config: dict, arrays: dict[str, np.ndarray]) -> "Trees":
-        if list(config["features"]) != list(FEATURES):
+        layout = Layout(**config["layout"]) if "layout" in config else PLAIN
+        if list(config["features"]) != list(layout.names):
             raise ValueError("the saved model has other features than this version: train it anew")
         lightgbm = needs("lightgbm", "risk")
-        model = cls(TreesParams(**config["params"]))
+        model = cls(TreesParams(**config["params"]), layout)
         model.calibration = Calibration(**config["calibration"])
         try:
             model.booster = lightgbm.Booster(model_str=arrays["trees"].tobytes().decode())
@@ -169,19 +172,22 @@ class Trees:
         return model
 
 
-def _check(table: np.ndarray, fraud: np.ndarray | None = None) -> None:
-    if np.ndim(table) != 2 or np.shape(table)[1] != len(FEATURES):
-        raise ValueError(f"table: shape {np.shape(table)}; expected (n, {len(FEATURES)}), as risk.features gives")
+def _check(table: np.ndarray, layout: Layout, fraud: np.ndarray | None = None) -> None:
+    count = len(layout.names)
+    if np.ndim(table) != 2 or np.shape(table)[1] != count:
+        raise ValueError(f"table: shape {np.shape(table)}; expected (n, {count}), as risk.features gives")
     if fraud is not None and (np.shape(fraud) != (len(table),) or len(np.unique(fraud)) != 2):
         raise ValueError(f"fraud: shape {np.shape(fraud)}; expected ({len(table)},) with both classes")
 
 
-def baselines(table: np.ndarray, fraud: np.ndarray, seed: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+def baselines(
+    table: np.ndarray, fraud: np.ndarray, seed: int, layout: Layout = PLAIN
+) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """Baselines by name, trained on features (n, F) and labels (n,): functions from features to margins.
 
     The isolation forest (Liu, Ting & Zhou 2008) sees no label.
     """
-    _check(table, fraud)
+    _check(table, layout, fraud)
     linear = needs("sklearn.linear_model", "risk").LogisticRegression(C=1.0, max_iter=300)
     ensemble = needs("sklearn.ensemble", "risk")
     boosting = ensemble.HistGradientBoostingClassifier(
@@ -193,15 +199,32 @@ def baselines(table: np.ndarray, fraud: np.ndarray, seed: int) -> dict[str, Call
     boosting.fit(table, fraud)
     linear.fit(scaled, fraud)
     forest.fit(scaled)
-    few = Trees(TreesParams(seed=seed)).fit(_alone(table), fraud)
+    less = {"LightGBM, nothing shared": shared(layout), "LightGBM, no late labels": late(layout)}
+    few = {
+        name: (hidden, Trees(TreesParams(seed=seed), layout).fit(_without(table, hidden), fraud))
+        for name, hidden in less.items()
+        if hidden.any()
+    }
     return {
         "HistGradientBoosting": boosting.decision_function,
-        "LightGBM, nothing shared": lambda rows: few.margins(_alone(rows)),
+        **{
+            name: lambda rows, hidden=hidden, trees=trees: trees.margins(_without(rows, hidden))
+            for name, (hidden, trees) in few.items()
+        },
         "logistic regression": lambda rows: linear.decision_function(scaling(rows)),
         "isolation forest": lambda rows: -forest.score_samples(scaling(rows)),
     }
 
 
-def _alone(table: np.ndarray) -> np.ndarray:
-    """Without what devices, addresses and cards have seen."""
-    return np.where(RELATIONAL, np.float32(np.nan), table)
+def late(layout: Layout) -> np.ndarray:
+    """Which features (F,) count known frauds."""
+    return np.array([" known fraud" in name for name in layout.names])
+
+
+def shared(layout: Layout) -> np.ndarray:
+    """Which features (F,) tell what devices, addresses, cards and places have seen of others."""
+    return np.array([name.startswith(layout.entities[1:]) for name in layout.names])
+
+
+def _without(table: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    return np.where(hidden, np.float32(np.nan), table)

@@ -1,5 +1,6 @@
 """Transactions as the models see them: contract, checked columns, and a split by time with labels that come late."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,13 +9,17 @@ import pandas as pd
 from ..data import Column, Schema, read
 from ..data.contract import SPLIT, SPLITS
 from ..data.values import plain, refuse_zone
+from ..errors import FieldError
 from .synthetic import DAY, KINDS
 
 ENTITIES = ("customer", "device", "address", "card")
+PLACES = ("merchant", "terminal")  # entities beside these: where was paid
 LABEL_DELAY = 7  # days until it is known whether a transaction was fraud
 
 CORE = ("timestamp", "customer", "amount")  # what a table has to have; the others are filled in, see `completed`
-ALIASES = {"time": "timestamp", "is_fraud": "fraud", "label": "fraud"}
+ALIASES = {"time": "timestamp", "tx_datetime": "timestamp", "tx_amount": "amount"}
+ALIASES |= dict.fromkeys(("is_fraud", "label", "tx_fraud"), "fraud") | {"label_time": "known_at"}
+ALIASES |= {f"{name}_id": name for name in (*ENTITIES, *PLACES)}
 TRANSACTIONS: Schema = (
     Column("timestamp", "timestamp"),
     *(Column(name, "customer") for name in ENTITIES),  # all four point at a person: keyed pseudonyms
@@ -24,7 +29,12 @@ TRANSACTIONS: Schema = (
     Column("promotion", "bool"),  # a promotion code was used
     Column("declined", "bool"),  # by the payment provider, whose answer comes before the score
 )
-
+NAMES = tuple(column.name for column in TRANSACTIONS)
+LABELS: Schema = (
+    Column("fraud", "bool"),
+    Column("known_at", "timestamp", required=False, nullable=True),  # when the label came; nothing: after the delay
+    SPLIT,
+)
 
 OPTIONAL: Schema = tuple(  # TRANSACTIONS as a file may have them
     replace(column, required=column.name in CORE, nullable=column.name in ENTITIES[1:]) for column in TRANSACTIONS
@@ -32,55 +42,100 @@ OPTIONAL: Schema = tuple(  # TRANSACTIONS as a file may have them
 _FILLED = "the customer's own device, address and card, a purchase, one category, no promotion, not declined"
 
 
-def read_transactions(source, key: bytes | None = None, **how) -> pd.DataFrame:
+@dataclass
+class Labelled:
+    """Transactions by time with what became known of them."""
+
+    transactions: pd.DataFrame
+    entities: tuple[str, ...]  # columns that the table has itself, the customer first
+    fraud: np.ndarray  # (n,) bool
+    known: np.ndarray | None  # (n,) datetime64, when each label came; NaT: after the usual delay
+    marked: np.ndarray | None  # (n,) the column `split`
+    notes: list[str]  # what was understood and filled in
+
+
+def check_entities(entities: Sequence[str]) -> tuple[str, ...]:
+    """Names of entity columns, the customer first. Raises ValueError for what can't be one."""
+    names = tuple(dict.fromkeys(("customer", *entities)))
+    taken = {*NAMES, *(column.name for column in LABELS), "time", "refund"} - {*ENTITIES}
+    for name in names:
+        if not isinstance(name, str) or not name.strip() or name in taken:
+            raise FieldError("entities", name, f"names of id columns, none of {', '.join(sorted(taken))}")
+    return names
+
+
+def read_transactions(source, key: bytes | None = None, entities: Sequence[str] = (), **how) -> pd.DataFrame:
     """Read a file or a DataFrame with CORE and what it has of TRANSACTIONS, ids as pseudonyms under `key`, by time.
 
-    What is missing is filled in, see `completed`; `how`: `columns`, `day_first` and `encoding` of `data.read`.
+    `entities` names further columns of ids. What is missing is filled in, see `completed`; `how`: `columns`,
+    `day_first` and `encoding` of `data.read`.
 
     Raises:
         ValueError: as `data.read`, and for another kind than purchase and refund.
     """
-    table = read(source, OPTIONAL, key, aliases=ALIASES, **how).sort_values("timestamp", kind="stable")
-    table = completed(table.reset_index(drop=True))
-    columns(table)
-    return table
+    return _read(source, (), key, entities, how)[0]
 
 
-def read_labelled(source, key: bytes | None = None, **how) -> tuple[pd.DataFrame, np.ndarray, np.ndarray | None, list]:
+def read_labelled(source, key: bytes | None = None, entities: Sequence[str] = (), **how) -> Labelled:
     """Read transactions, as `read_transactions`, with the column `fraud` (true or false).
 
-    Returns the transactions, the labels (n,), the column `split`, if there is one, and notes on what was understood
-    and filled in.
+    Columns that may be there: `known_at`, when the label came, and `split`.
     """
-    table = read(source, (*OPTIONAL, Column("fraud", "bool"), SPLIT), key, aliases=ALIASES, **how)
+    whole, table, own, notes = _read(source, LABELS, key, entities, how)
+    found = {name: table[name].to_numpy() if name in table else None for name in ("known_at", "split")}
+    return Labelled(whole, own, table["fraud"].to_numpy(bool), found["known_at"], found["split"], notes)
+
+
+def _read(source, more: Schema, key: bytes | None, entities: Sequence[str], how: dict) -> tuple:
+    """Whole transactions by time, the table as it was read, its entities, notes."""
+    asked = check_entities(entities)
+    schema = tuple(replace(column, required=column.required or column.name in asked) for column in OPTIONAL)
+    others = dict.fromkeys((*PLACES, *(name for name in asked if name not in ENTITIES)))
+    places = (Column(name, "customer", required=name in asked, nullable=True) for name in others)
+    named = {str(name).casefold() for name in (*asked, *(how.get("columns") or {}).values())}
+    aliases = {alias: name for alias, name in ALIASES.items() if alias not in named}  # a column is read once
+    table = read(source, (*schema, *places, *more), key, aliases=aliases, **how)
     notes = list(table.attrs["notes"])
     table = table.sort_values("timestamp", kind="stable").reset_index(drop=True)
-    lacking = [column.name for column in OPTIONAL if column.name not in table]
+    own = tuple(name for name in (*ENTITIES, *others) if name in table)
+    whole = completed(table, own)
+    columns(whole, own)
+    lacking = [name for name in NAMES if name not in table]
     notes += [f"no column {', '.join(lacking)}: taken as {_FILLED}"] if lacking else []
-    whole = completed(table)
-    columns(whole)
-    return whole, table["fraud"].to_numpy(bool), table["split"].to_numpy() if "split" in table else None, notes
+    return whole, table, own, notes
 
 
-def completed(transactions: pd.DataFrame) -> pd.DataFrame:
-    """Transactions with all columns of TRANSACTIONS: an entity that is missing, or nothing in a row, is the customer's
-    own, the others are a purchase of one category, without promotion, not declined.
+def completed(transactions: pd.DataFrame, entities: Sequence[str] = ()) -> pd.DataFrame:
+    """Transactions with all columns of TRANSACTIONS and of `entities`: an entity that is missing, or nothing in a row,
+    is the customer's own, the others are a purchase of one category, without promotion, not declined.
     """
-    usual = dict.fromkeys(ENTITIES[1:], transactions["customer"])
-    usual |= {"kind": "purchase", "category": "any", "promotion": False, "declined": False}
-    table = transactions.assign(**{name: value for name, value in usual.items() if name not in transactions})
-    for name in ENTITIES[1:]:
-        table[name] = table[name].where(table[name].notna(), table["customer"])
-    return table[[column.name for column in TRANSACTIONS]]
+    names = tuple(dict.fromkeys((*NAMES, *entities)))
+    table = transactions.assign(**_filled(transactions, len(transactions), names))
+    for name in names:
+        if name not in NAMES or name in ENTITIES[1:]:
+            table[name] = table[name].where(table[name].notna(), table["customer"])
+    return table[list(names)]
 
 
-def split_labelled(table: pd.DataFrame, fraud: np.ndarray, marked: np.ndarray | None) -> "Split":
-    """By the table's own split, which has to follow time, else `split_by_time`.
+def _filled(transactions, count: int, names: Sequence[str]) -> dict:
+    """What stands for the columns that are not there."""
+    usual = {"kind": ["purchase"] * count, "category": ["any"] * count}
+    usual |= dict.fromkeys(("promotion", "declined"), np.zeros(count, bool))
+    return {name: usual.get(name, transactions["customer"]) for name in names if name not in transactions}
 
-    Without validation rows the last fifth of the training rows validate. Raises ValueError for a part without a fraud.
+
+def split_labelled(read: Labelled, delay: float = LABEL_DELAY) -> tuple["Split", np.ndarray]:
+    """By the table's own split, which has to follow time, else `split_by_time` with labels `delay` days late.
+
+    Without validation rows the last fifth of the training rows validate. Returns the split and the labels to train on:
+    a fraud that was reported, by `known_at`, only after the test began is none yet.
+
+    Raises:
+        ValueError: a part without a fraud.
     """
+    table, marked, fraud = read.transactions, read.marked, read.fraud
     if marked is None:
-        split = split_by_time(columns(table)["time"])
+        split = split_by_time(columns(table)["time"], delay=delay)
     else:
         place = np.array([SPLITS.index(value) for value in marked])
         if (np.diff(place) < 0).any():
@@ -92,26 +147,31 @@ def split_labelled(table: pd.DataFrame, fraud: np.ndarray, marked: np.ndarray | 
         late, test = np.searchsorted(place, [1, 2]).tolist()
         late = late if late < test else round(0.8 * test)
         split = Split(slice(0, late), slice(late, test), slice(test, len(place)))
+    if read.known is not None:
+        late = read.known >= table["timestamp"].to_numpy()[split.test.start]
+        fraud = fraud & ~(late & (np.arange(len(fraud)) < split.test.start))
     for name in SPLITS:
         if not fraud[getattr(split, name)].any() or fraud[getattr(split, name)].all():
             raise ValueError(f"fraud: the {name} rows are all alike; expected frauds and others among them")
-    return split
+    return split, fraud
 
 
-def columns(transactions: pd.DataFrame | dict) -> dict[str, np.ndarray]:
+def columns(transactions: pd.DataFrame | dict, entities: Sequence[str] = ENTITIES) -> dict[str, np.ndarray]:
     """Check transactions, a frame or a dict of sequences of one length n, and return arrays (n,).
 
+    Columns are those of TRANSACTIONS and `entities`; what is missing but for CORE is filled in as in `completed`.
     Added are `time`, in seconds since 1970 (int64), and `refund` (bool). No transaction at all is allowed.
 
     Raises:
         ValueError: naming the column, the first bad row (from 1), the value and what is expected.
     """
-    names = [column.name for column in TRANSACTIONS]
-    for name in names:
+    for name in CORE:
         if name not in transactions:
-            raise ValueError(f"column {name!r}: missing; expected the columns {', '.join(names)}")
+            raise ValueError(f"column {name!r}: missing; expected the columns {', '.join(CORE)}")
+    names = tuple(dict.fromkeys((*NAMES, *entities)))
+    filled = _filled(transactions, len(transactions["timestamp"]), names)
     refuse_zone(transactions["timestamp"], "timestamp")
-    given = {name: transactions[name] for name in names}
+    given = {name: filled[name] if name in filled else transactions[name] for name in names}
     table = {name: np.asarray(plain(it) if isinstance(it, pd.Series) else it) for name, it in given.items()}
     if len({np.shape(value) for value in table.values()}) > 1 or table["timestamp"].ndim != 1:
         shapes = {name: np.shape(value) for name, value in table.items()}
@@ -121,7 +181,7 @@ def columns(transactions: pd.DataFrame | dict) -> dict[str, np.ndarray]:
     except (TypeError, ValueError) as error:
         raise ValueError(f"column 'timestamp': {error}; expected times") from None
     _refuse(np.isnat(stamps), "timestamp", table, "a time")
-    ids = (*ENTITIES, "category")
+    ids = tuple(dict.fromkeys((*ENTITIES, *entities, "category")))
     for name, absent in zip(ids, pd.isna(np.stack([table[name].astype(object) for name in ids])), strict=True):
         _refuse(absent, name, table, "an id")
     purchase, refund = (np.asarray(table["kind"] == kind) for kind in KINDS)

@@ -4,7 +4,7 @@ A dataset's fields are the keys of its config. What `load` returns is the argume
 test rows are seen by `figures` and `explain` alone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -257,57 +257,80 @@ class Questions(Texts):
 class Transactions(Reading):
     """Synthetic transactions, each seed another store; the last quarter of the days is the test.
 
-    Or those of a file: timestamp, customer, amount, fraud, and what it has of the contract's other columns.
+    Or those of a file: timestamp, customer, amount, fraud, what it has of the contract's other columns, and `entities`.
     """
 
     path: str = ""  # CSV, Excel or Parquet file; "": synthetic
     customers: int = 5000
     days: int = 180
+    entities: list[str] = field(default_factory=list)  # a file's further columns of ids, such as a terminal
+    late_labels: bool = True  # known frauds are counted, of the customer and of each entity
+    label_delay: float = 7.0  # days until it is known whether a transaction was fraud
 
     models: ClassVar = FRAUD_MODELS
     figure: ClassVar = "AUPRC"
-    split: ClassVar = "By time: 75 % of the days, then the test; labels 7 days late, the last 20 known days validate."
+    split: ClassVar = "By time: 75 % of the days, then the test; labels come late, the last 20 known days validate."
     use: ClassVar = "Simulation and research: ranking transactions for review by a person."
-    limits: ClassVar = "Knows the four patterns of its generator alone. Not for decisions about people."
+    limits: ClassVar = "Knows the frauds of its own data alone. Not for decisions about people."
 
     def __post_init__(self):
         super().__post_init__()
         self._params(0)
+        if not isinstance(self.entities, list) or (self.entities and not self.path):
+            raise FieldError("entities", self.entities, "names of columns of ids, with dataset.path")
+        self._layout(tuple(self.entities))
 
     def _params(self, seed: int):
         from ...risk import TransactionParams
 
         return TransactionParams(customers=self.customers, days=self.days, seed=seed)
 
+    def _layout(self, entities: tuple[str, ...]):
+        from ...risk import Layout
+
+        check_number("label_delay", self.label_delay, 0, 365)
+        return Layout(entities, self.late_labels, self.label_delay)
+
     def load(self, seed: int) -> dict[str, Any]:
-        from ...risk import features, generate, split_by_time
+        from ...risk import features, generate
+        from ...risk.features import STORE
         from ...risk.synthetic import FraudData
-        from ...risk.transactions import columns
+        from ...risk.transactions import Labelled, split_labelled
 
         if self.path:
             from .tables import transactions
 
-            own = transactions(self.path, self)
+            read = transactions(self.path, self, self.entities)
             nobody = pd.DataFrame({"customer": pd.Series(dtype=object), "household": pd.Series(dtype=object)})
-            labels = pd.DataFrame({"fraud": own["fraud"]})
-            data = FraudData(self._params(seed), own["transactions"], labels, nobody)
-            return {"data": data, "table": features(data.transactions), "split": own["split"]}
-        data = generate(self._params(seed))
-        split = split_by_time(columns(data.transactions)["time"])
-        fraud = data.labels["fraud"].to_numpy()
-        for name in ("train", "validation", "test"):
-            if not fraud[getattr(split, name)].any():
-                raise FieldError("customers", self.customers, f"more of them: none of the {name} days has a fraud")
-        return {"data": data, "table": features(data.transactions), "split": split}
+            data = FraudData(self._params(seed), read.transactions, pd.DataFrame({"fraud": read.fraud}), nobody)
+        else:
+            data = generate(self._params(seed))
+            fraud = data.labels["fraud"].to_numpy()
+            read = Labelled(data.transactions, STORE.entities, fraud, None, None, [])
+        try:
+            split, known = split_labelled(read, self.label_delay)
+        except ValueError as error:
+            if self.path or "all alike" not in str(error):
+                raise
+            raise FieldError("customers", self.customers, f"more of them: {error}") from None
+        layout = self._layout(read.entities)
+        table = features(read.transactions, layout, read.fraud, read.known)
+        return {"data": data, "layout": layout, "table": table, "split": split, "known": known}
 
     def train(self, model, data):
-        fraud, table, split = data["data"].labels["fraud"].to_numpy(), data["table"], data["split"]
+        fraud, table, split = data["known"], data["table"], data["split"]
+        model.layout = data["layout"]
         if model.name == "risk-trees":
             train, late = split.train, split.validation
             return model.fit(table[train], fraud[train]).calibrate(table[late], fraud[late])
         return model.fit(data["data"].transactions, table, fraud, split.train, split.validation)
 
     def figures(self, name: str, model, data) -> dict[str, dict[str, float]]:
+        rows, _ = self._measured(name, model, data)
+        return {row.pop("model"): row for row in rows}
+
+    def _measured(self, name: str, model, data) -> tuple[list[dict], list[dict]]:
+        """Rows of figures, and of figures by group of customers."""
         from ...risk.evaluate import figures
         from ...risk.metrics import Costs
 
@@ -316,8 +339,7 @@ class Transactions(Reading):
             margins = tuple(model.margins(table[part]) for part in parts)
         else:
             margins = tuple(model.margins(data["data"].transactions, table, part) for part in parts)
-        rows, _ = figures(data["data"], table, data["split"], {name: margins}, Costs())
-        return {row.pop("model"): row for row in rows}
+        return figures(data["data"], table, data["layout"], data["split"], {name: margins}, Costs())
 
     def explain(self, model, data) -> pd.DataFrame:
         """Of the transaction that the trees suspect most."""

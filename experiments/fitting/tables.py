@@ -10,7 +10,7 @@ from ...data import Column, Schema, read
 from ...data.contract import SPLIT, Reading, TableNote
 from ...recommendation.base import Log
 from ...recommendation.protocol import Split, split_as_marked, split_by_time
-from ...risk.transactions import read_labelled, split_labelled
+from ...risk.transactions import Labelled, read_labelled
 
 PURCHASES: Schema = (
     Column("customer", "customer", nullable=True),
@@ -93,10 +93,10 @@ def ratings(path: str, how: Reading) -> dict[str, Any]:
     return {"log": log, "user": user, "item": item, "stars": rows["rating"].to_numpy(float)}
 
 
-def transactions(path: str, how: Reading) -> dict[str, Any]:
-    """Transactions with the label `fraud`: core columns, and those of the contract that are there."""
+def transactions(path: str, how: Reading, entities: list[str]) -> Labelled:
+    """Transactions with the label `fraud`: core columns, those of the contract that are there, and the entities."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TableNote)
-        table, fraud, marked, notes = read_labelled(path, **vars_of(how))
-    print("\n".join(f"dataset: {note}" for note in notes), end="\n" * bool(notes))
-    return {"transactions": table, "fraud": fraud, "split": split_labelled(table, fraud, marked)}
+        read = read_labelled(path, entities=entities, **vars_of(how))
+    print("\n".join(f"dataset: {note}" for note in read.notes), end="\n" * bool(read.notes))
+    return read

@@ -185,21 +185,37 @@ class CustomerService(Served):
         return lookup
 
 
-class Transaction(Body):
-    timestamp: Time = Field(description="at most a minute from now, and as little before the last transaction's")
+class Entities(Body):
+    """Whose a transaction is. What is not given is the customer's own."""
+
     customer: Id
-    device: Id
-    address: Id
-    card: Id
-    kind: Literal["purchase", "refund"]
-    category: Id
+    device: Id | None = None
+    address: Id | None = None
+    card: Id | None = None
+    merchant: Id | None = None
+    terminal: Id | None = None
+    entities: Annotated[dict[Id, Id], Field(max_length=50)] = Field(
+        default_factory=dict, description="further ids, by the names of the columns that the model was trained with"
+    )
+
+
+class Transaction(Entities):
+    timestamp: Time = Field(description="at most a minute from now, and as little before the last transaction's")
     amount: float = Field(ge=0, le=1e9, description="money")
-    promotion: bool
-    declined: bool
+    kind: Literal["purchase", "refund"] = "purchase"
+    category: Id = "any"
+    promotion: bool = False
+    declined: bool = False
 
 
 class FraudBody(Body):
     transactions: list[Transaction] = Field(min_length=1, max_length=MAX_ROWS, fail_fast=True, description="by time")
+    reports: list[Entities] = Field(
+        default_factory=list,
+        max_length=MAX_ROWS,
+        fail_fast=True,
+        description="earlier transactions that turned out to be frauds, known from now on: each is told once",
+    )
 
 
 class Frauds(Answer):
@@ -213,25 +229,25 @@ class Fraud(Served):
 
     def __init__(self, folder: Path):
         super().__init__(folder)
-        model = risk.load(folder)
-        self.scorer, self.about = Scorer(model, most=REMEMBERED), {"kind": model.name}
+        self.model = risk.load(folder)
+        self.scorer, self.about = Scorer(self.model, most=REMEMBERED), {"kind": self.model.name}
+        self.about["entities"] = list(self.model.layout.entities)
         ids = dict.fromkeys(("customer", "device", "address", "card", "category"), "sample")
-        first = ids | {"timestamp": "2000-01-01T00:00:00Z", "kind": "purchase", "amount": 10.0}
-        first |= {"promotion": False, "declined": False}
+        first = ids | {"timestamp": "2000-01-01T00:00:00Z", "amount": 10.0}
         second = {"timestamp": "2000-01-02T00:00:00Z", "kind": "refund", "amount": 0.0}
-        self.sample = {"transactions": [first, first | second]}
+        self.sample = {"transactions": [first, first | second], "reports": [{"customer": "sample"}]}
 
     def trial(self) -> None:
-        """As any model's; the sample is no part of the history."""
+        """As any model's; the history is then what was saved with the model, if anything, without the sample."""
         super().trial()
-        self.scorer = Scorer(self.scorer.model, most=REMEMBERED)
+        self.scorer = Scorer.restored(self.model, self.folder, REMEMBERED)
 
-    def read(self, body) -> list[dict]:
-        """Rows by time. One that is ahead of our clock counts as now, one that is late as at the last one's time."""
+    def read(self, body) -> tuple[list[dict], list[dict]]:
+        """Rows by time, and reports. A row ahead of our clock counts as now, a late one as at the last time."""
         now = _utc(datetime.now(UTC)).replace(microsecond=0)
         last = self.scorer.stream.time
         last = datetime.min if last is None else datetime(1970, 1, 1) + timedelta(seconds=last)
-        rows = [row.model_dump() | {"timestamp": _utc(row.timestamp)} for row in body.transactions]
+        rows = [self._row(row) | {"timestamp": _utc(row.timestamp)} for row in body.transactions]
         for place, row in enumerate(rows):
             time, field = row["timestamp"], f"transactions[{place}].timestamp"
             if time > now + AHEAD:  # one of next year would shut out all others until then
@@ -239,10 +255,23 @@ class Fraud(Served):
             if time < last and last - time > AHEAD:
                 raise FieldError(field, time.isoformat(), f"a time from {last.isoformat()} on: transactions by time")
             last = row["timestamp"] = max(last, min(time, now))
-        return rows
+        return rows, [self._row(row) for row in body.reports]
+
+    def _row(self, row: Entities) -> dict:
+        """A transaction as the scorer takes it."""
+        given = row.model_dump(exclude_none=True)
+        further, known = given.pop("entities"), self.model.layout.entities
+        for name in further:
+            if name not in known or name in given:
+                free = ", ".join(known)
+                raise FieldError(f"entities.{name}", further[name], f"an entity of this model, {free}, given once")
+        return given | further
 
     def answer(self, inputs) -> dict:
-        return {"probabilities": [self.scorer.score(row) for row in inputs]}
+        rows, reports = inputs
+        for row in reports:
+            self.scorer.report(row)
+        return {"probabilities": [self.scorer.score(row) for row in rows]}
 
     def memory(self):
         return self.scorer.stream
@@ -251,6 +280,8 @@ class Fraud(Served):
         """Go on with the old one's sums. A sequence model's memory is in its own terms: it follows trees alone."""
         if about["kind"] != Trees.name or not isinstance(self.scorer.model, Trees):
             raise FieldError("name", self.folder.name, f"{Trees.name} after {Trees.name}")
+        if self.model.layout != memory.layout:
+            raise FieldError("name", self.folder.name, f"a model of the features {memory.layout}")
         self.scorer.stream = memory
 
 

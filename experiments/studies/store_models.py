@@ -64,7 +64,8 @@ class Samples:
         self.params = params
         self.reviews = self.texts(customers.reviews, params.held_out, 0)
         self.tickets = self.texts(customers.tickets, params.held_out, 1)
-        data = generate(TransactionParams(customers=params.customers, days=params.days, seed=params.seed))
+        without = {"compromised_merchants": 0.0, "stolen_cards": 0.0}  # orders at the store's own checkout
+        data = generate(TransactionParams(params.customers, params.days, params.seed, **without))
         table = data.transactions
         self.features, self.fraud = features(table), data.labels["fraud"].to_numpy()
         self.split = split_by_time(table["timestamp"].to_numpy().astype("datetime64[s]").astype(np.int64))

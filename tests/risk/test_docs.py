@@ -5,6 +5,7 @@ from pathlib import Path
 
 import storelab
 from storelab.risk import FEATURES
+from storelab.risk.features import STORE
 
 
 def test_the_example_runs():
@@ -15,6 +16,7 @@ def test_the_example_runs():
         code.replace("customers=1000", "customers=300").replace("epochs=2", "epochs=1, width=8").replace("2000", "200"),
         names,
     )
-    assert names["table"].shape[1] == len(FEATURES) == 52
+    assert len(FEATURES) == 52
+    assert names["table"].shape[1] == len(STORE.names) == 91
     assert 0 < names["chance"] < 1
     assert bool(names["review"]) in (True, False)

@@ -7,7 +7,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from storelab.risk import FEATURES, Stream, features
+from storelab.reading import read_arrays
+from storelab.risk import FEATURES, Layout, Stream, features
+from storelab.risk.features import STORE
+from storelab.risk.stream import save_state
 from storelab.risk.synthetic import DAY
 
 
@@ -42,6 +45,129 @@ def tables(draw) -> pd.DataFrame:
 @given(tables())
 def test_stream_equals_batch(table):
     np.testing.assert_array_equal(features(table), streamed(table))
+
+
+LAYOUTS = st.builds(
+    Layout,
+    st.lists(st.sampled_from(["device", "card", "terminal"]), unique=True).map(tuple),
+    st.just(True),
+    st.sampled_from([0, 0.5, 7]),
+)
+
+
+@st.composite
+def labelled(draw) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Transactions with a terminal, which are frauds, and when that was reported; some after the usual delay."""
+    table = draw(tables())
+    count = len(table)
+    lists = lambda values: draw(st.lists(st.sampled_from(values), min_size=count, max_size=count))
+    table = table.assign(terminal=lists(["1", "2"]))
+    after = np.array(lists([0, 1, 3600, DAY, 7 * DAY, 30 * DAY, None]), object)
+    known = [
+        None if more is None else stamp + pd.Timedelta(seconds=more)
+        for stamp, more in zip(table["timestamp"], after, strict=True)
+    ]
+    return table, np.array(lists([True, False])), pd.to_datetime(pd.Series(known)).to_numpy()
+
+
+def reported(table: pd.DataFrame, layout: Layout, fraud: np.ndarray, known: np.ndarray, most=None) -> np.ndarray:
+    """As a shop lives through it: each fraud is reported once it is known, and no label is seen before."""
+    due = np.where(np.isnat(known), table["timestamp"].to_numpy() + np.timedelta64(layout.wait, "s"), known)
+    waiting = sorted(np.flatnonzero(fraud), key=lambda row: due[row], reverse=True)
+    stream, rows, found = Stream(most, layout), table.to_dict("records"), []
+    for stamp, row in zip(table["timestamp"].to_numpy(), rows, strict=True):
+        while waiting and due[waiting[-1]] < stamp:
+            number = waiting.pop()
+            stream.report(rows[number], due[number])
+        found.append(stream.features(row))
+    return np.stack(found)
+
+
+@settings(max_examples=40)
+@given(labelled(), LAYOUTS)
+def test_late_labels_in_a_stream_equal_those_of_a_batch(given_, layout):
+    table, fraud, known = given_
+    batch = features(table, layout, fraud, known)
+    assert batch.shape == (len(table), len(layout.names))
+    np.testing.assert_array_equal(batch, reported(table, layout, fraud, known))
+
+
+@settings(max_examples=25)
+@given(labelled(), LAYOUTS, st.integers(0, 59))
+def test_a_label_that_is_not_known_yet_changes_nothing(given_, layout, row):
+    """Frauds of which a row can't know may be frauds or not, reported whenever later: the row is the same."""
+    table, fraud, known = given_
+    row = min(row, len(table) - 1)
+    stamp = table["timestamp"].to_numpy()[row]
+    due = np.where(np.isnat(known), table["timestamp"].to_numpy() + np.timedelta64(layout.wait, "s"), known)
+    unknown = due >= stamp
+    later = np.where(unknown, due + np.timedelta64(3, "D"), known)
+    expected = features(table, layout, fraud, known)[: row + 1]
+    np.testing.assert_array_equal(features(table, layout, fraud ^ unknown, known)[row], expected[row])
+    np.testing.assert_array_equal(features(table, layout, fraud, later)[row], expected[row])
+
+
+def test_a_label_that_comes_earlier_changes_no_earlier_row():
+    """One fraud, known on day 3 or on day 5: rows up to day 3 are the same, that of day 4 differs, day 6's does not."""
+    table, layout = made(DAY * np.arange(7)), Layout(late=True)
+    fraud = np.arange(7) == 0
+    at = lambda day: np.where(fraud, table["timestamp"].to_numpy() + np.timedelta64(day, "D"), np.datetime64("NaT"))
+    early, late = (features(table, layout, fraud, at(day)) for day in (3, 5))
+    np.testing.assert_array_equal(early[:4], late[:4])  # what comes in the second of day 3 is not seen by its row
+    assert not np.array_equal(early[4], late[4], equal_nan=True)
+    week = layout.names.index("own known frauds, 7 days")
+    assert [row[week] for row in early] == [0, 0, 0, 0, 1, 1, 1]
+    assert [row[week] for row in late] == [0, 0, 0, 0, 0, 0, 1]
+
+
+def test_known_frauds_counted_by_hand():
+    """A terminal of two customers; labels two days late; rates are of the transactions that fell due."""
+    days = np.array([0.0, 1, 2, 3, 3, 10])
+    table = made((DAY * days).astype(int), customer=["a", "b", "a", "b", "c", "c"]).assign(terminal="t")
+    fraud = np.array([True, False, True, False, False, False])
+    layout = Layout(("terminal",), True, 2)
+    found = pd.DataFrame(features(table, layout, fraud), columns=layout.names)
+    assert found["terminal known frauds, 7 days"].tolist() == [0, 0, 0, 1, 1, 1]  # the second one was known on day 4
+    assert found["terminal known fraud rate, 7 days"].tolist()[3:] == [1.0, 1.0, pytest.approx(1 / 3)]
+    assert found["terminal known fraud rate, 30 days"].iloc[5] == pytest.approx(2 / 5)
+    assert found["own known frauds, 30 days"].tolist() == [0, 0, 0, 0, 0, 0]
+    assert np.isnan(found["own known fraud rate, 30 days"].iloc[4])
+
+
+def test_late_labels_on_the_synthetic_store(data):
+    busy = data.transactions["merchant"].value_counts().index[:6]
+    chosen = data.transactions["merchant"].isin(busy)
+    rows, fraud = data.transactions[chosen].reset_index(drop=True), data.labels["fraud"].to_numpy()[chosen]
+    none = np.full(len(rows), np.datetime64("NaT"), "datetime64[s]")
+    whole = features(rows, STORE, fraud)
+    assert whole[:, STORE.names.index("merchant known frauds, 30 days")].max() > 1
+    np.testing.assert_array_equal(whole, reported(rows, STORE, fraud, none))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"entities": ("amount",)}, "entities: 'amount'"),
+        ({"entities": ("",)}, "entities: ''"),
+        ({"late": 1}, "late: 1"),
+        ({"delay": -1}, "delay: -1"),
+        ({"delay": float("nan")}, "delay: nan"),
+    ],
+)
+def test_bad_layouts(change, said):
+    with pytest.raises(ValueError, match=f"^{said}.*expected"):
+        Layout(**change)
+
+
+def test_bad_labels():
+    table, layout = made([0, 60]), Layout(late=True)
+    with pytest.raises(ValueError, match=r"^fraud: "):
+        features(table, layout)
+    early = table["timestamp"].to_numpy() - np.timedelta64(1, "s")
+    with pytest.raises(ValueError, match=r"^column 'known_at', row 1: .*expected a time after"):
+        features(table, layout, np.array([False, True]), early)
+    with pytest.raises(ValueError, match="'customer': missing"):
+        Stream(layout=layout).report({"device": "d"})
 
 
 @settings(max_examples=12)
@@ -119,14 +245,20 @@ def test_bad_values_are_named(column, value):
     assert not stream.records
 
 
-@given(st.sampled_from(list(made([0]).columns)))
-@settings(max_examples=10)
-def test_a_missing_column_is_named(name):
+@pytest.mark.parametrize("name", ["timestamp", "customer", "amount"])
+def test_a_missing_core_column_is_named(name):
     table = made([0, 1]).drop(columns=name)
     with pytest.raises(ValueError, match=f"column '{name}': missing"):
         features(table)
     with pytest.raises(ValueError, match=f"column '{name}': missing"):
         Stream().features(table.to_dict("records")[0])
+
+
+def test_what_is_not_there_is_filled_in():
+    core, whole = made([0, 60])[["timestamp", "customer", "amount"]], made([0, 60])
+    whole = whole.assign(device="c", address="c", card="c", category="any")
+    np.testing.assert_array_equal(features(core), features(whole))
+    np.testing.assert_array_equal(streamed(core), features(whole))
 
 
 def test_out_of_order_is_refused_and_leaves_the_stream_as_it_was():
@@ -157,6 +289,27 @@ def test_a_bounded_stream_forgets_the_one_not_met_for_longest():
             np.testing.assert_array_equal(one, other)
     again = small.features(row | dict.fromkeys(("customer", "device", "address", "card"), "guest 1"))
     assert again[FEATURES.index("own: transactions")] == 0
+
+
+def test_reports_are_bounded_and_a_state_goes_on(tmp_path):
+    """A stream that is saved and restored in the middle gives what one gives that went on; no raw id is in its file."""
+    layout, draw = Layout(("terminal",), True, 1), np.random.default_rng(1)
+    rows = made(600 * np.arange(900), amount=draw.integers(1, 90, 900).astype(float))
+    rows = rows.assign(customer=[f"person {n}" for n in draw.integers(0, 150, 900)], terminal=draw.integers(0, 9, 900))
+    stream, other = (Stream(300, layout) for _ in range(2))
+    for number, row in enumerate(rows.to_dict("records")):
+        if number == 400:
+            save_state(tmp_path / "state.npz", stream.state())
+            stream = Stream.restored(read_arrays(tmp_path / "state.npz"))
+            assert b"person" not in (tmp_path / "state.npz").read_bytes()
+        np.testing.assert_array_equal(stream.features(row), other.features(row))
+        if number % 3 == 0:
+            for one in (stream, other):
+                one.report(row)
+        assert max(len(stream.records), stream.times) <= 300
+        assert stream.times == sum(len(record) for record in stream.records.values())
+    with pytest.raises(ValueError, match="no state of a stream"):
+        Stream.restored(stream.state() | {"times": np.arange(3)})
 
 
 def test_the_times_of_one_are_bounded(monkeypatch):

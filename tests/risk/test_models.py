@@ -6,6 +6,7 @@ import pytest
 import torch
 from storelab.learning.base import Card
 from storelab.risk import FEATURES, Scorer, TreesParams, features, split_by_time
+from storelab.risk.features import STORE
 from storelab.risk.metrics import average_precision
 from storelab.risk.sequence import CHANNELS, LIST_OF, SequenceModel, SequenceParams, _Network
 from storelab.risk.tabular import Calibration, Scaling, Trees, baselines
@@ -123,6 +124,55 @@ def test_one_by_one_equals_a_batch(models, data, name):
     scores = [scorer.score(row) for row in rows.iloc[300:].to_dict("records")]
     np.testing.assert_allclose(scores, batch[300:], rtol=1e-4)
     assert ((batch > 0) & (batch < 1)).all()
+
+
+@pytest.fixture(scope="module")
+def informed(data, fraud, parts):
+    """Models with known frauds."""
+    table = features(data.transactions, STORE, fraud)
+    trees = Trees(TreesParams(rounds=40), STORE).fit(table[parts.train], fraud[parts.train])
+    trees.calibrate(table[parts.validation], fraud[parts.validation])
+    sequence = SequenceModel(SequenceParams(**SMALL), TreesParams(rounds=30), STORE)
+    sequence.fit(data.transactions, table, fraud, parts.train, parts.validation)
+    return table, {"trees": trees, "sequence": sequence}
+
+
+@pytest.mark.parametrize("name", ["trees", "sequence"])
+def test_late_labels_one_by_one_equal_a_batch_across_a_saved_state(informed, data, fraud, name, tmp_path):
+    """History with labels, then reports as they come; in the middle the scorer is saved, and another goes on."""
+    model, start, cut, end = informed[1][name], 4000, 4300, 4600
+    rows, labels = data.transactions.iloc[start:end].reset_index(drop=True), fraud[start:end].copy()
+    labels[::7] = True
+    stamp = rows["timestamp"].to_numpy()
+    known = stamp + np.timedelta64(1, "h")
+    table = features(rows, STORE, labels, known)
+    assert table[:, [" known frauds" in name for name in STORE.names]].max() > 0
+    batch = model.predict(table) if name == "trees" else model.predict(rows, table)
+    history = rows.assign(fraud=labels, known_at=known).iloc[: cut - start]
+    scorer, told = Scorer(model, history), cut - start
+    scores, given = [], rows.to_dict("records")
+    for number in range(cut - start, end - start):
+        if number == 450:
+            scorer.save(tmp_path, CARD)
+            scorer = Scorer.restored(type(model).load(tmp_path), tmp_path)
+        while known[told] < stamp[number]:
+            if labels[told]:
+                scorer.report(given[told], known[told])
+            told += 1
+        scores.append(scorer.score(given[number]))
+    np.testing.assert_allclose(scores, batch[cut - start :], rtol=1e-4)
+    raw = (tmp_path / "stream.npz").read_bytes()
+    assert not any(who.encode() in raw for who in rows["customer"].unique())
+    with pytest.raises(ValueError, match="of the features"):
+        Scorer.restored(Trees(TreesParams()), tmp_path)
+
+
+def test_a_transaction_needs_its_core_columns_alone(informed, data):
+    scorer, row = Scorer(informed[1]["trees"]), data.transactions.iloc[0].to_dict()
+    core = {name: row[name] for name in ("timestamp", "customer", "amount")}
+    assert 0 < scorer.score(core) < 1
+    with pytest.raises(ValueError, match="column 'amount': missing"):
+        scorer.score({"timestamp": row["timestamp"], "customer": "c"})
 
 
 @pytest.mark.parametrize("name", ["trees", "sequence"])

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from storelab.experiments.fitting.datasets import Purchases, Ratings, Reviews, Transactions
+from storelab.risk import Trees, TreesParams
+from storelab.risk.handbook import HandbookParams, simulate
 
 CLIENTS, DAYS = 30, 120
 
@@ -93,3 +95,44 @@ def test_texts_with_other_names_and_another_encoding(tmp_path):
     train, test = Reviews(path=path, columns={"text": "отзыв"}, encoding="cp1251").load(0)
     assert set(train["text"]) == {"хорошо", "плохо"}
     assert (len(train), len(test)) == (32, 8)
+
+
+def test_late_labels_of_ones_own_entities(tmp_path):
+    """The Handbook's columns by the user's names: known frauds of its terminals are what finds the lost ones."""
+    table = simulate(HandbookParams(customers=150, terminals=200, days=120, seed=3))
+    names = {"timestamp": "TX_DATETIME", "customer": "CUSTOMER_ID", "amount": "TX_AMOUNT", "fraud": "TX_FRAUD"}
+    path, found = saved(tmp_path, table), {}
+    for late in (False, True):
+        dataset = Transactions(path=path, columns=names, entities=["TERMINAL_ID"], late_labels=late)
+        data = dataset.load(0)
+        assert data["layout"].entities == ("customer", "TERMINAL_ID")
+        model = dataset.train(Trees(TreesParams(rounds=60)), data)
+        found[late] = dataset.figures("fraud_trees", model, data)["fraud_trees"]["AUPRC"]
+    assert found[True] > found[False] + 0.1
+    plain = Transactions(path=path).load(0)  # the names are known, as far as they are those of the contract with _id
+    assert plain["layout"].entities == ("customer", "terminal")
+    np.testing.assert_array_equal(plain["table"], data["table"])
+    for entities, words in ((["SHOP"], "column 'SHOP': missing"), (["amount"], "entities: 'amount' is not allowed")):
+        with pytest.raises(ValueError, match=words):
+            Transactions(path=path, columns=names, entities=entities).load(0)
+
+
+def test_labels_that_came_after_the_test_began_are_not_trained_on(tmp_path):
+    """A file says when each label came: what changes after the day of service changes no row before, and no weight."""
+    table = simulate(HandbookParams(customers=100, terminals=100, days=120, seed=1))
+    arrival = table["TX_DATETIME"] + pd.Timedelta(days=5)
+    first = Transactions(path=saved(tmp_path, table.assign(known_at=arrival))).load(0)
+    service = first["data"].transactions["timestamp"][first["split"].test.start]
+    late = table.assign(known_at=arrival.mask(arrival >= service, arrival + pd.Timedelta(days=60)))
+    moved = table.assign(
+        known_at=arrival.mask(table.index % 3 == 0, service + pd.Timedelta(days=1)).where(
+            table["TX_DATETIME"] < service, arrival
+        )
+    )
+    second, third = (Transactions(path=saved(tmp_path, one, f"{n}.csv")).load(0) for n, one in enumerate((late, moved)))
+    before = slice(0, first["split"].test.start)
+    np.testing.assert_array_equal(first["table"][before], second["table"][before])
+    np.testing.assert_array_equal(first["known"][before], second["known"][before])
+    assert third["known"][before].sum() < first["known"][before].sum()
+    with pytest.raises(ValueError, match=r"column 'known_at', row 1: .*after the transaction's"):
+        Transactions(path=saved(tmp_path, table.assign(known_at=table["TX_DATETIME"] - pd.Timedelta(days=1)))).load(0)

@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 from storelab.recommendation.base import Histories
-from storelab.risk import Scorer, features
+from storelab.risk import Layout, Scorer, Trees, TreesParams, features
+
+from .conftest import CARD
 
 FACTS = {"days": "14", "standard_days": "3", "express_days": "1"}
 ORDER = {"status": "sent", "date": "2 May"}
@@ -109,6 +111,35 @@ def test_scores_are_those_of_one_batch(models, saved, transactions):
     batch = features(table)
     expected = np.r_[trees["trees"].predict(batch[:200]), trees["more_trees"].predict(batch[200:])]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_optional_columns_reports_and_entities_of_ones_own(serve, slot, transactions, tmp_path):
+    """What a transaction lacks is the customer's own; a report counts from then on; a saved state is gone on with."""
+    layout = Layout(("terminal", "kiosk"), late=True, delay=1)
+    rows = transactions.transactions.iloc[:250].rename(columns={"merchant": "terminal"})
+    rows, fraud = (
+        rows[["timestamp", "customer", "amount", "terminal"]].assign(kiosk=rows["category"]),
+        np.arange(250) % 9 == 0,
+    )
+    trees = Trees(TreesParams(rounds=5, leaf_rows=5), layout)
+    trees.fit(features(rows, layout, fraud), fraud).calibrate(features(rows, layout, fraud), fraud)
+    scorer = Scorer(trees, rows.iloc[:100].assign(fraud=fraud[:100]))
+    scorer.save(tmp_path / "own", CARD)
+    client = serve(slot(tmp_path / "own", "risk"))
+    bodies = [row | {"entities": {"kiosk": row.pop("kiosk")}} for row in rows_of(rows)]
+    told = {"customer": rows["customer"][3], "entities": {"kiosk": rows["kiosk"][3]}}
+    found = post(client, "fraud", {"transactions": bodies[100:150]})["probabilities"]
+    found += post(client, "fraud", {"transactions": bodies[150:], "reports": [told]})["probabilities"]
+    given = rows.to_dict("records")
+    expected = [scorer.score(row) for row in given[100:150]]
+    scorer.report({"customer": rows["customer"][3], "kiosk": rows["kiosk"][3]})
+    assert found == expected + [scorer.score(row) for row in given[150:]]
+    last = bodies[-1]
+    del last["terminal"]
+    assert post(client, "fraud", {"transactions": [last | {"entities": {}}]})["probabilities"]
+    for wrong in ({"shop": "x"}, {"customer": "x"}):
+        words = post(client, "fraud", {"transactions": [last | {"entities": wrong}]}, 422)
+        assert words.startswith(f"entities.{next(iter(wrong))}: 'x' is not allowed, expected an entity of this model")
 
 
 def test_a_refused_request_leaves_no_trace(serve, slot, saved, transactions):
