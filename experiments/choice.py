@@ -1,7 +1,7 @@
 """What is kept of a learner: the checkpoint that is best on validation scenarios, or the rule that it started from.
 
 A learner begins at the best tuned heuristic that it can start from. One that ends below the best heuristic there, or
-that orders nothing, has gone astray: it begins anew, with another seed and half the learning rate.
+that orders nothing, has gone astray: it begins anew, with another seed and half of its learning rate, if it has one.
 """
 
 from collections.abc import Callable
@@ -150,6 +150,11 @@ def slower(agent: Any, attempt: int) -> Any:
     return replace(agent, learning_rate=rate / 2**attempt) if attempt and rate else agent
 
 
+def anew(agent: Any) -> str:
+    """Return what an attempt has that the one before had not, in words."""
+    return "another seed and half of the learning rate" if hasattr(agent, "learning_rate") else "another seed"
+
+
 def astray(choice: Choice, judge: Judge, name: str, policy: Policy, best: np.ndarray) -> str | None:
     """Say what is wrong with what was learnt so far, in a sentence without its end; None where nothing is.
 
@@ -169,19 +174,14 @@ def astray(choice: Choice, judge: Judge, name: str, policy: Policy, best: np.nda
     return None
 
 
-def conclude(choice: Choice, judge: Judge, name: str) -> None:
+def conclude(choice: Choice, judge: Judge, name: str, agent: Any = None) -> None:
     """Decide between what was learnt and what it started from; put it, and every warning, into words."""
     attempts = len(choice.astray)
     if attempts and attempts > choice.attempt:
-        times = (
-            f", in the best of {attempts} attempts with other seeds and lower learning rates" if choice.attempt else ""
-        )
+        times = f", in the best of {attempts} attempts, each with {anew(agent)}" if choice.attempt else ""
         choice.said.append(f"Warning: {choice.astray[-1]}{times}. {CAUSES}.")
     elif attempts:
-        choice.said.append(
-            f"{choice.astray[0]}, so it began anew with another seed and half of the learning rate: attempt "
-            f"{choice.of + 1} is kept."
-        )
+        choice.said.append(f"{choice.astray[0]}, so it began anew with {anew(agent)}: attempt {choice.of + 1} is kept.")
     if choice.start is not None and choice.value is not None:
         start = choice.values[choice.start]
         if judge.sign * (choice.value - start) <= 0:

@@ -15,7 +15,7 @@ from ..agents import rules_of
 from ..envs import HistoryDemand, Policy, Reference, Task
 from ..envs.core.seeds import purpose_seeds
 from ..evaluation import REFERENCE, evaluate, mean_interval, summarise
-from .choice import Astray, Choice, Judge, astray, begin, conclude, different, seed_of, slower, start_rule
+from .choice import Astray, Choice, Judge, anew, astray, begin, conclude, different, seed_of, slower, start_rule
 from .config.schemas import EvaluationParams
 from .config.settings import ConfigError, Settings, within
 from .inputs import build, learner_of, started
@@ -176,8 +176,8 @@ def learn(run: Run, experiment: Experiment, watch: Watch | None = None) -> Polic
             if choice.attempt == settings.top.restarts:
                 break
             choice.attempt += 1
-            print(f"{wrong}: it begins anew, with another seed and half of the learning rate")
-        conclude(choice, judge, name)
+            print(f"{wrong}: it begins anew, with {anew(agent)}")
+        conclude(choice, judge, name, agent)
         run.write(CHOICE, choice.plain())
     experiment.choice = choice
     return _as_chosen(run, choice, task, settings)

@@ -23,7 +23,7 @@ def forecast_splits(
     on, again about every `refit` days. With a `cache` folder, both the fine-tuned forecaster and its forecasts are kept
     under a hash of all that decides them.
     """
-    folder, forecasts = cache and Path(cache) / "quantiles", []
+    folder, forecasts = cache and Path(cache) / "quantiles" / code_hash("forecasting", "data")[:16], []
     for place, days in enumerate(splits):
         rows = np.arange(days.start, days.stop)
         parts = max(1, round(len(rows) / refit)) if refit and place == 0 else 1
