@@ -21,7 +21,14 @@ from ...errors import FieldError
 from ...reading import read_json
 from .rules import Parameters, check_kind, own_rules
 
-TENSORS = ("base_stock", "myopic", "capped_base_stock", "newsvendor", "lost_sales_newsvendor")  # as tensors too
+TENSORS = (  # kinds that are there as tensors too
+    "base_stock",
+    "myopic",
+    "capped_base_stock",
+    "newsvendor",
+    "lost_sales_newsvendor",
+    "shrunk_newsvendor",
+)
 NARROW, WIDE = 0.1, 0.9  # quantiles between which a forecast's spread is measured, where it has them
 Z = 2.563  # standard deviations of a normal distribution between these two
 LEAST = 0.1  # share of its usual deviation that a forecast's is taken for, at the least
@@ -142,9 +149,10 @@ class Residual:
 
         named, values = self.model.features(observation), self._values
         level, cap = values.get("level"), values.get("cap")
-        if level is None:
-            level = values.get("multiplier", 1.0) * (named["forecast"] * values["fractile weights"]).sum(-1)
-        if self.kind == "lost_sales_newsvendor":
+        if "fractile" in values:
+            ahead = values.get("multiplier", 1.0) * (named["forecast"] * values["fractile weights"]).sum(-1)
+            level = ahead if level is None else (1 - values["weight"]) * level + values["weight"] * ahead
+        if "multiplier" in values:
             last = values["multiplier"] * (named["arrival"] * values["cap weights"]).sum(-1)
             cap = torch.where(values["cap"] < 1, last, math.inf)
         order = torch.clamp(level - self.model.seen_position(named), min=0)

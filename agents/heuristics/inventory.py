@@ -4,13 +4,13 @@ A heuristic is a policy, `act(observation, policy_state, seed) -> (action, polic
 parameters are per item; items without shared limits are independent, so all of them are tuned at the same time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 
-from ...envs import Inventory, Task
+from ...envs import HistoryDemand, Inventory, Task
 from ...envs.core.rollout import rollout
 from ...envs.inventory.params import CLASSICAL
 from ...envs.inventory.references import lost_sales
@@ -20,10 +20,24 @@ from .inventory_rules import HEURISTICS, RULES, available
 
 __all__ = ["HEURISTICS", "DemandStatistics", "Heuristic", "available", "tune"]
 
+FORECAST = ("newsvendor", "lost_sales_newsvendor", "shrunk_newsvendor")  # kinds that use forecasts
 KNOWN = {"ewa": ("mean",), "bsp_low_ew": ("mean",)}  # parameters that are not tuned
 RETUNED = ("myopic",)  # kinds that may be a table, which their parameters do not hold: tuned again, not restored
 ROWS = 512  # candidates x scenarios run in one batch
 FINE = {"newsvendor": 0.01, "lost_sales_newsvendor": 0.02, "projected_inventory_level": 0.1}  # not rounded to lots
+PARTS = 4  # of the training days: levels are tuned without one of them, and weights judged on it
+STARTS = 7  # days on which an episode can begin, in a part, at the least
+SHRUNK = [  # weight, fractile, multiplier and cap: what `shrunk_newsvendor` is chosen from
+    (0.0, 0.5, 1.0, 1.0),
+    *(
+        (weight, *ahead, cap)
+        for weight, ahead, cap in product(
+            (0.25, 0.5, 0.75, 1.0),
+            [*product((0.5,), (1.0, 1.5, 2.0, 2.5)), *product((0.75,), (1.0, 1.3, 1.6)), *product((0.9,), (1.0, 1.3))],
+            (0.75, 0.9, 1.0),
+        )
+    ),
+]
 BY_CLASS = ("lost_sales_newsvendor",)  # kinds whose parameters are tuned for all items of a demand class together
 LEAST_OF_CLASS = 5  # items: a smaller class is tuned with the largest
 LARGEST = {"newsvendor": 0.999, "lost_sales_newsvendor": [[0.999], [np.inf], [1.0]]}  # of their parameters
@@ -55,7 +69,7 @@ class Heuristic:
 
 def starts(model: Inventory) -> tuple[str, ...]:
     """Return the kinds that residual policies can start from: what they order changes with the state bit by bit."""
-    return ("base_stock", "capped_base_stock", "newsvendor", "lost_sales_newsvendor", "myopic", *KNOWN)
+    return ("base_stock", "capped_base_stock", *FORECAST, "myopic", *KNOWN)
 
 
 def spread(model: Inventory, scenario: dict) -> np.ndarray:
@@ -88,29 +102,86 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
     """
     model = task.model("train")
     check_kind(kind, available(model), "for this task")
-    names = RULES[kind][1]
-    if not names:
+    if not RULES[kind][1]:
         return Heuristic(kind, {}, model)
     scenario = model.scenarios(np.asarray(seeds))
     demand = DemandStatistics(model, scenario)
     if kind == "myopic":
         return Heuristic(kind, {"level": demand.fractile_level().tolist()}, model, _exact_myopic(task, model))
+    if kind == "shrunk_newsvendor":
+        return _shrunk(task, model, seeds, demand, progress)
+    return Heuristic(kind, _searched(kind, task, model, demand, scenario, progress), model)
+
+
+def _searched(kind: str, task: Task, model: Inventory, demand: "DemandStatistics", scenario: dict, progress: bool):
+    """Return the parameters of a kind, each a list, that earn most in scenarios, of which `demand` has statistics."""
+    names = RULES[kind][1]
     known = {"mean": demand.mean.tolist()} if kind in KNOWN else {}
-    score = Score(
-        names,
-        policy=lambda values: Heuristic(kind, values | known, model),
-        earned=lambda act, scenario: item_profit(task, model, rollout(model, act, scenario, trace=True)),
-        scenario=scenario,
-        rows=ROWS,
-        bar=bar(None, f"tune {kind}", progress),
-    )
+    score = _score(kind, task, model, scenario, known, progress)
     classes, smallest = demand.classes() if kind in BY_CLASS else None, demand.smallest(kind)
     steps = [*(np.maximum(step, smallest) for step in halved(demand.step(kind), smallest)), smallest]
     allowed = lambda candidates: demand.allowed(kind, candidates)
     scored = score if classes is None else lambda candidates: score(candidates) @ (classes[:, None] == classes)
     moves = neighbourhood(len(names)) if classes is None else coordinates([len(names)], (-1, 1))
     best = pattern_search(scored, demand.grid(kind), [moves], steps, allowed)
-    return Heuristic(kind, dict(zip(names, best.tolist(), strict=True)) | known, model)
+    return dict(zip(names, best.tolist(), strict=True)) | known
+
+
+def _score(kind: str, task: Task, model: Inventory, scenario: dict, known: dict, progress: bool) -> Score:
+    """What a kind's candidates earn in scenarios; `known` are parameters that are not tuned."""
+    return Score(
+        RULES[kind][1],
+        policy=lambda values: Heuristic(kind, values | known, model),
+        earned=lambda act, scenario: item_profit(task, model, rollout(model, act, scenario, trace=True)),
+        scenario=scenario,
+        rows=ROWS,
+        bar=bar(None, f"tune {kind}", progress),
+    )
+
+
+def _shrunk(task: Task, model: Inventory, seeds, demand: "DemandStatistics", progress: bool) -> Heuristic:
+    """Tune `shrunk_newsvendor`: levels as those of `base_stock`; the other parameters by demand class.
+
+    A level tuned on the very days that it is judged on would leave no weight for any forecast. So what is chosen from
+    `SHRUNK` earns most on parts of the days whose levels were tuned on the other parts (cross-fitting, as in stacked
+    regressions: Breiman 1996, Machine Learning 24).
+    """
+    kind, earned = "shrunk_newsvendor", 0
+    for others, part in _parts(task, model, np.asarray(seeds)):
+        level = _searched("base_stock", task, model, DemandStatistics(model, others), others, progress)["level"]
+        tried = np.array([[level, *(np.full(len(level), x) for x in row)] for row in SHRUNK])
+        earned = earned + _score(kind, task, model, part, {}, progress)(tried)
+    classes = demand.classes()
+    chosen = np.array(SHRUNK)[(earned @ (classes[:, None] == classes)).argmax(axis=0)]  # (I, 4)
+    scenario = model.scenarios(np.asarray(seeds))
+    level = _searched("base_stock", task, model, demand, scenario, progress)["level"]
+    return Heuristic(kind, dict(zip(RULES[kind][1], [level, *chosen.T.tolist()], strict=True)), model)
+
+
+def _parts(task: Task, model: Inventory, seeds: np.ndarray) -> Iterator[tuple[dict, dict]]:
+    """Yield scenarios twice, to tune on and to judge on: those of other days, or draws where they are drawn afresh.
+
+    Recorded days are cut into `PARTS` of the same length, fewer where these would be too short for episodes.
+    """
+    source, least = task.train, model.horizon + 1 + model.max_lead
+    if not isinstance(source, HistoryDemand):
+        scenario = model.scenarios(seeds)
+        for rows in np.array_split(np.arange(len(seeds)), min(PARTS, len(seeds))):
+            chosen = np.isin(np.arange(len(seeds)), rows)
+            pair = ({name: values[of] for name, values in scenario.items()} for of in (~chosen, chosen))
+            yield tuple(pair)
+        return
+    edges = np.linspace(0, source.days, max(1, min(PARTS, source.days // (least + STARTS))) + 1).astype(int)
+
+    def drawn(first: int, last: int, share: float) -> dict:  # windows overlap: a share of the seeds says it
+        of = model if last - first == source.days else type(model)(model.params, source.part(first, last))
+        return of.scenarios(seeds[: max(1, round(share * len(seeds)))])
+
+    for first, last in pairwise(edges):
+        others = [pair for pair in ((0, first), (last, source.days)) if pair[1] - pair[0] >= least] or [(first, last)]
+        days = sum(b - a for a, b in others)
+        made = [drawn(a, b, 0.5 * (b - a) / days) for a, b in others]
+        yield {name: np.concatenate([each[name] for each in made]) for name in made[0]}, drawn(first, last, 1 / PARTS)
 
 
 def item_profit(task: Task, model: Inventory, run: dict) -> np.ndarray:

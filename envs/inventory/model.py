@@ -315,7 +315,7 @@ class Inventory(Model):
         """Return the actions (n, items) of the model's mode, inside its bounds, that order so many units (n, items)."""
         p, order = self.params, np.minimum(order, self._largest_order)
         if p.in_lots:
-            return np.round(order / p.lot_size)
+            return np.floor(order / p.lot_size + 0.5)  # as `orders` rounds
         if p.action == "base_stock":
             order = np.maximum(order + np.where(order > 0, self.seen_position(named), 0), 0)
         return np.minimum(order, self.action_high)

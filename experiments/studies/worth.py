@@ -5,16 +5,23 @@
     python -m storelab.experiments.studies.worth bakery PATH
     python -m storelab.experiments.studies.worth vn2 PATH
 
-Each prints a table in Markdown. A gain is over the best rule without forecasts, the best on the very days it is judged
-on, which favours it; a share is that of the best rule with perfect forecasts (oracle). Everything is tuned and trained
-on training days. Forecasters see true demand, also what was not served.
+Each prints a table in Markdown, and with `--page` writes it into docs/worth.md, with its command. A gain is over the
+best rule without forecasts, the best on the very days it is judged on, which favours it; a share is that of the best
+rule with perfect forecasts (oracle). Everything is tuned and trained on training days. Forecasters see true demand,
+also what was not served. With `--rows FILE` what was played is kept there, a line of JSON for each policy, and not
+played again.
 """
 
 import argparse
-from collections.abc import Callable, Iterator
+import json
+import re
+import shlex
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from importlib import resources
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -30,21 +37,25 @@ from ...envs.core.seeds import purpose_seeds
 from ...evaluation import scenario_keys
 from ...evaluation.intervals import hierarchical_interval, mean_interval, t_interval
 from ...forecasting import create
+from ...learning.base import write_atomic
 from ..choice import Judge, begin, best_of, start_rule
 from ..tasks.forecasts import fine_tuned
 from ..tasks.stores import online_retail_ii_task, store_task, synthetic_store_task
 from ..tasks.vn2 import CONTESTS, PATHS, benchmark, on_forecasts, play
 
-SOURCES = ("none", "moving average", "LightGBM", "zero-shot", "fine-tuned", "ensemble", "oracle")
+PAGE = Path(__file__).parents[2] / "docs" / "worth.md"
+MODULE = "storelab.experiments.studies.worth"
+SOURCES = ("none", "moving average", "LightGBM", "zero-shot", "fine-tuned", "quick ensemble", "ensemble", "oracle")
 FORECASTERS = {
     "moving average": ("moving_average", {}),
     "LightGBM": ("lightgbm", {}),
     "zero-shot": ("transformer", {"fine_tune_steps": 0}),
     "fine-tuned": ("transformer", {}),
+    "quick ensemble": ("ensemble", {"params": {"transformer": {"fine_tune_steps": 0}}}),  # its network zero-shot
     "ensemble": ("ensemble", {}),
 }
 WITHOUT = ("base_stock", "capped_base_stock", "s_S", "myopic")  # rules, without forecasts
-WITH = ("newsvendor", "lost_sales_newsvendor")
+WITH = ("newsvendor", "lost_sales_newsvendor", "shrunk_newsvendor")
 LEARNERS = {
     "PPO": ("sb3", "ppo_store"),
     "pathwise": ("pathwise", "pathwise_store"),
@@ -77,12 +88,15 @@ def task_of(source: str, store: Callable[..., Task], planned: bool, cache: str |
     return replace(task, params=replace(task.params, forecast=source if source in ("none", "oracle") else "model"))
 
 
-def tuned(task: Task) -> dict[str, heuristics.Heuristic]:
-    """The rules that go with the task's forecasts, tuned on training days."""
-    kinds = [
-        kind for kind in (WITHOUT, WITH)[task.params.forecast != "none"] if kind in heuristics.available(task.model())
-    ]
-    return {kind: heuristics.tune(kind, task, purpose_seeds("tuning", TUNING_EPISODES)) for kind in kinds}
+def tuned(task: Task, kept: dict[str, dict]) -> dict[str, heuristics.Heuristic]:
+    """The rules that go with the task's forecasts, tuned on training days, or with parameters that are `kept`."""
+    seeds = purpose_seeds("tuning", TUNING_EPISODES)
+    return {
+        kind: heuristics.Heuristic(kind, kept[kind], task.model())
+        if kind in kept
+        else heuristics.tune(kind, task, seeds)
+        for kind in (WITHOUT, WITH)[task.params.forecast != "none"]
+    }
 
 
 def learnt(name: str, task: Task, rules: dict[str, heuristics.Heuristic], steps: int | None, seed: int):
@@ -111,17 +125,36 @@ def item_values(task: Task, policy) -> np.ndarray:
     return heuristics.item_profit(task, model, run).mean(axis=0) * model.horizon
 
 
-def played(stores: list[Callable[..., Task]], planned: bool, args) -> Iterator[dict]:
-    """A row per policy, source, store and seed: its profit of each item (I,)."""
-    for (number, store), source in ((pair, source) for pair in enumerate(stores) for source in args.sources):
-        task = task_of(source, store, planned, args.cache)
-        rules = tuned(task)
-        row = {"source": source, "store": number, "seed": 0}
-        yield from (row | {"policy": kind, "items": item_values(task, rule)} for kind, rule in rules.items())
-        for name in args.learners:
-            for seed in range(args.seeds):
-                policy = learnt(name, task, rules, args.steps, seed)
-                yield row | {"policy": name, "seed": seed, "items": item_values(task, policy)}
+def played(stores: list[Callable[..., Task]], planned: bool, args) -> list[dict]:
+    """A row per policy, source, store and seed: its profit of each item (I,), and the parameters of a rule.
+
+    Those in the file `args.rows` are taken from there, and others added to it.
+    """
+    rows = [json.loads(line) for line in args.rows.read_text().splitlines()] if args.rows and args.rows.exists() else []
+    found = {(row["store"], row["source"], row["policy"], row["seed"]): row for row in rows}
+    learners = list(product(args.learners, range(args.seeds)))
+    wanted = [
+        (number, source, policy, seed)
+        for number, source in product(range(len(stores)), args.sources)
+        for policy, seed in [*product(WITHOUT if source == "none" else WITH, [0]), *learners]
+    ]
+    for number, source in dict.fromkeys(key[:2] for key in wanted if key not in found):
+        task = task_of(source, stores[number], planned, args.cache)
+        if args.days:
+            task = replace(task, train=task.train.part(0, args.days))  # type: ignore[union-attr]
+        kept = {key[2]: row["params"] for key, row in found.items() if key[:2] == (number, source) and "params" in row}
+        rules = tuned(task, kept)
+        for key in (key for key in wanted if key[:2] == (number, source) and key not in found):
+            *_, policy, seed = key
+            act = rules[policy] if policy in rules else learnt(policy, task, rules, args.steps, seed)
+            found[key] = dict(zip(("store", "source", "policy", "seed"), key, strict=True))
+            found[key] |= {"items": item_values(task, act).tolist()}
+            found[key] |= {"params": act.params} if policy in rules else {}
+            print(f"store {number}, {source}, {policy}, seed {seed}: {sum(found[key]['items']):,.0f}", flush=True)
+            if args.rows:
+                with args.rows.open("a") as file:
+                    file.write(json.dumps(found[key]) + "\n")
+    return [found[key] for key in wanted]
 
 
 def summary(rows: list[dict]) -> pd.DataFrame:
@@ -131,6 +164,7 @@ def summary(rows: list[dict]) -> pd.DataFrame:
     seasons of one store overlap, and say little of how sure a gain is.
     """
     table = pd.DataFrame(rows)
+    table["items"] = table["items"].map(np.asarray)
     table["profit"] = table["items"].map(np.sum)
     means = table.groupby(["policy", "source"], sort=False)["profit"].mean()
     without = table[(table["source"] == "none") & table["policy"].isin(WITHOUT)]
@@ -167,41 +201,32 @@ def _interval(gain: np.ndarray, store: np.ndarray) -> np.ndarray:
     return mean_interval(gain.T)[:, 0] * items
 
 
-def contests(path: str, sources, cache: str | None) -> pd.DataFrame:
+def contests(args) -> pd.DataFrame:
     """VN2's pseudo-contests: the mean cost of the order on sample paths, its fractile chosen on the other contests.
 
     Without forecasts there is the organiser's benchmark. Intervals are by t over the contests.
     """
-    contest, costs = read_contest(path), {}
-    for window in (pseudo_contest(contest, contest.start - WEEKS * k) for k in range(CONTESTS, 0, -1)):
+    contest, costs = read_contest(args.path), {}
+    for window in (pseudo_contest(contest, contest.start - WEEKS * k) for k in range(args.contests, 0, -1)):
         past, plans = window.panel.until(window.start), {("none", 0.0): benchmark}
-        for source in (source for source in sources if source in FORECASTERS):
+        for source in (source for source in args.sources if source in FORECASTERS):
             name, params = FORECASTERS[source]
-            forecaster, drawn = fine_tuned(create(name, **params), past, cache), {}
+            forecaster, drawn = fine_tuned(create(name, **params), past, args.cache), {}
             plans |= {(source, f): on_forecasts(forecaster, f, PATHS, drawn) for f in FRACTILES}
-        table = play(window, {f"{source} {f}": plan for (source, f), plan in plans.items()})[0].set_index("policy")[
-            "cost"
-        ]
-        for key in plans:
-            costs.setdefault(key, []).append(table[f"{key[0]} {key[1]}"])
-        costs.setdefault(("oracle", 0.0), []).append(table["perfect foresight"])
+        table, _ = play(window, {f"{source} {f}": plan for (source, f), plan in plans.items()})
+        cost = table.set_index("policy")["cost"]
+        for source, fractile in plans:
+            costs.setdefault((source, fractile), []).append(cost[f"{source} {fractile}"])
+        costs.setdefault(("oracle", 0.0), []).append(cost["perfect foresight"])
+        print(f"{window.panel.dates[window.start]:%Y-%m-%d}: played", flush=True)
     base, result = np.array(costs["none", 0.0]), []
     for source in dict.fromkeys(source for source, _ in costs):
         each = np.array([cost for (name, _), cost in costs.items() if name == source])  # (fractiles, contests)
         others = each.sum(axis=1, keepdims=True) - each
-        cost = each[others.argmin(axis=0), np.arange(CONTESTS)]
-        low, high = t_interval(base - cost)
-        share = (base - cost).sum() / (base - costs["oracle", 0.0]).sum()
-        result.append(
-            {
-                "forecasts": source,
-                "cost": cost.mean(),
-                "gain": (base - cost).mean(),
-                "low": low,
-                "high": high,
-                "share": share,
-            }
-        )
+        cost = each[others.argmin(axis=0), np.arange(args.contests)]
+        row = {"forecasts": source, "cost": cost.mean(), "gain": (base - cost).mean()}
+        row |= dict(zip(("low", "high"), t_interval(base - cost), strict=True))
+        result.append(row | {"share": (base - cost).sum() / (base - costs["oracle", 0.0]).sum()})
     return pd.DataFrame(result)
 
 
@@ -217,35 +242,63 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(f"| {line} |" for line in (" | ".join(head), " | ".join(["---"] * len(head)), *lines))
 
 
+def written(page: str, data: str, command: str, table: str) -> str:
+    """Return a page with the block of a data set as it is now: the command that made the table, and the table.
+
+    Raises:
+        ValueError: the page does not have the block, once.
+    """
+    block = rf"(<!-- {data}: generated by python -m {re.escape(MODULE)} -->\n).*?(<!-- end -->\n)"
+    content = f"\n    $ {command}\n\n{table}\n\n"
+    text, count = re.subn(block, lambda match: match[1] + content + match[2], page, flags=re.S)
+    if count != 1:
+        raise ValueError(f"{count} generated blocks of {data} in the page, expected 1")
+    return text
+
+
+def command_of(args) -> str:
+    """The command line that makes the table, without where things lie on this machine."""
+    given = [args.data, *(["PATH"] if args.path else [])]
+    for name in ("stores", "contests", "sources", "learners", "seeds", "steps", "days"):
+        value, usual = getattr(args, name), PARSER.get_default(name)
+        if value != usual:
+            given += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return f"OMP_NUM_THREADS=1 python -m {MODULE} {shlex.join(given)}"
+
+
+PARSER = argparse.ArgumentParser(prog=f"python -m {MODULE}", description="Measure what forecasts are worth in money.")
+PARSER.add_argument("data", choices=("synthetic", "online_retail", "bakery", "vn2"))
+PARSER.add_argument("path", nargs="?", help="Online Retail II, the bakery's Parquet, or the folder of VN2's files")
+PARSER.add_argument("--stores", type=int, default=5, help="synthetic stores (default 5)")
+PARSER.add_argument("--contests", type=int, default=CONTESTS, help=f"of VN2, the last ones (default {CONTESTS})")
+PARSER.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
+PARSER.add_argument("--learners", nargs="+", choices=list(LEARNERS), default=[], help="besides the rules")
+PARSER.add_argument("--seeds", type=int, default=5, help="of each learner (default 5)")
+PARSER.add_argument("--steps", type=int, help="of a learner's training; by default its option's")
+PARSER.add_argument("--days", type=int, help="tune on so many of the first training days alone")
+PARSER.add_argument("--cache", help="folder for fine-tuned forecasters and their forecasts")
+PARSER.add_argument("--rows", type=Path, help="file of what was played, to go on with")
+PARSER.add_argument("--page", action="store_true", help="write the table into docs/worth.md")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure what forecasts are worth in money.")
-    parser.add_argument("data", choices=("synthetic", "online_retail", "bakery", "vn2"))
-    parser.add_argument("path", nargs="?", help="Online Retail II, the bakery's Parquet, or the folder of VN2's files")
-    parser.add_argument("--stores", type=int, default=5, help="synthetic stores (default 5)")
-    parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
-    parser.add_argument("--learners", nargs="+", choices=list(LEARNERS), default=[], help="besides the rules")
-    parser.add_argument("--seeds", type=int, default=5, help="of each learner (default 5)")
-    parser.add_argument("--steps", type=int, help="of a learner's training; by default its option's")
-    parser.add_argument("--cache", help="folder for fine-tuned forecasters and their forecasts")
-    args = parser.parse_args()
+    args = PARSER.parse_args()
     if args.data != "synthetic" and not args.path:
-        parser.error(f"{args.data} needs a path")
-    if args.data == "vn2":
-        print(markdown(contests(args.path, args.sources, args.cache)))
-        return
-    stores: list[Callable[..., Task]] = [partial(synthetic_store_task, {"seed": k}) for k in range(args.stores)]
+        PARSER.error(f"{args.data} needs a path")
+    table = contests(args) if args.data == "vn2" else summary(played(*stores_of(args), args))
+    print(markdown(table))
+    if args.page:
+        page = written(PAGE.read_text(), args.data, command_of(args), markdown(table))
+        write_atomic(PAGE, page.encode())
+
+
+def stores_of(args) -> tuple[list[Callable[..., Task]], bool]:
+    """The stores of a data set, and whether their prices and promotions are known in advance."""
     if args.data == "online_retail":
-        stores = [partial(online_retail_ii_task, load_panel(args.path))]
+        return [partial(online_retail_ii_task, load_panel(args.path))], False
     if args.data == "bakery":
-        stores = [partial(store_task, bakery(args.path), **BAKERY)]
-    rows = []
-    for row in played(stores, args.data != "online_retail", args):
-        rows.append(row)
-        print(
-            f"store {row['store']}, {row['source']}, {row['policy']}, seed {row['seed']}: {row['items'].sum():,.0f}",
-            flush=True,
-        )
-    print(markdown(summary(rows)))
+        return [partial(store_task, bakery(args.path), **BAKERY)], True
+    return [partial(synthetic_store_task, {"seed": k}) for k in range(args.stores)], True
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def test_tensors_are_as_arrays_are(name):
     for kind in (
         "base_stock",
         "capped_base_stock",
-        *(["newsvendor", "lost_sales_newsvendor"] if name == "forecasts" else []),
+        *(["newsvendor", "lost_sales_newsvendor", "shrunk_newsvendor"] if name == "forecasts" else []),
     ):
         residual = Residual(model, start_of(task, kind))
         residual.to_torch("cpu")

@@ -1,17 +1,18 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from storelab.agents.heuristics.inventory import DemandStatistics, Heuristic, available, tune
+from storelab.agents.heuristics.inventory import DemandStatistics, Heuristic, _parts, available, item_profit, tune
 from storelab.agents.heuristics.paths import order_on_paths
 from storelab.envs import TASKS, Days, HistoryDemand, Inventory, InventoryParams, Task
 from storelab.envs.core import pmf
 from storelab.envs.core.batch import admit
 from storelab.envs.core.rollout import rollout
 from storelab.envs.inventory.references import lost_sales, perishable
-from storelab.evaluation import evaluate
+from storelab.evaluation import evaluate, scenario_keys
 
 SEEDS = 10**9 + np.arange(64)
 
@@ -217,3 +218,73 @@ def test_what_cannot_be_tuned_is_refused():
         tune("newsvendor", TASKS["LostSales"](), [0])
     with pytest.raises(ValueError, match="kind: 'oracle'"):
         tune("oracle", TASKS["LostSales"](), [0])
+
+
+def shifting_task(noise: float) -> Task:
+    """Demand whose level wanders over 480 days, and forecasts of it that are off by a factor for a while."""
+    rng = np.random.default_rng(3)
+    waves = np.sin(np.arange(483)[:, None] / 50 + np.arange(8))
+    level = 20 * np.exp(0.7 * waves)
+    units = rng.poisson(level).astype(float)
+    total = sum(level[k : k + 480] for k in range(3))
+    wrong = np.exp(noise * rng.normal(size=(60, 8))).repeat(8, axis=0)
+    spread = np.array([0.7, 1.0, 1.3])
+    days = Days(forecast=(total * wrong)[..., None] * spread, arrival=(level[:480] * wrong)[..., None] * spread)
+    params = InventoryParams(
+        items=8, lead_time=2, price=3.0, purchase_cost=1.0, salvage_value=1.0, holding_cost=0.05, horizon=28,
+        continuing=False, forecast="model", quantiles=[0.1, 0.5, 0.9], max_order=400.0,
+    )  # fmt: skip
+    known = {name: table[:360] for name, table in days.tables(480).items()}
+    later = {name: table[360:] for name, table in days.tables(480).items()}
+    return Task(
+        "Shifting", params, Inventory, train=HistoryDemand(units[:360], Days(**known)),
+        test=HistoryDemand(units[360:480], Days(**later)),
+    )  # fmt: skip
+
+
+def test_a_level_and_a_forecast_are_weighted_by_what_they_earn_on_other_days():
+    """Forecasts that are right replace the level, ones that are noise leave it as it is."""
+    weights, earned = {}, {}
+    for noise in (0.0, 0.4, 3.0):
+        task = shifting_task(noise)
+        rules = {kind: tune(kind, task, SEEDS[:16]) for kind in ("base_stock", "shrunk_newsvendor")}
+        weights[noise] = np.mean(rules["shrunk_newsvendor"].params["weight"])
+        model = task.model("test")
+        scenario = model.scenarios(scenario_keys(np.arange(40), "test"))
+        earned[noise] = [
+            item_profit(task, model, rollout(model, act, scenario, trace=True)).sum() for act in rules.values()
+        ]
+    assert weights[0.0] >= weights[0.4] >= weights[3.0]
+    assert weights[0.0] == 1
+    assert weights[3.0] <= 0.25
+    assert earned[0.0][1] > 1.02 * earned[0.0][0]
+    assert earned[3.0][1] > 0.97 * earned[3.0][0]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**31), st.floats(0, 1))
+def test_a_shrunk_newsvendor_lies_between_base_stock_and_the_newsvendor(seed, weight):
+    task = shifting_task(0.4)
+    model, rng = task.model(), np.random.default_rng(seed)
+    named = {k: v[:, 0] for k, v in model.scenarios([seed]).items() if k in ("forecast", "arrival")}
+    named |= {"on_hand": rng.integers(0, 90, (1, 8)) * 1.0, "pipeline": rng.integers(0, 30, (1, 1, 8)) * 1.0}
+    level = {"level": rng.uniform(0, 200, 8)}
+    ahead = {"fractile": np.full(8, 0.7), "multiplier": np.full(8, 1.4), "cap": np.full(8, 1.0)}
+    orders = lambda kind, values: Heuristic(kind, values, model).act(named)
+    mixed = [orders("shrunk_newsvendor", level | ahead | {"weight": np.full(8, w)}) for w in (0, weight, 1)]
+    assert np.allclose(mixed[0], orders("base_stock", level))
+    assert np.allclose(mixed[2], orders("lost_sales_newsvendor", ahead))
+    assert (np.minimum(mixed[0], mixed[2]) - 1e-9 <= mixed[1]).all()
+    assert (mixed[1] <= np.maximum(mixed[0], mixed[2]) + 1e-9).all()
+
+
+@pytest.mark.parametrize("days", [60, 110, 360])
+def test_parts_to_judge_on_share_no_day_with_those_tuned_on(days):
+    task = shifting_task(0.0)
+    numbered = np.arange(days)[:, None].repeat(8, axis=1)  # a day is known by its demand
+    task = replace(task, train=HistoryDemand(numbered, Days(**{k: v[:days] for k, v in task.train.tables.items()})))
+    model = task.model("train")
+    pairs = list(_parts(task, model, SEEDS[:16]))
+    assert len(pairs) == {60: 1, 110: 2, 360: 4}[days]
+    for others, part in pairs:
+        assert bool(np.intersect1d(others["demand"], part["demand"]).size) == (days == 60)
