@@ -20,7 +20,7 @@ from .metrics import Costs, average_precision, by_group, calibration_error, thre
 from .scoring import Scorer
 from .sequence import SequenceModel, SequenceParams
 from .synthetic import PATTERNS, FraudData, TransactionParams, generate
-from .tabular import Calibration, Trees, baselines
+from .tabular import Calibration, Trees, TreesParams, baselines, late
 from .transactions import Split, columns, split_by_time
 
 PLAIN, LEARNED = "LightGBM", "sequence model"
@@ -37,7 +37,7 @@ def figures(
     """
     fraud, seen = data.labels["fraud"].to_numpy(), columns(data.transactions)
     amount, declined, moment = seen["amount"], seen["declined"], seen["time"]
-    late, test = split.validation, split.test
+    known, test = split.validation, split.test
     labels = data.labels["pattern"].to_numpy()[test] if "pattern" in data.labels else None
     household = data.transactions["customer"].map(data.customers.set_index("customer")["household"]).fillna("")
     age = table[test, layout.names.index("own first: days since")]
@@ -45,10 +45,10 @@ def figures(
     homes = "household: " + household.to_numpy()[test].astype(object)
     rows, groups = [], []
     for model, (before, now) in margins.items():
-        calibration = Calibration.fit(before, fraud[late])
+        calibration = Calibration.fit(before, fraud[known])
         chance, past = calibration(now), calibration(before)
         reviewed = within_budget(now, moment[test], BUDGET)
-        fixed = threshold_of_least_cost(costs, past, fraud[late], amount[late], declined[late])
+        fixed = threshold_of_least_cost(costs, past, fraud[known], amount[known], declined[known])
         by_amount = costs.worth_review(chance, amount[test], declined[test])
         money = lambda chosen: costs.total(chosen, fraud[test], amount[test], declined[test])
         row = {"model": model, "AUPRC": average_precision(fraud[test], now)}
@@ -89,6 +89,21 @@ def run(params: TransactionParams, sequence: SequenceParams) -> tuple[list, list
     rows, groups = figures(data, table, STORE, split, margins, Costs())
     best = {PLAIN: trees, LEARNED: learned}
     return rows, groups, best, data, split
+
+
+def run_trees(params: TransactionParams) -> tuple[list, list, dict, FraudData, Split]:
+    """As `run`, of LightGBM alone: with known frauds, and without."""
+    data = generate(params)
+    fraud = data.labels["fraud"].to_numpy()
+    table, split = features(data.transactions, STORE, fraud), split_by_time(columns(data.transactions)["time"])
+    blind, parts = np.where(late(STORE), np.float32(np.nan), table), (split.validation, split.test)
+    models, margins = {}, {}
+    for name, rows in ((PLAIN, table), (f"{PLAIN}, no late labels", blind)):
+        models[name] = Trees(TreesParams(seed=params.seed), STORE).fit(rows[split.train], fraud[split.train])
+        models[name].calibrate(rows[split.validation], fraud[split.validation])
+        margins[name] = tuple(models[name].margins(rows[part]) for part in parts)
+    rows, groups = figures(data, table, STORE, split, margins, Costs())
+    return rows, groups, {PLAIN: models[PLAIN]}, data, split
 
 
 def speeds(models: dict, data: FraudData, split: Split) -> pd.DataFrame:
@@ -143,11 +158,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="how many, each another store (default 3)")
     parser.add_argument("--customers", type=int, default=TransactionParams.customers)
     parser.add_argument("--epochs", type=int, default=SequenceParams.epochs, help="of the sequence model")
+    parser.add_argument("--trees", action="store_true", help="LightGBM alone, with and without late labels")
     args = parser.parse_args()
     folder, rows, groups = Path(args.folder), [], []
     for seed in range(args.seeds):
         params = TransactionParams(customers=args.customers, seed=seed)
-        by_model, by, models, data, split = run(params, SequenceParams(seed=seed, epochs=args.epochs, progress=False))
+        sequence = SequenceParams(seed=seed, epochs=args.epochs, progress=False)
+        by_model, by, models, data, split = run_trees(params) if args.trees else run(params, sequence)
         rows += [{"model": row["model"], "seed": seed} | row for row in by_model]
         groups += [{"seed": seed} | row for row in by]
         for row in by_model:

@@ -37,12 +37,25 @@ class HandbookParams:
     terminals: int = 10_000
     days: int = 183
     seed: int = 0
+    lost: float = 2.0  # terminals/day that are compromised
+    copied: float = 3.0  # customers/day whose cards are
 
     def __post_init__(self):
+        for name in ("lost", "copied"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1000:
+                raise FieldError(name, value, "a number per day from 0 to 1000")
         for name, least in (("customers", 3), ("terminals", 2), ("days", 1), ("seed", 0)):
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise FieldError(name, value, f"a whole number >= {least}")
+
+
+def scaled(scale: float, seed: int) -> HandbookParams:
+    """A smaller or larger shop of the same kind: as many payments per terminal, as large a share of frauds."""
+    p = HandbookParams()
+    sizes = round(scale * p.customers), round(scale * p.terminals)
+    return HandbookParams(*sizes, p.days, seed, scale * p.lost, scale * p.copied)
 
 
 def simulate(params: HandbookParams) -> pd.DataFrame:
@@ -75,17 +88,18 @@ def simulate(params: HandbookParams) -> pd.DataFrame:
 
 
 def _frauds(params: HandbookParams, customer, terminal, amount, day, rng) -> tuple[np.ndarray, np.ndarray]:
-    """Amounts and scenarios: what is dearer than 220; two terminals a day, three customers a day."""
+    """Amounts and scenarios: what is dearer than 220; some terminals and customers a day."""
     scenario = np.where(amount > 220, DEAR, 0)
     bounds = np.searchsorted(day, np.arange(params.days + 1))
-    for start in range(params.days - 1):
+    daily = lambda rate: np.diff(np.floor(rate * np.arange(params.days) + 1e-9)).astype(int)
+    for start, count in enumerate(daily(params.lost)):
         end = bounds[min(start + _DAYS[LOST], params.days)]
-        taken = rng.choice(params.terminals, 2, replace=False)
+        taken = rng.choice(params.terminals, count, replace=False)
         rows = bounds[start] + np.flatnonzero(np.isin(terminal[bounds[start] : end], taken))
         scenario[rows] = LOST
-    for start in range(params.days - 1):
+    for start, count in enumerate(daily(params.copied)):
         end = bounds[min(start + _DAYS[COPIED], params.days)]
-        taken = rng.choice(params.customers, 3, replace=False)
+        taken = rng.choice(params.customers, count, replace=False)
         rows = bounds[start] + np.flatnonzero(np.isin(customer[bounds[start] : end], taken))
         rows = rng.choice(rows, len(rows) // 3, replace=False)
         amount[rows] *= 5
@@ -118,12 +132,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("folder", nargs="?", default="runs/handbook", help="where tables go (runs/handbook)")
     parser.add_argument("--seeds", type=int, default=3, help="how many, each another simulation (default 3)")
-    parser.add_argument("--customers", type=int, default=HandbookParams.customers)
-    parser.add_argument("--terminals", type=int, default=HandbookParams.terminals)
+    parser.add_argument("--scale", type=float, default=1.0, help="times the Handbook's customers, terminals and attacks")
     args = parser.parse_args(argv)
     folder, rows = Path(args.folder), []
     for seed in range(args.seeds):
-        table = simulate(HandbookParams(args.customers, args.terminals, seed=seed))
+        table = simulate(scaled(args.scale, seed))
         path = folder / f"transactions-{seed}.csv"
         write_atomic(path, write_csv(table, index=False))
         rows += measure(path, table["TX_FRAUD_SCENARIO"].to_numpy(), seed)

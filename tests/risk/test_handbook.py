@@ -32,7 +32,7 @@ def test_the_table_is_as_it_is_described():
 
 @pytest.mark.slow
 def test_the_command(tmp_path, capsys):
-    handbook.main([str(tmp_path), "--seeds", "1", "--customers", "300", "--terminals", "600"])
+    handbook.main([str(tmp_path), "--seeds", "1", "--scale", "0.1"])
     assert "known frauds" in capsys.readouterr().out
     plain, late = pd.read_csv(tmp_path / "figures.csv")["AUPRC"]
     assert late > plain + 0.15
