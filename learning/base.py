@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
 
@@ -58,19 +58,30 @@ class Card:
     figures: dict[str, float]  # measured on the test rows; empty: nothing was
     intended_use: str
     limits: str
+    groups: dict[str, dict[str, float]] = field(default_factory=dict)  # of the test rows: how many, and their figures
 
     def __post_init__(self):
         for name, value in asdict(self).items():
-            if name != "figures" and not (isinstance(value, str) and value.strip()):
+            if name not in ("figures", "groups") and not (isinstance(value, str) and value.strip()):
                 raise FieldError(f"card.{name}", value, "text")
 
     def markdown(self, title: str, config: dict) -> str:
         """The card as a page."""
         measured = [f"| {name} | {value:.4g} |" for name, value in self.figures.items()]
         figures = "\n".join(["| figure | value |", "|---|---|", *measured]) if measured else "None measured."
-        parts = {"Data": self.data, "Split": self.split, "Figures": figures, "Intended use": self.intended_use}
+        parts = {"Data": self.data, "Split": self.split, "Figures": figures}
+        parts |= {"By group": self._by_group()} if self.groups else {}
+        parts["Intended use"] = self.intended_use
         parts |= {"Limits": self.limits, "Configuration": f"```json\n{json.dumps(config, indent=1)}\n```"}
         return f"# {title}\n" + "".join(f"\n## {head}\n\n{text}\n" for head, text in parts.items())
+
+    def _by_group(self) -> str:
+        names = list(dict.fromkeys(name for row in self.groups.values() for name in row))
+        lines = [f"| group | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+        for group, row in self.groups.items():
+            shown = [f"{row[name]:.4g}" if name in row else "" for name in names]
+            lines.append(f"| {group} | {' | '.join(shown)} |")
+        return "\n".join(lines)
 
 
 def save_folder(folder: str | Path, model: str, config: dict, arrays: dict[str, np.ndarray], card: Card) -> None:

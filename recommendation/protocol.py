@@ -100,11 +100,16 @@ def online_retail_frame(folder: str | Path) -> tuple[pd.DataFrame, dict[str, str
 def rank(model: Recommender, split: Split, k: int = 10, repeats: bool = False) -> dict[str, float]:
     """`ranking_metrics` of a fitted model on a split."""
     histories, wanted = split.relevant(repeats)
-    lists = np.concatenate(
-        [model.recommend(histories.take(users), k, repeats=repeats) for users in _batches(len(histories))]
-    )
+    lists = lists_of(model, histories, k, repeats)
     buyers = np.asarray(split.log.histories.bought(len(split.log.items)).sum(axis=0))
     return ranking_metrics(lists, wanted, buyers)
+
+
+def lists_of(model: Recommender, histories: Histories, k: int = 10, repeats: bool = False) -> np.ndarray:
+    """Lists (U, k) of item numbers for all users of histories."""
+    return np.concatenate(
+        [model.recommend(histories.take(users), k, repeats=repeats) for users in _batches(len(histories))]
+    )
 
 
 def _batches(users: int, size: int = 1024) -> list[np.ndarray]:

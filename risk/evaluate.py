@@ -39,10 +39,11 @@ def figures(
     amount, declined, moment = seen["amount"], seen["declined"], seen["time"]
     known, test = split.validation, split.test
     labels = data.labels["pattern"].to_numpy()[test] if "pattern" in data.labels else None
-    household = data.transactions["customer"].map(data.customers.set_index("customer")["household"]).fillna("")
+    kind = data.customers.columns[1]  # household, or group of a user's table
+    group_of = data.transactions["customer"].map(data.customers.set_index("customer")[kind]).fillna("")
     age = table[test, layout.names.index("own first: days since")]
     tenure = np.where(age >= 30, "known for 30 days or more", "known for less")
-    homes = "household: " + household.to_numpy()[test].astype(object)
+    homes = f"{kind}: " + group_of.to_numpy()[test].astype(object)
     rows, groups = [], []
     for model, (before, now) in margins.items():
         calibration = Calibration.fit(before, fraud[known])
@@ -63,7 +64,7 @@ def figures(
         rows.append(row)
         for group in (tenure, homes):
             by = by_group(group, fraud[test], reviewed).reset_index()
-            groups += [{"model": model} | line for line in by.to_dict("records") if line["group"] != "household: "]
+            groups += [{"model": model} | line for line in by.to_dict("records") if line["group"] != f"{kind}: "]
     return rows, groups
 
 

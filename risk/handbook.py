@@ -132,7 +132,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("folder", nargs="?", default="runs/handbook", help="where tables go (runs/handbook)")
     parser.add_argument("--seeds", type=int, default=3, help="how many, each another simulation (default 3)")
-    parser.add_argument("--scale", type=float, default=1.0, help="times the Handbook's customers, terminals and attacks")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="times the Handbook's customers, terminals and attacks"
+    )
     args = parser.parse_args(argv)
     folder, rows = Path(args.folder), []
     for seed in range(args.seeds):

@@ -33,6 +33,7 @@ NAMES = tuple(column.name for column in TRANSACTIONS)
 LABELS: Schema = (
     Column("fraud", "bool"),
     Column("known_at", "timestamp", required=False, nullable=True),  # when the label came; nothing: after the delay
+    Column("group", "text", required=False, nullable=True),  # of customers, to measure by: no feature
     SPLIT,
 )
 
@@ -51,6 +52,7 @@ class Labelled:
     fraud: np.ndarray  # (n,) bool
     known: np.ndarray | None  # (n,) datetime64, when each label came; NaT: after the usual delay
     marked: np.ndarray | None  # (n,) the column `split`
+    groups: pd.DataFrame  # customer and a group of customers that errors are measured by
     notes: list[str]  # what was understood and filled in
 
 
@@ -79,11 +81,13 @@ def read_transactions(source, key: bytes | None = None, entities: Sequence[str] 
 def read_labelled(source, key: bytes | None = None, entities: Sequence[str] = (), **how) -> Labelled:
     """Read transactions, as `read_transactions`, with the column `fraud` (true or false).
 
-    Columns that may be there: `known_at`, when the label came, and `split`.
+    Columns that may be there: `known_at`, when the label came, `group` of the customer, and `split`.
     """
     whole, table, own, notes = _read(source, LABELS, key, entities, how)
     found = {name: table[name].to_numpy() if name in table else None for name in ("known_at", "split")}
-    return Labelled(whole, own, table["fraud"].to_numpy(bool), found["known_at"], found["split"], notes)
+    people = pd.DataFrame({"customer": table["customer"], "group": table.get("group", "")})
+    people = people[people["group"].notna()].drop_duplicates("customer", keep="last")
+    return Labelled(whole, own, table["fraud"].to_numpy(bool), found["known_at"], found["split"], people, notes)
 
 
 def _read(source, more: Schema, key: bytes | None, entities: Sequence[str], how: dict) -> tuple:

@@ -1,8 +1,9 @@
 """`storelab fit`: one of the store's models trained on a dataset, measured on its test rows, saved, explained.
 
 In the run folder: `model/`, the saved model with its card; `figures.json`, figures by model (of a stack also its
-members', where there are any the references'), and `results.json`, the main one; `explanation.csv`, one held-out case
-taken apart; `checkpoints/`, from which a training that was killed goes on; `tensorboard/`.
+members', where there are any the references'), `groups.json`, errors by group of the test rows, and `results.json`, the
+main one; `explanation.csv`, one held-out case taken apart; `checkpoints/`, from which a training that was killed goes
+on; `tensorboard/`.
 """
 
 import time
@@ -39,10 +40,12 @@ def fit(config: DictConfig) -> None:
         run.status("running", stage="test")
         figures = dataset.figures(name, model, data)
         figures[name][SECONDS] = seconds
-        model.save(run.folder / "model", card(dataset, figures[name]))
+        groups = dataset.groups(name, model, data)
+        model.save(run.folder / "model", card(dataset, figures[name], groups))
         values = {model: {"value": row[dataset.figure]} for model, row in figures.items()}
         run.write("results.json", {"objective": dataset.figure, "unit": "", "agent": name, "policies": values})
         run.write("figures.json", figures)
+        run.write("groups.json", groups)
         write_atomic(run.folder / "explanation.csv", write_csv(dataset.explain(model, data), index=False))
         present(run, settings)
 

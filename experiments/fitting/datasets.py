@@ -20,6 +20,7 @@ from ...language import CLASSIFIERS
 from ...learning.base import Card
 from ...recommendation import RANKERS, RATING_MODELS
 from ...risk import FRAUD_MODELS
+from .groups import Groups, of_lists, of_ratings, of_texts
 
 
 class Ranking:
@@ -38,6 +39,13 @@ class Ranking:
         from ...recommendation.protocol import rank
 
         return {name: rank(model, data) | {"all NDCG@10": rank(model, data, repeats=True)["NDCG@10"]}}
+
+    def groups(self, name: str, model, data) -> Groups:
+        from ...recommendation.protocol import lists_of
+
+        histories, wanted = data.relevant(repeats=False)
+        buyers = np.asarray(data.log.histories.bought(len(data.log.items)).sum(axis=0)).ravel()
+        return of_lists(lists_of(model, histories), wanted, np.diff(histories.start), buyers)
 
     def explain(self, model, data) -> pd.DataFrame:
         one = data.relevant(repeats=False)[0].take(np.array([0]))
@@ -156,6 +164,12 @@ class Ratings(Reading):
             guesses["true mean"] = data["true"]  # knows the parameters that the stars were drawn with
         return {name: rating_metrics(guess, data["stars"]) for name, guess in guesses.items()}
 
+    def groups(self, name: str, model, data) -> Groups:
+        histories, user, item = data["log"].histories, data["user"], data["item"]
+        error = np.abs(model.predict(histories, user, item) - data["stars"])
+        received = np.bincount(histories.item, minlength=len(data["log"].items))
+        return of_ratings(error, np.diff(histories.start)[user], received[item])
+
     def explain(self, model, data) -> pd.DataFrame:
         return pd.DataFrame()
 
@@ -208,6 +222,9 @@ class Texts(Reading):
         from ...language.evaluate import by_member
 
         return by_member(name, model, data[1]["text"].tolist(), data[1][self.target].tolist())
+
+    def groups(self, name: str, model, data) -> Groups:
+        return of_texts(model, data[1]["text"].tolist(), data[1][self.target].tolist())
 
     def explain(self, model, data) -> pd.DataFrame:
         from ...language.text import has_words
@@ -301,12 +318,11 @@ class Transactions(Reading):
             from .tables import transactions
 
             read = transactions(self.path, self, self.entities)
-            nobody = pd.DataFrame({"customer": pd.Series(dtype=object), "household": pd.Series(dtype=object)})
-            data = FraudData(self._params(seed), read.transactions, pd.DataFrame({"fraud": read.fraud}), nobody)
+            data = FraudData(self._params(seed), read.transactions, pd.DataFrame({"fraud": read.fraud}), read.groups)
         else:
             data = generate(self._params(seed))
             fraud = data.labels["fraud"].to_numpy()
-            read = Labelled(data.transactions, STORE.entities, fraud, None, None, [])
+            read = Labelled(data.transactions, STORE.entities, fraud, None, None, data.customers, [])
         try:
             split, known = split_labelled(read, self.label_delay)
         except ValueError as error:
@@ -328,6 +344,11 @@ class Transactions(Reading):
     def figures(self, name: str, model, data) -> dict[str, dict[str, float]]:
         rows, _ = self._measured(name, model, data)
         return {row.pop("model"): row for row in rows}
+
+    def groups(self, name: str, model, data) -> Groups:
+        _, rows = self._measured(name, model, data)
+        names = {"transactions": "rows", "frauds": "frauds", "recall": "recall", "false_alarms": "false alarms"}
+        return {row["group"]: {names[key]: float(row[key]) for key in names if row[key] == row[key]} for row in rows}
 
     def _measured(self, name: str, model, data) -> tuple[list[dict], list[dict]]:
         """Rows of figures, and of figures by group of customers."""
@@ -357,10 +378,11 @@ DATASETS = {
 }
 
 
-def card(dataset, figures: dict[str, float]) -> Card:
+def card(dataset, figures: dict[str, float], groups: Groups | None = None) -> Card:
     """The card of a model that was trained on a dataset."""
     said = {name: value for name, value in vars(dataset).items() if name != "path" and value not in ("", {}, None)}
     sizes = ", ".join(f"{name} {value}" for name, value in said.items())
     path = getattr(dataset, "path", "")
     source = f"file {Path(path).name}" if path else "made up, no real data"
-    return Card(f"{type(dataset).__name__}: {source} ({sizes})", dataset.split, figures, dataset.use, dataset.limits)
+    about = f"{type(dataset).__name__}: {source} ({sizes})"
+    return Card(about, dataset.split, figures, dataset.use, dataset.limits, groups or {})

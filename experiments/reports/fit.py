@@ -18,6 +18,8 @@ def present(run: Run, settings: FitSettings) -> None:
     """Print the figures of a finished run."""
     figures = pd.DataFrame(run.read("figures.json")).T
     print("\n".join(aligned(_columns(figures, "model"))))
+    if groups := run.read("groups.json"):
+        print("\n".join(["", *aligned(_columns(pd.DataFrame(groups).T, "group of test rows")), ""]))
     print(f"model, with its card: {run.folder / 'model'}\nall runs side by side: storelab report {run.folder.parent}")
 
 

@@ -60,6 +60,12 @@ def test_from_config_to_card(model, tmp_path, monkeypatch, capsys):
     assert result["policies"][model]["value"] == figures[model][main]
     _, _, _, card = load_folder(run.folder / "model")
     assert card.figures == figures[model]
+    groups = run.read("groups.json")
+    assert card.groups == groups
+    assert groups
+    assert all(row["rows"] > 0 and len(row) > 1 for row in groups.values())
+    assert "## By group" in (run.folder / "model" / "README.md").read_text()
+    assert "group of test rows" in capsys.readouterr().out
     assert f"{figures[model][main]:.4g}" in (run.folder / "model" / "README.md").read_text()
     saved = models.model_class(model).load(run.folder / "model")
     again = settings.dataset.figures(model, saved, settings.dataset.load(0))
