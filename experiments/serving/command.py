@@ -1,11 +1,12 @@
 """`storelab serve`: its command line."""
 
 import argparse
-import logging
 import os
+import ssl
 import sys
 from pathlib import Path
 
+from ...reading import MEGABYTE, check_file
 from ..config.settings import ConfigError
 from .access import RIGHTS, Keys, add_key
 
@@ -32,6 +33,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--keys", metavar="FILE", required=True, help="JSON of the API keys' sums and rights")
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     add("--port", type=_port, default=8000, help="0 to 65535; 0: one that is free (%(default)s)")
+    tls = {"metavar": "FILE", "default": ""}
+    add("--tls-certificate", **tls, help="PEM of the certificate, its chain after it: HTTPS in place of HTTP")
+    add("--tls-key", **tls, help="PEM of the certificate's private key, without a password")
     add("--add-key", metavar="NAME", help="make a key, add its sum to FILE, print the key once, and end")
     add("--rights", metavar="RIGHT,...", default="", help=f"of the new key: {', '.join(RIGHTS)}")
     add("--per-second", type=float, default=100.0, help="requests that the new key may make (%(default)g)")
@@ -46,6 +50,7 @@ def serve(args: list[str]) -> int:
             rights = tuple(options.rights.split(",")) if options.rights else ()
             print(add_key(options.keys, options.add_key, rights, options.per_second))
             return 0
+        check_tls(options.tls_certificate, options.tls_key)
         keys, slots = Keys.read(options.keys), _slots(options)
     except SystemExit as end:  # --help
         return end.code
@@ -53,17 +58,38 @@ def serve(args: list[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     from .app import create_app
+    from .logs import begin
     from .wire import run
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    begin()
     try:
-        return run(create_app(slots, keys), options.host, options.port)
+        return run(create_app(slots, keys), options.host, options.port, options.tls_certificate, options.tls_key)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     finally:
         for slot in slots:
             slot.stop()
+
+
+def check_tls(certificate: str, key: str) -> None:
+    """Raise ConfigError where HTTPS cannot be served with a certificate and its key; neither of both: HTTP."""
+    if bool(certificate) != bool(key):
+        raise ConfigError("--tls-certificate, --tls-key: one without the other is not allowed, expected both or none")
+    if not certificate:
+        return
+    for name, path in (("certificate", certificate), ("key", key)):
+        try:
+            check_file(path, MEGABYTE)
+        except OSError as error:
+            expected = f"expected a PEM file: {error.strerror}"
+            raise ConfigError(f"--tls-{name}: {path!r} is not allowed, {expected}") from None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: b"")
+    except (ssl.SSLError, ValueError) as error:
+        reason = getattr(error, "reason", "") or "no PEM, or a key with a password"
+        said = f"{certificate!r} with {key!r} is not allowed"
+        raise ConfigError(f"--tls-certificate: {said}, expected a PEM certificate and its key ({reason})") from None
 
 
 def _port(text: str) -> int:

@@ -53,11 +53,15 @@ class Protocol(HttpToolsProtocol):
         self._timer = seconds and self.loop.call_later(seconds, self.transport.abort)
 
 
-def run(app, host: str, port: int) -> int:
-    """Serve until SIGTERM or SIGINT, and `GRACE_SECONDS` more where requests are open; return the exit status."""
+def run(app, host: str, port: int, certificate: str = "", key: str = "") -> int:
+    """Serve until SIGTERM or SIGINT, and `GRACE_SECONDS` more where requests are open; return the exit status.
+
+    HTTPS with a certificate and its key, files in PEM; HTTP without.
+    """
     # uvicorn's access log would have the caller's address.
     how = {"access_log": False, "server_header": False, "http": Protocol, "ws": "none"}
-    how |= {"timeout_graceful_shutdown": int(GRACE_SECONDS), "timeout_keep_alive": 5}
+    how |= {"timeout_graceful_shutdown": int(GRACE_SECONDS), "timeout_keep_alive": 5, "log_config": None}
+    how |= {"ssl_certfile": certificate, "ssl_keyfile": key} if certificate else {}
     server = uvicorn.Server(uvicorn.Config(app, host, port, **how))
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it anew once all is done
         server.run()

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from ..config.settings import ConfigError, one_line
+from . import logs
 from .served import Problem, Refused, Served, check_size, first_error, schemas_of
 
 LOAD_SECONDS = 300.0  # for a model to load and to answer its canned request
@@ -109,6 +110,7 @@ def _work(end: Connection, folder: Path, load: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # the server decides when requests have been answered
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    logs.begin()
     try:
         module, _, name = load.partition(":")
         served: Served = getattr(import_module(module), name)(folder)
