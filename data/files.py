@@ -13,7 +13,8 @@ from zipfile import ZipFile
 import pandas as pd
 
 from ..errors import FieldError
-from ..reading import check_file, check_unpacked, read_bytes
+from ..reading import check_file, check_unpacked
+from .encryption import is_encrypted, plain_bytes
 
 MOST_COLUMNS = 10_000  # of a table
 SHEET_ROWS, SHEET_CELLS = 1_048_576, 100_000_000  # the most rows that Excel has
@@ -76,7 +77,7 @@ def named(columns: Sequence, names: Sequence[str]) -> list[bool]:
 def parquet_columns(path: str | Path) -> list[str]:
     """Return the names of a Parquet file's columns; raises as `read_parquet`."""
     with _readable(path := check_file(path)):
-        return _arrow(path).read_schema(path).names
+        return _arrow(path).read_schema(_opened(path)).names
 
 
 def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -93,9 +94,14 @@ def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pd.D
         return _table(Path(path), columns)
 
 
+def _opened(path: Path) -> Path | io.BytesIO:
+    """What a library reads a file from: its path, or, of an encrypted one, its content."""
+    return io.BytesIO(plain_bytes(path)) if is_encrypted(path) else path
+
+
 def _table(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
-    pq = _arrow(path)
-    with pq.ParquetFile(path) as file:
+    pq, source = _arrow(path), _opened(path)
+    with pq.ParquetFile(source) as file:
         kinds = file.schema_arrow
         wanted = list(kinds.names if columns is None else columns)
         _check_pages(path, file.metadata, set(wanted))
@@ -106,7 +112,7 @@ def _table(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
         if nested:
             raise ValueError(f"column {nested[0]!r} holds lists or records; expected a value per row")
         texts = [name for name in wanted if _is_text(kinds.field(name).type)]
-    with pq.ParquetFile(path, read_dictionary=texts) as file:
+    with pq.ParquetFile(source, read_dictionary=texts) as file:
         table = file.read(columns=wanted)
     check_unpacked(path.name, path.stat().st_size, sum(_characters(column) for column in table.columns))
     frame = table.to_pandas()
@@ -201,7 +207,7 @@ def _western(raw: bytes) -> bool:
 
 def _text(path: Path, names: Sequence[str], encoding: str) -> tuple[pd.DataFrame, list[str], list[str]]:
     """A table of text, every cell as the file says it: items keep leading zeros, errors show what stands there."""
-    text, encoding = decode(read_bytes(path), encoding)
+    text, encoding = decode(plain_bytes(path), encoding)
     if "\0" in text:
         raise ValueError("it holds NUL characters, which no text has")
     text = re.sub(r"\r\n?", "\n", text) if "\n" not in text else text  # an old Mac's lines
@@ -255,7 +261,7 @@ def _separator(header: str, names: Sequence[str]) -> str:
 
 
 def _parquet(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], list[str]]:
-    there = _arrow(path).read_schema(path).names
+    there = _arrow(path).read_schema(_opened(path)).names
     wanted = [name for name, asked in zip(there, named(there, names), strict=True) if asked]
     return _table(path, wanted).reset_index(drop=True), there, []
 
@@ -265,10 +271,10 @@ def _sheets(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str], 
     from openpyxl import load_workbook
     from tqdm import tqdm
 
-    size = path.stat().st_size
-    with ZipFile(path) as archive:
+    size, source = path.stat().st_size, _opened(path)
+    with ZipFile(source) as archive:
         check_unpacked(path.name, size, sum(member.file_size for member in archive.infolist()))
-    book = load_workbook(path, read_only=True, data_only=True)
+    book = load_workbook(source, read_only=True, data_only=True)
     frames, there, notes = {}, {}, []
     for sheet in book.worksheets:
         claimed = sheet.max_row

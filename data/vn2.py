@@ -5,6 +5,7 @@ weeks, each file with the history before it or with its week alone), `Week 0 - I
 `Week 0 - Master.csv` and `Week 0 - DATE - Initial State.csv`.
 """
 
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import FieldError
+from .encryption import plain_bytes
 from .panel import Panel
 
 INDEX = ["Store", "Product"]
@@ -151,7 +153,7 @@ def _one(folder: Path, pattern: str) -> Path:
 
 def _table(file: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(file)
+        table = pd.read_csv(io.BytesIO(plain_bytes(file)))
     except (OSError, ValueError) as error:
         raise FieldError("file", file.name, f"a CSV file: {error}") from None
     if missing := [name for name in INDEX if name not in table]:

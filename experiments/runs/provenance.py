@@ -10,6 +10,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+from ...data.encryption import is_encrypted, plain_bytes
 from ...plugins import folders, packages
 from ...reading import check_file
 
@@ -61,7 +62,7 @@ def _files(place: Path) -> list[Path]:
 
 
 def source_hash(path: str | Path) -> str:
-    """SHA-256 over a data file, or over the files of a folder (their names and contents).
+    """SHA-256 over a data file, or over the files of a folder (their names and contents), of encrypted ones decrypted.
 
     Raises FieldError for a pipe, a device and the like, OSError for what cannot be read.
     """
@@ -70,7 +71,10 @@ def source_hash(path: str | Path) -> str:
     total = hashlib.sha256()
     for file in files:
         with check_file(file).open("rb") as content:
-            total.update(file.name.encode() + hashlib.file_digest(content, "sha256").digest())
+            digest = hashlib.file_digest(content, "sha256").digest()
+        if is_encrypted(file):
+            digest = hashlib.sha256(plain_bytes(file)).digest()
+        total.update(file.name.encode() + digest)
     return total.hexdigest()
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...data.files import read_parquet
 from ...envs.marketplace.params import StoreModels
 from ...errors import FieldError
 from ...language import customers
@@ -302,7 +303,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.rules:
         save(args.out, tables(rule_answers(samples), samples))
         return
-    history = pd.read_parquet(args.history) if args.history else None
+    history = read_parquet(args.history) if args.history else None
     fitted = fit(samples, history, items=args.items, segments=args.segments, model=args.model)
     measured = compare(fitted, samples)
     save(args.out, tables(fitted.answers, samples, fitted.relevance), fitted, measured)
