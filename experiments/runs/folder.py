@@ -28,6 +28,7 @@ from ..config.environment import hide, opened, sealed
 from ..config.options import COMMANDS, option_of, options
 from ..config.schemas import TaskParams
 from ..config.settings import AnySettings, BacktestSettings, ConfigError, FitSettings, Settings, one_line, within
+from .audit import check_private
 from .checkpoints import line_of, newest_whole
 from .lease import Lease, Taken, holder, leased
 from .provenance import code_hash, digest, provenance
@@ -122,13 +123,15 @@ class Run:
 
         Raises:
             RunBusy: another process works on it.
-            ConfigError: the folder cannot be written.
+            ConfigError: the folder cannot be written, or holds raw identifiers of the customers in its data.
         """
         with self.alone():
             self.write_config(settings)
             self.write("provenance.json", provenance(data, command) | _agent(settings))
             try:
                 yield self
+                with within("data"):
+                    check_private(self.folder, settings)
             except BaseException as error:
                 self.status(_state(error), error=hide(f"{type(error).__name__}: {error}"))
                 raise
