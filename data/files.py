@@ -216,7 +216,7 @@ def _text(path: Path, names: Sequence[str], encoding: str) -> tuple[pd.DataFrame
     comments = len(re.findall(r"^[ \t]*#", head, re.MULTILINE))
     notes += [f"{comments} comment lines before the header are left out"] if comments else []
     header = text[len(head) :].partition("\n")[0]
-    separator = _separator(header, names)
+    separator = separator_of(header, names)
     if header.count(separator) >= MOST_COLUMNS:
         raise ValueError(f"its header has {header.count(separator) + 1:,} fields; expected at most {MOST_COLUMNS:,}")
     notes += [f"columns are separated by {separator!r}"] if separator != "," else []
@@ -250,7 +250,7 @@ def _text(path: Path, names: Sequence[str], encoding: str) -> tuple[pd.DataFrame
     return frame.loc[~empty, named(frame.columns, names)], [name for name in frame if name], notes
 
 
-def _separator(header: str, names: Sequence[str]) -> str:
+def separator_of(header: str, names: Sequence[str]) -> str:
     """What splits the header into most of the names asked for, and then into most names."""
 
     def split(separator: str) -> tuple[int, int]:

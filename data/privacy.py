@@ -11,6 +11,10 @@ import numpy as np
 import pandas as pd
 
 LEAST_BITS = 24  # of information in a key: see `_bits`
+CUSTOMER_COLUMNS = (  # names of columns that hold customers' ids, in any case
+    *("customer", "customer_id", "customerid", "customer id", "user", "user_id", "userid", "household", "household_id"),
+    *("household_key", "member", "member_id", "buyer", "client", "client_id", "account_id"),
+)
 HEX_DIGITS = 16  # 64 bits: a million customers collide with probability 3e-8
 
 

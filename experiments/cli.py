@@ -23,6 +23,7 @@ USAGE = """usage: storelab COMMAND [key=value ...] [--help]
   serve      policies of finished runs and saved models behind an HTTP API
   check      what is understood of a file of sales, and what looks wrong in it: check FILE
   audit      whether a run's folder or a saved model's holds raw identifiers of customers: audit FOLDER
+  forget     one customer taken out of tables, and the models that must be fitted anew: forget CUSTOMER --data PATH
   encrypt    tables encrypted at rest, their keys made and changed: encrypt PATH
   doctor     versions, device, writable folders
 
@@ -32,7 +33,7 @@ storelab --version; python -m storelab is the same as storelab.
 Tab completion: eval "$(storelab -sc install=bash)"
 Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""
 HYDRA = ("train", "tune", "backtest", "explain", "fit", "benchmark", "evaluate", "watch", "dataset", "report", "demo")
-COMMANDS = (*HYDRA, "runs", "serve", "check", "audit", "encrypt", "doctor")
+COMMANDS = (*HYDRA, "runs", "serve", "check", "audit", "forget", "encrypt", "doctor")
 GOES_ON = {
     **dict.fromkeys(("train", "tune", "demo", "fit"), ": the same command goes on from the last checkpoint"),
     "backtest": ": the same command goes on with the forecasters that are left",
@@ -83,6 +84,10 @@ def _run(command: str, args: list[str]) -> int:
         from .commands.audit import audit_folder
 
         return audit_folder(args)
+    if command == "forget":
+        from .commands.forget import forget
+
+        return forget(args)
     if command == "encrypt":
         from .commands.encrypt import encrypt
 

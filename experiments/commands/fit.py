@@ -36,12 +36,12 @@ def fit(config: DictConfig) -> None:
         run.status("running", stage="data")
         data = dataset.load(settings.seed)
         run.status("running", stage="training")
-        model, seconds = _trained(run, settings, data)
+        model, seconds = _trained(run, settings, data, source)
         run.status("running", stage="test")
         figures = dataset.figures(name, model, data)
         figures[name][SECONDS] = seconds
         groups = dataset.groups(name, model, data)
-        model.save(run.folder / "model", card(dataset, figures[name], groups))
+        model.save(run.folder / "model", card(dataset, figures[name], source, groups))
         values = {model: {"value": row[dataset.figure]} for model, row in figures.items()}
         run.write("results.json", {"objective": dataset.figure, "unit": "", "agent": name, "policies": values})
         run.write("figures.json", figures)
@@ -50,7 +50,7 @@ def fit(config: DictConfig) -> None:
         present(run, settings)
 
 
-def _trained(run: Run, settings: FitSettings, data) -> tuple[object, float]:
+def _trained(run: Run, settings: FitSettings, data, source: str) -> tuple[object, float]:
     """The model and the CPU seconds of its training, or what an earlier process saved of both."""
     name, folder, kept = settings.model_name, run.folder / "model", run.read("training.json")
     if kept and (folder / "config.json").is_file():
@@ -60,6 +60,6 @@ def _trained(run: Run, settings: FitSettings, data) -> tuple[object, float]:
         model, started = models.model_class(name)(params), time.process_time()
         settings.dataset.train(model, data)
         seconds = time.process_time() - started
-    model.save(folder, card(settings.dataset, {}))
+    model.save(folder, card(settings.dataset, {}, source))
     run.write("training.json", {"cpu_s": seconds})
     return model, seconds

@@ -378,11 +378,11 @@ DATASETS = {
 }
 
 
-def card(dataset, figures: dict[str, float], groups: Groups | None = None) -> Card:
-    """The card of a model that was trained on a dataset."""
+def card(dataset, figures: dict[str, float], source: str, groups: Groups | None = None) -> Card:
+    """The card of a model that was trained on a dataset; `source` is the hash of its data."""
     said = {name: value for name, value in vars(dataset).items() if name != "path" and value not in ("", {}, None)}
     sizes = ", ".join(f"{name} {value}" for name, value in said.items())
     path = getattr(dataset, "path", "")
-    source = f"file {Path(path).name}" if path else "made up, no real data"
-    about = f"{type(dataset).__name__}: {source} ({sizes})"
+    made = f"file {Path(path).name}, SHA-256 {source}" if path else "made up, no real data"
+    about = f"{type(dataset).__name__}: {made} ({sizes})"
     return Card(about, dataset.split, figures, dataset.use, dataset.limits, groups or {})

@@ -20,13 +20,11 @@ from ...data import files
 from ...data.encryption import is_encrypted, plain_bytes
 from ...data.files import read_parquet
 from ...data.masking import find
-from ...data.privacy import id_text
+from ...data.privacy import CUSTOMER_COLUMNS, id_text
 from ...reading import parse_json, read_arrays, read_bytes, read_yaml
 from ..config.errors import ConfigError
 from ..config.settings import AnySettings
 
-CUSTOMER = ("customer", "customer_id", "customerid", "customer id", "user", "user_id", "userid", "household")
-CUSTOMER += ("household_id", "household_key", "member", "member_id", "buyer", "client", "client_id", "account_id")
 POINTING = ("device", "address", "card", "email", "e-mail", "phone")  # columns that point at a person too
 ITEMS = ("item", "item_id", "StockCode", "product_id", "sku", "Invoice", "InvoiceNo")  # what else a number may be
 NAMED = re.compile(
@@ -62,6 +60,7 @@ class Ids:
     """Raw ids of customers, as text."""
 
     all: frozenset[str] = frozenset()
+    numbers: bool = True  # numbers of four digits and more are told as a whole value: nothing else is called so
     whole: frozenset[str] = field(init=False)  # that are told as a whole value
     telling: frozenset[str] = field(init=False)  # that are told anywhere
 
@@ -69,7 +68,10 @@ class Ids:
         def mixed(name: str) -> bool:
             return len(name) >= 6 and any(map(str.isdigit, name)) and any(map(str.isalpha, name))
 
-        object.__setattr__(self, "whole", frozenset(name for name in self.all if len(name) >= 4))
+        def whole(name: str) -> bool:
+            return len(name) >= 4 and (self.numbers or not name.isdigit() or len(name) >= 8)
+
+        object.__setattr__(self, "whole", frozenset(filter(whole, self.all)))
         telling = frozenset(name for name in self.all if mixed(name) or (name.isdigit() and len(name) >= 8))
         object.__setattr__(self, "telling", telling)
 
@@ -80,7 +82,7 @@ def ids_of(path: str | Path, columns: dict[str, str] | None = None) -> Ids:
     `columns`: contract's name -> the table's, as in `data.read`.
     """
     path, own = Path(path), columns or {}
-    names = [*CUSTOMER, *POINTING, *(own[name] for name in (*CUSTOMER, *POINTING) if name in own)]
+    names = [*CUSTOMER_COLUMNS, *POINTING, *(own[name] for name in (*CUSTOMER_COLUMNS, *POINTING) if name in own)]
     ids: set[str] = set()
     others: set[str] = set()
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
@@ -119,13 +121,13 @@ def check_private(folder: Path, settings: AnySettings) -> None:
 
 
 def audit(folder: str | Path, ids: Ids | None = None) -> list[Leak]:
-    """The raw identifiers in the files of a folder and below, one per place.
+    """The raw identifiers in a file, or the files of a folder and below, one per place.
 
     Raises ConfigError for a file that cannot be read as what its name says.
     """
     folder, found = Path(folder), []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder).as_posix()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else [folder]:
+        name = path.relative_to(folder).as_posix() if path != folder else path.name
         try:
             places = dict.fromkeys(_leaks(path, ids or Ids()))
         except (OSError, ValueError, csv.Error) as error:

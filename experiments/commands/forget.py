@@ -1,0 +1,194 @@
+"""`storelab forget`: one customer taken out of tables, and the models that have seen them named."""
+
+import argparse
+import os
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...data import encryption, removal
+from ...data.privacy import default_key
+from ...errors import FieldError
+from ...reading import check_file, read_json
+from ..config.settings import ConfigError
+from ..runs.audit import Ids, audit, data_of
+from ..runs.folder import Run, from_config
+from ..runs.provenance import source_hash
+
+USAGE = """usage: storelab forget CUSTOMER --data PATH [--data PATH ...] [--runs FOLDER] [--models FOLDER]
+                       [--column NAME] [--dry-run]
+
+Takes the rows of one customer out of tables (CSV, Excel, Parquet), JSON and npz files, all of them or, where one cannot
+be read, none, and names the runs and models that have seen the customer: they must be fitted anew.
+CUSTOMER: the id in the tables, or its pseudonym; with STORELAB_KEY set both are found by either.
+
+  --data PATH      a file, or a folder with files in it and below; encrypted ones stay encrypted
+  --runs FOLDER    of runs (default: runs); --models FOLDER: of saved models elsewhere
+  --column NAME    a column of ids beside the usual names (customer, user_id, household_id, ...)
+  --dry-run        tell what would be done
+
+Exits with 0: done, 1: no file holds the customer, or a file that is no table still does, 2: not readable."""
+SEEN = re.compile(r"file (.+), SHA-256 ([0-9a-f]{64})")  # in a model's card
+
+
+@dataclass
+class Part:
+    """A file without the customer, written beside the one that it replaces."""
+
+    path: Path
+    written: Path
+    rows: int
+    sums: set[str]  # of its data, as runs know it
+
+
+def forget(args: list[str]) -> int:
+    """Do it; return the exit status of `USAGE`."""
+    parser = argparse.ArgumentParser(prog="storelab forget", usage=USAGE[7:], add_help=False)
+    parser.add_argument("customer", nargs="?")
+    for name in ("--data", "--models", "--column"):
+        parser.add_argument(name, action="append", default=[])
+    parser.add_argument("--runs", default="runs")
+    for flag in ("--dry-run", "--help", "-h"):
+        parser.add_argument(flag, action="store_true")
+    try:
+        asked = parser.parse_args(args)
+    except SystemExit as end:
+        return int(end.code or 0)
+    if asked.help or asked.h:
+        print(USAGE)
+        return 0
+    if not asked.customer or not asked.data:
+        print(USAGE, file=sys.stderr)
+        return 2
+    try:
+        return _forget(asked)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        strerror = getattr(error, "strerror", None)
+        print(f"{error.filename}: {strerror}" if strerror else error, file=sys.stderr)  # pyright: ignore[reportAttributeAccessIssue]
+        print("nothing was changed", file=sys.stderr)
+        return 2
+
+
+def _forget(asked: argparse.Namespace) -> int:
+    key = default_key() if os.environ.get("STORELAB_KEY") is not None else None
+    customer = removal.Customer(asked.customer, key, asked.column)
+    files = _files([Path(path) for path in asked.data])
+    parts: list[Part] = []
+    try:
+        for path in files:
+            _prepare(path, customer, parts)
+        for part in parts:
+            print(f"{part.path}: {part.rows} rows {'would go' if asked.dry_run else 'are gone'}")
+        seen = _seen(parts, [Path(asked.runs), *map(Path, asked.models)])
+        print(
+            "\n".join(["to be fitted anew:", *(f"  {line}" for line in seen)])
+            if seen
+            else "no run or model to fit anew"
+        )
+        cache = Path(asked.runs) / "cache"
+        if seen and cache.is_dir():
+            print(f"{cache} may hold forecasters of such data: delete it, runs make it anew")
+        if not asked.dry_run:
+            for part in parts:
+                os.replace(part.written, part.path)
+    finally:
+        for part in parts:
+            part.written.unlink(missing_ok=True)
+    left = [] if asked.dry_run else _left(asked.data, customer)
+    for line in left:
+        print(f"still holds the customer: {line}", file=sys.stderr)
+    if not parts:
+        print(f"none of {len(files)} files holds the customer", file=sys.stderr)
+    return 1 if left or not parts else 0
+
+
+def _files(paths: list[Path]) -> list[Path]:
+    found = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in removal.SUFFIXES and p.is_file())
+        elif path.suffix.lower() in removal.SUFFIXES:
+            found.append(check_file(path))
+        else:
+            raise FieldError("--data", str(path), f"a folder or a file, one of {', '.join(removal.SUFFIXES)}")
+    return list(dict.fromkeys(found))
+
+
+def _prepare(path: Path, customer: removal.Customer, parts: list[Part]) -> None:
+    """Write a file without the customer beside it, where it holds them."""
+    content, rows = removal.without(path, customer)
+    if not rows:
+        return
+    path = path.resolve()
+    part = Part(path, path.with_name(f".{path.name}.{os.getpid()}.part"), rows, {source_hash(path)})
+    parts.append(part)
+    part.written.write_bytes(
+        encryption.encrypted(content, encryption.keys()) if encryption.is_encrypted(path) else content
+    )
+    shutil.copymode(path, part.written)
+
+
+def _seen(parts: list[Part], folders: list[Path]) -> list[str]:
+    """The runs and saved models that were made from the files, as they were or as they are by name."""
+    lines = []
+    for folder in folders:
+        for config in sorted(folder.rglob("config.yaml")):
+            how = _how_run(config.parent, parts)
+            lines += [f"{config.parent}: {how}"] if how else []
+        for config in sorted(folder.rglob("config.json")):
+            how = _how_model(config, parts)
+            lines += [f"{config.parent}: {how}"] if how else []
+    return lines
+
+
+def _how_run(folder: Path, parts: list[Part]) -> str:
+    run = Run(folder)
+    try:
+        source = (run.read("provenance.json") or {}).get("data")
+        path, _ = data_of(from_config(run.config(), str(folder.absolute().parent.parent)))
+    except ConfigError as error:
+        return f"not readable, it may have seen the customer ({error})"
+    for part in parts:
+        if source in part.sums:
+            return f"has seen the customer in {part.path.name}"
+    place = Path(path).resolve() if path else None
+    for part in parts:
+        if place and (part.path == place or part.path.is_relative_to(place)):
+            same = place.is_dir() and source == source_hash(place)
+            return f"{'has' if same else 'may have'} seen the customer, in {part.path.name}"
+    return ""
+
+
+def _how_model(config: Path, parts: list[Part]) -> str:
+    if any((above / "config.yaml").is_file() for above in config.parents[1:4]):
+        return ""  # its run is named
+    try:
+        data = str(read_json(config)["card"]["data"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+    said = SEEN.search(data)
+    for part in parts if said else []:
+        if said[2] in part.sums:
+            return f"has seen the customer in {part.path.name}"
+        if said[1] in (part.path.name, part.path.parent.name):
+            return f"may have seen the customer, in a {said[1]}"
+    return ""
+
+
+def _left(places: list[str], customer: removal.Customer) -> list[str]:
+    """Places in files, those that are no tables too, that have the customer's id in another column or in a text."""
+    ids, lines = Ids(frozenset(customer.names), numbers=False), []
+    for place in map(Path, places):
+        try:
+            found = audit(place, ids)
+        except ConfigError as error:
+            print(f"not looked into: {error}", file=sys.stderr)
+            continue
+        lines += [
+            f"{place / leak.file if place.is_dir() else place}, {leak.place}"
+            for leak in found
+            if "customer" in leak.kind
+        ]
+    return lines
