@@ -24,6 +24,9 @@ COMMANDS = (
     "runs",
     "serve",
     "check",
+    "audit",
+    "forget",
+    "encrypt",
     "doctor",
 )
 GROUPS = ("agent", "data", "env", "evaluation", "forecaster", "task")
