@@ -12,6 +12,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -158,8 +159,20 @@ def _array(file, size: int, name: str) -> np.ndarray:
 
 def read_tensors(path: str | Path) -> dict[str, Any]:
     """Return a safetensors file's torch tensors by name; raises as `check_file`, ValueError where it is damaged."""
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
+
+    return _loaded(path, load_file)
+
+
+def read_weights(path: str | Path) -> dict[str, np.ndarray]:
+    """Return a safetensors file's tensors as arrays by name, without torch; raises as `read_tensors`."""
+    from safetensors.numpy import load_file
+
+    return _loaded(path, load_file)
+
+
+def _loaded(path: str | Path, load_file: Callable) -> dict[str, Any]:
+    from safetensors import SafetensorError
 
     try:
         return load_file(check_file(path))

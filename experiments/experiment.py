@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..agents import rules_of
+from ..agents.generalist import pretrained
 from ..envs import HistoryDemand, Policy, Reference, Task
 from ..envs.core.seeds import purpose_seeds
 from ..evaluation import REFERENCE, evaluate, mean_interval, summarise
@@ -35,6 +36,7 @@ class Experiment:
     policies: dict[str, Policy]
     agent: str | None = None  # the learner's name among them
     own: tuple[str, ...] = ()  # names among them of policies that the user brought
+    pretrained: tuple[str, ...] = ()  # names among them of policies that ship, trained on other problems
     choice: Choice | None = None  # which of what the learner was competes
 
     @property
@@ -42,10 +44,15 @@ class Experiment:
         """Return the names of the policies that are compared with the best heuristic."""
         return [*([self.agent] if self.agent else []), *self.own]
 
+    @property
+    def heuristics(self) -> dict[str, Policy]:
+        """Return the tuned heuristics by name."""
+        others = {*self.compared, *self.pretrained}
+        return {name: policy for name, policy in self.policies.items() if name not in others}
+
     def summary(self, episodes: pd.DataFrame) -> pd.DataFrame:
         """Return the table of the episodes."""
-        heuristics = [name for name in self.policies if name not in self.compared]
-        return summarise(episodes, self.task.objective, self.reference, heuristics)
+        return summarise(episodes, self.task.objective, self.reference, list(self.heuristics))
 
     def curve_seeds(self) -> np.ndarray:
         """Return the seeds of the learning curve's training scenarios."""
@@ -68,7 +75,9 @@ class Experiment:
 
 def prepare(run: Run, task: Task, settings: Settings) -> Experiment:
     """Return the experiment of an open run, with its heuristics tuned and without its learner."""
-    return Experiment(task, settings, reference(task), tuned(run, task, settings))
+    known = pretrained(task)
+    policies = tuned(run, task, settings) | known
+    return Experiment(task, settings, reference(task), policies, pretrained=tuple(known))
 
 
 def restore(run: Run) -> Experiment:
@@ -158,7 +167,7 @@ def checkpoint_steps(settings: Settings) -> int:
 
 def learn(run: Run, experiment: Experiment, watch: Watch | None = None) -> Policy:
     """Train the agent, from its last whole checkpoint on; return the policy that is kept of it (see `choice`)."""
-    task, settings, policies = experiment.task, experiment.settings, experiment.policies
+    task, settings, policies = experiment.task, experiment.settings, experiment.heuristics
     with within("agent"):
         agent = started(settings)
         able = getattr(learner_of(settings), "starts", None)

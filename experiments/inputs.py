@@ -9,6 +9,7 @@ from typing import Any
 
 from ..agents import rules_of
 from ..agents.core.learners import LEARNERS
+from ..agents.generalist.policy import NAME
 from ..data import Panel
 from ..data.contract import TableNote
 from ..envs import TASKS, Model, Task
@@ -74,7 +75,7 @@ def build(settings: Settings) -> Task:
 
 def _check_names(model: Model, settings: Settings) -> None:
     """Raise a ConfigError where a heuristic or the learner, of a plug-in, has the name of another row of the table."""
-    taken, expected = {REFERENCE, HINDSIGHT}, "a name that no other row of the table has"
+    taken, expected = {REFERENCE, HINDSIGHT, NAME}, "a name that no other row of the table has"
     with within(""):
         kinds = rules_of(model).available(model)
         for kind in taken.intersection(kinds):

@@ -209,7 +209,7 @@ def dual_sourcing_task(**changes) -> Task:
 
     def reference() -> Reference:
         model = SupplyChain(params)
-        _dual_sources(model)
+        check_dual_sources(model)
         fast, slow = np.argsort(model.lead[:, 0])
         holding, backorder = (float(model.per_node(name)[0, 0]) for name in ("holding_cost", "backorder_cost"))
         dear, cheap = (float(model.per_arc("unit_cost")[arc, 0]) for arc in (fast, slow))
@@ -225,7 +225,7 @@ def dual_sourcing_task(**changes) -> Task:
     return _task("DualSourcing", params, reference=reference, warmup=50)
 
 
-def _dual_sources(model: SupplyChain) -> None:
+def check_dual_sources(model: SupplyChain) -> None:
     """Check that the dynamic program fits: one item and shop, two suppliers, and the costs that it knows."""
     p, arcs = model.params, model.params.arcs.values()
     given, because = list(p.arcs), "for this reference"

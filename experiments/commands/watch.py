@@ -42,7 +42,7 @@ def to_watch(run: Run, experiment: Experiment) -> list[str]:
     """Return the names of what is drawn, the best heuristic last; of heuristics alone the two best."""
     table = experiment.summary(run.episodes())
     best = table.attrs["best_heuristic"]
-    heuristics = [name for name in table.index if name in experiment.policies and name not in experiment.compared]
+    heuristics = [name for name in table.index if name in experiment.heuristics]
     others = experiment.own or experiment.compared or [name for name in heuristics if name != best][:1]
     return [*others, best]
 

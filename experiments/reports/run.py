@@ -94,7 +94,7 @@ def findings(table: pd.DataFrame, experiment: Experiment, episodes: int) -> list
     task, reference = experiment.task, experiment.reference
     best, objective = table.attrs["best_heuristic"], table.attrs["objective"]
     said = []
-    for name in experiment.compared:
+    for name in [*experiment.compared, *table.index.intersection(experiment.pretrained)]:  # older runs have none
         row, form = table.loc[name], f",.{max(2, digits_of(table, 'better'))}f"
         low, high, percent = row["better_low"], row["better_high"], 100 * row["better"] / abs(table.loc[best, "value"])
         verdict = "is better than" if low > 0 else "is worse than" if high < 0 else "cannot be told from"
