@@ -6,7 +6,7 @@ from types import ModuleType
 from ...errors import FieldError
 from ...plugins import declared, load
 
-OURS = {name: f"{__name__.partition('.core.')[0]}.{name}" for name in ("sb3", "pathwise", "evolution")}
+OURS = {name: f"{__name__.partition('.core.')[0]}.{name}" for name in ("sb3", "pathwise", "evolution", "improvement")}
 
 
 class _Learners(Mapping[str, ModuleType]):

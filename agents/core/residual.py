@@ -44,7 +44,12 @@ class StartRule:
 
     @classmethod
     def of(cls, heuristic: Any, model: Model, seeds: np.ndarray) -> "StartRule":
-        """Return a tuned heuristic as a start; its spread is taken from training scenarios (seeds, integers)."""
+        """Return a tuned heuristic as a start; its spread is taken from training scenarios (seeds, integers).
+
+        Of a kind that no action is a residual of, it has none.
+        """
+        if heuristic.kind not in starts(model):
+            return cls(heuristic.kind, dict(heuristic.params), [])
         spread = _residual(model).spread(model, model.scenarios(seeds))
         return cls(heuristic.kind, dict(heuristic.params), np.maximum(np.ravel(spread), 1e-3).tolist())
 

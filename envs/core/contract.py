@@ -7,7 +7,7 @@ Arrays are NumPy's; where a model says so with `xp`, they may be torch's, so tha
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ...errors import FieldError
+from .seeds import imagined_keys
 
 Array = Any  # a NumPy array, or a tensor where the model's `xp` is torch
 GAINS = ("revenue", "salvage")  # the money terms that are earned; all others are costs
@@ -188,6 +189,48 @@ class Model(ABC):
             start = stop
         return named
 
+    def sketch(self) -> "Model":
+        """Return a model of the same problem that is cheaper to simulate; by default the model itself."""
+        return self
+
+    def period(self, observation: Array) -> np.ndarray:
+        """Return the period (num_envs,) of the season at which observations are made; 0 where they do not tell."""
+        if "time_left" not in self.layout:
+            return np.zeros(len(observation), int)
+        return np.rint((1 - self.features(observation)["time_left"][:, 0]) * self.horizon).astype(int)
+
+    def recall(self, observation: Array) -> tuple[Any, dict]:
+        """Return a state with the given observations (num_envs, F), and what they tell of the period's slice of the
+        scenario: what a policy that plans with the model starts from.
+
+        Raises:
+            FieldError: they do not hold all of the state, or show something that the scenario draws (a forecast, say),
+                which futures would have to agree with.
+        """
+        template, named = self.initial(len(observation)), self.features(observation)
+        values = {f.name: _recalled(f.name, getattr(template, f.name), named, self) for f in fields(template)}
+        drawn = [name for name in named if name not in values and name != "time_left"]
+        if drawn:
+            raise FieldError("observation", ", ".join(drawn), "nothing that is drawn", "where futures are imagined")
+        return type(template)(**values), {name: named[name] for name in ("time_left",) if name in named}
+
+    def futures(self, observation: Array, seed: int, count: int, periods: int) -> dict[str, np.ndarray]:
+        """Draw what may come from the period of observations (num_envs, F) on, which are all of one period.
+
+        Args:
+            observation: at the start of the first period.
+            seed: of the scenarios that are imagined: none of them is ever played.
+            count: futures.
+            periods: at most, from the first one on.
+
+        Returns:
+            name -> (num_envs or 1, count, periods, ...): the slices of the scenarios, the same futures for all rows
+            where the first axis is 1.
+        """
+        first = int(self.period(observation[:1])[0])
+        last = min(first + periods, self.horizon)
+        return {name: block[None, :, first:last] for name, block in self.scenarios(imagined_keys(seed, count)).items()}
+
     def time_left(self, rows: int, dtype: Any = np.float32) -> np.ndarray:
         """Return the share of the season that is left (rows, T + 1, 1) float32, computed in `dtype`."""
         left = (1 - np.arange(self.horizon + 1, dtype=dtype) / self.horizon).astype(np.float32)
@@ -208,6 +251,17 @@ class Model(ABC):
                 values.append(np.broadcast_to(np.asarray(end, float), shape).ravel())
         low, high = (np.concatenate(values).astype(np.float32) for values in ends)
         return spaces.Box(low, np.where(high > low, high, low + 1), dtype=np.float32)  # a range, to scale by
+
+
+def _recalled(name: str, like: Any, named: dict, model: Model) -> Any:
+    """Return an array or a tuple of a state, such as `like`, from the feature of its name."""
+    if like is None or (type(like) is tuple and not like):
+        return like
+    if name not in named:
+        raise FieldError("environment", type(model).__name__, f"one whose observations have its state's {name}")
+    cast = lambda value, own: value.reshape(own.shape).astype(own.dtype)
+    value = named[name]
+    return tuple(cast(value[:, k], part) for k, part in enumerate(like)) if type(like) is tuple else cast(value, like)
 
 
 def at_most(units) -> np.ndarray:

@@ -34,6 +34,7 @@ class Days:
         Raises:
             FieldError: a malformed instance, a source of more than one item.
         """
+        self.given = source
         if params.instances:
             if source is not None:
                 raise FieldError("source", source, "None: they draw their own requests", "with instances")

@@ -19,6 +19,7 @@ from .prizes import PRIZE_FEATURES, prizes
 from .routing import ROUTERS, RoutingProblem, drive
 from .state import REQUEST, Flow, Job, State
 
+SKETCH = 6  # times fewer iterations of the router where days are simulated to plan by
 COLUMNS = ("open", "must_go", "customer", "x", "y", "out", "back", "early", "late", "demand", "service")
 
 
@@ -363,6 +364,39 @@ depot, 0 for those at home |
             fleet=fleet,
         )
         return requests, {"city": city, "epoch": epoch}
+
+    def sketch(self) -> "Dispatch":
+        """Return a model whose router searches less."""
+        return Dispatch(replace(self.params, iterations=self.params.iterations // SKETCH), self.days.given)
+
+    def period(self, observation: np.ndarray) -> np.ndarray:
+        """Return the epoch's number of the day (num_envs,) at which observations are made."""
+        return self.horizon - 1 - self.features(observation)["global"][:, 2].astype(int)
+
+    def futures(self, observation: np.ndarray, seed: int, count: int, periods: int) -> dict[str, np.ndarray]:
+        """Draw the requests that may come in the epochs after that of the observations: see the contract.
+
+        The first slice has the requests that have come. A row's futures depend on the seed and on what is open.
+        """
+        requests, signal = self.recall(observation)
+        first = int(requests.period[0, 0])
+        last, n = min(first + periods, self.horizon), len(observation)
+        slots = slice(first * self.largest, (first + 1) * self.largest)
+        drawn = np.zeros((n, count, last - first, self.largest, len(REQUEST)), np.int64)
+        for k, name in enumerate(REQUEST):
+            drawn[:, :, 0, :, k] = getattr(requests, name)[:, None, slots]
+        for row, city in enumerate(signal["city"][:, 0]):
+            rng = np.random.default_rng([seed, int(city), first, *requests.customer[row].tolist()])
+            for future in range(count):
+                for t, coming in enumerate(self.days.future(city, first, last - first - 1, rng), 1):
+                    drawn[row, future, t, : len(coming)] = coming
+        epochs = self.days.epochs[signal["city"][:, 0], first:last]
+        shape = (n, count, last - first, 1)
+        held = {
+            "city": np.broadcast_to(signal["city"][:, None, None], shape),
+            "epoch": np.broadcast_to(epochs[:, None, :, None], shape),
+        }
+        return held | dict(zip(REQUEST, np.moveaxis(drawn, -1, 0), strict=True))
 
     def action_masks(self, observation: np.ndarray) -> np.ndarray:
         """Return which actions make sense (num_envs, sum of the choices) bool: all but holding a must-go and sending

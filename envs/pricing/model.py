@@ -375,6 +375,20 @@ class Pricing(Model):
             features[name] = signal[name]
         return features
 
+    def recall(self, observation) -> tuple[State, dict]:
+        """Return the state of observations (num_envs, F), and the `time_left`: see the contract."""
+        named, period = self.features(observation), self.period(observation)[:, None]
+        if drawn := [name for name in self._signals if name != "time_left"]:
+            raise FieldError("observation", ", ".join(drawn), "nothing that is drawn", "where futures are imagined")
+        changes = None
+        if self.tracks_price:
+            gone = self.params.max_changes - named["changes_left"] if "changes_left" in named else 0
+            changes = np.where(period > 0, gone, -1) + np.zeros((1, self.params.items), np.float32)
+            changes = changes.astype(np.float32)
+        state = [named.get(name) for name in ("on_hand", "price", "reference")]
+        own = State(state[0], state[1], changes, state[2], period.astype(np.float32))
+        return own, {name: named[name] for name in self._signals}
+
     def viewer(self, mode: str):
         """Return what draws an environment of this model; see `StoreViewer`."""
         from ..core.picture import StoreViewer

@@ -51,13 +51,13 @@ def settings_of(agent: str, overrides: list[str], lead_time: int, lost_sale_cost
     return compose_settings(agent, [*changes, *overrides])
 
 
-def compose_settings(agent: str, overrides: list[str]) -> Settings:
-    """Compose the settings of a run on LostSales, as `storelab train` does."""
+def compose_settings(agent: str, overrides: list[str], task: str = "LostSales") -> Settings:
+    """Compose the settings of a run on a task, as `storelab train` does."""
     from hydra import compose, initialize_config_module
 
     register()
     with initialize_config_module("storelab.conf", version_base="1.3"):
-        return read(compose("train", ["task=LostSales", f"agent={agent}", *overrides]))
+        return read(compose("train", [f"task={task}", f"agent={agent}", *overrides]))
 
 
 def gap(settings: Settings) -> dict:

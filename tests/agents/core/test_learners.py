@@ -14,12 +14,13 @@ from storelab.errors import FieldError
 
 pytest.importorskip("stable_baselines3")
 from storelab.agents.evolution import EvolutionParams
+from storelab.agents.improvement import ImprovementParams
 from storelab.agents.pathwise import PathwiseParams
 from storelab.agents.sb3 import SB3Learner, SB3Params
 
 
 def test_every_learner_has_what_the_contract_says():
-    assert list(LEARNERS)[:3] == ["sb3", "pathwise", "evolution"]
+    assert list(LEARNERS)[:4] == ["sb3", "pathwise", "evolution", "improvement"]
     for name in LEARNERS:
         module = LEARNERS[name]
         params = module.Params()
@@ -33,7 +34,9 @@ def test_every_learner_has_what_the_contract_says():
 
 def test_an_unknown_learner_is_refused():
     assert "dreamer" not in LEARNERS
-    with pytest.raises(FieldError, match="learner: 'dreamer' is not allowed, expected one of sb3, pathwise, evolution"):
+    with pytest.raises(
+        FieldError, match="learner: 'dreamer' is not allowed, expected one of sb3, pathwise, evolution, imp"
+    ):
         LEARNERS["dreamer"]
 
 
@@ -41,7 +44,7 @@ def test_a_plug_in_adds_a_learner(monkeypatch):
     place = "storelab.agents.evolution"
     monkeypatch.setattr(plugins, "plugins", lambda: {"mine": plugins.Plugin(learners={"mine": place})})
     assert LEARNERS["mine"] is LEARNERS["evolution"]
-    assert len(LEARNERS) == 4
+    assert len(LEARNERS) == 5
     monkeypatch.setattr(plugins, "plugins", lambda: {"mine": plugins.Plugin(learners={"sb3": place})})
     with pytest.raises(FieldError, match="learners: 'sb3' is not allowed, expected a name that is not taken"):
         LEARNERS["mine"]
@@ -54,7 +57,13 @@ def written(option: str) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("option", "kind"), [("ppo", SB3Params), ("pathwise", PathwiseParams), ("evolution", EvolutionParams)]
+    ("option", "kind"),
+    [
+        ("ppo", SB3Params),
+        ("pathwise", PathwiseParams),
+        ("evolution", EvolutionParams),
+        ("improvement", ImprovementParams),
+    ],
 )
 def test_python_and_the_command_line_have_the_same_defaults(option, kind):
     assert asdict(kind(**written(option))) == asdict(kind())

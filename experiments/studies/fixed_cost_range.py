@@ -1,0 +1,136 @@
+"""Improvement by simulation on problems with a fixed order cost, drawn at random, against the exact optimum.
+
+    python -m storelab.experiments.studies.fixed_cost_range --problems 5 --results fixed_cost.jsonl
+
+Problem 0 of a draw is the shipped task; the others are the same for every learner: see `problem`. The lead time is 0,
+so that a policy's average cost is computed exactly, on the Markov chain of the inventory positions that it reaches.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ...agents import tune
+from ...agents.core.residual import StartRule
+from ...envs.core.batch import admit
+from ...envs.core.contract import Policy
+from ...envs.core.seeds import purpose_seeds
+from ...envs.inventory.model import Inventory
+from ...envs.inventory.references.newsvendor import expected_cost
+from ...evaluation import mean_interval
+from ..config.settings import Settings
+from ..inputs import build, learner_of
+from .lost_sales_range import KINDS
+from .lost_sales_table import compose_settings, kept_or_run
+
+MEANS, DISPERSIONS, CYCLES, COSTS, ROOMS = (2.0, 40.0), (2.0, 10.0), (1.5, 6.0), (4.0, 39.0), (1.0, 3.0)
+TUNING = purpose_seeds("tuning", 64)
+DOUBLINGS = 20  # of the periods after which the chain's states are those of the long run
+
+
+def problem(draw: int, number: int) -> dict:
+    """Return the parameters that differ from the task's own in problem `number` of a draw: {} for number 0.
+
+    All but the kind of demand are drawn evenly in logarithms: the mean demand, the dispersion, the periods of a cycle
+    of the classical lot size (which gives the fixed cost), the backorder cost, and `max_order` in multiples of the lot
+    and twice the mean demand.
+    """
+    if not number:
+        return {}
+    rng = np.random.default_rng([draw, number])
+    between = lambda low, high: float(f"{np.exp(rng.uniform(np.log(low), np.log(high))):.3g}")
+    kind = KINDS[rng.integers(len(KINDS))]
+    mean, dispersion, cycle, cost, room = (between(*ends) for ends in (MEANS, DISPERSIONS, CYCLES, COSTS, ROOMS))
+    demand = {"demand.kind": kind, "demand.mean": mean, "demand.dispersion": dispersion}
+    largest = float(np.ceil(room * (cycle + 2) * mean))
+    fixed = float(f"{cycle**2 * mean / 2:.3g}")  # of the lot cycle x mean at a holding cost of 1 (Harris 1913)
+    rest = {"fixed_cost": fixed, "backorder_cost": cost, "max_order": largest, "initial_stock": float(round(2 * mean))}
+    return demand | rest
+
+
+def average_cost(model: Inventory, act: Policy) -> float:
+    """Return a policy's cost per period, exactly, on the chain of the inventory positions from the initial stock on.
+
+    One item, a lead time of 0 and backorders, in whole units. A network may order nothing, or without end, in states
+    that it never met: positions end at what no good policy reaches, up or down.
+    """
+    (pmf,), p = model.params.demand.pmfs(1), model.params
+    holding, backorder, fixed = (float(p.per_item(n)[0]) for n in ("holding_cost", "backorder_cost", "fixed_cost"))
+    start, demands = int(p.per_item("initial_stock")[0]), np.flatnonzero(pmf)
+    room = start + len(pmf) + 2 * int(p.per_item("max_order")[0])
+    order: dict[int, int] = {}
+    frontier = [start]
+    while frontier:
+        position = np.array(frontier, np.float32)[:, None]
+        state = replace(model.initial(len(position)), on_hand=np.maximum(position, 0), backlog=np.maximum(-position, 0))
+        action, _ = act(model.observation(state, {}), None, 0)
+        asked = model.orders(state, admit(model, action, len(position))[0])[:, 0].astype(int)
+        order |= dict(zip(frontier, np.clip(room - position[:, 0].astype(int), 0, asked).tolist(), strict=True))
+        reached = np.unique([np.maximum(x + order[x] - demands, -room) for x in frontier])
+        frontier = sorted(set(reached.tolist()) - set(order))
+    positions = np.array(sorted(order))
+    orders = np.array([order[x] for x in positions.tolist()])
+    chain = np.zeros((len(positions), len(positions)))
+    for row, level in enumerate((positions + orders).tolist()):
+        np.add.at(chain[row], np.searchsorted(positions, np.maximum(level - demands, -room)), pmf[demands])
+    chain = (chain + np.eye(len(chain))) / 2  # the same shares of time, and no cycle of fixed length
+    for _ in range(DOUBLINGS):
+        chain = chain @ chain
+        chain /= chain.sum(axis=1, keepdims=True)
+    cost = fixed * (orders > 0) + expected_cost(pmf, positions + orders, holding, backorder)
+    return float(chain[np.searchsorted(positions, start)] @ cost)
+
+
+def measure(settings: Settings) -> dict:
+    """Let a learner improve the tuned (s, S); return both gaps in per cent, and the CPU seconds of learning."""
+    task = build(settings)
+    reference = task.reference
+    assert reference is not None
+    model, optimum = task.model("test"), reference().value
+    rule = tune("s_S", task, TUNING)
+    started = time.process_time()
+    start = StartRule.of(rule, task.model("train"), TUNING)
+    learner = learner_of(settings).Learner(task, settings.agent, settings.top.seed, rule=start)
+    gaps = []
+    learner.learn(lambda steps: gaps.append(average_cost(model, learner.policy())), 1, progress=sys.stderr.isatty())
+    seconds = time.process_time() - started
+    gap = lambda cost: 100 * (cost / optimum - 1)
+    return {"gap": gap(gaps[-1]), "start": gap(average_cost(model, rule)), "by": [*map(gap, gaps)], "seconds": seconds}
+
+
+def main() -> None:
+    """Print a line per run, and the mean and the worst gap."""
+    parser = argparse.ArgumentParser(prog="fixed_cost_range", description=str(__doc__).split("\n")[0])
+    parser.add_argument("--agent", default="improvement", help="option of the config group `agent`")
+    parser.add_argument("--problems", type=int, default=5, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="number of the first one; 0 is the shipped task")
+    parser.add_argument("--draw", type=int, default=0, help="seed of the problems")
+    parser.add_argument("--seeds", type=int, default=1, help="of the learner, from 0")
+    parser.add_argument("--results", type=Path, help="file of finished runs, a line of JSON each; none is run twice")
+    parser.add_argument("overrides", nargs="*", help="key=value, as for `storelab train`")
+    args = parser.parse_args()
+    gaps = []
+    print("gap in %  by generation     tuned (s, S)  seconds  problem")
+    for number in range(args.first, args.first + args.problems):
+        changes = problem(args.draw, number)
+        words = [f"env.{key}={value}" for key, value in changes.items()]
+        for seed in range(args.seeds):
+            more = [*words, f"seed={seed}", *args.overrides]
+            run = kept_or_run(compose_settings(args.agent, more, "FixedCost"), args.results, measure)
+            gaps.append(run["gap"])
+            what = " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in changes.items()) or "the task's own"
+            by = " ".join(f"{gap:.3f}" for gap in run["by"])
+            told = f"{run['gap']:8.3f}  {by:16} {run['start']:12.3f} {run['seconds']:8.0f}"
+            print(f"{told}  {number}: {what}, seed {seed}", flush=True)
+    print(f"{len(gaps)} runs: mean {np.mean(gaps):.3f} %, worst {max(gaps):.3f} %")
+    if args.seeds > 1 and args.problems == 1:
+        (low,), (high,) = mean_interval(np.array(gaps)[:, None])
+        print(f"95 % t-interval over seeds [{low:.3f}, {high:.3f}]")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
