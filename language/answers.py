@@ -2,10 +2,11 @@
 
 import re
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..reading import read_json
+from .base import OUTSIDE
 
 LANGUAGES = ("en", "zh")
 SLOTS = ("order", "address")  # that a customer is asked for
@@ -21,15 +22,21 @@ _ADDRESS = re.compile(
 )
 _PLACE = r"[一-鿿]{2,10}?(?:省|市|区|县|镇)[一-鿿\d]{0,24}?(?:路|街|巷|道|村)\d{0,5}[号弄]?[\d一-鿿]{0,12}"
 _CHINESE_ADDRESS = re.compile(rf"(?:[寄送改换]?[到成为]|地址[是为]?|是)?({_PLACE})")
+_SAMPLES = {"address": "12 Long Acre Road", "order": "12345"}
 
 
 @dataclass
 class Answers:
-    """Intents by name, each with what it needs and, per language, its examples and answer; phrases per language."""
+    """Intents by name, each with what it needs and, per language, its examples and answer; phrases per language.
+
+    An intent with `talk` is small talk: what a dialogue waits for it waits for still. An entry of the help corpus may
+    have questions that it answers; `other` are examples, per language, of what is out of scope.
+    """
 
     intents: dict[str, dict]
     phrases: dict[str, dict[str, str]]
-    help: list[dict[str, str]]  # the corpus: title, text
+    help: list[dict]  # the corpus: title, text, questions
+    other: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self):
         if PERSON not in self.intents:
@@ -46,17 +53,33 @@ class Answers:
             if missing:
                 raise ValueError(f"phrases[{language!r}] lacks {min(missing)!r}: each language needs it")
         for entry in self.help:
-            if set(entry) != {"title", "text"}:
-                raise ValueError(f"help holds an entry with {', '.join(entry)}: allowed are title and text")
+            if not {"title", "text"} <= set(entry) <= {"title", "text", "questions"}:
+                raise ValueError(f"help holds an entry with {', '.join(entry)}: allowed are title, text and questions")
+            if entry["title"] in (*self.intents, *OUTSIDE):
+                raise ValueError(f"help holds the title {entry['title']!r}: allowed are others than those of intents")
+        if OUTSIDE & set(self.intents):
+            raise ValueError(f"intents holds {min(OUTSIDE & set(self.intents))!r}: that is what is out of scope")
+
+    @property
+    def passages(self) -> list[str]:
+        """The help corpus as `Retrieval` takes it."""
+        return [f"{entry['title']}: {entry['text']}" for entry in self.help]
+
+    @property
+    def labels(self) -> set[str]:
+        """What a classifier of messages may have for labels: intents, titles of the help corpus, what is outside."""
+        return {*self.intents, *(entry["title"] for entry in self.help), *OUTSIDE}
 
     def examples(self) -> tuple[list[str], list[str]]:
-        """All example questions and their intents."""
+        """All example questions and their labels: intents, titles of the help corpus, `other`."""
         rows = [
             (text, name)
             for name, intent in self.intents.items()
             for language in LANGUAGES
             for text in intent[language]["examples"]
         ]
+        rows += [(text, entry["title"]) for entry in self.help for text in entry.get("questions", [])]
+        rows += [(text, "other") for texts in self.other.values() for text in texts]
         return [text for text, _ in rows], [name for _, name in rows]
 
     def fill(self, intent: str, language: str, facts: dict[str, str]) -> str | None:
@@ -93,3 +116,12 @@ def find_slots(text: str) -> dict[str, str]:
     if order:
         slots["order"] = order[1].upper()
     return slots
+
+
+def without_slots(text: str) -> str:
+    """The text with the same order number and address for any, as in our examples: a classifier learns no numbers."""
+    slots = find_slots(text)
+    for name, sample in _SAMPLES.items():
+        if name in slots:
+            text = re.sub(re.escape(slots[name]), lambda _, sample=sample: sample, text, flags=re.I)
+    return text

@@ -13,19 +13,27 @@ import pandas as pd
 from .base import TextClassifier
 from .text import clean, has_words
 
-# Aspect -> words: English ones where a word begins so, Chinese ones anywhere.
+# Aspect -> words: English ones whole (with a plural's s), Chinese ones anywhere, for it has no borders between words.
 ASPECTS = {
-    "size": "fit fits fitting fitted size sizing small large tight loose petite 尺码 大小 合身 偏大 偏小 尺寸 腰",
-    "quality": "quality fabric material cheaply sturdy durable broke broken tore seam 质量 面料 做工 材质 结实 坏了",
-    "look": "color colour look style design pattern pretty beautiful gorgeous 颜色 款式 外观 样子 好看 漂亮 难看 设计",
-    "comfort": "comfort comfy soft itchy scratchy warm 舒服 舒适 柔软 扎人 保暖",
-    "price": "price money worth expensive cheap sale value 价格 便宜 贵 性价比 划算 值得",
-    "delivery": "deliver shipping shipped arrive late package parcel 物流 快递 发货 送货 包装 到货",
-    "service": "service staff support refund return replied 客服 服务 态度 售后 退货 退款 店家 卖家",
+    "size": "fit fits fitting fitted size sizes sized sizing small smaller large larger tight "
+    "tighter loose looser petite 尺码 大小 合身 偏大 偏小 尺寸 腰",
+    "quality": "quality fabric material cheaply sturdy durable durability broke broken tore torn "
+    "seam 质量 面料 做工 材质 结实 坏了",
+    "look": "color colour colored coloured look looked looking style styled stylish design "
+    "designed pattern pretty beautiful beautifully gorgeous 颜色 款式 外观 样子 好看 漂亮 难看 设计",
+    "comfort": "comfort comfortable comfortably comfy soft softer softness itchy scratchy warm "
+    "warmth 舒服 舒适 柔软 扎人 保暖",
+    "price": "price priced pricing pricey money worth expensive cheap cheaper sale value 价格 便宜 贵 性价比 划算 值得",
+    "delivery": "deliver delivers delivered delivery deliveries shipping shipped ship arrive "
+    "arrives arrived late package packaging parcel 物流 快递 发货 送货 包装 到货",
+    "service": "service staff support refund refunded return returned returning returns replied "
+    "客服 服务 态度 售后 退货 退款 店家 卖家",
 }
+# Words that hold one of those and mean something else.
+_OTHERWISE = re.compile("贵公司|贵店|贵司|贵方|宝贵|尊贵|名贵|贵宾|设计师|腰果|撑腰")
 _CUT = re.compile(r"(?<=[.!?;,:。!?;,、])\s*|\b(?:but|however|although|though|yet)\b|但是|不过|可是|然而", re.I)
 _PATTERNS = {
-    name: re.compile("|".join(rf"\b{word}" if word.isascii() else word for word in words.split()), re.I)
+    name: re.compile("|".join(rf"\b{word}s?\b" if word.isascii() else word for word in words.split()), re.I)
     for name, words in ASPECTS.items()
 }
 _Z = 1.959964  # of a 95 % interval
@@ -37,19 +45,22 @@ def clauses(text: str) -> list[str]:
 
 
 def aspects_of(clause: str) -> list[str]:
+    """The aspects whose words are in a clause."""
+    clause = _OTHERWISE.sub(" ", clause)
     return [name for name, pattern in _PATTERNS.items() if pattern.search(clause)]
 
 
 def mentions(classifier: TextClassifier, texts: Sequence[str]) -> pd.DataFrame:
     """A row per review, aspect and clause: review (row of `texts`), aspect, clause, positive (probability).
 
-    `classifier` has the labels 0 and 1.
+    `classifier` has the labels 0 and 1. Reviews in a language that it does not read have no rows.
     """
     if classifier.labels != [0, 1]:
         raise ValueError(f"classifier has the labels {classifier.labels}: allowed are 0 and 1")
     rows = [
         (review, aspect, clause)
-        for review, text in enumerate(clean(texts))
+        for review, (text, readable) in enumerate(zip(clean(texts), classifier.readable(texts), strict=True))
+        if readable
         for clause in clauses(text)
         for aspect in aspects_of(clause)
     ]
@@ -69,7 +80,7 @@ def report(classifier: TextClassifier, table: pd.DataFrame, by: str = "item", pe
             raise ValueError(f"column {name!r} is missing: the table has {', '.join(map(str, table.columns))}")
     said = mentions(classifier, table["text"])
     texts = clean(table["text"])
-    worded = [row for row, text in enumerate(texts) if has_words(text)]
+    worded = [row for row, readable in enumerate(classifier.readable(texts)) if readable and has_words(texts[row])]
     whole = pd.DataFrame({"review": worded, "aspect": "all", "clause": [texts[row] for row in worded]})
     whole["positive"] = classifier.predict_proba(whole["clause"])[:, 1] if worded else np.empty(0)
     said = pd.concat([whole, said], ignore_index=True)

@@ -2,6 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,8 +12,12 @@ import numpy as np
 
 from ..errors import FieldError
 from ..learning.base import Card, load_folder, save_folder
-from .text import clean, has_words
+from .text import clean, has_words, spoken
 
+OUTSIDE = frozenset(("other", "oos", "out_of_scope"))  # labels of texts that are of none of the others
+PRECISION = 0.92  # of the answers above `threshold`, on the held-out texts
+_LEARNT = 0.2  # power of the familiarity where texts out of scope were learnt
+_TOLD, _SPOKEN = 2000, 0.05  # training texts that are asked for their language; share from which one is known
 _PIECES = 128  # that a text is cut into to be explained
 
 
@@ -38,7 +43,8 @@ class TextClassifier(ABC):
 
     `Params` has `validation`, the share of the training rows that calibrates (and stops training early), and `seed`.
     A text without a letter or digit (empty, emoji, punctuation) says nothing: its probabilities are the labels'
-    shares of the training rows.
+    shares of the training rows. So are those of a text in a language that the training texts are not in, as far as
+    `text.spoken` can tell, unless an encoder of the user's own reads it.
     """
 
     name: ClassVar[str]
@@ -48,7 +54,9 @@ class TextClassifier(ABC):
         self.params = params or self.Params()
         self.labels: list = []
         self.prior = np.empty(0)  # (C,)
+        self.languages: list[str] = []  # of the training texts; none: unknown
         self.temperature = 1.0  # Guo et al. 2017, arXiv:1706.04599
+        self.threshold = 0.0  # of the probability x familiarity, where some training texts were out of scope
 
     def fit(self, texts: Sequence[str], labels: Sequence) -> "TextClassifier":
         """Train on texts (N,) and their labels (N,), str or int, of two or more values. Returns itself."""
@@ -57,6 +65,8 @@ class TextClassifier(ABC):
             raise ValueError(f"labels has {len(codes)} entries: allowed are as many as texts, {len(texts)}")
         self.prior = np.bincount(codes) / len(codes)
         worded = np.array([row for row, text in enumerate(texts) if has_words(text)], dtype=int)
+        told = Counter(name for row in worded[:_TOLD] if (name := spoken(texts[row])))
+        self.languages = sorted(name for name, count in told.items() if count >= _SPOKEN * told.total())
         if len(np.unique(codes[worded])) < len(self.labels):
             raise ValueError("texts of some label have no words at all: allowed are labels with a text that has one")
         order = np.random.default_rng(self.params.seed).permutation(worded)
@@ -66,9 +76,10 @@ class TextClassifier(ABC):
             raise FieldError("validation", self.params.validation, "a share that leaves each label a training text")
         pick = lambda rows: ([texts[row] for row in rows], codes[rows])
         self._fit(*pick(rest), *pick(held))
-        self.temperature = 1.0
+        self.temperature, self.threshold = 1.0, 0.0
         if len(held):
             self.temperature = fit_temperature(self._logits(pick(held)[0]), codes[held])
+            self.threshold = self._threshold(*pick(held))
         self._refit(*pick(worded))
         return self
 
@@ -79,6 +90,12 @@ class TextClassifier(ABC):
         if worded:
             result[worded] = softmax(self._logits([texts[row] for row in worded]) / self.temperature)
         return result
+
+    def readable(self, texts: Sequence[str]) -> np.ndarray:
+        """False (N,) for a text in a language of which no training texts were: its probabilities say nothing."""
+        if not self.languages or self._reads_all():
+            return np.ones(len(texts), bool)
+        return np.array([spoken(text) in ("", *self.languages) for text in clean(texts)], bool)
 
     def predict(self, texts: Sequence[str]) -> list:
         """The most probable label of each text (N,)."""
@@ -96,6 +113,19 @@ class TextClassifier(ABC):
             result[worded] = self._familiarity([texts[row] for row in worded])
         return result
 
+    def decide(self, texts: Sequence[str]) -> tuple[list, list[float]]:
+        """The most probable label of each text (N,), and how sure it is of it (N,): 0 of one that is out of scope.
+
+        Sure is the probability times the familiarity; its fifth root, where the probability has learnt from texts that
+        are out of scope. Above `threshold` PRECISION of the held-out texts' answers were right; those out of scope have
+        no right one.
+        """
+        probabilities = self.predict_proba(texts)
+        best, inside = probabilities.argmax(1), np.array([label not in OUTSIDE for label in self.labels])
+        sure = probabilities.max(1, initial=0.0) * inside[best]
+        sure = sure * self.familiarity(texts) ** (1.0 if inside.all() else _LEARNT)
+        return [self.labels[code] for code in best], sure.tolist()
+
     def attribute(self, text: str, label) -> list[Attribution]:
         """What each piece of the text adds to the log-odds of `label`, by order of the text; none without words."""
         if label not in self.labels:
@@ -107,7 +137,8 @@ class TextClassifier(ABC):
         """Write the folder that `language.load` reads: JSON, safetensors and the model card."""
         config, arrays = self._state()
         own = {"params": asdict(self.params), "labels": self.labels, "prior": self.prior.tolist()}
-        save_folder(folder, self.name, {**own, "temperature": self.temperature, **config}, arrays, card)
+        own |= {"temperature": self.temperature, "threshold": self.threshold, "languages": self.languages}
+        save_folder(folder, self.name, {**own, **config}, arrays, card)
 
     @classmethod
     def load(cls, folder: str | Path) -> "TextClassifier":
@@ -116,18 +147,33 @@ class TextClassifier(ABC):
         try:
             model = cls(cls.Params(**config["params"]))
             model.labels, model.prior = config["labels"], np.array(config["prior"])
-            model.temperature = float(config["temperature"])
+            model.temperature, model.threshold = float(config["temperature"]), float(config.get("threshold", 0.0))
+            model.languages = list(config.get("languages", []))
             model._set_state(config, arrays)
         except (KeyError, TypeError) as error:
             raise ValueError(f"{folder} holds no usable {cls.name}: {error}") from None
         return model
 
+    def _threshold(self, held: list[str], codes: np.ndarray) -> float:
+        """The confidence from which answers are right on held-out texts; 0 where none is out of scope."""
+        if not OUTSIDE & set(self.labels):
+            return 0.0
+        labels, sure = self.decide(held)
+        right = np.array([label == self.labels[code] for label, code in zip(labels, codes, strict=True)])
+        answered = np.array(sure) > 0
+        return threshold_for(np.array(sure)[answered], right[answered], PRECISION)
+
     def _worded(self, texts: Sequence[str]) -> tuple[list[str], list[int]]:
-        """The texts, cleaned, and the rows that have words."""
+        """The texts, cleaned, and the rows that have words, in a language that is known."""
         if not self.labels:
             raise ValueError(f"{self.name} is not fitted: call fit or load one")
         texts = clean(texts)
-        return texts, [row for row, text in enumerate(texts) if has_words(text)]
+        readable = self.readable(texts)
+        return texts, [row for row, text in enumerate(texts) if has_words(text) and readable[row]]
+
+    def _reads_all(self) -> bool:
+        """Whether languages beside those of the training texts may be read."""
+        return False
 
     def _codes(self, labels: Sequence) -> np.ndarray:
         values = [label.item() if isinstance(label, np.generic) else label for label in labels]
@@ -213,3 +259,17 @@ def logistic(features, codes: np.ndarray, strength: float, seed: int) -> tuple[n
     if len(fitted.coef_) == 1:  # two classes: their logits differ by this
         return np.concatenate([-fitted.coef_, fitted.coef_]) / 2, np.array([-0.5, 0.5]) * fitted.intercept_
     return fitted.coef_, fitted.intercept_
+
+
+def threshold_for(confidence: np.ndarray, right: np.ndarray, precision: float) -> float:
+    """The least confidence (of those seen) from which up at least `precision` of the answers are right; 1 if none.
+
+    `confidence` (N,), `right` (N,) bool, of validation questions; out-of-scope ones are never right.
+    """
+    if not 0 < precision <= 1:
+        raise FieldError("precision", precision, "a number above 0, to 1")
+    order = np.argsort(-confidence, kind="stable")
+    share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    last = np.append(np.diff(confidence[order]) != 0, True)  # equal confidences are answered together
+    good = np.flatnonzero((share >= precision) & last)
+    return float(confidence[order][good[-1]]) if len(good) else 1.0

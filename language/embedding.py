@@ -25,6 +25,11 @@ def encoder_of(backbone: str, device: str = "auto") -> TextEncoder:
     return _ENCODERS[key]
 
 
+def sentence_vectors(backbone: str = OFFLINE, tokens: int = 128, device: str = "auto"):
+    """A function from texts to unit vectors (N, width) of a frozen encoder: what `Retrieval` takes."""
+    return lambda texts: embed(encoder_of(backbone, device), texts, tokens)
+
+
 def forget() -> None:
     """Vectors that are kept are dropped: they are computed anew."""
     _VECTORS.clear()
@@ -103,6 +108,9 @@ class Embedding(TextClassifier):
     def _familiarity(self, texts):
         cosine = (self._vectors(texts) @ self.arrays["vectors"].T).max(1)
         return np.clip(cosine / self.arrays["usual"], 0.0, 1.0) ** _STEEPNESS
+
+    def _reads_all(self):
+        return self.params.backbone != OFFLINE  # of another encoder its languages are not known
 
     def _state(self):
         return {}, self.arrays

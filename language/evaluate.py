@@ -1,8 +1,9 @@
 """`python -m storelab.language.evaluate WHAT DATA --models MODEL ...`: a table of classifiers on a test split.
 
 WHAT is `robustness` (typos, paraphrase), `out_of_scope` (questions of intents never seen), `languages` (one model on
-the texts of each file) or `speed`; accuracy, AUC and calibration are `storelab fit`'s. Rows are printed as Markdown as
-they come; with --out they are also written as CSV.
+the texts of each file) or `speed`; accuracy, AUC and calibration are `storelab fit`'s. `service` says what customer
+service makes of messages (ours, or of a JSON file as messages.json), `passages` which confidence a passage needs.
+Rows are printed as Markdown as they come; with --out they are also written as CSV.
 """
 
 import argparse
@@ -15,8 +16,9 @@ import pandas as pd
 
 from ..data.sheets import write_csv
 from ..learning.base import write_atomic
+from ..reading import read_json
 from . import create
-from .base import TextClassifier, expected_calibration_error, log_loss, softmax
+from .base import TextClassifier, expected_calibration_error, log_loss, softmax, threshold_for
 from .noise import paraphrased, with_typos
 from .stack import Stack
 from .tables import read, split
@@ -83,7 +85,7 @@ def by_member(name: str, model: TextClassifier, texts: list[str], labels: list) 
     started = time.process_time()
     if isinstance(model, Stack):
         parts = model._parts(clean(texts))
-        rows = {name: measures(model, softmax(model._joined(parts) / model.temperature), labels)}
+        rows = {name: measures(model, softmax(model._joined(parts, clean(texts)) / model.temperature), labels)}
         for (member, _), part in zip(model.params.members, parts, strict=True):
             rows[f"{member} of the {name}"] = measures(model, softmax(part), labels)
     else:
@@ -112,8 +114,6 @@ def out_of_scope(table: Table, train, test, target: str, args) -> None:
     With the share of questions in scope that are answered, and how many of those rightly, at the threshold at which
     nine answers in ten are right on a validation half of the test questions; measured on the other half.
     """
-    from .service import threshold_for
-
     for spec in args.models:
         for seed in args.seeds:
             names = np.random.default_rng(seed).permutation(sorted(train[target].unique()))
@@ -174,21 +174,92 @@ def speed(table: Table, train, test, target: str, args) -> None:
         table.add(model=spec, texts=len(texts), characters=length, wall_s=min(wall), cpu_s=min(cpu))
 
 
+def service(table: Table, messages: list, part: str, minilm: bool, show: bool) -> None:
+    """How many messages are handled rightly, passed on to a person that need not be, and answered wrongly.
+
+    `messages` are pairs of a text and what is right: intents, titles of the help corpus, `other` for a person.
+    """
+    from .answers import PERSON
+    from .service import Dialogue, Service
+
+    desk = Service.of(lambda intent, slots: dict.fromkeys(_FACTS, "2"), minilm=minilm)
+    titles = {text: title for title, text in desk.topics.items()}
+    replies, _ = desk.reply([Dialogue()] * len(messages), [text for text, _ in messages])
+    rows = []
+    for (text, right), reply in zip(messages, replies, strict=True):
+        done = reply.intent or titles.get(reply.text, "other" if reply.action == "person" else reply.action)
+        done = "other" if reply.action == "person" and reply.intent != PERSON else done
+        kind = "rightly" if done in right else "to a person" if reply.action == "person" else "wrongly"
+        rows.append(("zh" if language(text) == "zh" else "en", "out" if right == ["other"] else "in", kind))
+        if show and kind != "rightly":
+            print(f"{kind}: {text!r}, {' or '.join(right)}: {done} {reply.confidence:.2f} {reply.text[:50]}")
+    counted = pd.DataFrame(rows, columns=["language", "scope", "kind"])
+    for names, group in [*counted.groupby(["language", "scope"]), (("all", "all"), counted)]:
+        kinds = {kind: int((group["kind"] == kind).sum()) for kind in ("rightly", "to a person", "wrongly")}
+        table.add(messages=part, minilm=str(minilm), language=names[0], scope=names[1], texts=len(group), **kinds)
+
+
+def passages(table: Table, minilm: bool, precision: float = 0.95) -> None:
+    """The confidence from which the first passage is right, by the questions of our help corpus and all that is other.
+
+    With the share of the questions whose right passage is first, and of those that are answered.
+    """
+    from .answers import read_answers
+    from .service import default_retrieval
+
+    answers = read_answers()
+    texts, labels = answers.examples()
+    retrieval = default_retrieval(answers, minilm)
+    matches = retrieval.match(texts)
+    titles = [entry["title"] for entry in answers.help]
+    right = np.array([titles[match.place] == label for match, label in zip(matches, labels, strict=True)])
+    inside = np.array([label in titles for label in labels])
+    confidence = np.array([match.confidence for match in matches])
+    spoken = np.array([language(text) for text in texts])
+    for name in ("en", "zh"):
+        rows = spoken == name
+        cut = threshold_for(confidence[rows], right[rows], precision)
+        answered = rows & (confidence >= cut)
+        table.add(
+            language=name,
+            minilm=str(minilm),
+            questions=int((rows & inside).sum()),
+            others=int((rows & ~inside).sum()),
+            first=float(right[rows & inside].mean()),
+            cut=cut,
+            answered=float((answered & inside).sum() / (rows & inside).sum()),
+            others_answered=float((answered & ~inside).sum() / (rows & ~inside).sum()),
+        )
+
+
+_FACTS = ("status", "date", "days", "amount", "minutes", "standard_days", "express_days")  # that any lookup gives here
 COMMANDS = {"robustness": robustness, "out_of_scope": out_of_scope, "speed": speed}
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="storelab.language.evaluate", description=__doc__)
-    parser.add_argument("what", choices=[*COMMANDS, "languages"])
-    parser.add_argument("data", nargs="+", help="Parquet or CSV file of reviews or questions")
+    parser.add_argument("what", choices=[*COMMANDS, "languages", "service", "passages"])
+    parser.add_argument("data", nargs="*", help="Parquet or CSV file of reviews or questions")
     parser.add_argument("--models", nargs="+", default=["tfidf"], help='name, or name:{"parameter": value}')
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--target", default="", help="positive, stars or intent")
     parser.add_argument("--rows", type=int, default=0, help="training rows, the first of the split; 0: all")
     parser.add_argument("--test-rows", type=int, default=0, help="test rows, the first of the split; 0: all")
+    parser.add_argument("--part", default="test", choices=["test", "validation"], help="of service's own messages")
+    parser.add_argument("--no-minilm", action="store_true", help="service and passages as without the extra")
+    parser.add_argument("--show", action="store_true", help="the messages that are not handled rightly")
     parser.add_argument("--out", default="", help="CSV file")
     args = parser.parse_args(argv)
     table = Table(args.out)
+    if args.what == "service":
+        file = Path(args.data[0]) if args.data else Path(__file__).with_name("messages.json")
+        service(table, read_json(file)[args.part], args.part, not args.no_minilm, args.show)
+        return
+    if args.what == "passages":
+        passages(table, not args.no_minilm)
+        return
+    if not args.data:
+        parser.error(f"{args.what}: DATA is missing")
     if args.what == "languages":
         languages(table, args.data, args)
         return

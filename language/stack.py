@@ -1,4 +1,7 @@
-"""Several classifiers as one: their log-probabilities are added with weights (a logarithmic opinion pool)."""
+"""Several classifiers as one: their log-probabilities are added with weights (a logarithmic opinion pool).
+
+An encoder of English says little about Chinese: where the texts are of several languages, each has its own weights.
+"""
 
 from dataclasses import asdict, dataclass, field
 
@@ -7,6 +10,10 @@ import numpy as np
 from ..errors import FieldError
 from . import create
 from .base import TextClassifier, log_loss, softmax
+from .text import language
+
+_ENOUGH = 30  # held-out texts of a language, for weights of its own
+_ABSENT = 0.1  # of the largest weight, below which a member is not asked how familiar a text is
 
 
 @dataclass
@@ -27,7 +34,8 @@ class StackParams:
 class Stack(TextClassifier):
     """Members train on the same rows; weights of 0 or more minimise the log loss of the held-out rest.
 
-    A member that stops its training early does so on the same rest.
+    Where the rest has several languages, as `text.language` tells them, each has weights of its own. A member that
+    stops its training early does so on the same rest.
     """
 
     name = "stack"
@@ -40,10 +48,17 @@ class Stack(TextClassifier):
         for member in self.members:
             member.labels = self.labels
             member._fit(texts, codes, held, held_codes)
-        parts = self._parts(held)
-        loss = lambda weights: log_loss(np.tensordot(weights, parts, 1), held_codes)
-        start = np.full(len(parts), 1 / len(parts))
-        self.weights = minimize(loss, start, bounds=[(0, 20)] * len(parts), method="L-BFGS-B").x
+        parts, spoken = self._parts(held), np.array([language(text) for text in held])
+
+        def weights(rows: np.ndarray) -> np.ndarray:
+            loss = lambda weights: log_loss(np.tensordot(weights, parts[:, rows], 1), held_codes[rows])
+            start = np.full(len(parts), 1 / len(parts))
+            return minimize(loss, start, bounds=[(0, 20)] * len(parts), method="L-BFGS-B").x
+
+        self.weights = weights(np.arange(len(held)))
+        names, counts = np.unique(spoken, return_counts=True)
+        names = names[counts >= _ENOUGH] if (counts >= _ENOUGH).sum() > 1 else []
+        self.by_language = {str(name): weights(np.flatnonzero(spoken == name)) for name in names}
 
     def _refit(self, texts, codes):
         for member in self.members:
@@ -54,16 +69,27 @@ class Stack(TextClassifier):
         return np.stack([np.log(np.maximum(softmax(member._logits(texts)), 1e-12)) for member in self.members])
 
     def _logits(self, texts):
-        return self._joined(self._parts(texts))
+        return self._joined(self._parts(texts), texts)
 
-    def _joined(self, parts: np.ndarray) -> np.ndarray:
-        return np.tensordot(self.weights, parts, 1)
+    def _joined(self, parts: np.ndarray, texts: list[str]) -> np.ndarray:
+        """The members' log-probabilities added, with the weights of each text's language."""
+        weights = np.array([self.by_language.get(language(text), self.weights) for text in texts])
+        return np.einsum("nm,mnc->nc", weights.reshape(-1, len(parts)), parts)
 
     def _familiarity(self, texts):
-        return np.min([member._familiarity(texts) for member in self.members], axis=0)
+        """The least of its members', but for those that a language's own weights leave out."""
+        each = np.stack([member._familiarity(texts) for member in self.members])
+        for row, text in enumerate(texts):
+            weights = self.by_language.get(language(text), np.ones(len(each)))
+            each[weights < _ABSENT * weights.max(), row] = 1.0
+        return each.min(0)
+
+    def _reads_all(self):
+        return all(member._reads_all() for member in self.members)
 
     def _state(self):
-        config, arrays = {"weights": self.weights.tolist(), "members": []}, {}
+        own = {name: weights.tolist() for name, weights in self.by_language.items()}
+        config, arrays = {"weights": self.weights.tolist(), "by_language": own, "members": []}, {}
         for place, member in enumerate(self.members):
             own, tables = member._state()
             config["members"].append({"params": asdict(member.params), **own})
@@ -72,6 +98,7 @@ class Stack(TextClassifier):
 
     def _set_state(self, config, arrays):
         self.weights, self.members = np.array(config["weights"]), []
+        self.by_language = {name: np.array(weights) for name, weights in config.get("by_language", {}).items()}
         for place, ((name, _), own) in enumerate(zip(self.params.members, config["members"], strict=True)):
             member = create(name, **own["params"])
             member.labels, start = self.labels, f"{place}/"

@@ -11,8 +11,7 @@ from pydantic import Field
 from ... import language, recommendation, risk
 from ...errors import FieldError
 from ...language.answers import SLOTS, read_answers
-from ...language.retrieval import Retrieval
-from ...language.service import Dialogue, Service
+from ...language.service import Dialogue, Service, default_retrieval
 from ...recommendation.base import Histories
 from ...risk import Scorer, Trees
 from .served import ITEMS, MAX_ROWS, Answer, Body, Id, Served, Text, Time, Whole
@@ -158,7 +157,8 @@ class CustomerService(Served):
     def __init__(self, folder: Path):
         super().__init__(folder)
         self.model, self.answers = language.load(folder), read_answers()
-        self.retrieval = Retrieval([f"{entry['title']}: {entry['text']}" for entry in self.answers.help])
+        # Words alone beside a model that needs no encoder either.
+        self.retrieval = default_retrieval(self.answers, False if self.model.name == "tfidf" else None)
         self.about = {"kind": self.model.name, "intents": self.model.labels}
         self.sample = {"messages": [{"text": text} for text in ("where is my order 12345", "", "退货")]}
 
@@ -288,7 +288,7 @@ class Fraud(Served):
 def load_language(folder: Path) -> Served:
     """What a text classifier's labels make it: intents answer customers, all else is sentiment."""
     labels = set(language.load(folder).labels)
-    return (CustomerService if labels <= set(read_answers().intents) else Sentiment)(folder)
+    return (CustomerService if labels <= read_answers().labels else Sentiment)(folder)
 
 
 def _utc(time: datetime) -> datetime:

@@ -179,7 +179,7 @@ def fit_service(samples: Samples):
     probability = tentative.predict_proba(asked["text"].tolist())
     right = np.array(tentative.labels)[probability.argmax(1)] == asked["reason"].map(INTENTS)
     confidence = threshold_for(probability.max(1), right.to_numpy(), _PRECISION)
-    retrieval = Retrieval([f"{entry['title']}: {entry['text']}" for entry in answers.help])
+    retrieval = Retrieval(answers.passages)
     order, close = retrieval.rank(asked["text"].tolist())
     title = np.array([entry["title"] for entry in answers.help])[order[:, 0]]
     unsure = probability.max(1) < confidence
@@ -190,10 +190,12 @@ def fit_service(samples: Samples):
 
 
 def _intents(answers, tickets: pd.DataFrame, seed: int):
-    """A classifier of the answers' examples and of the tickets in scope."""
+    """A classifier of the answers' examples, without small talk, and of the tickets in scope."""
     from ...language import create
 
-    (texts, intents), known = answers.examples(), tickets[tickets["reason"] != "other"]
+    wanted = {name for name, intent in answers.intents.items() if not intent.get("talk")}
+    pairs = [pair for pair in zip(*answers.examples(), strict=True) if pair[1] in wanted]
+    (texts, intents), known = zip(*pairs, strict=True), tickets[tickets["reason"] != "other"]
     classifier = create("tfidf", unit="character", longest=4, strength=20.0, seed=seed)
     return classifier.fit([*texts, *known["text"]], [*intents, *known["reason"].map(INTENTS)])
 

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from storelab.language import create, load
+from storelab.language.backbone import groups_of
 from storelab.language.base import expected_calibration_error, fit_temperature, log_loss, pieces, softmax
+from storelab.language.fine_tuned import FineTuned
+from storelab.language.synthetic import synthetic_reviews
 from storelab.learning.base import Card
 
 CARD = Card("made-up reviews", "by seed", {}, "tests", "nothing else")
@@ -270,3 +273,131 @@ def test_weights_that_are_pickled_are_refused(backbone, tmp_path):
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(ValueError, match=r"backbone: .* is not allowed, expected"):
         create("fine_tuned", backbone=str(tmp_path), progress=False).fit(["a b", "c d"] * 10, [0, 1] * 10)
+
+
+@pytest.fixture(scope="module")
+def with_head(backbone, tmp_path_factory):
+    """Return a function that saves the tiny encoder with a classification head of some labels."""
+    import torch
+    from transformers import AutoTokenizer, BertForSequenceClassification
+
+    def save(*names, **more):
+        folder = tmp_path_factory.mktemp("head")
+        torch.manual_seed(1)
+        ids = {"id2label": dict(enumerate(names)), "label2id": {name: n for n, name in enumerate(names)}}
+        BertForSequenceClassification.from_pretrained(backbone, **ids, **more).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(backbone).save_pretrained(folder)
+        return str(folder)
+
+    return save
+
+
+def by_transformers(folder, texts):
+    """Probabilities of the checkpoint's own labels, by transformers' own way."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model, tokenizer = AutoModelForSequenceClassification.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    with torch.no_grad():
+        return model.eval()(**tokenizer(texts, return_tensors="pt", padding=True)).logits.softmax(1).numpy()
+
+
+def test_a_checkpoints_own_head_is_used_as_it_is(with_head, tmp_path):
+    texts = ["fits well, fast shipping", "broken"]
+    folder = with_head("Negative", "Neutral", "Positive")
+    own = by_transformers(folder, texts)
+    model = FineTuned.of(folder)
+    expected = own[:, [0, 2]] / own[:, [0, 2]].sum(1, keepdims=True)
+    np.testing.assert_allclose(model.predict_proba(texts), expected, atol=1e-5)
+    model.save(tmp_path, CARD)
+    np.testing.assert_allclose(load(tmp_path).predict_proba(texts), expected, atol=1e-5)
+    assert sum(part.value for part in model.attribute(texts[0], 1)) != 0
+    stars = with_head(*(f"{n} stars" for n in range(1, 6)))
+    np.testing.assert_allclose(
+        FineTuned.of(stars, range(1, 6)).predict_proba(texts), by_transformers(stars, texts), atol=1e-5
+    )
+    for bad, labels in ((with_head("cat", "dog"), (0, 1)), (folder, (1, 2, 3, 4, 5))):
+        with pytest.raises(ValueError, match="expected an encoder with a classification head for"):
+            FineTuned.of(bad, labels)
+
+
+def test_fitting_goes_on_from_a_checkpoints_head(with_head, english):
+    folder, table = with_head("LABEL_0", "LABEL_1"), english[0][:100]
+    texts, labels = table["text"].tolist(), table["positive"].tolist()
+    still = create("fine_tuned", backbone=folder, epochs=0, validation=0.0).fit(texts, labels)
+    np.testing.assert_allclose(still.predict_proba(texts[:4]), by_transformers(folder, texts[:4]), atol=1e-5)
+    for method in ("full", "head"):
+        model = create(
+            "fine_tuned", backbone=folder, method=method, epochs=8, learning_rate=1e-2, progress=False, validation=0.0
+        )
+        model.fit(texts, labels)
+        moved = dict(model.network.named_parameters())
+        kept = dict(still.network.named_parameters())
+        changed = {name for name in kept if not np.allclose(moved[name].detach(), kept[name].detach())}
+        assert any("classifier" in name for name in changed)
+        assert any("embeddings" in name for name in changed) == (method == "full")
+        log_loss = lambda model: -np.log(model.predict_proba(texts)[np.arange(100), labels]).mean()
+        assert log_loss(model) < log_loss(still)
+    new = create("fine_tuned", backbone=folder, epochs=0, head="new", validation=0.0).fit(texts, labels)
+    assert not np.allclose(new.predict_proba(texts[:4]), still.predict_proba(texts[:4]), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "groups"),
+    [
+        (("NEGATIVE", "POSITIVE"), (0, 1), [0, 1]),
+        (("POSITIVE", "NEGATIVE"), (0, 1), [1, 0]),
+        (("1 star", "2 stars", "3 stars", "4 stars", "5 stars"), (0, 1), [0, 0, -1, 1, 1]),
+        (("LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3", "LABEL_4"), (1, 2, 3, 4, 5), [0, 1, 2, 3, 4]),
+        (("Very Negative", "Negative", "Neutral", "Positive", "Very Positive"), (0, 1), [0, 0, -1, 1, 1]),
+        (("refund", "cancel"), ("cancel", "refund"), [1, 0]),
+        (("LABEL_0", "LABEL_1", "LABEL_2"), (0, 1), None),
+        (("negative", "positive"), ("cancel", "refund"), None),
+    ],
+)
+def test_labels_of_a_checkpoint_are_read_as_ours(names, labels, groups):
+    assert groups_of(dict(enumerate(names)), labels) == groups
+
+
+def test_an_encoder_of_many_languages_by_its_folder(tmp_path):
+    """XLM-RoBERTa, tiny, with a Unigram tokeniser: a sentiment of Chinese and English reviews."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
+
+    tables = [synthetic_reviews(150, language) for language in ("en", "zh")]
+    texts = [text for table in tables for text in table["text"]]
+    positive = [label for table in tables for label in table["positive"]]
+    letters = sorted({letter for text in texts for letter in text if letter != " "})
+    names = ["<s>", "<pad>", "</s>", "<unk>", "▁", *letters]
+    tokenizer = Tokenizer(models.Unigram([(name, -1.0) for name in names], unk_id=3))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    ids = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **ids).save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    XLMRobertaModel(XLMRobertaConfig(vocab_size=len(names), pad_token_id=1, **sizes)).save_pretrained(tmp_path)
+    frozen = create("embedding", backbone=str(tmp_path), strength=1e3).fit(texts, positive)
+    assert np.mean(np.array(frozen.predict(texts[150:])) == positive[150:]) > 0.7
+    tuned = create("fine_tuned", backbone=str(tmp_path), epochs=1, progress=False).fit(texts, positive)
+    assert tuned.predict_proba(["物流神速", "fits perfectly", "muy bueno"]).shape == (3, 2)
+    assert tuned.readable(["物流神速", "muy bueno"]).all()  # which languages it reads is not known
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["muy bueno, me encanta", "no me gusta", "je suis très déçu", "sehr gute Qualität", "ottimo prodotto",
+     "отличный товар", "とても良いです", "아주 좋아요", "非常好,喜欢"],
+)  # fmt: skip
+def test_another_language_is_not_rated(text, models):
+    for name in ("tfidf", "characters"):
+        assert not models[name].readable([text]).any()
+        np.testing.assert_array_equal(models[name].predict_proba([text])[0], models[name].prior)
+    assert models["fine_tuned"].readable([text]).all()  # an encoder of the user's own may know it
+
+
+@pytest.mark.parametrize(
+    "text", ["adorable!", "so comfy, would buy again", "size M", "lol", "naïve design but great", "5/5"]
+)
+def test_english_is_read(text, models):
+    assert models["tfidf"].readable([text]).all()
