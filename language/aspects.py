@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ..errors import FieldError
 from .base import TextClassifier
 from .text import clean, has_words
 
@@ -102,3 +103,42 @@ def wilson(share, count):
     centre = (share + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
     half = _Z / (1 + _Z**2 / count) * np.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))
     return centre - half, centre + half
+
+
+def picture(shares: pd.DataFrame, aspect: str = "all", most: int = 12) -> bytes:
+    """A PNG of a `report`: each item's share of positive reviews with its interval; over time, a line per item.
+
+    `most` items are shown, those with most reviews.
+    """
+    import io
+
+    import matplotlib.dates as dates
+    from matplotlib.figure import Figure
+
+    by, rows = shares.columns[0], shares[shares["aspect"] == aspect]
+    if rows.empty:
+        raise FieldError("aspect", aspect, f"one of {', '.join(sorted(shares['aspect'].unique()))}")
+    names = rows.groupby(by)["reviews"].sum().sort_values(ascending=False, kind="stable").index[:most]
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for place, name in enumerate(names):
+        own = rows[rows[by] == name]
+        below, above = own["positive"] - own["low"], own["high"] - own["positive"]
+        if "date" in rows:
+            days = own["date"].dt.start_time
+            axes.plot(days, own["positive"], marker="o", label=f"{name}")
+            axes.fill_between(days, own["low"], own["high"], alpha=0.15)
+        else:
+            axes.errorbar(own["positive"], [place], xerr=[below, above], fmt="o", color="C0", capsize=3)
+    if "date" in rows:
+        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
+        axes.set(ylim=(0, 1), ylabel="positive, 95 % interval")
+        axes.legend(fontsize="small")
+    else:
+        axes.set_yticks(range(len(names)), [f"{name}" for name in names])
+        axes.invert_yaxis()
+        axes.set(xlim=(0, 1), xlabel="share of positive reviews, 95 % interval")
+    axes.set_title(f"{aspect}, by {by}")
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=120)
+    return file.getvalue()

@@ -18,7 +18,7 @@ from ..data.sheets import write_csv
 from ..learning.base import write_atomic
 from ..reading import read_json
 from . import create
-from .base import TextClassifier, expected_calibration_error, log_loss, softmax, threshold_for
+from .base import OUTSIDE, TextClassifier, expected_calibration_error, log_loss, softmax, threshold_for
 from .noise import paraphrased, with_typos
 from .stack import Stack
 from .tables import read, split
@@ -114,6 +114,7 @@ def out_of_scope(table: Table, train, test, target: str, args) -> None:
     With the share of questions in scope that are answered, and how many of those rightly, at the threshold at which
     nine answers in ten are right on a validation half of the test questions; measured on the other half.
     """
+    train, test = (part[~part[target].isin(OUTSIDE)] for part in (train, test))
     for spec in args.models:
         for seed in args.seeds:
             names = np.random.default_rng(seed).permutation(sorted(train[target].unique()))

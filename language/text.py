@@ -133,7 +133,7 @@ def spoken(text: str) -> str:
     (most, _), *_ = scripts.most_common(1)
     if most != "latin":
         return most
-    words = re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", text[:1000].lower())
+    words = re.findall(r"[^\W\d_]{1,40}(?:'[^\W\d_]{1,9})?", text[:1000].lower())
     found = Counter(_OF[word] for word in words if word in _OF)
     accents = sum(not word.isascii() and word not in _OF for word in words)
     foreign = sum(count for name, count in found.items() if name != "en") + accents

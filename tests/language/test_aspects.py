@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from storelab.language import evaluate, tables
-from storelab.language.aspects import aspects_of, clauses, mentions, report, wilson
+from storelab.language.aspects import aspects_of, clauses, mentions, picture, report, wilson
 from storelab.language.synthetic import synthetic_reviews
 
 
@@ -16,6 +16,8 @@ from storelab.language.synthetic import synthetic_reviews
         ("The dress fits well but the fabric is cheap.", [["size"], ["quality", "price"]]),
         ("物流太慢,但是质量不错", [["delivery"], ["quality"]]),
         ("ok", [[]]),
+        ("nice outfit, oversized benefit, a pricey shirt, returns", [[], [], ["price"], ["service"]]),
+        ("贵公司的宝贵意见,太贵了", [[], ["price"]]),
     ],
 )
 def test_clauses_and_their_aspects(text, aspects):
@@ -46,6 +48,21 @@ def test_the_report_over_time(sentiment):
     assert len(whole) == 12
     with pytest.raises(ValueError, match="column 'shop' is missing"):
         report(sentiment, table, by="shop")
+
+
+@pytest.mark.parametrize("period", ["", "M"])
+def test_the_report_has_a_picture(sentiment, period):
+    pytest.importorskip("matplotlib")
+    shares = report(sentiment, synthetic_reviews(100, seed=3), period=period)
+    assert picture(shares).startswith(b"\x89PNG")
+    assert picture(shares, "size") != picture(shares, "price")
+    with pytest.raises(ValueError, match="aspect: 'smell' is not allowed, expected one of all, "):
+        picture(shares, "smell")
+
+
+def test_reviews_in_another_language_are_in_no_row(sentiment):
+    table = pd.DataFrame({"text": ["muy bueno, me encanta", "fits well"], "item": ["a", "b"]})
+    assert set(report(sentiment, table)["item"]) == {"b"}
 
 
 def test_reviews_without_an_aspect(sentiment):

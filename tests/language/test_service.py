@@ -1,15 +1,17 @@
 """Customer service: slots, templates, passages, hand-overs, dialogues; whole conversations with known outcomes."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from storelab.language import create
+from storelab.language import create, evaluate
 from storelab.language.answers import Answers, find_slots, read_answers
 from storelab.language.retrieval import Retrieval, terms
 from storelab.language.service import Dialogue, Service, ServiceParams, threshold_for
+from storelab.reading import read_json
 
 ORDERS = {"12345": {"status": "shipped", "date": "2 May", "days": "14", "amount": "20 EUR"}}
 GENERAL = {"standard_days": "3", "express_days": "1", "minutes": "30", "days": "14"}
@@ -197,3 +199,46 @@ def test_an_answer_with_braces_in_its_facts_stays_text(answers):
     facts = {"order": "{date}", "status": "x", "date": "today"}
     assert answers.fill("order_status", "en", facts) == "Order {date} is x; it should reach you on today."
     assert answers.fill("order_status", "en", {"order": "1"}) is None
+
+
+def test_small_talk_does_not_end_in_a_person(service):
+    replies = talk(service, "hello", "where is my order", "thanks", "12345", "bye")
+    assert [reply.action for reply in replies] == ["answer", "ask", "answer", "answer", "answer"]
+    assert replies[3].text.startswith("Order 12345 is shipped")  # what was waited for is waited for still
+    assert talk(service, "谢谢")[0].text == "不客气,请问还有其他需要吗?"
+
+
+def test_a_number_alone_says_nothing(service):
+    (reply,) = talk(service, "12345")
+    assert (reply.action, reply.text) == ("ask", "Could you say in a sentence what you need?")
+
+
+def test_another_language_gets_no_template(service):
+    (reply,) = talk(service, "¿dónde está mi pedido?")
+    assert reply.action == "person"
+
+
+def test_the_default_service_on_its_validation_messages(service, answers, capsys):
+    """Without the extra; the test messages are for the docs. None but small talk is a training phrase."""
+    content = read_json(Path(evaluate.__file__).with_name("messages.json"))
+    known = set(answers.examples()[0])
+    assert sum(text in known for text, _ in content["test"]) <= 1
+    assert all(
+        label in answers.labels | {"rephrase"} for part in content.values() for _, right in part for label in right
+    )
+    table = evaluate.Table("")
+    evaluate.service(table, content["validation"], "validation", False, False)
+    whole = table.rows[-1]
+    assert whole["rightly"] >= 0.8 * whole["texts"]
+    assert whole["wrongly"] <= 0.02 * whole["texts"]
+
+
+def test_a_threshold_knows_what_is_out_of_scope():
+    """Texts of no intent lower the share of right answers: a threshold with them is higher than one without."""
+    texts = [f"{word} {n}" for word in ("cancel", "refund", "weather", "cancel the weather") for n in range(40)]
+    labels = ["cancel"] * 40 + ["refund"] * 40 + ["other"] * 80
+    model = create("tfidf", validation=0.3).fit(texts, labels)
+    assert model.threshold > 0
+    _, (sure, none) = model.decide(["cancel 7", "weather 7"])
+    assert sure > none == 0.0
+    assert create("tfidf", validation=0.3).fit(texts[:80], labels[:80]).threshold == 0.0  # nothing is known of others
