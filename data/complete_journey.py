@@ -41,8 +41,8 @@ def load_panel(folder: str | Path, sold_weeks: float = 0.7) -> Panel:
     """
     if not 0 <= sold_weeks <= 1:
         raise FieldError("sold_weeks", sold_weeks, "a number from 0 to 1")
-    lines = read(_find(Path(folder), TRANSACTIONS_FILES), LINES)
-    products = read(_find(Path(folder), (PRODUCTS_FILE,)), PRODUCTS).dropna(subset="product_type")
+    lines = read(find(Path(folder), TRANSACTIONS_FILES), LINES)
+    products = read(find(Path(folder), (PRODUCTS_FILE,)), PRODUCTS).dropna(subset="product_type")
     products = products[~products["department"].isin(NOT_GOODS)]
     lines = lines.merge(products, on="product_id")
     lines = lines[lines["quantity"] > 0]
@@ -72,7 +72,7 @@ def load_panel(folder: str | Path, sold_weeks: float = 0.7) -> Panel:
     )
 
 
-def _find(folder: Path, names: tuple[str, ...]) -> Path:
+def find(folder: Path, names: tuple[str, ...]) -> Path:
     for name in names:
         if (folder / name).is_file():
             return folder / name

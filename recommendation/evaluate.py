@@ -1,7 +1,8 @@
 """What recommenders are worth, measured: docs/recommendation.md.
 
-`python -m storelab.recommendation.evaluate long_tail DATA`, `... cold_items DATA` or `... speed`. DATA is a folder with
-Online Retail's raw file. Ranking and ratings are measured by `storelab fit`.
+`python -m storelab.recommendation.evaluate long_tail DATA`, `... cold_items DATA`, `... order [DATA]` or `... speed`.
+DATA is a folder with Online Retail's raw file, of `order` one with Complete Journey's files; `order` without a folder
+ranks made-up sequences. Ranking and ratings are measured by `storelab fit`.
 """
 
 import argparse
@@ -19,7 +20,9 @@ from .base import Histories, Log, top
 from .longtail import rerank
 from .metrics import ranking_metrics
 from .neighbours import RowSums
-from .protocol import Split, online_retail_frame, split_by_time
+from .protocol import Split, complete_journey_frame, leave_last_out, online_retail_frame, rank, split_by_time
+from .sasrec import SASRec, SASRecParams
+from .sequences import SequenceParams, ordered
 from .text import text_features
 
 MONTHS = {"validation": "2011-10-10", "test": "2011-11-09"}  # 30 days from these
@@ -63,6 +66,21 @@ def cold_items(split: Split, seeds: int, settings: dict) -> Iterator[dict]:
             yield {"model": name, "seed": seed, **{m: measured[m] for m in ("NDCG@10", "Recall@10", "MRR@10")}}
 
 
+def order(split: Split, seeds: int, settings: dict) -> Iterator[dict]:
+    """What each customer buys last, ranked by the Transformer, a plain SASRec, and models that know of no order."""
+    models = {"popularity": lambda seed: create("popularity"), "sasrec": lambda seed: SASRec(SASRecParams(seed=seed))}
+    models |= {
+        f"ease {penalty:g}": lambda seed, p=penalty: create("ease", penalty=p) for penalty in (30.0, 100.0, 300.0)
+    }
+    models["transformer"] = lambda seed: create("transformer", **{**settings, "seed": seed})
+    for name, make in models.items():
+        for seed in range(seeds if name in ("sasrec", "transformer") else 1):
+            started = time.process_time()
+            model = make(seed).fit(split.log)
+            row = {"model": name, "seed": seed, "fit, CPU s": time.process_time() - started}
+            yield row | {m: rank(model, split)[m] for m in ("NDCG@10", "Recall@10", "MRR@10")}
+
+
 def speed(
     users: int = 1000,
     items: int = 5000,
@@ -79,21 +97,30 @@ def speed(
     log = Log([f"U{number}" for number in range(users)], names, Histories.sorted(user, item, day, users, 360.0))
     stock = rng.random(items) < 0.9
     for name in models:
-        model = create(name, **({"epochs": 1, "progress": False} if name == "transformer" else {})).fit(log)
-        taken, cpu = [], []
-        for _ in range(10):
-            began, began_cpu = time.perf_counter(), time.process_time()
-            model.recommend(log.histories, 10, stock)
-            taken.append(time.perf_counter() - began)
-            cpu.append(time.process_time() - began_cpu)
-        times = {"best ms": min(taken), "median ms": float(np.median(taken)), "best CPU ms": min(cpu)}
-        yield {"model": name, **{key: 1000 * value for key, value in times.items()}}
+        few = {"epochs": 1, "order_epochs": 1, "progress": False}
+        model = create(name, **(few if name == "transformer" else {})).fit(log)
+        for share in (0.0, 0.5) if name == "transformer" else (0.0,):
+            model.share = share  # by baskets alone, and with the order beside
+            taken, cpu = [], []
+            for _ in range(10):
+                began, began_cpu = time.perf_counter(), time.process_time()
+                model.recommend(log.histories, 10, stock)
+                taken.append(time.perf_counter() - began)
+                cpu.append(time.process_time() - began_cpu)
+            times = {"best ms": min(taken), "median ms": float(np.median(taken)), "best CPU ms": min(cpu)}
+            called = f"{name}, both networks" if share else name
+            yield {"model": called, **{key: 1000 * value for key, value in times.items()}}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("long_tail", "cold_items", "speed"))
-    parser.add_argument("data", nargs="?", help="folder with Online Retail's raw file")
+    parser.add_argument("what", choices=("long_tail", "cold_items", "order", "speed"))
+    parser.add_argument(
+        "data", nargs="?", help="folder with Online Retail's raw file; of order with Complete Journey's"
+    )
+    parser.add_argument("--users", type=int, default=943, help="of the sequences that order makes up")
+    parser.add_argument("--items", type=int, default=1682, help="of these sequences")
+    parser.add_argument("--days", action="store_true", help="order: with days in the place of times")
     parser.add_argument("--month", choices=tuple(MONTHS), default="test")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2, help="of speed")
@@ -104,15 +131,20 @@ def main() -> None:
     for text in args.set:
         key, _, value = text.partition("=")
         settings[key] = yaml.safe_load(value)
-    if args.data is None and args.what != "speed":
+    if args.data is None and args.what not in ("order", "speed"):
         parser.error("data: missing, expected the folder with Online Retail's raw file")
     split = None
-    if args.data is not None:
+    if args.what == "order":
+        frame = complete_journey_frame(args.data) if args.data else ordered(SequenceParams(args.users, args.items))
+        frame["timestamp"] = frame["timestamp"].dt.normalize() if args.days else frame["timestamp"]
+        split = leave_last_out(frame, whole=args.data is not None)
+    elif args.data is not None:
         frame, text = online_retail_frame(args.data)
         split = split_by_time(frame, MONTHS[args.month], 30, text)
     rows = {
         "long_tail": lambda: long_tail(split, settings),
         "cold_items": lambda: cold_items(split, args.seeds, settings),
+        "order": lambda: order(split, args.seeds, settings),
         "speed": lambda: speed(threads=args.threads, models=args.models),
     }[args.what]()
     shown = []

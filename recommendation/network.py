@@ -35,14 +35,26 @@ class Block(nn.Module):
         return x + self.feed_dropout(self.fed(F.gelu(self.widen(self.feed_norm(x)))))
 
 
-class BasketEncoder(nn.Module):
+class ItemTable(nn.Module):
+    """Items' embeddings: each its own, `item`, plus a projection `text` of its description's `features`, if any."""
+
+    adapter_sites = r"blocks\.\d+\.(attend|feed)_dropout"
+    item: nn.Embedding
+    text: nn.Linear | None
+    features: torch.Tensor
+
+    def embeddings(self, dropped: torch.Tensor | None = None) -> torch.Tensor:
+        """(items, width); where `dropped` (items,) is true, the text's part alone."""
+        own = self.item.weight if dropped is None else self.item.weight.masked_fill(dropped[:, None], 0.0)
+        return own if self.text is None else own + self.text(self.features)
+
+
+class BasketEncoder(ItemTable):
     """Baskets are sets: the order inside one is lost in the mean, so there is none to learn or to permute.
 
     Time enters as a falling weight of attention: each head subtracts its own positive slope times log(1 + days between
-    the basket and the day looked at). An item's embedding is its own plus a projection of its text's features.
+    the basket and the day looked at).
     """
-
-    adapter_sites = r"blocks\.\d+\.(attend|feed)_dropout"
 
     def __init__(self, items: int, width: int, layers: int, heads: int, dropout: float, text: torch.Tensor | None):
         """`text` (items, features), None where there is none."""
@@ -61,11 +73,6 @@ class BasketEncoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         nn.init.normal_(self.item.weight, std=width**-0.5)
         nn.init.zeros_(self.rated.weight)
-
-    def embeddings(self, dropped: torch.Tensor | None = None) -> torch.Tensor:
-        """(items, width); where `dropped` (items,) is true, the text's part alone."""
-        own = self.item.weight if dropped is None else self.item.weight.masked_fill(dropped[:, None], 0.0)
-        return own if self.text is None else own + self.text(self.features)
 
     def forward(self, baskets: Baskets, items: torch.Tensor, last: bool = False) -> torch.Tensor:
         """(P, width) what is known of the user at each position, with `last` (U, width) at the last one alone.

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..data import online_retail
+from ..data import Column, complete_journey, online_retail, read
 from ..data.files import read_parquet
 from ..data.values import absent, refuse_zone
 from .base import Histories, Log, Recommender, days_of
@@ -66,15 +66,22 @@ def _log(past: pd.DataFrame, text: dict[str, str] | None) -> Log:
     return Log.from_frame(past, text)
 
 
-def leave_last_out(frame: pd.DataFrame, text: dict[str, str] | None = None) -> Split:
-    """Train on all but each customer's last day with a purchase, which is tested on; of those with two or more."""
+def leave_last_out(frame: pd.DataFrame, text: dict[str, str] | None = None, whole: bool = True) -> Split:
+    """Train on all but what each customer bought last, which is tested on. All items and customers are kept.
+
+    Last is all at the customer's last time, of customers with two times or more; not `whole`: the last row alone (of
+    rows at one time the last one of the frame), which is the protocol of papers on sequences.
+    """
     refuse_zone(frame["timestamp"], "timestamp")
-    frame = frame[~absent(frame["customer"])[0]]
-    day = frame["timestamp"].dt.normalize()
-    last = day == day.groupby(frame["customer"]).transform("max")
-    last &= day.groupby(frame["customer"]).transform("nunique") > 1
-    log = Log.from_frame(frame[~last], text)
-    return _split(log, frame[last])
+    frame = frame[~absent(frame["customer"])[0]].sort_values("timestamp", kind="stable")
+    customer, time = frame["customer"], frame["timestamp"]
+    if whole:
+        last = (time == time.groupby(customer).transform("max")) & (time.groupby(customer).transform("nunique") > 1)
+    else:
+        last = ~frame.duplicated("customer", keep="last") & frame.duplicated("customer", keep="first")
+    if not last.any():
+        raise ValueError("no customer has a purchase before the last one: there is nothing to test on")
+    return _split(Log.from_frame(frame[~last], text), frame[last])
 
 
 def _split(log: Log, later: pd.DataFrame) -> Split:
@@ -95,6 +102,18 @@ def online_retail_frame(folder: str | Path) -> tuple[pd.DataFrame, dict[str, str
         table = read_parquet(path)
         text = dict(zip(table["StockCode"].astype(str).str.upper(), table["Description"].astype(str), strict=True))
     return sales[sales["customer"].notna()], text
+
+
+def complete_journey_frame(folder: str | Path) -> pd.DataFrame:
+    """Purchases (customer, item, timestamp) of product types from a folder with Complete Journey's two files."""
+    folder = Path(folder)
+    products = read(complete_journey.find(folder, (complete_journey.PRODUCTS_FILE,)), complete_journey.PRODUCTS)
+    schema = (Column("household_id", "customer"), Column("product_id", "text"), complete_journey.LINES[-1])
+    lines = read(complete_journey.find(folder, complete_journey.TRANSACTIONS_FILES), schema)
+    lines = lines.merge(products.dropna(subset="product_type"), on="product_id")
+    lines = lines[~lines["department"].isin(complete_journey.NOT_GOODS)]
+    names = {"household_id": "customer", "product_type": "item", "transaction_timestamp": "timestamp"}
+    return lines.rename(columns=names)[list(names.values())]
 
 
 def rank(model: Recommender, split: Split, k: int = 10, repeats: bool = False) -> dict[str, float]:

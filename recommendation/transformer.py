@@ -1,26 +1,37 @@
-"""The Transformer: a sequence model over baskets, trained with the full softmax on the new items of the next weeks.
+"""The Transformer: what customers buy soon, by their baskets, and what they buy next, by the order of their purchases.
 
-Its logits start from what simple models know: with `residual` it adds to them EASE's score and the items' recent sales,
-with weights that depend on the user. In training EASE's score is the one of a model fitted without that user, so that
-it is as good there as it will be on new purchases.
+Two networks: one over days' baskets, trained with the full softmax on the new items of the next weeks, and one over
+single purchases (`order`), trained on the next one. The scores are a mean of both log-probabilities, with the weight
+that ranks best what some users bought last; their last purchases are kept out of the training.
+
+The baskets' logits start from what simple models know: with `residual` EASE's score and the items' recent sales are
+added to them, with weights that depend on the user. In training EASE's score is the one of a model fitted without that
+user, so that it is as good there as it will be on new purchases.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..device import device_of
 from ..errors import FieldError
 from ..learning.adaptation import RATES, add_adapters, has_adapters
 from ..learning.params import TrainingParams, check_fields
 from ..learning.training import Objective, Plan, shuffled, train
-from .base import Histories, Log, Recommender
+from .base import Histories, Log, Recommender, top
 from .baskets import Baskets
+from .metrics import ranking_metrics
 from .neighbours import WINDOWS, RowSums, Trend, inverse_gram
 from .network import BasketEncoder
+from .order import OrderNetwork, Sequences, held_out, order_loss
 from .text import text_features
 
+_HELD_OUT = 500  # users, those who bought last, whose last purchases say when to stop and how much the order weighs
+_SHARES = tuple(k / 10 for k in range(11))  # of the order in the scores
+_WINDOWS, _RATE = 32, 2e-3  # of the network over single purchases: batch, learning rate
+_LIST = 100  # NDCG of so long a list says when to stop: of few users it is less noisy than one of ten
 _ITEM_DROPOUT = 0.2  # share of the items whose own embedding a step does without, where there is text
 
 
@@ -29,10 +40,14 @@ class TransformerParams(TrainingParams):
     """The size of the network, what it starts from, and how it is trained."""
 
     d_model: int = 64  # width of a token, a multiple of heads
-    layers: int = 1
+    layers: int = 1  # over baskets
     heads: int = 2
     dropout: float = 0.2
     length: int = 32  # last days with a purchase that are read
+    order_epochs: int = 30  # at most, of the network over single purchases; 0: without it
+    order_layers: int = 2
+    order_length: int = 100  # last purchases that are read; in training longer histories are cut into windows
+    order_dropout: float = 0.3
     horizon: int = 30  # days ahead whose new items are learned
     residual: bool = True  # adds EASE's score and the items' recent sales
     penalty: float = 300.0  # of that EASE
@@ -45,7 +60,8 @@ class TransformerParams(TrainingParams):
     weight_decay: float = 0.05
 
     def __post_init__(self):
-        check_fields(self, lowest={"validation": 0}, highest={"penalty": 1e9, "length": 1000, "horizon": 10_000})
+        highest = {"penalty": 1e9, "length": 1000, "horizon": 10_000, "order_length": 1000}
+        check_fields(self, lowest={"validation": 0, "order_epochs": 0}, highest=highest)
         if self.d_model % self.heads:
             raise FieldError("d_model", self.d_model, f"a multiple of heads ({self.heads})")
 
@@ -93,6 +109,15 @@ class Transformer(Recommender):
 
     def _fit(self, log: Log) -> None:
         p = self.params
+        self.share, self.order = 0.0, None
+        shown, histories, wanted = held_out(log, _HELD_OUT if p.order_epochs else 0, p.seed)
+        if wanted:
+            self._fit_baskets(shown)
+            self._train_order(shown, histories, wanted)
+        self._fit_baskets(log)
+
+    def _fit_baskets(self, log: Log) -> None:
+        p = self.params
         best = None
         if p.validation:
             best = self._train(_before(log, log.end - p.validation), log, p.epochs)
@@ -104,14 +129,12 @@ class Transformer(Recommender):
         p = self.params
         self._prepare(log)
         history = log.histories
-        if p.residual:
-            inverse = torch.from_numpy(inverse_gram(log, p.penalty).astype(np.float32)).to(self.device)
-            self.ease = RowSums(_ease(inverse))
+        inverse = self._know(log)
         users = np.flatnonzero(np.diff(history.start))
         baskets = Baskets.of(history, p.length, p.horizon)
         pick = shuffled(len(users), p.batch_size, p.seed)
         trend = Trend(log)
-        prior = p.debias * torch.from_numpy(np.log1p(_buyers(log))).float().to(self.device)
+        prior = self._prior(log)
 
         def loss(network: RankingNetwork, step: int, generator: torch.Generator) -> torch.Tensor:
             batch = baskets.take(users[np.sort(pick(step).numpy())]).tensors(self.device)
@@ -119,11 +142,7 @@ class Transformer(Recommender):
             simple = []
             if p.residual:
                 simple = [_leave_out(batch, inverse), *trend.at(batch.now)]
-            dropped = None
-            if network.text is not None:
-                share = torch.rand(len(self.items), generator=generator) < _ITEM_DROPOUT
-                dropped = share.to(self.device)
-            items = network.embeddings(dropped)
+            items = network.embeddings(self._dropped(generator))
             logits = network.logits(network(batch, items), items, simple) + prior
             logits = logits.masked_fill(seen | self.unsold, -torch.inf).log_softmax(dim=1)
             position, item = batch.target
@@ -133,17 +152,61 @@ class Transformer(Recommender):
         validation = None if whole is None else self._validation(whole, log)
         steps = epochs * -(-len(users) // p.batch_size)
         plan = Plan(p.learning_rate * RATES[p.method], steps, p.method, dropout=True, evaluations=epochs, stop=stop)
-        content = lambda: (history.item, history.day, history.start, "\n".join(self.items), *(log.text or ()))
-        self.history, _, file = train(self.network, Objective(loss, validation, content), p, plan)
+        self.history, _, file = train(self.network, Objective(loss, validation, _content(log)), p, plan)
         if file:
             file.unlink(missing_ok=True)
         return min(self.history, key=lambda row: row["validation_loss"])["step"] if whole else 0
 
+    def _train_order(self, log: Log, histories: Histories, wanted: list[np.ndarray]) -> None:
+        """Train the network over single purchases for as long as it makes the best mean of both better, and take that
+        mean: measured on what the users of `histories` bought.
+        """
+        p, baskets = self.params, self._baskets(histories).log_softmax(dim=1)
+
+        def best() -> tuple[float, float]:
+            """The highest NDCG of a mean, and the order's share in it."""
+            order, found = self._in_order(histories).log_softmax(dim=1), []
+            for share in _SHARES:
+                lists = top(torch.lerp(baskets, order, share), histories, _LIST)
+                found.append((ranking_metrics(lists, wanted, np.ones(len(self.items)))[f"NDCG@{_LIST}"], share))
+            return max(found, key=lambda pair: pair[0])  # of equals the one with least order
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(p.seed)
+            self.order = self._new_order().to(self.device)
+        sequences = Sequences.of(log.histories, p.order_length)
+        loss, per_epoch = order_loss(sequences, _WINDOWS, p.seed, self.unsold, self._prior(log), self._dropped)
+        validation = lambda network: 1.0 - best()[0]
+        steps = p.order_epochs * per_epoch
+        plan = Plan(_RATE * RATES[p.method], steps, p.method, dropout=True, evaluations=-(-p.order_epochs // 2))
+        self.order_history, _, file = train(self.order, Objective(loss, validation, _content(log)), p, plan)
+        if file:
+            file.unlink(missing_ok=True)
+        self.share = best()[1]
+
+    def _prior(self, log: Log) -> torch.Tensor:
+        return self.params.debias * torch.from_numpy(np.log1p(_buyers(log))).float().to(self.device)
+
+    def _dropped(self, generator: torch.Generator) -> torch.Tensor | None:
+        """(I,) bool: items that a step takes by their text alone; None without text."""
+        if self.features is None:
+            return None
+        return (torch.rand(len(self.items), generator=generator) < _ITEM_DROPOUT).to(self.device)
+
+    def _know(self, log: Log) -> torch.Tensor | None:
+        """Take EASE, the items' sales and what was never sold from a log; the inverse that EASE is made of."""
+        p = self.params
+        self.ease, self.trend = None, torch.stack(Trend(log).at(torch.tensor([log.end])))[:, 0].to(self.device)
+        self.unsold = torch.from_numpy(_buyers(log) == 0).to(self.device)
+        if not p.residual:
+            return None
+        inverse = torch.from_numpy(inverse_gram(log, p.penalty).astype(np.float32)).to(self.device)
+        self.ease = RowSums(_ease(inverse))
+        return inverse
+
     def _prepare(self, log: Log) -> None:
         p = self.params
         self.features = text_features(log.text, p.seed) if p.text and log.text else None
-        self.ease, self.trend = None, torch.stack(Trend(log).at(torch.tensor([log.end])))[:, 0].to(self.device)
-        self.unsold = torch.from_numpy(_buyers(log) == 0).to(self.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(p.seed)
             self.network = self._new_network().to(self.device)
@@ -154,8 +217,16 @@ class Transformer(Recommender):
 
     def _new_network(self) -> RankingNetwork:
         p = self.params
-        text = None if self.features is None else torch.from_numpy(self.features)
-        return RankingNetwork(len(self.items), p.d_model, p.layers, p.heads, p.dropout, text)
+        return RankingNetwork(len(self.items), p.d_model, p.layers, p.heads, p.dropout, self._text)
+
+    def _new_order(self) -> OrderNetwork:
+        p = self.params
+        sizes = (len(self.items), p.d_model, p.order_layers, p.heads, p.order_dropout, p.order_length)
+        return OrderNetwork(*sizes, self._text)
+
+    @property
+    def _text(self) -> torch.Tensor | None:
+        return None if self.features is None else torch.from_numpy(self.features)
 
     def _validation(self, whole: Log, log: Log):
         """1 - NDCG@10 on what the users of `whole` buy after `log`."""
@@ -163,8 +234,26 @@ class Transformer(Recommender):
 
         return lambda network: 1.0 - ndcg_after(self, log, whole)
 
-    @torch.no_grad()
     def scores(self, histories: Histories) -> torch.Tensor:
+        baskets = self._baskets(histories)
+        if not self.share:
+            return baskets
+        return torch.lerp(baskets.log_softmax(dim=1), self._in_order(histories).log_softmax(dim=1), self.share)
+
+    @torch.no_grad()
+    def _in_order(self, histories: Histories) -> torch.Tensor:
+        """(U, I) logits of the network over single purchases."""
+        network = self.order.eval()
+        sequences = Sequences.of(histories, self.params.order_length, newest=True)
+        rows, count = (torch.from_numpy(part).to(self.device) for part in sequences.rows(np.arange(len(histories))))
+        items = network.embeddings(self.unsold)
+        known = network(rows, items, count) if len(histories) else items[:0]
+        bias = torch.where(self.unsold, network.bias[~self.unsold].mean(), network.bias)
+        return (known @ items.T + bias).cpu()
+
+    @torch.no_grad()
+    def _baskets(self, histories: Histories) -> torch.Tensor:
+        """(U, I) logits of the network over baskets."""
         self.network.eval()
         items = self.network.embeddings(self.unsold)
         batch = Baskets.of(histories, self.params.length, 0.0).tensors(self.device)
@@ -181,8 +270,9 @@ class Transformer(Recommender):
         return logits.cpu()
 
     def _arrays(self):
-        state = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
-        own = {"trend": self.trend.cpu().numpy(), "unsold": self.unsold.cpu().numpy()}
+        networks = {"network": self.network} | ({} if self.order is None else {"order": self.order})
+        state = {f"{part}.{k}": v.cpu().numpy() for part, net in networks.items() for k, v in net.state_dict().items()}
+        own = {"trend": self.trend.cpu().numpy(), "unsold": self.unsold.cpu().numpy(), "share": np.array([self.share])}
         own |= {} if self.ease is None else {"table": self.ease.table.cpu().numpy()}
         return state | own | ({} if self.features is None else {"features": self.features})
 
@@ -190,12 +280,24 @@ class Transformer(Recommender):
         self.features = arrays.get("features")
         self.trend, self.unsold = (torch.from_numpy(arrays[name]).to(self.device) for name in ("trend", "unsold"))
         self.ease = RowSums(torch.from_numpy(arrays["table"]).to(self.device)) if "table" in arrays else None
-        self.network = self._new_network()
-        state = {k.removeprefix("network."): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("network.")}
+        self.network = self._restored(self._new_network(), arrays, "network.")
+        self.share = float(
+            arrays.get("share", np.zeros(1)).item()
+        )  # saved before there was an order: by baskets alone, as it was
+        self.order = self._restored(self._new_order(), arrays, "order.") if "order.bias" in arrays else None
+
+    def _restored(self, network: nn.Module, arrays: dict[str, np.ndarray], part: str):
+        state = {k.removeprefix(part): torch.from_numpy(v) for k, v in arrays.items() if k.startswith(part)}
         if has_adapters(state):
-            add_adapters(self.network, self.params.rank, self.params.adapter_dropout)
-        self.network.load_state_dict(state)
-        self.network.to(self.device)
+            add_adapters(network, self.params.rank, self.params.adapter_dropout)
+        network.load_state_dict(state)
+        return network.to(self.device)
+
+
+def _content(log: Log):
+    """What names the data of a training; see `Objective`."""
+    history = log.histories
+    return lambda: (history.item, history.day, history.start, "\n".join(log.items), *(log.text or ()))
 
 
 def _running(batch: Baskets, table: torch.Tensor) -> torch.Tensor:

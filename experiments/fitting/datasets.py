@@ -28,7 +28,10 @@ class Ranking:
 
     models: ClassVar = RANKERS
     figure: ClassVar = "NDCG@10"
-    split: ClassVar = "By time: all before the test days trains; items with 5 buyers, customers with 5 items."
+    split: ClassVar = (
+        "By time: all before the test days trains; items with 5 buyers, customers with 5 items. last_out True: all but "
+        "each customer's last purchase."
+    )
     use: ClassVar = "Ranking what a customer may buy next, in simulation and research."
     limits: ClassVar = "Knows the items of its training days alone. Lists lean to what sells; see coverage and tail."
 
@@ -63,6 +66,7 @@ class Purchases(Ranking, Reading):
     customers: int = 1000
     days: int = 365
     test_days: int = 30  # the last ones
+    last_out: bool = False  # each customer's last purchase is the test, not the last days
 
     def __post_init__(self):
         super().__post_init__()
@@ -73,12 +77,14 @@ class Purchases(Ranking, Reading):
         if self.path:
             from .tables import purchases
 
-            return purchases(self.path, self, self.test_days)
-        from ...recommendation.protocol import split_by_time
+            return purchases(self.path, self, self.test_days, self.last_out)
+        from ...recommendation.protocol import leave_last_out, split_by_time
 
         store = generate(_store(self, self.days, seed))
         first = store.panel.dates[-self.test_days]
         text = dict(zip(store.catalogue["item"], store.catalogue["category"].str.replace("-", " "), strict=True))
+        if self.last_out:
+            return leave_last_out(store.orders, text, whole=False)
         return split_by_time(store.orders, str(first.date()), self.test_days, text)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from ...data import Column, Schema, read
 from ...data.contract import SPLIT, Reading, TableNote
 from ...recommendation.base import Log
-from ...recommendation.protocol import Split, split_as_marked, split_by_time
+from ...recommendation.protocol import Split, leave_last_out, split_as_marked, split_by_time
 from ...risk.transactions import Labelled, read_labelled
 
 PURCHASES: Schema = (
@@ -45,14 +45,18 @@ def vars_of(how: Reading) -> dict[str, Any]:
     return {"columns": how.columns, "day_first": how.day_first, "encoding": how.encoding}
 
 
-def purchases(path: str, how: Reading, test_days: int) -> Split:
-    """Purchases to rank: the column `split` says what is the test, else the last days are."""
+def purchases(path: str, how: Reading, test_days: int, last_out: bool) -> Split:
+    """Purchases to rank: the column `split` says what is the test, else each customer's last or the last days are."""
     frame = _read(path, PURCHASES, how)
     if frame.empty:
         raise ValueError("no row has a customer; expected some")
     first = frame["timestamp"].max().normalize() - pd.Timedelta(days=test_days - 1)
-    marked = "split" in frame
-    split = split_as_marked(frame) if marked else split_by_time(frame, str(first.date()), test_days)
+    if "split" in frame:
+        split = split_as_marked(frame)
+    elif last_out:
+        split = leave_last_out(frame, whole=False)
+    else:
+        split = split_by_time(frame, str(first.date()), test_days)
     if not split.relevant(repeats=False)[1]:
         raise ValueError("no customer buys an item new to them in the test: there is nothing to rank")
     return split

@@ -7,7 +7,16 @@ from storelab.recommendation.base import Log
 
 torch.set_num_threads(1)
 
-TINY = {"d_model": 16, "layers": 1, "heads": 2, "epochs": 2, "batch_size": 32, "progress": False, "device": "cpu"}
+TINY = {
+    "d_model": 16,
+    "layers": 1,
+    "heads": 2,
+    "epochs": 2,
+    "order_epochs": 2,
+    "batch_size": 32,
+    "progress": False,
+    "device": "cpu",
+}
 SETTINGS = {name: {} for name in RANKERS} | {"transformer": TINY}
 SETTINGS |= {name: {"factors": 8} for name in ("frobenius_mf", "ials")}
 

@@ -40,4 +40,4 @@ def test_every_table_has_its_rows(store):
 def test_speed_measures_every_model():
     rows = list(speed(users=20, items=30, bought=5, threads=1))
     assert all(row["best ms"] > 0 for row in rows)
-    assert len(rows) == 7  # a recommender each
+    assert len(rows) == 8  # a recommender each, the Transformer with and without the order

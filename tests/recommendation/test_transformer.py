@@ -79,17 +79,19 @@ def test_a_position_knows_nothing_of_later_baskets(log, ready):
 
 
 def test_the_order_inside_a_basket_is_of_no_account(log, ready):
+    """Of purchases at one time, or with times too where a day is all that is read."""
     now, items = pd.Timestamp("2024-03-01"), log.items
     orders = [(3, 8, 1), (1, 3, 8)]
-    own = Histories.of([[(items[k], f"2024-02-01 1{h}:00") for h, k in enumerate(o)] for o in orders], items, now)
-    scores = ready["transformer"].scores(own)
-    torch.testing.assert_close(scores[0], scores[1])
+    at_once = Histories.of([[(items[k], "2024-02-01 11:00") for k in o] for o in orders], items, now)
+    in_turn = Histories.of([[(items[k], f"2024-02-01 1{h}:00") for h, k in enumerate(o)] for o in orders], items, now)
+    for scores in (ready["transformer"].scores(at_once), ready["transformer"]._baskets(in_turn)):
+        torch.testing.assert_close(scores[0], scores[1])
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_scores_are_those_of_the_last_position_in_training(layers, log):
     """By the whole network at all positions, and EASE's sums over the whole table: what training computes."""
-    model = create("transformer", **{**TINY, "layers": layers, "text": False}).fit(log)
+    model = create("transformer", **{**TINY, "layers": layers, "text": False, "order_epochs": 0}).fit(log)
     batch = Baskets.of(log.histories, model.params.length, 0.0).tensors(torch.device("cpu"))
     network, last = model.network.eval(), batch.start[1:] - 1
     with torch.no_grad():
@@ -117,7 +119,15 @@ def test_it_learns_the_order_of_events():
         events += [f"a{numbers[2]}", f"a{numbers[3]}", f"b{numbers[3]}"]
         rows += [(f"u{user}", item, 10 * place) for place, item in enumerate(events)]
     split = leave_last_out(frame(*rows))
-    settings = {**TINY, "epochs": 20, "learning_rate": 0.02, "residual": False, "dropout": 0.0, "horizon": 1}
+    settings = {
+        **TINY,
+        "epochs": 20,
+        "learning_rate": 0.02,
+        "residual": False,
+        "dropout": 0.0,
+        "horizon": 1,
+        "order_epochs": 0,
+    }
     models = (create("transformer", **settings, text=False), create("ease", penalty=10.0))
     ndcg = {model.name: rank(model.fit(split.log), split, k=1)["NDCG@1"] for model in models}
     assert ndcg["transformer"] > 0.8

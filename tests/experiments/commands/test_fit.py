@@ -24,7 +24,7 @@ TINY = ("model.epochs=1", "model.progress=false", "model.device=cpu")
 STORE = ("dataset.items=30", "dataset.customers=80", "dataset.days=150")
 CASES = {  # model -> what else its config needs
     "ease": ("dataset=purchases", *STORE),
-    "transformer": ("dataset=purchases", *STORE, *TINY, "model.d_model=8", "model.layers=1"),
+    "transformer": ("dataset=purchases", *STORE, *TINY, "model.order_epochs=1", "model.d_model=8", "model.layers=1"),
     "rating_mf": ("dataset=ratings", *STORE),
     "rating_mlp": ("dataset=ratings", *STORE, *TINY, "model.d_model=8"),
     "tfidf": ("dataset=questions", "model.unit=character"),

@@ -55,6 +55,21 @@ def test_a_split_of_its_own_is_kept(tmp_path, bought):
             Ratings(path=saved(tmp_path, bought.assign(split=wrong))).load(0)
 
 
+def test_each_customers_last_purchase_is_the_test(tmp_path, bought):
+    """By seconds, unix seconds and days; of rows at one time it is the last row."""
+    seconds = bought["time"].astype("datetime64[s]")
+    forms = {"seconds": seconds, "unix": seconds.astype("int64"), "days": seconds.dt.strftime("%Y-%m-%d")}
+    for name, times in forms.items():
+        table = bought[["item", "user"]].assign(time=times)
+        split = Purchases(path=saved(tmp_path, table, f"{name}.csv"), last_out=True).load(0)
+        last = table.sort_values("time", kind="stable").groupby("user").tail(1)
+        assert sorted(split.log.items[items[0]] for items in split.bought) == sorted(last["item"])
+        assert len(split.log.histories.item) == len(table) - CLIENTS
+    alone = saved(tmp_path, bought.groupby("user").head(1), "alone.csv")
+    with pytest.raises(ValueError, match="no customer has a purchase before the last one"):
+        Purchases(path=alone, last_out=True).load(0)
+
+
 def test_ratings_without_times(tmp_path, bought):
     path = saved(tmp_path, bought[["user", "item", "rating"]].rename(columns={"rating": "score"}))
     with pytest.raises(ValueError, match=r"column .rating.: missing; .* Columns found: user, item, score"):
