@@ -30,6 +30,7 @@ from .text import text_features
 
 _HELD_OUT = 500  # users, those who bought last, whose last purchases say when to stop and how much the order weighs
 _SHARES = tuple(k / 10 for k in range(11))  # of the order in the scores
+_GAIN = 1.02  # times the baskets' NDCG alone that a mean has to reach: less is chance among so few users
 _WINDOWS, _RATE = 32, 2e-3  # of the network over single purchases: batch, learning rate
 _LIST = 100  # NDCG of so long a list says when to stop: of few users it is less noisy than one of ten
 _ITEM_DROPOUT = 0.2  # share of the items whose own embedding a step does without, where there is text
@@ -163,26 +164,28 @@ class Transformer(Recommender):
         """
         p, baskets = self.params, self._baskets(histories).log_softmax(dim=1)
 
-        def best() -> tuple[float, float]:
-            """The highest NDCG of a mean, and the order's share in it."""
-            order, found = self._in_order(histories).log_softmax(dim=1), []
+        def worth() -> dict[float, float]:
+            """Share of the order -> NDCG of the mean."""
+            order, found = self._in_order(histories).log_softmax(dim=1), {}
             for share in _SHARES:
                 lists = top(torch.lerp(baskets, order, share), histories, _LIST)
-                found.append((ranking_metrics(lists, wanted, np.ones(len(self.items)))[f"NDCG@{_LIST}"], share))
-            return max(found, key=lambda pair: pair[0])  # of equals the one with least order
+                found[share] = ranking_metrics(lists, wanted, np.ones(len(self.items)))[f"NDCG@{_LIST}"]
+            return found
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(p.seed)
             self.order = self._new_order().to(self.device)
         sequences = Sequences.of(log.histories, p.order_length)
         loss, per_epoch = order_loss(sequences, _WINDOWS, p.seed, self.unsold, self._prior(log), self._dropped)
-        validation = lambda network: 1.0 - best()[0]
+        validation = lambda network: 1.0 - max(worth().values())
         steps = p.order_epochs * per_epoch
         plan = Plan(_RATE * RATES[p.method], steps, p.method, dropout=True, evaluations=-(-p.order_epochs // 2))
         self.order_history, _, file = train(self.order, Objective(loss, validation, _content(log)), p, plan)
         if file:
             file.unlink(missing_ok=True)
-        self.share = best()[1]
+        found = worth()
+        share = max(found, key=found.__getitem__)
+        self.share = share if found[share] > _GAIN * found[0.0] else 0.0
 
     def _prior(self, log: Log) -> torch.Tensor:
         return self.params.debias * torch.from_numpy(np.log1p(_buyers(log))).float().to(self.device)
