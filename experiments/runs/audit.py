@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ...data import files
 from ...data.encryption import is_encrypted, plain_bytes
@@ -96,10 +97,11 @@ def ids_of(path: str | Path, columns: dict[str, str] | None = None) -> Ids:
             continue
         known = files.named(frame.columns, names)
         for place, pointing in enumerate(known):
-            text = id_text(frame.iloc[:, place].dropna()).map(
-                lambda one: re.sub(r"^(\d+)\.0$", r"\1", str(one).strip())
-            )
-            (ids if pointing else others).update(text.unique())
+            unique = pd.Series(frame.iloc[:, place].dropna().unique(), dtype=object)
+            names_of = {re.sub(r"^(\d+)\.0$", r"\1", one.strip()) for one in id_text(unique)}
+            if frame.columns[place] in POINTING:  # not the kinds of cards or devices
+                names_of = {name for name in names_of if not name.isalpha()}
+            (ids if pointing else others).update(names_of)
     return Ids(frozenset(ids - others - {"", "-1", "0", "nan", "None", "NULL"}))
 
 
