@@ -68,26 +68,28 @@ def figures(
     return rows, groups
 
 
-def run(params: TransactionParams, sequence: SequenceParams) -> tuple[list, list, dict, FraudData, Split]:
+def run(
+    params: TransactionParams, sequence: SequenceParams, layout: Layout = STORE
+) -> tuple[list, list, dict, FraudData, Split]:
     """Train all models on one store; rows of figures, rows of groups, the models to keep, the data, its split."""
     data = generate(params)
     fraud = data.labels["fraud"].to_numpy()
-    table = features(data.transactions, STORE, fraud)
+    table = features(data.transactions, layout, fraud)
     split = split_by_time(columns(data.transactions)["time"])
     train, parts = split.train, (split.validation, split.test)
-    learned = SequenceModel(sequence, layout=STORE)
+    learned = SequenceModel(sequence, layout=layout)
     learned.fit(data.transactions, table, fraud, train, split.validation)
-    trees = Trees(learned.trees.params, STORE)
+    trees = Trees(learned.trees.params, layout)
     trees.booster = learned.trees.booster  # grown on the same rows with the same parameters
     trees.calibrate(table[split.validation], fraud[split.validation])
     more = [replace(trees.params, seed=trees.params.seed + k) for k in range(1, sequence.members)]
-    several = [trees, *(Trees(one, STORE).fit(table[train], fraud[train]) for one in more)]
+    several = [trees, *(Trees(one, layout).fit(table[train], fraud[train]) for one in more)]
     mean = lambda rows: np.mean([one.margins(rows) for one in several], axis=0)  # as the networks' is one
     plain = {PLAIN: trees.margins, f"{PLAIN}, mean of {len(several)}": mean}
-    plain |= baselines(table[train], fraud[train], params.seed, STORE)
+    plain |= baselines(table[train], fraud[train], params.seed, layout)
     margins = {LEARNED: tuple(learned.margins(data.transactions, table, part) for part in parts)}
     margins |= {name: tuple(margin(table[part]) for part in parts) for name, margin in plain.items()}
-    rows, groups = figures(data, table, STORE, split, margins, Costs())
+    rows, groups = figures(data, table, layout, split, margins, Costs())
     best = {PLAIN: trees, LEARNED: learned}
     return rows, groups, best, data, split
 
@@ -121,7 +123,7 @@ def speeds(models: dict, data: FraudData, split: Split) -> pd.DataFrame:
             scorer.score(transaction)
             seconds.append(time.process_time() - started)
         started = time.process_time()
-        table = features(batch, STORE, data.labels["fraud"].to_numpy()[: len(batch)])
+        table = features(batch, model.layout, data.labels["fraud"].to_numpy()[: len(batch)])
         counted = time.process_time()
         if name == PLAIN:
             model.predict(table)
@@ -159,13 +161,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="how many, each another store (default 3)")
     parser.add_argument("--customers", type=int, default=TransactionParams.customers)
     parser.add_argument("--epochs", type=int, default=SequenceParams.epochs, help="of the sequence model")
-    parser.add_argument("--trees", action="store_true", help="LightGBM alone, with and without late labels")
+    few = parser.add_mutually_exclusive_group()
+    few.add_argument("--trees", action="store_true", help="LightGBM alone, with and without late labels")
+    few.add_argument("--four", action="store_true", help="the four patterns that no late label is needed for, and none")
     args = parser.parse_args()
     folder, rows, groups = Path(args.folder), [], []
     for seed in range(args.seeds):
-        params = TransactionParams(customers=args.customers, seed=seed)
+        without = {"compromised_merchants": 0.0, "stolen_cards": 0.0} if args.four else {}
+        params = TransactionParams(customers=args.customers, seed=seed, **without)
         sequence = SequenceParams(seed=seed, epochs=args.epochs, progress=False)
-        by_model, by, models, data, split = run_trees(params) if args.trees else run(params, sequence)
+        by_model, by, models, data, split = (
+            run_trees(params) if args.trees else run(params, sequence, Layout() if args.four else STORE)
+        )
         rows += [{"model": row["model"], "seed": seed} | row for row in by_model]
         groups += [{"seed": seed} | row for row in by]
         for row in by_model:

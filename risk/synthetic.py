@@ -24,7 +24,7 @@ DAY = 86_400  # seconds
 _DIGITAL, _RESOLD = 0, (1, 2)  # categories: cheap and delivered at once; what a fence buys
 _IDS = ("customer", "device", "address", "card")
 _COLUMNS = ("time", "customer", "device", "address", "card", "kind", "category", "amount", "promotion", "declined")
-_COMPROMISED = 0.6  # share of the payments at a compromised merchant that never reach it
+_COMPROMISED = 0.8  # share of the payments at a compromised merchant that never reach it
 
 
 @dataclass
@@ -40,7 +40,7 @@ class TransactionParams:
     promotion_rings: float = 0.045  # 5 to 15 accounts opened for their promotions
     refund_rings: float = 0.035  # 3 to 8 accounts that claim refunds on what they keep
     card_tests: float = 0.07  # 5 to 16 small payments to find the stolen cards that work
-    compromised_merchants: float = 0.04  # a checkout that was taken over for 14 to 28 days
+    compromised_merchants: float = 0.025  # a checkout that was taken over for 21 to 42 days
     stolen_cards: float = 0.03  # a copied card, used in 2 to 5 bursts of 2 to 6 purchases over three weeks
 
     def __post_init__(self) -> None:
@@ -320,7 +320,7 @@ class _Shops:
 def _compromise(table: dict, attacks: int, shops: int, end: float, rng: np.random.Generator) -> None:
     """Most of what is paid at some merchants for some weeks becomes a fraud: nothing else about it changes."""
     for _ in range(attacks):
-        begin, days, shop = end * rng.random(), rng.uniform(14, 28), rng.integers(shops)
+        begin, days, shop = end * rng.random(), rng.uniform(21, 42), rng.integers(shops)
         there = (table["merchant"] == shop) & (table["time"] >= begin) & (table["time"] < begin + days * DAY)
         there &= (table["pattern"] == 0) & (table["kind"] == 0) & (rng.random(len(there)) < _COMPROMISED)
         table["pattern"] = np.where(there, 5, table["pattern"])

@@ -65,10 +65,10 @@ def test_compromised_merchants_and_stolen_cards_come_back():
     honest = table[~fraud & (table["kind"] == "purchase")]
     assert np.log(taken["amount"]).mean() == pytest.approx(np.log(honest["amount"]).mean(), abs=0.25)
     first, last = (taken.groupby("merchant")["timestamp"].agg(end) for end in ("min", "max"))
-    assert ((last - first).dt.total_seconds() < 28 * DAY).mean() > 0.9  # a few are taken twice
+    assert ((last - first).dt.total_seconds() < 42 * DAY).mean() > 0.9  # a few are taken twice
     spans = table.merge(pd.DataFrame({"first": first, "last": last}), left_on="merchant", right_index=True)
     inside = spans["timestamp"].between(spans["first"], spans["last"])
-    assert 0.4 < fraud[spans.index[inside]].mean() < 0.8
+    assert 0.6 < fraud[spans.index[inside]].mean() < 0.95
     stolen = (
         table[pattern == "stolen card"].groupby("customer")["timestamp"].agg(lambda times: times.max() - times.min())
     )
