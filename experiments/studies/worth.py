@@ -136,7 +136,10 @@ def played(stores: list[Callable[..., Task]], planned: bool, args) -> list[dict]
     wanted = [
         (number, source, policy, seed)
         for number, source in product(range(len(stores)), args.sources)
-        for policy, seed in [*product(WITHOUT if source == "none" else WITH, [0]), *learners]
+        for policy, seed in [
+            *product(WITHOUT if source == "none" else WITH, [0]),
+            *(learners if source in (args.learn_on or args.sources) else []),
+        ]
     ]
     for number, source in dict.fromkeys(key[:2] for key in wanted if key not in found):
         task = task_of(source, stores[number], planned, args.cache)
@@ -237,7 +240,8 @@ def markdown(table: pd.DataFrame) -> str:
         gain = f"{row['gain']:,.0f} ({row['low']:,.0f} to {row['high']:,.0f})" if row["gain"] else ""
         money = f"{row.get('profit', row.get('cost')):,.0f}"
         words = [row[name] for name in ("policy", "forecasts") if name in row]
-        lines.append(" | ".join([*words, money, gain, f"{row['share']:.3f}".replace("0.", ".") if gain else ""]))
+        share = f"{row['share']:.3f}".replace("0.", ".") if gain and np.isfinite(row["share"]) else ""
+        lines.append(" | ".join([*words, money, gain, share]))
     head = [name for name in ("policy", "forecasts", "profit", "cost") if name in table] + ["gain", "share"]
     return "\n".join(f"| {line} |" for line in (" | ".join(head), " | ".join(["---"] * len(head)), *lines))
 
@@ -259,10 +263,10 @@ def written(page: str, data: str, command: str, table: str) -> str:
 def command_of(args) -> str:
     """The command line that makes the table, without where things lie on this machine."""
     given = [args.data, *(["PATH"] if args.path else [])]
-    for name in ("stores", "contests", "sources", "learners", "seeds", "steps", "days"):
+    for name in ("stores", "contests", "sources", "learners", "learn_on", "seeds", "steps", "days"):
         value, usual = getattr(args, name), PARSER.get_default(name)
         if value != usual:
-            given += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+            given += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
     return f"OMP_NUM_THREADS=1 python -m {MODULE} {shlex.join(given)}"
 
 
@@ -273,6 +277,7 @@ PARSER.add_argument("--stores", type=int, default=5, help="synthetic stores (def
 PARSER.add_argument("--contests", type=int, default=CONTESTS, help=f"of VN2, the last ones (default {CONTESTS})")
 PARSER.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
 PARSER.add_argument("--learners", nargs="+", choices=list(LEARNERS), default=[], help="besides the rules")
+PARSER.add_argument("--learn-on", nargs="+", choices=SOURCES, help="sources that learners have (default all)")
 PARSER.add_argument("--seeds", type=int, default=5, help="of each learner (default 5)")
 PARSER.add_argument("--steps", type=int, help="of a learner's training; by default its option's")
 PARSER.add_argument("--days", type=int, help="tune on so many of the first training days alone")
@@ -285,6 +290,8 @@ def main() -> None:
     args = PARSER.parse_args()
     if args.data != "synthetic" and not args.path:
         PARSER.error(f"{args.data} needs a path")
+    if "none" not in args.sources:
+        PARSER.error("--sources needs none, which gains are over")
     table = contests(args) if args.data == "vn2" else summary(played(*stores_of(args), args))
     print(markdown(table))
     if args.page:

@@ -65,9 +65,9 @@ def test_what_was_played_is_not_played_again(tmp_path, monkeypatch):
 
 def test_a_table_goes_into_its_block_of_the_page_with_its_command():
     page = worth.PAGE.read_text()
-    args = given("online_retail", "/somewhere/else", "--sources", "none", "moving average", "--seeds", "3")
+    args = given("online_retail", "/somewhere/else", "--sources", "none", "moving average", "--learn-on", "none")
     command = worth.command_of(args)
-    assert command.endswith("worth online_retail PATH --sources none 'moving average' --seeds 3")
+    assert command.endswith("worth online_retail PATH --sources none 'moving average' --learn-on none")
     text = worth.written(page, "online_retail", command, "| a |")
     assert f"    $ {command}\n\n| a |\n\n<!-- end -->" in text
     assert text.count("<!-- end -->") == page.count("<!-- end -->")
