@@ -58,8 +58,11 @@ class TextClassifier(ABC):
         self.temperature = 1.0  # Guo et al. 2017, arXiv:1706.04599
         self.threshold = 0.0  # of the probability x familiarity, where some training texts were out of scope
 
-    def fit(self, texts: Sequence[str], labels: Sequence) -> "TextClassifier":
-        """Train on texts (N,) and their labels (N,), str or int, of two or more values. Returns itself."""
+    def fit(self, texts: Sequence[str], labels: Sequence, held: Sequence[int] = ()) -> "TextClassifier":
+        """Train on texts (N,) and their labels (N,), str or int, of two or more values. Returns itself.
+
+        `held`: rows that calibrate, in place of the share `validation`, and that are trained on by no model.
+        """
         texts, codes = clean(texts), self._codes(labels)
         if len(texts) != len(codes):
             raise ValueError(f"labels has {len(codes)} entries: allowed are as many as texts, {len(texts)}")
@@ -70,17 +73,19 @@ class TextClassifier(ABC):
         if len(np.unique(codes[worded])) < len(self.labels):
             raise ValueError("texts of some label have no words at all: allowed are labels with a text that has one")
         order = np.random.default_rng(self.params.seed).permutation(worded)
-        held = order[: round(self.params.validation * len(order))]
-        rest = np.sort(order[len(held) :])
+        given, share = np.isin(worded, np.asarray(held, int)), round(self.params.validation * len(order))
+        own = worded[given] if given.any() else order[:share]
+        rest = np.sort(np.setdiff1d(worded, own))
         if len(np.unique(codes[rest])) < len(self.labels):
             raise FieldError("validation", self.params.validation, "a share that leaves each label a training text")
         pick = lambda rows: ([texts[row] for row in rows], codes[rows])
-        self._fit(*pick(rest), *pick(held))
+        self._fit(*pick(rest), *pick(own))
         self.temperature, self.threshold = 1.0, 0.0
-        if len(held):
-            self.temperature = fit_temperature(self._logits(pick(held)[0]), codes[held])
-            self.threshold = self._threshold(*pick(held))
-        self._refit(*pick(worded))
+        if len(own):
+            self.temperature = fit_temperature(self._logits(pick(own)[0]), codes[own])
+            self.threshold = self._threshold(*pick(own))
+        if not given.any():
+            self._refit(*pick(worded))
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:

@@ -16,6 +16,8 @@ from .text import spoken as spoken_in
 
 _LEAST = 0.65  # confidence, with whatever classifier
 Lookup = Callable[[str, dict[str, str]], dict[str, str] | None]
+Words = Callable[[str, str], str | None]  # question and passage -> an answer from it, None where it has none
+_WORDED = {"en": "(Worded by a language model from our help pages.)", "zh": "(由语言模型根据帮助内容生成。)"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Reply:
     intent: str = ""
     confidence: float = 0.0  # of the intent; for a passage its own
     reason: str = ""  # of a hand-over: asked for, unsure, no facts, too many questions, closed
+    source: str = ""  # of a passage that a generative model worded: the passage itself
 
 
 @dataclass
@@ -60,7 +63,8 @@ class Service:
     """Answers batches of messages, each of its own dialogue. It keeps no state: dialogues come in and go out.
 
     `lookup(intent, slots)` gives the facts for an answer's other slots (from the store's records), None when there are
-    none, such as for an unknown order.
+    none, such as for an unknown order. `writer`, such as a `writer.Writer`, words passages, and the reply says so; what
+    it can't word is quoted.
     """
 
     def __init__(
@@ -70,13 +74,14 @@ class Service:
         retrieval: Retrieval,
         lookup: Lookup,
         params: ServiceParams | None = None,
+        writer: Words | None = None,
     ):
         unknown = set(classifier.labels) - answers.labels
         if unknown:
             allowed = ", ".join(sorted(answers.labels))
             raise ValueError(f"classifier has the label {min(unknown)!r}: allowed are {allowed}")
         self.classifier, self.answers, self.retrieval = classifier, answers, retrieval
-        self.lookup, self.params = lookup, params or ServiceParams()
+        self.lookup, self.params, self.writer = lookup, params or ServiceParams(), writer
         self.topics = dict(zip((entry["title"] for entry in answers.help), answers.passages, strict=True))
 
     @classmethod
@@ -86,6 +91,7 @@ class Service:
         answers: Answers | None = None,
         params: ServiceParams | None = None,
         minilm: bool | None = None,
+        writer: Words | None = None,
         seed: int = 0,
     ):
         """A service by our defaults: `default_classifier`, fitted to the answers' examples, and `default_retrieval`.
@@ -94,7 +100,7 @@ class Service:
         """
         answers = answers or read_answers()
         classifier = default_classifier(minilm, seed).fit(*answers.examples())
-        return cls(classifier, answers, default_retrieval(answers, minilm), lookup, params)
+        return cls(classifier, answers, default_retrieval(answers, minilm), lookup, params, writer)
 
     def reply(self, dialogues: Sequence[Dialogue], messages: Sequence[str]) -> tuple[list[Reply], list[Dialogue]]:
         """A reply to each message, and the dialogue after it."""
@@ -135,9 +141,9 @@ class Service:
         elif intent == PERSON and confident:
             return self._person(dialogue, "asked for", intent, sure)
         elif not confident or (spoken not in self.answers.phrases and not given):
-            return self._passage(dialogue, match, sure)
+            return self._passage(dialogue, text, match, sure)
         if intent in self.topics:
-            return self._quote(dialogue, self.topics[intent], sure)
+            return self._quote(dialogue, text, self.topics[intent], sure)
         return self._answer(dialogue, intent, sure)
 
     def _needs(self, intent: str) -> list[str]:
@@ -162,14 +168,19 @@ class Service:
         after = replace(dialogue, intent=intent or dialogue.intent, asked=dialogue.asked + 1)
         return Reply("ask", self.answers.phrases[dialogue.language][phrase], intent, sure), after
 
-    def _passage(self, dialogue: Dialogue, match: Match, sure: float):
+    def _passage(self, dialogue: Dialogue, text: str, match: Match, sure: float):
         cut = self.params.passage_confidence
         if match.confidence < (match.cut if cut is None else cut):
             return self._person(dialogue, "unsure", "", sure)
-        return self._quote(dialogue, self.retrieval.passages[match.place], match.confidence)
+        return self._quote(dialogue, text, self.retrieval.passages[match.place], match.confidence)
 
-    def _quote(self, dialogue: Dialogue, passage: str, confidence: float):
-        return Reply("passage", passage, "", confidence), replace(dialogue, intent="", asked=0)
+    def _quote(self, dialogue: Dialogue, text: str, passage: str, confidence: float):
+        """The passage, or what the writer makes of it, marked as such."""
+        after, words = replace(dialogue, intent="", asked=0), self.writer and self.writer(text, passage)
+        if not words:
+            return Reply("passage", passage, "", confidence), after
+        marked = f"{words} {_WORDED['zh' if language(words) == 'zh' else 'en']}"
+        return Reply("passage", marked, "", confidence, source=passage), after
 
     def _person(self, dialogue: Dialogue, reason: str, intent: str = "", sure: float = 0.0):
         text = self.answers.phrases[dialogue.language]["person"]

@@ -78,19 +78,25 @@ def read(
     return questions(table) if "intent" in table else reviews(table, day_first)
 
 
-def split(table: pd.DataFrame, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split(table: pd.DataFrame, seed: int = 0, held: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Training and test rows: by the column `split` where there is one, else a permutation's last fifth is the test.
 
-    Rows of the split `validation` are in neither.
+    Rows of the split `validation` are in neither; unless they are `held`, which says that they are used, a TableNote
+    tells of them.
     """
     if "split" in table:
-        left = int((table["split"] == "validation").sum())
-        if left:
+        left = len(held_rows(table))
+        if left and not held:
             warnings.warn(f"table: {left} rows of the split 'validation' are not used", TableNote, stacklevel=2)
         return table[table["split"] == "train"], table[table["split"] == "test"]
     order = np.random.default_rng(seed).permutation(len(table))
     cut = round(0.8 * len(table))
     return table.iloc[order[:cut]], table.iloc[order[cut:]]
+
+
+def held_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the split `validation`."""
+    return table[table["split"] == "validation"] if "split" in table else table[:0]
 
 
 def _whole(values: pd.Series) -> pd.Series:

@@ -17,6 +17,7 @@ from ...data.contract import Reading
 from ...envs.core.checks import check_number
 from ...errors import FieldError
 from ...language import CLASSIFIERS
+from ...language.tables import held_rows
 from ...learning.base import Card
 from ...recommendation import RANKERS, RATING_MODELS
 from ...risk import FRAUD_MODELS
@@ -206,11 +207,12 @@ class Texts(Reading):
             check_number(name, getattr(self, name), 0, 2**31 - 1, integer=True)
 
     def load(self, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Rows that train, those of the split `validation` last, which calibrate alone; and rows of the test."""
         from ...language.evaluate import per_class
         from ...language.tables import read, split
 
-        own = self.path and read(self.path, self.columns, self.day_first, self.encoding)
-        train, test = split(own if self.path else self.made_up())
+        table = read(self.path, self.columns, self.day_first, self.encoding) if self.path else self.made_up()
+        train, test = split(table, held=True)
         for name, part in (("train", train), ("test", test)):
             if part.empty:
                 raise ValueError(f"split: no row is {name!r}; expected rows of train and of test")
@@ -219,10 +221,12 @@ class Texts(Reading):
         train = train[: self.rows or None]
         if self.examples:
             train = train.iloc[per_class(train[self.target].tolist(), self.examples, seed)]
-        return train, test[: self.test_rows or None]
+        return pd.concat([train, held_rows(table)]), test[: self.test_rows or None]
 
     def train(self, model, data):
-        return model.fit(data[0]["text"].tolist(), data[0][self.target].tolist())
+        train = data[0]
+        held = range(len(train) - len(held_rows(train)), len(train))
+        return model.fit(train["text"].tolist(), train[self.target].tolist(), held)
 
     def figures(self, name: str, model, data) -> dict[str, dict[str, float]]:
         from ...language.evaluate import by_member

@@ -85,6 +85,7 @@ class SentimentBody(Body):
 class Probabilities(Answer):
     labels: list[str | int]
     probabilities: list[list[Probability]] = Field(description="a row per text, in the order of labels")
+    readable: list[bool] = Field(description="false: in a language of no training text, the labels' shares are given")
 
 
 class Sentiment(Served):
@@ -103,7 +104,8 @@ class Sentiment(Served):
         return body.texts
 
     def answer(self, inputs) -> dict:
-        return {"labels": self.model.labels, "probabilities": self.model.predict_proba(inputs).tolist()}
+        probabilities, readable = self.model.predict_proba(inputs), self.model.readable(inputs)
+        return {"labels": self.model.labels, "probabilities": probabilities.tolist(), "readable": readable.tolist()}
 
     def follow(self, about: dict, memory) -> None:
         if self.model.labels != about["labels"]:
@@ -142,6 +144,7 @@ class Turn(Body):
     intent: str
     confidence: Probability
     reason: str
+    source: str = Field("", description="the passage that a generative model worded; empty: it is quoted")
     dialogue: DialogueBody = Field(description="to be sent with the customer's next message")
 
 

@@ -54,6 +54,8 @@ def test_sentiment_is_the_models(models, saved):
     found = post(models, "sentiment", {"texts": texts})
     assert found["labels"] == [0, 1]
     np.testing.assert_allclose(found["probabilities"], saved[0]["sentiment"].predict_proba(texts), rtol=1e-12)
+    assert found["readable"] == [True] * 4
+    assert post(models, "sentiment", {"texts": ["muy bueno, me encanta"]})["readable"] == [False]
     assert post(models, "sentiment", {"texts": ["x" * 10_001]}, 422).startswith("texts[0]: 'xxx")
 
 
