@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from ..config.settings import ConfigError, within
-from ..runs.audit import Ids, audit, data_of, ids_of
-from ..runs.folder import Run, from_config
+from ..runs.audit import Ids, audit, data_of_config, ids_of
+from ..runs.folder import Run
 
 USAGE = """usage: storelab audit FOLDER [--data PATH]
 
@@ -48,7 +48,7 @@ def _ids(folder: Path, data: str) -> tuple[Ids, str]:
     """The raw ids of the data that a folder was made from, and what is said of it."""
     columns, run = {}, next((place for place in (folder, folder.parent) if (place / "config.yaml").is_file()), None)
     if run is not None:
-        path, columns = data_of(from_config(Run(run).config(), str(run.absolute().parent.parent)))
+        path, columns = data_of_config(Run(run).config(), str(run.absolute().parent.parent))
         data = data or path
         if not data:
             return Ids(), "the run has read no file of data: ids of customers are made up"

@@ -13,8 +13,8 @@ from ...data.privacy import default_key
 from ...errors import FieldError
 from ...reading import check_file, read_json
 from ..config.settings import ConfigError
-from ..runs.audit import Ids, audit, data_of
-from ..runs.folder import Run, from_config
+from ..runs.audit import Ids, audit, data_of_config
+from ..runs.folder import Run
 from ..runs.provenance import source_hash
 
 USAGE = """usage: storelab forget CUSTOMER --data PATH [--data PATH ...] [--runs FOLDER] [--models FOLDER]
@@ -147,7 +147,7 @@ def _how_run(folder: Path, parts: list[Part]) -> str:
     run = Run(folder)
     try:
         source = (run.read("provenance.json") or {}).get("data")
-        path, _ = data_of(from_config(run.config(), str(folder.absolute().parent.parent)))
+        path, _ = data_of_config(run.config(), str(folder.absolute().parent.parent))
     except ConfigError as error:
         return f"not readable, it may have seen the customer ({error})"
     for part in parts:

@@ -23,8 +23,9 @@ from ...data.files import read_parquet
 from ...data.masking import find
 from ...data.privacy import CUSTOMER_COLUMNS, id_text
 from ...reading import parse_json, read_arrays, read_bytes, read_yaml
+from ..config.environment import opened
 from ..config.errors import ConfigError, one_line
-from ..config.settings import AnySettings
+from ..config.settings import AnySettings, within
 
 POINTING = ("device", "address", "card", "email", "e-mail", "phone")  # columns that point at a person too
 ITEMS = ("item", "item_id", "StockCode", "product_id", "sku", "Invoice", "InvoiceNo")  # what else a number may be
@@ -109,6 +110,14 @@ def data_of(settings: AnySettings) -> tuple[str, dict[str, str]]:
     """The path of the data that a run reads, "" for none, and its names of columns."""
     source = getattr(settings, "dataset", None) or getattr(settings, "data", None)
     return str(getattr(source, "path", "") or ""), dict(getattr(source, "columns", None) or {})
+
+
+def data_of_config(config: dict, runs: str) -> tuple[str, dict[str, str]]:
+    """`data_of` a run's `config.yaml`, whichever version wrote it; raises ConfigError as its environment is not set."""
+    with within("config.yaml"):
+        config, _ = opened(config, runs)
+    source = config.get("dataset") or config.get("data") or {}
+    return str(source.get("path") or ""), dict(source.get("columns") or {})
 
 
 def check_private(folder: Path, settings: AnySettings) -> None:

@@ -43,6 +43,19 @@ def test_a_run_of_fit_holds_none(fitted, capsys, monkeypatch):
     assert audit_folder([str(run.folder), "--data", str(table)]) == 0
 
 
+def test_a_run_of_another_version(fitted, tmp_path, capsys, monkeypatch):
+    """Whose settings are not what they are now: its data is known all the same."""
+    run, table = fitted
+    monkeypatch.chdir(table.parent)
+    folder = tmp_path / "fit" / run.folder.name
+    shutil.copytree(run.folder, folder)
+    config = (folder / "config.yaml").read_text().replace("test_days:", "days_of_test:")
+    assert "days_of_test" in config
+    (folder / "config.yaml").write_text(config)
+    assert audit_folder([str(folder)]) == 0
+    assert "60 ids of customers of bought.csv are looked for" in capsys.readouterr().out
+
+
 def test_a_run_that_would_leave_some_fails(storelab, tmp_path):
     items = [f"shop{k}@store.com" for k in range(20)]
     bought(IDS, items).to_csv(tmp_path / "bought.csv", index=False)
