@@ -168,8 +168,8 @@ def _parts(task: Task, model: Inventory, seeds: np.ndarray) -> Iterator[tuple[di
         scenario = model.scenarios(seeds)
         for rows in np.array_split(np.arange(len(seeds)), min(PARTS, len(seeds))):
             chosen = np.isin(np.arange(len(seeds)), rows)
-            pair = ({name: values[of] for name, values in scenario.items()} for of in (~chosen, chosen))
-            yield tuple(pair)
+            others, part = ({name: values[of] for name, values in scenario.items()} for of in (~chosen, chosen))
+            yield others, part
         return
     edges = np.linspace(0, source.days, max(1, min(PARTS, source.days // (least + STARTS))) + 1).astype(int)
 
