@@ -86,11 +86,15 @@ def average_cost(model: Inventory, act: Policy) -> float:
 
 
 def measure(settings: Settings) -> dict:
-    """Let a learner improve the tuned (s, S); return both gaps in per cent, and the CPU seconds of learning."""
+    """Let a learner improve the tuned (s, S); return both gaps in per cent, and the CPU seconds of learning.
+
+    `cut` is the gap of the optimal (s, S) itself where its orders end at `max_order`.
+    """
     task = build(settings)
-    reference = task.reference
-    assert reference is not None
-    model, optimum = task.model("test"), reference().value
+    assert task.reference is not None
+    reference, model = task.reference(), task.model("test")
+    optimum, policy = reference.value, reference.policy
+    assert policy is not None
     rule = tune("s_S", task, TUNING)
     started = time.process_time()
     start = StartRule.of(rule, task.model("train"), TUNING)
@@ -99,7 +103,8 @@ def measure(settings: Settings) -> dict:
     learner.learn(lambda steps: gaps.append(average_cost(model, learner.policy())), 1, progress=sys.stderr.isatty())
     seconds = time.process_time() - started
     gap = lambda cost: 100 * (cost / optimum - 1)
-    return {"gap": gap(gaps[-1]), "start": gap(average_cost(model, rule)), "by": [*map(gap, gaps)], "seconds": seconds}
+    of_rules = {"start": gap(average_cost(model, rule)), "cut": gap(average_cost(model, policy))}
+    return {"gap": gap(gaps[-1]), "by": [*map(gap, gaps)], **of_rules, "seconds": seconds}
 
 
 def main() -> None:
@@ -114,7 +119,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="key=value, as for `storelab train`")
     args = parser.parse_args()
     gaps = []
-    print("gap in %  by generation     tuned (s, S)  seconds  problem")
+    print("gap in %  by generation     tuned (s, S)  optimal, cut  seconds  problem")
     for number in range(args.first, args.first + args.problems):
         changes = problem(args.draw, number)
         words = [f"env.{key}={value}" for key, value in changes.items()]
@@ -124,7 +129,7 @@ def main() -> None:
             gaps.append(run["gap"])
             what = " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in changes.items()) or "the task's own"
             by = " ".join(f"{gap:.3f}" for gap in run["by"])
-            told = f"{run['gap']:8.3f}  {by:16} {run['start']:12.3f} {run['seconds']:8.0f}"
+            told = f"{run['gap']:8.3f}  {by:16} {run['start']:12.3f} {run['cut']:13.3f} {run['seconds']:8.0f}"
             print(f"{told}  {number}: {what}, seed {seed}", flush=True)
     print(f"{len(gaps)} runs: mean {np.mean(gaps):.3f} %, worst {max(gaps):.3f} %")
     if args.seeds > 1 and args.problems == 1:
