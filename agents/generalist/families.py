@@ -16,6 +16,7 @@ from ...envs.inventory.references.newsvendor import critical_level
 LONGEST = 8  # periods of lead time
 PATHS = 32  # of demand, that stock is projected on: a quantile range of each period's demand in each
 HIDDEN = (128, 128)  # units of the network's hidden layers
+OUTPUTS = {"order": 1, "express": 1, "regular": 2}  # of each part of a network
 SHARE = 0.25  # deviations of demand that an output of 1 of the network stands for
 
 
@@ -148,7 +149,9 @@ def dual_sourcing(
 def dual_sourcing_orders(xp, network: dict, p: dict, stock, pipeline) -> tuple:
     """Return the orders (..., 2) of a network, of the regular and the express source, units, not whole, and features.
 
-    The express order raises what is there in time to a level that follows what arrives later; the regular one sees it.
+    The express order raises what is there in time to a level that follows what arrives later; the regular one
+    sees it. The regular order raises the whole position to a level, but for a cap: a capped dual-index policy whose
+    numbers follow the state.
     """
     mean, std = p["mean"], p["std"]
     position = stock + (pipeline * p["soon"]).sum(-1)
@@ -164,7 +167,8 @@ def dual_sourcing_orders(xp, network: dict, p: dict, stock, pipeline) -> tuple:
     regular = positive(xp, p["levels"][..., 0] - all_of_it)
     rows = [raised, regular / std, (all_of_it - p["levels"][..., 0]) / std]
     seen = joined(xp, xp.stack([*rows, *(raised + ahead[..., k] for k in range(LONGEST - 1))], -1), rest)
-    regular = xp.minimum(regular, mean + 0 * regular) + std * forward(xp, network, seen, "regular")[..., 0]
+    more = std[..., None] * forward(xp, network, seen, "regular")  # of the level, and of the cap
+    regular = xp.minimum(p["levels"][..., 0] - all_of_it + more[..., 0], mean + more[..., -1])
     return xp.stack([regular, level - position], -1), (rest, seen)
 
 
@@ -180,7 +184,7 @@ def joined(xp, *parts: Any):
 
 
 def forward(xp, network: dict, features, name: str = "order"):
-    """Return the outputs (..., 1) of one of a network's parts at features (..., F): 0 of an empty network."""
+    """Return the outputs (..., O) of one of a network's parts at features (..., F): 0 of an empty network."""
     if not network:
         return 0 * features[..., :1]
     x = xp.clip((features - network[f"{name}.mean"]) / network[f"{name}.std"], -10, 10)

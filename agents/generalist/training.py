@@ -112,7 +112,8 @@ class Training:
                     torch.zeros(outputs),
                 )
             last = f"{part}.{len(families.HIDDEN)}"
-            network[f"{last}.weight"], network[f"{last}.bias"] = torch.zeros(widths[-1], 1), torch.zeros(1)
+            outputs = families.OUTPUTS[part]
+            network[f"{last}.weight"], network[f"{last}.bias"] = torch.zeros(widths[-1], outputs), torch.zeros(outputs)
             std = features.std(0)
             network[f"{part}.mean"], network[f"{part}.std"] = features.mean(0), torch.where(std > 1e-3, std, 1.0)
         return network
@@ -263,6 +264,11 @@ FAMILIES = {
         ("order",), _lost_sales, families.lost_sales_orders, _lost_sales_step, lambda p: p["top"][:, None]
     ),
     "dual_sourcing": Family(
-        ("express", "regular"), _dual_sourcing, families.dual_sourcing_orders, _dual_sourcing_step, lambda p: p["tops"]
+        ("express", "regular"),
+        _dual_sourcing,
+        families.dual_sourcing_orders,
+        _dual_sourcing_step,
+        lambda p: p["tops"],
+        0.1,
     ),
 }

@@ -32,7 +32,7 @@ from ...errors import FieldError
 from ...evaluation import REFERENCE, evaluate, mean_interval
 from .lost_sales_table import orders
 
-EPISODES, HORIZON = 512, 850  # of a simulation: its first 50 periods are left out
+EPISODES, HORIZON = 128, 850  # of a simulation: its first 50 periods are left out
 REACH = {"lost_sales": 2e8, "dual_sourcing": 1e6}  # operations of a sweep of the exact solver, at most
 RULES = {"lost_sales": ("capped_base_stock",), "dual_sourcing": ("capped_dual_index",)}  # tuned for each, beside it
 
@@ -81,7 +81,7 @@ def _dual_sourcing(rng: np.random.Generator, number: int) -> tuple[Task, float]:
         "regular-shop": {"lead_time": express + saved, "unit_cost": 0.0, "max_order": top},
     }
     support = int(np.count_nonzero(np.cumsum(pmf[::-1])[::-1] >= 1e-9))
-    work = ((express + saved + 4) * support) * (min(top, support - 1) + 1) ** saved
+    work = ((express + saved + 4) * support) ** 2 * (min(top, support - 1) + 1) ** (saved - 1)
     return TASKS["DualSourcing"](nodes={"shop": shop}, arcs=arcs, horizon=HORIZON), work
 
 
