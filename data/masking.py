@@ -220,7 +220,8 @@ _PATTERNS: list[tuple[str, re.Pattern, Callable[[str, str], bool] | None]] = [
     (
         "phone",  # of any country
         re.compile(
-            rf"{_EDGE}(?<!\d)(?:\+|00(?=[1-9]))\s?\d{{1,3}}[\s.-]?(?:\(0?\d{{1,4}}\)[\s.-]?)?\d{{1,5}}(?:[\s.-]?\d{{2,5}}){{1,4}}{_MORE}"
+            rf"{_EDGE}(?<!\d)(?:\+|(?<!\d[-/ .,])00(?=[1-9]))\s?\d{{1,3}}"
+            rf"[\s.-]?(?:\(0?\d{{1,4}}\)[\s.-]?)?\d{{1,5}}(?:[\s.-]?\d{{2,5}}){{1,4}}{_MORE}"
         ),
         _is_long,
     ),

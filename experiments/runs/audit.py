@@ -20,7 +20,7 @@ import pandas as pd
 from ...data import files
 from ...data.encryption import is_encrypted, plain_bytes
 from ...data.files import read_parquet
-from ...data.masking import find
+from ...data.masking import BEFORE, Found, find
 from ...data.privacy import CUSTOMER_COLUMNS, id_text
 from ...reading import parse_json, read_arrays, read_bytes, read_yaml
 from ..config.environment import opened
@@ -37,6 +37,9 @@ SAID = re.compile(
     re.I,
 )
 TOKEN = re.compile(r"[^\W_](?:[\w.@+-]{0,62}[^\W_])?")
+SPOKEN = re.compile(
+    r"(?:phone|tel|mobile|cell|call|contact|ssn|social|passport|identity|手机|电话|联系|证)[^\d]{0,25}$", re.I
+)
 MAIL = re.compile(rb"(?<![\w.+-])[\w.+-]{3,64}@[a-z\d-]{3,63}\.[a-z]{2,6}(?![\w.-])", re.I)  # in bytes that are no text
 EMBEDDED = re.compile(r"(?<=data:)[\w/+;=,.-]{0,100}base64,[A-Za-z0-9+/=]*")
 SCRIPT = re.compile(r"<(script|style)\b.*?</\1>", re.S)
@@ -267,13 +270,22 @@ def _judged(values: Iterable[tuple[str, str, Any]], ids: Ids) -> Iterator[tuple[
 
 def _kinds(text: str, ids: Ids, deep: bool = True) -> list[str]:
     """What a text holds: kinds of personal data but addresses, which many articles are like, and ids."""
-    kinds = [place.kind for place in find(text)] if deep else []
+    kinds = [place.kind for place in find(text) if _is_certain(text, place)] if deep else []
     kinds = ["id number" if kind == "id" else kind for kind in kinds if kind != "address"]
     tokens = (
         {token for found in TOKEN.findall(text) for token in (found, *re.split(r"[.@+]", found))} if ids.all else set()
     )
     said = {one.rstrip(".-") for one in SAID.findall(text)} if ids.all else set()
     return kinds + ["id of a customer"] * (not ids.telling.isdisjoint(tokens) or not ids.all.isdisjoint(said))
+
+
+def _is_certain(text: str, place: Found) -> bool:
+    """Whether a place in a run's file is no number of its tables: digits, blanks and points need a word before."""
+    found, before = text[place.start : place.end], text[max(0, place.start - BEFORE) : place.start]
+    count = sum(map(str.isdigit, found))
+    if place.kind in ("email", "card") or (place.kind == "id" and count == 18) or re.search(r"[^\d\s.]", found):
+        return True
+    return bool(SPOKEN.search(before)) or (count >= 11 and found == text)
 
 
 def _text(text: str, ids: Ids, markup: bool) -> Iterator[tuple[str, str]]:
@@ -283,7 +295,7 @@ def _text(text: str, ids: Ids, markup: bool) -> Iterator[tuple[str, str]]:
         for number, line in enumerate(whole.splitlines()):
             mails = [place.kind for place in find(line) if place.kind == "email"] if "@" in line else []
             yield from ((f"line {number + 1}", kind) for kind in mails + _kinds(line, ids, deep=False))
-        text = TAG.sub("\n", SCRIPT.sub("", whole))
+        text = TAG.sub(" \n", SCRIPT.sub("", whole))
     for number, line in enumerate(text.splitlines()):
         yield from ((f"{'shown text' if markup else 'line'} {number + 1}", kind) for kind in _kinds(line, ids))
 

@@ -152,8 +152,28 @@ def test_without_data_it_says_so(tmp_path, capsys):
 
 
 def test_numbers_of_a_run_are_no_phones(tmp_path):
-    (tmp_path / "a.json").write_text(json.dumps({"seconds": [212.5550187, 4155552671], "sum": "f" * 20 + "4155552671"}))
-    (tmp_path / "b.html").write_text(
-        "<svg><path d='M 212 555 1234 L 415 555 2671'/><text>200</text><text>300</text></svg>"
-    )
+    svg = "<svg><path d='M 212 555 1234 L 415 555 2671'/><text>200</text><text>300</text></svg>"
+    (tmp_path / "b.html").write_text(svg)
+    sums = {"seconds": [212.5550187, 4155552671, 13812345678], "sum": "f" * 20 + "4155552671"}
+    (tmp_path / "a.json").write_text(json.dumps(sums))
+    assert audit(tmp_path, Ids()) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tables_of_numbers_hold_nothing(seed, tmp_path):
+    """Whatever numbers of a run look like in a page, a text, CSV or YAML: floats, counts, days, in columns or lists."""
+    rng = np.random.default_rng(seed)
+    values = [*(rng.normal(size=3000) * 10.0 ** rng.integers(-9, 9, 3000)), *rng.integers(0, 10**5, 3000)]
+    values = [
+        *map(repr, map(float, values[:3000])),
+        *(f"{value:.2f}" for value in values[:3000]),
+        *map(str, values[3000:]),
+    ]
+    values += [f"{day:%Y-%m-%d}" for day in pd.date_range("2023-01-01", periods=500)]
+    rng.shuffle(values)
+    for name, between in (("a.md", " "), ("b.txt", ", "), ("c.html", "</td><td>"), ("d.svg", "\n"), ("e.txt", "  |  ")):
+        rows = [between.join(values[k : k + 12]) for k in range(0, len(values), 12)]
+        (tmp_path / name).write_text("\n".join(f"<tr><td>{row}</td></tr>" if name == "c.html" else row for row in rows))
+    pd.DataFrame(np.reshape(values[:9000], (-1, 9))).to_csv(tmp_path / "f.csv", index=False)
+    (tmp_path / "g.yaml").write_text("level: [" + ", ".join(values[:4000]) + "]\n")
     assert audit(tmp_path, Ids()) == []
