@@ -151,3 +151,19 @@ def test_labels_that_came_after_the_test_began_are_not_trained_on(tmp_path):
     assert third["known"][before].sum() < first["known"][before].sum()
     with pytest.raises(ValueError, match=r"column 'known_at', row 1: .*after the transaction's"):
         Transactions(path=saved(tmp_path, table.assign(known_at=table["TX_DATETIME"] - pd.Timedelta(days=1)))).load(0)
+
+
+def test_texts_of_the_split_validation_calibrate(tmp_path):
+    from storelab.language import create
+    from storelab.language.synthetic import synthetic_reviews
+
+    table = synthetic_reviews(200)
+    table["split"] = ["train"] * 120 + ["validation"] * 40 + ["test"] * 40
+    table.to_csv(tmp_path / "r.csv", index=False)
+    dataset = Reviews(path=str(tmp_path / "r.csv"))
+    train, test = dataset.load(0)
+    assert (train["split"].value_counts().to_dict(), len(test)) == ({"train": 120, "validation": 40}, 40)
+    model = dataset.train(create("tfidf"), (train, test))
+    alone = create("tfidf", validation=0.0).fit(table["text"].tolist()[:120], table["positive"].tolist()[:120])
+    assert np.array_equal(model._logits(test["text"].tolist()), alone._logits(test["text"].tolist()))
+    assert model.temperature != 1.0
