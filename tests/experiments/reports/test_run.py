@@ -32,7 +32,8 @@ def table(agent, good, poor=None, objective="cost", **more):
 
 
 def said(shown, task=LOST_SALES, reference=None):
-    return findings(shown, SimpleNamespace(task=task, compared=["PPO"], reference=reference, choice=None), 6)
+    experiment = SimpleNamespace(task=task, compared=["PPO"], pretrained=(), reference=reference, choice=None)
+    return findings(shown, experiment, 6)
 
 
 BASE = np.array([10.0, 12.0, 9.0, 11.0, 10.5, 9.5])
