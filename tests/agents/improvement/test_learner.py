@@ -13,7 +13,7 @@ from storelab.agents.improvement import ImprovementParams, Learner, check, load_
 from storelab.experiments.studies.fixed_cost_range import average_cost, problem
 
 FIXED = {"demand": {"mean": 3.0}, "fixed_cost": 10.0, "max_order": 12.0, "initial_stock": 6.0, "horizon": 60}
-PARAMS = {"states": 200, "simulations": 150, "periods": 12, "epochs": 250, "net_arch": [32]}
+PARAMS = {"states": 300, "simulations": 150, "periods": 12, "epochs": 300, "net_arch": [32]}
 RULE = StartRule("s_S", {"s": [3.0], "Q": [2.0]}, [])
 
 
@@ -34,8 +34,8 @@ def test_it_learns_and_goes_on_exactly(tmp_path):
     assert (load_policy(tmp_path, task)(observation, None, 0)[0] == whole.policy()(observation, None, 0)[0]).all()
     after = average_cost(task.model(), whole.policy()) / task.reference().value - 1
     assert after < before / 2
-    other = Learner(task, ImprovementParams(**PARAMS | {"states": 201}), seed=3, rule=RULE)
-    with pytest.raises(FieldError, match="states: 201"):
+    other = Learner(task, ImprovementParams(**PARAMS | {"states": 301}), seed=3, rule=RULE)
+    with pytest.raises(FieldError, match="states: 301"):
         other.load(tmp_path)
     kept = json.loads((tmp_path / "policy.json").read_text())
     (tmp_path / "policy.json").write_text(json.dumps(kept | {"rule": {"kind": "none", "params": {}, "spread": []}}))
