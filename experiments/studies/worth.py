@@ -133,15 +133,16 @@ def played(stores: list[Callable[..., Task]], planned: bool, args) -> list[dict]
     rows = [json.loads(line) for line in args.rows.read_text().splitlines()] if args.rows and args.rows.exists() else []
     found = {(row["store"], row["source"], row["policy"], row["seed"]): row for row in rows}
     learners = list(product(args.learners, range(args.seeds)))
+    sources: list[str] = args.sources
     wanted = [
         (number, source, policy, seed)
-        for number, source in product(range(len(stores)), args.sources)
+        for number, source in product(range(len(stores)), sources)
         for policy, seed in [
             *product(WITHOUT if source == "none" else WITH, [0]),
-            *(learners if source in (args.learn_on or args.sources) else []),
+            *(learners if source in (args.learn_on or sources) else []),
         ]
     ]
-    for number, source in dict.fromkeys(key[:2] for key in wanted if key not in found):
+    for number, source in dict.fromkeys((key[0], key[1]) for key in wanted if key not in found):
         task = task_of(source, stores[number], planned, args.cache)
         if args.days:
             task = replace(task, train=task.train.part(0, args.days))  # type: ignore[union-attr]
@@ -152,7 +153,7 @@ def played(stores: list[Callable[..., Task]], planned: bool, args) -> list[dict]
             act = rules[policy] if policy in rules else learnt(policy, task, rules, args.steps, seed)
             found[key] = dict(zip(("store", "source", "policy", "seed"), key, strict=True))
             found[key] |= {"items": item_values(task, act).tolist()}
-            found[key] |= {"params": act.params} if policy in rules else {}
+            found[key] |= {"params": rules[policy].params} if policy in rules else {}
             print(f"store {number}, {source}, {policy}, seed {seed}: {sum(found[key]['items']):,.0f}", flush=True)
             if args.rows:
                 with args.rows.open("a") as file:
