@@ -4,7 +4,8 @@ A user's positions are a start, then the last `length` days with a purchase. Fro
 next one's day (`now`); the last position looks at the day that a recommendation is for.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -70,6 +71,15 @@ class Baskets:
         read, rows = pairs(self.read)
         first, target = pairs(self.first)[0], pairs(self.target)[0]
         return Baskets(start, self.day[positions], self.now[positions], read, self.rating[rows], first, target)
+
+    def with_items(self, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> "Baskets":
+        """The same with other items: `change` takes users (numbers) and items, and gives the items in their place."""
+        parts = (self.read, self.first, self.target)
+        position, item = np.concatenate(parts, axis=1)
+        item = change(np.searchsorted(self.start, position, side="right") - 1, item)
+        items = np.split(item, np.cumsum([part.shape[1] for part in parts])[:-1])
+        read, first, target = (np.stack([part[0], new]) for part, new in zip(parts, items, strict=True))
+        return replace(self, read=read, first=first, target=target)
 
     def tensors(self, device: torch.device) -> "Baskets":
         """The same as tensors."""

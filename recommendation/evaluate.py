@@ -29,16 +29,21 @@ MONTHS = {"validation": "2011-10-10", "test": "2011-11-09"}  # 30 days from thes
 COLD_SHARE = 0.1  # of the items, hidden from the training
 
 
-def long_tail(split: Split, settings: dict) -> Iterator[dict]:
-    """A row per treatment: re-ranking of EASE's and the Transformer's lists by weight, and its training debiased."""
+def long_tail(split: Split, seeds: int, settings: dict) -> Iterator[dict]:
+    """A row per treatment and seed: re-ranking of EASE's and the Transformer's lists by weight, its training debiased,
+    and its purchases replaced by rarer ones.
+    """
     histories, wanted = split.relevant(repeats=False)
     buyers = np.asarray(split.log.histories.bought(len(split.log.items)).sum(axis=0))
-    for name, more in (("ease", {}), ("transformer", {}), ("transformer", {"debias": 0.5})):
-        model = create(name, **({**settings, **more, "seed": 0} if name == "transformer" else {})).fit(split.log)
-        for weight in (0.0,) if more else (0.0, 0.1, 0.3, 1.0):
-            lists = rerank(model.scores(histories), histories, 10, weight)
-            measured = ranking_metrics(lists, wanted, buyers)
-            yield {"model": name, "debias": more.get("debias", 0.0), "rerank": weight, **measured}
+    treatments = [("ease", {})]
+    treatments += [("transformer", more) for more in ({}, {"debias": 0.5}, {"augment": 0.1}, {"augment": 0.3})]
+    for name, more in treatments:
+        for seed in range(seeds if name == "transformer" else 1):
+            model = create(name, **({**settings, **more, "seed": seed} if name == "transformer" else {})).fit(split.log)
+            for weight in (0.0,) if more else (0.0, 0.1, 0.3, 1.0):
+                lists = rerank(model.scores(histories), histories, 10, weight)
+                treatment = "".join(f", {key} {value}" for key, value in (more or {"rerank": weight}).items())
+                yield {"model": name + treatment, "seed": seed, **ranking_metrics(lists, wanted, buyers)}
 
 
 def cold_items(split: Split, seeds: int, settings: dict) -> Iterator[dict]:
@@ -120,6 +125,7 @@ def main() -> None:
     )
     parser.add_argument("--users", type=int, default=943, help="of the sequences that order makes up")
     parser.add_argument("--items", type=int, default=1682, help="of these sequences")
+    parser.add_argument("--customers", type=int, default=0, help="of Online Retail, drawn at random; 0: all")
     parser.add_argument("--days", action="store_true", help="order: with days in the place of times")
     parser.add_argument("--month", choices=tuple(MONTHS), default="test")
     parser.add_argument("--seeds", type=int, default=3)
@@ -140,9 +146,12 @@ def main() -> None:
         split = leave_last_out(frame, whole=args.data is not None)
     elif args.data is not None:
         frame, text = online_retail_frame(args.data)
+        if args.customers:
+            drawn = np.random.default_rng(0).permutation(frame["customer"].unique())[: args.customers]
+            frame = frame[frame["customer"].isin(drawn)]
         split = split_by_time(frame, MONTHS[args.month], 30, text)
     rows = {
-        "long_tail": lambda: long_tail(split, settings),
+        "long_tail": lambda: long_tail(split, args.seeds, settings),
         "cold_items": lambda: cold_items(split, args.seeds, settings),
         "order": lambda: order(split, args.seeds, settings),
         "speed": lambda: speed(threads=args.threads, models=args.models),

@@ -85,6 +85,14 @@ class Sequences:
         order = np.lexsort((rng.random(len(self.item)), self.moment))
         return Sequences(self.item[order], self.moment, self.new[order], self.origin, self.low, self.high)
 
+    def with_items(self, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> "Sequences":
+        """The same with other items: `change` takes users and items, and gives the items in their place.
+
+        Users are numbered without those who have no purchase.
+        """
+        user = np.searchsorted(np.unique(self.origin), np.arange(len(self.item)), side="right") - 1
+        return replace(self, item=change(user, self.item))
+
     def rows(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(B, T) items of some windows, 0 behind a window's end, and (B,) how many each has."""
         count = self.high[windows] - self.low[windows]
@@ -112,11 +120,18 @@ class Sequences:
 
 
 def order_loss(
-    sequences: Sequences, batch: int, seed: int, unsold: torch.Tensor, prior: torch.Tensor, dropped: Callable
+    sequences: Sequences,
+    batch: int,
+    seed: int,
+    unsold: torch.Tensor,
+    prior: torch.Tensor,
+    dropped: Callable,
+    augmented: Callable,
 ) -> tuple[Callable, int]:
     """The loss of a step, the softmax over all items not bought yet at every place, and how many steps an epoch has.
 
-    `prior` (items,) is added to the logits in training; `dropped` draws the items that go without their own embedding.
+    `prior` (items,) is added to the logits in training; `dropped` draws the items that go without their own embedding;
+    `augmented` gives the sequences of an epoch, from the log's and the epoch's number.
     """
     windows = np.flatnonzero(sequences.high > sequences.low)
     pick, steps, mixed = shuffled(len(windows), batch, seed), -(-len(windows) // batch), {}
@@ -126,7 +141,7 @@ def order_loss(
         epoch = step // steps
         if epoch not in mixed:
             mixed.clear()
-            mixed[epoch] = sequences.shuffled(np.random.default_rng((seed, epoch)))
+            mixed[epoch] = augmented(sequences, epoch).shuffled(np.random.default_rng((seed, epoch)))
         mine, chosen = mixed[epoch], windows[pick(step).numpy()]
         target, known = (torch.from_numpy(part).to(device) for part in mine.targets(chosen))
         items = network.embeddings(dropped(generator))

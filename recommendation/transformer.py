@@ -10,6 +10,7 @@ user, so that it is as good there as it will be on new purchases.
 """
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from ..learning.params import TrainingParams, check_fields
 from ..learning.training import Objective, Plan, shuffled, train
 from .base import Histories, Log, Recommender, top
 from .baskets import Baskets
+from .longtail import rarer_alike, substituted
 from .metrics import ranking_metrics
 from .neighbours import WINDOWS, RowSums, Trend, inverse_gram
 from .network import BasketEncoder
@@ -33,6 +35,7 @@ _SHARES = tuple(k / 10 for k in range(11))  # of the order in the scores
 _GAIN = 1.02  # times the baskets' NDCG alone that a mean has to reach: less is chance among so few users
 _WINDOWS, _RATE = 32, 2e-3  # of the network over single purchases: batch, learning rate
 _LIST = 100  # NDCG of so long a list says when to stop: of few users it is less noisy than one of ten
+_Read = TypeVar("_Read", Baskets, Sequences)
 _ITEM_DROPOUT = 0.2  # share of the items whose own embedding a step does without, where there is text
 
 
@@ -53,6 +56,7 @@ class TransformerParams(TrainingParams):
     residual: bool = True  # adds EASE's score and the items' recent sales
     penalty: float = 300.0  # of that EASE
     debias: float = 0.0  # popularity^debias is divided out of the learned probabilities: 0 not at all, 1 wholly
+    augment: float = 0.0  # share of purchases that training replaces by a rarer item like them, at each step anew
     text: bool = True  # reads the items' descriptions, where the log has any
     validation: int = 0  # last days of the log that decide when to stop; 0: all epochs, on all days
     learning_rate: float = 2e-3
@@ -138,11 +142,15 @@ class Transformer(Recommender):
         prior = self._prior(log)
 
         def loss(network: RankingNetwork, step: int, generator: torch.Generator) -> torch.Tensor:
-            batch = baskets.take(users[np.sort(pick(step).numpy())]).tensors(self.device)
+            plain = baskets.take(users[np.sort(pick(step).numpy())])
+            batch = plain.tensors(self.device)
             seen = _bought(batch, len(self.items))
             simple = []
             if p.residual:
                 simple = [_leave_out(batch, inverse), *trend.at(batch.now)]
+            if p.augment:  # not in EASE, whose share of the user is what was bought
+                batch = self._augmented(plain, step).tensors(self.device)
+                seen |= _bought(batch, len(self.items))
             items = network.embeddings(self._dropped(generator))
             logits = network.logits(network(batch, items), items, simple) + prior
             logits = logits.masked_fill(seen | self.unsold, -torch.inf).log_softmax(dim=1)
@@ -176,7 +184,9 @@ class Transformer(Recommender):
             torch.manual_seed(p.seed)
             self.order = self._new_order().to(self.device)
         sequences = Sequences.of(log.histories, p.order_length)
-        loss, per_epoch = order_loss(sequences, _WINDOWS, p.seed, self.unsold, self._prior(log), self._dropped)
+        loss, per_epoch = order_loss(
+            sequences, _WINDOWS, p.seed, self.unsold, self._prior(log), self._dropped, self._augmented
+        )
         validation = lambda network: 1.0 - max(worth().values())
         steps = p.order_epochs * per_epoch
         plan = Plan(_RATE * RATES[p.method], steps, p.method, dropout=True, evaluations=-(-p.order_epochs // 2))
@@ -196,6 +206,13 @@ class Transformer(Recommender):
             return None
         return (torch.rand(len(self.items), generator=generator) < _ITEM_DROPOUT).to(self.device)
 
+    def _augmented(self, plain: _Read, step: int) -> _Read:
+        """Purchases of which some are replaced by rarer items like them."""
+        if not self.params.augment:
+            return plain
+        rng = np.random.default_rng((self.params.seed, step))
+        return plain.with_items(lambda user, item: substituted(user, item, self.alike, self.params.augment, rng))
+
     def _know(self, log: Log) -> torch.Tensor | None:
         """Take EASE, the items' sales and what was never sold from a log; the inverse that EASE is made of."""
         p = self.params
@@ -210,6 +227,7 @@ class Transformer(Recommender):
     def _prepare(self, log: Log) -> None:
         p = self.params
         self.features = text_features(log.text, p.seed) if p.text and log.text else None
+        self.alike = rarer_alike(log, self.features) if p.augment else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(p.seed)
             self.network = self._new_network().to(self.device)

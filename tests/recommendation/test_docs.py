@@ -29,8 +29,10 @@ def test_every_table_has_its_rows(store):
     text = dict(zip(store.catalogue["item"], store.catalogue["category"].str.replace("-", " "), strict=True))
     split = split_by_time(orders, f"{day:%Y-%m-%d}", 30, text)
     settings = {**TINY, "epochs": 1}
-    tail = pd.DataFrame(long_tail(split, settings))
-    assert tail["rerank"].tolist() == [0.0, 0.1, 0.3, 1.0] * 2 + [0.0]
+    tail = pd.DataFrame(long_tail(split, 1, settings))
+    rows = [f"{name}, rerank {weight}" for name in ("ease", "transformer") for weight in (0.0, 0.1, 0.3, 1.0)]
+    rows += [f"transformer, {more}" for more in ("debias 0.5", "augment 0.1", "augment 0.3")]
+    assert tail["model"].tolist() == rows
     assert tail["Gini"].iloc[3] < tail["Gini"].iloc[0]
     cold = pd.DataFrame(cold_items(split, 1, settings))
     assert cold["model"].tolist() == ["random", "nearest text", "transformer"]
