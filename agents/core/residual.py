@@ -48,9 +48,10 @@ class StartRule:
 
         Of a kind that no action is a residual of, it has none.
         """
-        if heuristic.kind not in starts(model):
+        rules = _residual(model)
+        if rules is None or heuristic.kind not in rules.starts(model):
             return cls(heuristic.kind, dict(heuristic.params), [])
-        spread = _residual(model).spread(model, model.scenarios(seeds))
+        spread = rules.spread(model, model.scenarios(seeds))
         return cls(heuristic.kind, dict(heuristic.params), np.maximum(np.ravel(spread), 1e-3).tolist())
 
     @classmethod

@@ -119,7 +119,7 @@ def test_train_leaves_a_whole_run(finished):
     means = episodes.groupby("policy")["value"].mean()
     assert {name: row["value"] for name, row in results["policies"].items()} == pytest.approx(means.to_dict())
     assert (results["objective"], results["unit"], results["agent"]) == ("cost", "money per period", "PPO")
-    assert results["best_heuristic"] == means.drop(["PPO", "reference policy"]).idxmin()
+    assert results["best_heuristic"] == means.drop(["PPO", "generalist", "reference policy"]).idxmin()
     assert os.stat(run / "DONE").st_mtime_ns == max(time for time, _ in content(run).values())
 
 
@@ -141,7 +141,7 @@ def test_report_of_a_learner(finished, self_contained):
     assert page.headings[2:4] == ["Learning curve", "Stock, orders and lost sales"]
     assert len(page.figures) == 2
     curve, stock = page.words(0), page.words(1)
-    best = next(row[0] for row in page.rows[1:] if row[0] not in ("PPO", "reference policy"))
+    best = next(row[0] for row in page.rows[1:] if row[0] not in ("PPO", "generalist", "reference policy"))
     for word in ("PPO", f"{best} (best tuned heuristic)", "steps of the learner", "cost, money per period"):
         assert word in curve
     for word in ("PPO: ", f"{best}: ", "not served", "ordered", "demand", "units per period"):
