@@ -36,26 +36,18 @@ def forecast_splits(
 
 
 def fine_tuned(forecaster: Forecaster, past: Panel, cache: str | Path | None = None) -> Forecaster:
-    """A copy of the forecaster, fine-tuned on `past`; read from the cache where it is kept there.
-
-    With an ensemble its members are kept as well, each as if it had been fine-tuned alone, which is the same.
-    """
+    """A copy of the forecaster, fine-tuned on `past`; read from the cache where it is kept there."""
     if cache is None:
         return copy.deepcopy(forecaster).fine_tune(past)
+    parts = [_identity(forecaster), past.fingerprint(), code_hash("forecasting", "data")]
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    folder = Path(cache) / "forecasters" / key
     try:
-        return load(_kept(forecaster, past, cache))
+        return load(folder)
     except ValueError:  # not kept, or damaged
         tuned = copy.deepcopy(forecaster).fine_tune(past)
-        members = (getattr(each, "members", ()) for each in (forecaster, tuned))
-        for before, after in [*zip(*members, strict=True), (forecaster, tuned)]:
-            after.save(_kept(before, past, cache))
+        tuned.save(folder)
         return tuned
-
-
-def _kept(forecaster: Forecaster, past: Panel, cache: str | Path) -> Path:
-    """The folder of what a forecaster becomes on `past`: a hash of all that decides it."""
-    parts = [_identity(forecaster), past.fingerprint(), code_hash("forecasting", "data")]
-    return Path(cache) / "forecasters" / hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _identity(forecaster: Forecaster) -> list:
