@@ -186,7 +186,8 @@ class MeanBoosting(GradientBoosting):
         """Grow the trees on the panel. Raises ValueError when it is too short or holds no sale."""
         self._check_panel(panel, f"{2 * _LEAST} observed, {self.params.horizon} ahead")
         rows, days = _Rows(panel), len(panel.dates)
-        if not self._calibrated:
+        calibrated, self._calibrated = self._calibrated, False  # for this training alone
+        if not calibrated:
             held = min(_HELD_BACK * rows.step, days // 4)
             self.boosters = self._grow(rows, days - held, "held back")
             self._calibrate_on(rows, panel, days - held)

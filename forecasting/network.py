@@ -76,9 +76,7 @@ class PatchEncoder(nn.Module):
             use_cache=False,
             is_encoder_decoder=False,
         )
-        config.dense_act_fn = (
-            "gelu_pytorch_tanh"  # the same function as T5's "gelu_new" in one kernel, six times faster
-        )
+        config.dense_act_fn = "gelu_pytorch_tanh"  # T5's "gelu_new" in one kernel, six times faster
         self.past = _Residual(PATCH * CHANNELS, d_ff, d_model, dropout)
         self.future = _Residual(PATCH * CHANNELS, d_ff, d_model, dropout)
         self.summary = nn.Linear(SUMMARY, d_model)

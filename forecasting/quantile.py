@@ -33,7 +33,7 @@ class QuantileForecaster(Forecaster):
             raise ValueError("the panel holds no sale: there is nothing to learn from")
 
     def take_over(self, early: "QuantileForecaster") -> None:
-        """Take over what a copy that was trained on fewer days learnt from its validation days; `fit` asks no more."""
+        """Take over, for the next training, what a copy trained on fewer days learnt from its validation days."""
 
     @abstractmethod
     def _forecast(self, history: Panel, known: Known) -> tuple[torch.Tensor, torch.Tensor]:

@@ -158,7 +158,8 @@ class Transformer(QuantileForecaster):
 
         Without such days all steps are made, up to `_PASSES` passes over the windows.
         """
-        start, known = copy.deepcopy(self.network.to(self.device)), self._known_steps
+        start = copy.deepcopy(self.network.to(self.device))
+        known, self._known_steps = self._known_steps, None  # of this training alone
         if plan.validation and known is not None and plan.new_from is None:
             plan = replace(plan, validation=0, stop=known)
         elif not plan.validation:

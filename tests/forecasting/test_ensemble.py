@@ -59,6 +59,11 @@ def test_members_take_over_what_copies_learnt_from_their_validation_days(panel, 
     )
     assert trees.dispersion == early[0][1].dispersion
     assert network.trained_until == str(few.dates[-1].date())
+    other = panel.select(panel.items[5:10]).until(200)  # a later training asks anew
+    fresh = create("ensemble", members=["transformer", "lightgbm_mean"], params=params, windows=1, horizon=14)
+    again, first = copy.deepcopy(model).fine_tune(other).members[1], fresh.fine_tune(other).members[1]
+    assert again.fingerprint() == first.fingerprint()
+    assert again.dispersion != trees.dispersion
 
 
 def test_a_short_panel_has_fewer_windows_or_none(panel):
