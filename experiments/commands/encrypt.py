@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from ...data import encryption
@@ -10,6 +9,7 @@ from ...data.files import SUFFIXES
 from ...errors import FieldError
 from ...learning.base import write_atomic
 from ...reading import read_bytes
+from .usage import carry_out
 
 USAGE = """usage: storelab encrypt --new-key FILE
        storelab encrypt PATH ...
@@ -31,30 +31,21 @@ def encrypt(args: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="storelab encrypt", usage=USAGE[7:], add_help=False)
     parser.add_argument("paths", nargs="*", type=Path)
     parser.add_argument("--new-key", type=Path)
-    for flag in ("--rotate", "--drop-old", "--decrypt", "--help", "-h"):
+    for flag in ("--rotate", "--drop-old", "--decrypt"):
         parser.add_argument(flag, action="store_true")
-    try:
-        asked = parser.parse_args(args)
-    except SystemExit as end:
-        return int(end.code or 0)
-    if asked.help or asked.h:
-        print(USAGE)
-        return 0
+    return carry_out(parser, args, USAGE, _encrypt)
+
+
+def _encrypt(asked: argparse.Namespace) -> int | None:
     one = sum(map(bool, (asked.new_key, asked.rotate, asked.decrypt))) <= 1
     if not one or bool(asked.new_key) == bool(asked.paths) or (asked.drop_old and not asked.rotate):
-        print(USAGE, file=sys.stderr)
-        return 2
-    try:
-        if asked.new_key:
-            make_key(asked.new_key)
-        elif asked.rotate:
-            rotate(asked.paths, asked.drop_old)
-        else:
-            change(asked.paths, asked.decrypt)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        strerror = getattr(error, "strerror", None)
-        print(f"{error.filename}: {strerror}" if strerror else error, file=sys.stderr)  # pyright: ignore[reportAttributeAccessIssue]
-        return 2
+        return None
+    if asked.new_key:
+        make_key(asked.new_key)
+    elif asked.rotate:
+        rotate(asked.paths, asked.drop_old)
+    else:
+        change(asked.paths, asked.decrypt)
     return 0
 
 

@@ -16,6 +16,7 @@ from ..config.settings import ConfigError
 from ..runs.audit import Ids, audit, data_of_config
 from ..runs.folder import Run
 from ..runs.provenance import source_hash
+from .usage import carry_out
 
 USAGE = """usage: storelab forget CUSTOMER --data PATH [--data PATH ...] [--runs FOLDER] [--models FOLDER]
                        [--column NAME] [--dry-run]
@@ -50,28 +51,13 @@ def forget(args: list[str]) -> int:
     for name in ("--data", "--models", "--column"):
         parser.add_argument(name, action="append", default=[])
     parser.add_argument("--runs", default="runs")
-    for flag in ("--dry-run", "--help", "-h"):
-        parser.add_argument(flag, action="store_true")
-    try:
-        asked = parser.parse_args(args)
-    except SystemExit as end:
-        return int(end.code or 0)
-    if asked.help or asked.h:
-        print(USAGE)
-        return 0
+    parser.add_argument("--dry-run", action="store_true")
+    return carry_out(parser, args, USAGE, _forget, failed="nothing was changed")
+
+
+def _forget(asked: argparse.Namespace) -> int | None:
     if not asked.customer or not asked.data:
-        print(USAGE, file=sys.stderr)
-        return 2
-    try:
-        return _forget(asked)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        strerror = getattr(error, "strerror", None)
-        print(f"{error.filename}: {strerror}" if strerror else error, file=sys.stderr)  # pyright: ignore[reportAttributeAccessIssue]
-        print("nothing was changed", file=sys.stderr)
-        return 2
-
-
-def _forget(asked: argparse.Namespace) -> int:
+        return None
     key = default_key() if os.environ.get("STORELAB_KEY") is not None else None
     customer = removal.Customer(asked.customer, key, asked.column)
     files = _files([Path(path) for path in asked.data])
