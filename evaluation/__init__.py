@@ -6,6 +6,7 @@ from .evaluate import HINDSIGHT, REFERENCE, evaluate, key_figures, scenario_keys
 from .intervals import (
     FEW,
     bootstrap_interval,
+    cluster_interval,
     hierarchical_interval,
     mean_interval,
     stratified_t_interval,
@@ -18,6 +19,7 @@ __all__ = [
     "REFERENCE",
     "bootstrap_interval",
     "checked",
+    "cluster_interval",
     "evaluate",
     "hierarchical_interval",
     "interquartile_mean",

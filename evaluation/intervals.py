@@ -96,6 +96,25 @@ def hierarchical_interval(values: np.ndarray) -> np.ndarray:
     return np.array([mean - half, mean + half])
 
 
+def cluster_interval(values: np.ndarray, cluster: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the mean over rows of the sums of `values` (n, T), and its 95 % interval (2,), NaN with a single cluster.
+
+    For episodes over recorded days, which overlap: numbers with the same `cluster` (n, T), integers, such as those of
+    one block of days, may hang together in any way; those of different ones do not. The standard error is that of a
+    total over clusters of different size, cluster-robust (Cameron and Miller 2015, "A practitioner's guide to
+    cluster-robust inference", Journal of Human Resources 50(2)), with clusters - 1 degrees of freedom.
+    """
+    _, at = np.unique(cluster, return_inverse=True)
+    total = np.bincount(at.ravel(), np.asarray(values, dtype=float).ravel()) / len(values)
+    size, count = np.bincount(at.ravel()), at.max() + 1
+    mean = float(total.sum())
+    if count < 2:
+        return mean, np.full(2, np.nan)
+    rest = total - mean * size / size.sum()
+    half = _quantile(count - 1) * np.sqrt(count / (count - 1) * (rest**2).sum())
+    return mean, np.array([mean - half, mean + half])
+
+
 def _ends() -> list[float]:
     return [(1 - _INSIDE) / 2, (1 + _INSIDE) / 2]
 

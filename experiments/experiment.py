@@ -173,12 +173,11 @@ def learn(run: Run, experiment: Experiment, watch: Watch | None = None) -> Polic
         able = getattr(learner_of(settings), "starts", None)
         startable = able(task.model("train"), agent) if able and not getattr(agent, "start", "") else []
     judge, name = Judge(task, settings.evaluation.validation_episodes), settings.agent.name
-    first, values = begin(judge, policies, startable)
-    choice = chosen(run) or first
+    choice = chosen(run) or begin(judge, policies, startable)
     if not choice.said:
         while True:
             run.write(CHOICE, choice.plain())
-            wrong = _attempt(run, experiment, agent, judge, choice, values, watch)
+            wrong = _attempt(run, experiment, agent, judge, choice, watch)
             if wrong is None:
                 break
             choice.astray.append(wrong)
@@ -186,15 +185,14 @@ def learn(run: Run, experiment: Experiment, watch: Watch | None = None) -> Polic
                 break
             choice.attempt += 1
             print(f"{wrong}: it begins anew, with {anew(agent)}")
-        conclude(choice, judge, name, agent)
+        best = None if choice.value is None else _kept(run, task, settings)
+        conclude(choice, judge, name, best, policies.get(choice.start or ""), agent)
         run.write(CHOICE, choice.plain())
     experiment.choice = choice
     return _as_chosen(run, choice, task, settings)
 
 
-def _attempt(
-    run: Run, experiment: Experiment, agent, judge: Judge, choice: Choice, values: dict, watch: Watch | None
-) -> str | None:
+def _attempt(run: Run, experiment: Experiment, agent, judge: Judge, choice: Choice, watch: Watch | None) -> str | None:
     """Learn once, from the attempt's last whole checkpoint on; say how it has gone astray, if it has.
 
     The best checkpoint so far is kept. An attempt that is astray after half of its steps ends there, but the last one.
@@ -226,8 +224,10 @@ def _attempt(
     checked = last_one
 
     def wrong() -> str | None:
-        best = _kept(run, task, settings)
-        return astray(choice, judge, settings.agent.name, best, values[choice.best]) if choice.best else None
+        if choice.best is None:
+            return None
+        best = experiment.policies[choice.best]
+        return astray(choice, judge, settings.agent.name, _kept(run, task, settings), best)
 
     def save(steps: int) -> None:
         checkpoints.write_checkpoint(run.checkpoints, steps, learner.save, settings.top.keep_checkpoints)

@@ -113,7 +113,7 @@ def learnt(name: str, task: Task, rules: dict[str, heuristics.Heuristic], steps:
     del config["defaults"]
     params = module.Params(**config | ({"total_steps": steps} if steps else {}))
     judge, seeds = Judge(task, TUNING_EPISODES), purpose_seeds("tuning", TUNING_EPISODES)
-    choice, _ = begin(judge, dict(rules), module.starts(task.model("train"), params))
+    choice = begin(judge, dict(rules), module.starts(task.model("train"), params))
     learner = module.Learner(task, params, seed, rule=start_rule(choice, task, dict(rules), seeds))
     return best_of(learner, module.load_policy, judge, rules[choice.start or ""], max(1, params.total_steps // 20))
 

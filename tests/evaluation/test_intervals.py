@@ -7,6 +7,7 @@ from scipy import stats
 from storelab.evaluation import (
     FEW,
     bootstrap_interval,
+    cluster_interval,
     hierarchical_interval,
     mean_interval,
     stratified_t_interval,
@@ -144,3 +145,24 @@ def test_few_and_many_are_told_apart():
     values = np.random.default_rng(5).exponential(size=(FEW, 2))
     assert (mean_interval(values) == bootstrap_interval(values)).all()
     assert (mean_interval(values[1:]) == t_interval(values[1:])).all()
+
+
+@pytest.mark.parametrize("clusters", [6, 12])
+def test_clusters_cover_where_rows_overlap(clusters):
+    """Windows over the same noisy days: their mean sum is 0, and the days of a cluster hang together."""
+    rng, days, length = np.random.default_rng(clusters), 28 * clusters, 20
+    first = np.arange(days - length + 1)
+    at = first[:, None] + np.arange(length)
+    inside = []
+    for _ in range(400):
+        noise = rng.normal(size=clusters).repeat(28) + rng.normal(size=days)
+        mean, (low, high) = cluster_interval(noise[at], at // 28)
+        assert mean == pytest.approx(noise[at].sum(axis=1).mean())
+        inside.append(low <= 0 <= high)
+    assert 0.91 <= np.mean(inside) <= 0.99
+
+
+def test_a_single_cluster_has_no_interval():
+    mean, ends = cluster_interval(np.ones((3, 4)), np.zeros((3, 4), int))
+    assert mean == 4
+    assert np.isnan(ends).all()

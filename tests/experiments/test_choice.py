@@ -1,6 +1,5 @@
 """What is kept of a learner: the best on validation scenarios, no less than its start; who goes astray begins anew."""
 
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -202,18 +201,74 @@ def test_a_learner_in_python_is_no_less_than_its_start(action, wins):
     assert judge.values(kept).mean() <= judge.values(start).mean()
 
 
-def test_words_and_rates():
-    assert slower(SimpleNamespace(learning_rate=1), 0).learning_rate == 1
-    choice = Choice(start="newsvendor", best="newsvendor", values={"newsvendor": 7.0}, value=9.0, step=5)
-    judge = SimpleNamespace(sign=1, where="validation windows")
-    won = replace(choice, said=[])
-    conclude(won, judge, "PPO")
-    assert won.rule is None
-    assert "beats it on the validation windows: 9 against 7, at step 5" in won.said[0]
-    lost = replace(choice, value=6.5, said=[])
-    conclude(lost, judge, "PPO")
-    assert lost.rule == "newsvendor"
-    assert lost.said[0] == (
-        "PPO did not beat the newsvendor it starts from on the validation windows (6.5 against 7); the policy is the "
-        "newsvendor."
+def windows_task(days: int = 500):
+    """A store of two items whose demand is recorded and noisy."""
+    import pandas as pd
+    from storelab.data import Panel
+    from storelab.experiments.tasks.stores import store_task
+
+    flags = np.zeros(days, bool)
+    units = np.random.default_rng(0).poisson(20, (days, 2)).astype(float)
+    panel = Panel(
+        ["a", "b"], pd.date_range("2024-01-01", periods=days), units, np.ones(units.shape), units < 0, flags, flags
     )
+    return store_task(panel, horizon=14, lead_time=3)
+
+
+def test_overlapping_windows_are_not_counted_as_independent():
+    """The interval of a lead is far wider than that of the windows' values."""
+    task = windows_task()
+    judge = Judge(task, 64)
+    order = lambda units: lambda seen, memory, seed: (np.full((len(seen), 2), units), memory)
+    mean, low, high = judge.lead(order(20.0), order(16.0))
+    naive = judge.sign * (judge.values(order(20.0)) - judge.values(order(16.0)))
+    assert mean == pytest.approx(naive.mean(), rel=1e-5)
+    assert high - low > 2 * 3.92 * naive.std() / len(naive) ** 0.5
+    assert judge.lead(order(20.0), order(20.0)) == (0, 0, 0)
+    assert judge.block == judge.days.days // 6 < 28
+
+
+def test_a_lead_by_chance_is_not_kept(trained):
+    """An action that is random in effect and best of four on the validation scenarios is no better on others."""
+    _, made = trained(lambda steps, seed: [0, 0.004, -0.004, 0.002, -0.002][steps], "evaluation.validation_episodes=4")
+    choice = made.choice
+    assert choice.rule == choice.start
+    ahead = choice.value < choice.values[choice.start]  # a cost
+    assert ("no lead" in told(made)) == ahead
+    assert f"; the policy is the {choice.start}." in told(made)
+
+
+@pytest.mark.parametrize(
+    ("value", "lead", "kept", "said"),
+    [
+        (9.0, (2.0, 1.0, 3.0), True, "PPO starts from the newsvendor and beats it on the validation windows: 9"),
+        (
+            9.0,
+            (2.0, -0.5, 4.5),
+            False,
+            "no lead over the newsvendor it starts from that is more than chance: 9 against",
+        ),
+        (9.0, (2.0, np.nan, np.nan), False, "no lead over the newsvendor"),
+        (6.5, (-0.5, -1.0, 0.0), False, "Warning: PPO did not beat the newsvendor it starts from on the validation"),
+        (6.5, (0.5, 0.1, 1.0), False, "did not beat the newsvendor"),
+    ],
+)
+def test_the_rule_of_what_is_kept(value, lead, kept, said):
+    choice = Choice(start="newsvendor", best="newsvendor", values={"newsvendor": 7.0}, value=value, step=5)
+    judge = SimpleNamespace(sign=1, where="validation windows", lead=lambda one, other: lead, told=str)
+    conclude(choice, judge, "PPO", lambda: None, lambda: None)
+    assert (choice.rule is None) == kept
+    assert said in choice.said[0]
+    assert choice.said[0].startswith("Warning: ") != kept
+    assert ("; the policy is the newsvendor." in choice.said[0]) != kept
+
+
+def test_without_a_start_what_was_learnt_is_kept():
+    choice = Choice(best="newsvendor", values={"newsvendor": 7.0}, value=6.0, step=5)
+    conclude(choice, SimpleNamespace(sign=1, where="validation scenarios"), "DQN", lambda: None, None)
+    assert choice.rule is None
+    assert choice.said == []
+
+
+def test_half_of_the_rate():
+    assert slower(SimpleNamespace(learning_rate=1), 0).learning_rate == 1
