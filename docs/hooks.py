@@ -27,8 +27,8 @@ def on_config(config):
 
 def on_files(files, config):
     """Add the generated pages and pictures."""
-    for name, page in {"README.md": "index.md", "CHANGELOG.md": "CHANGELOG.md", "SECURITY.md": "SECURITY.md"}.items():
-        text = (ROOT / name).read_text().replace("](docs/", "](")
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"):
+        page, text = name.replace("README", "index"), (ROOT / name).read_text().replace("](docs/", "](")
         files.append(File.generated(config, page, content=text))
     for environment in own_environments():
         name, model = environment.name, model_of(environment)
@@ -43,7 +43,9 @@ def on_files(files, config):
 def on_page_markdown(markdown, **_):
     """Links to the code become its name: the site has no copy of it."""
     markdown = markdown.replace("](../README.md", "](index.md")
-    return re.sub(r"\[([^\]]+)\]\((?:\.\./)*(?:\w+/)*[\w-]+\.(?:py|toml|txt|yaml)\)", r"`\1`", markdown)
+    return re.sub(
+        r"\[([^\]]+)\]\((?:\.\./)*(?:\w+/)*[\w-]+(?:\.(?:py|toml|txt|yaml|cff)|/README\.md)\)", r"`\1`", markdown
+    )
 
 
 def picture(task: str) -> bytes:

@@ -69,8 +69,11 @@ def evaluate(
 
     Raises:
         FieldError: a policy that raises or returns the wrong thing, by its name (see `checked`), or is called
-            `hindsight bound`; a horizon that ends within the warm-up.
+            `hindsight bound`, or by what is not text; a horizon that ends within the warm-up.
     """
+    for name in policies:
+        if not isinstance(name, str):
+            raise FieldError("policies", name, "names that are text")
     if HINDSIGHT in policies:
         raise FieldError("policies", HINDSIGHT, "another name: the bound in hindsight has it")
     if horizon is not None:

@@ -15,7 +15,10 @@ from storelab.experiments.commands.compose import config_of
 from storelab.experiments.config.options import register
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "SECURITY", "CHANGELOG", "CONTRIBUTING")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 EXAMPLES = {page: re.findall(r"```python\n(.*?)```", page.read_text(), re.S) for page in PAGES}
 LONG = {"forecasting", "pathwise", "risk", "supply_chain"}
 ELSEWHERE = {
@@ -33,6 +36,8 @@ PLUG_IN = "tutorial_add_environment"  # by test_plugins.py, as it needs the exam
 def commands(page: Path) -> list[list[str]]:
     """The words after `storelab` of a page's commands."""
     lines = re.findall(r"^(?:    )?\$ (?:\w+=\S+ )*storelab ((?:.*\\\n)*.*)$", page.read_text(), re.M)
+    if page.name == "README.md":
+        lines += re.findall(r"`storelab ([^`]+)`", page.read_text())
     return [shlex.split(line.replace("\\\n", " "), comments=True) for line in lines]
 
 
@@ -95,3 +100,11 @@ def test_the_two_commands_are_the_makefiles():
         assert f"make {target}" in readme, target
         assert re.search(rf"^{target}:", rules, re.M), target
     assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_readme_is_short_and_shows_what_its_code_prints():
+    readme = (ROOT / "README.md").read_text()
+    assert len(readme.split()) < 900
+    code, shown = re.findall(r"```(?:python|text)\n(.*?)```", readme, re.S)
+    printed = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
+    assert [line.split() for line in printed.splitlines()] == [line.split() for line in shown.splitlines()]

@@ -1,10 +1,9 @@
-"""The tables of tasks in the README and in docs/tasks.md, from the registry: running this module writes them.
+"""The table of tasks in docs/tasks.md, from the registry: running this module writes it.
 
-They have storelab's own tasks, whatever plug-ins are installed.
+It has storelab's own tasks, whatever plug-ins are installed.
 """
 
 import re
-from importlib import import_module
 from pathlib import Path
 
 from ...envs.registry import entries, environments
@@ -20,19 +19,6 @@ def own_environments() -> list[Environment]:
     return [entry for entry in environments().values() if entry.package.startswith("storelab.")]
 
 
-def by_environment() -> str:
-    """Return a table with a row for each environment."""
-    rows = [("environment", "ids, after `storelab/`", "measured against")]
-    for environment in own_environments():
-        name, about = environment.name, (import_module(environment.package).__doc__ or "").splitlines()[0].rstrip(".")
-        about = f"[{about}](docs/{name}.md)" if (ROOT / "docs" / f"{name}.md").is_file() else about
-        tasks = _tasks(environment)
-        ids = ", ".join(f"`{entry.gym_id(task).partition('/')[2]}`" for task, entry in tasks.items())
-        references = [entry.reference for entry in tasks.values() if entry.reference != "none"]
-        rows.append((about, ids, "; ".join(dict.fromkeys(references)) or "none"))
-    return _table(rows)
-
-
 def by_task() -> str:
     """Return a table with a row for each task."""
     rows = [("id", "problem", "reference")]
@@ -43,7 +29,7 @@ def by_task() -> str:
     return _table(rows)
 
 
-PAGES = {"README.md": by_environment, "docs/tasks.md": by_task}
+PAGES = {"docs/tasks.md": by_task}
 
 
 def written(page: str) -> str:
