@@ -40,7 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        copy, built, venv = folder / "copy", folder / "built", folder / "venv"
+        copy, built, venv = folder / "storelab-clone", folder / "built", folder / "venv"
         run("clone", "git", "clone", "-q", ROOT, copy, cwd=folder)
         run("build", sys.executable, "-m", "build", "--outdir", built, copy, cwd=folder)
         (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
