@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from ...envs.core.batch import admit
 from ...envs.core.contract import Model
 from ...envs.registry import environment_of
 from ...errors import FieldError
 from ...reading import read_json
-from .rules import Parameters, check_kind, own_rules
+from .rules import Parameters, check_kind, own_rules, rules_of
 
 TENSORS = (  # kinds that are there as tensors too
     "base_stock",
@@ -49,7 +50,7 @@ class StartRule:
         Of a kind that no action is a residual of, it has none.
         """
         rules = _residual(model)
-        if rules is None or heuristic.kind not in rules.starts(model):
+        if rules is None or (_box(model) and heuristic.kind not in rules.starts(model)):
             return cls(heuristic.kind, dict(heuristic.params), [])
         spread = rules.spread(model, model.scenarios(seeds))
         return cls(heuristic.kind, dict(heuristic.params), np.maximum(np.ravel(spread), 1e-3).tolist())
@@ -67,6 +68,10 @@ class StartRule:
         if not isinstance(given, Mapping) or set(given) != {"kind", "params", "spread"}:
             raise FieldError("rule", given, "a mapping of kind, params and spread")
         check_kind(given["kind"], starts(model), "to start from")
+        if not orders(model):
+            rule = cls(**given)
+            rule.check(model)
+            return rule
         names = {*_residual(model).RULES[given["kind"]][1], *_residual(model).KNOWN.get(given["kind"], ())}
         if not isinstance(given["params"], Mapping) or set(given["params"]) != names:
             raise FieldError("rule.params", given["params"], f"a mapping of {', '.join(sorted(names))}")
@@ -76,6 +81,19 @@ class StartRule:
             if not fits or not all(type(x) in (int, float) and math.isfinite(x) for x in values):
                 raise FieldError(f"rule.{name}", values, f"{numbers} finite numbers")
         return cls(**given)
+
+    def check(self, model: Model) -> None:
+        """Raise a FieldError unless the numbers are finite and the rule acts at the start of an episode."""
+        if not isinstance(self.params, Mapping):
+            raise FieldError("rule.params", self.params, "a mapping of names to numbers")
+        for name, value in {**self.params, "spread": self.spread}.items():
+            if not np.isfinite(np.asarray(value, float)).all():
+                raise FieldError(f"rule.{name}", value, "finite numbers")
+        if len(self.spread) not in (0, len(model.action_low)) or min(self.spread, default=1) < 0:
+            raise FieldError("rule.spread", self.spread, f"{len(model.action_low)} numbers >= 0, or none")
+        now = {name: block[:, 0] for name, block in model.scenarios([0]).items()}
+        rule = rules_of(model).Heuristic(self.kind, self.params, model)
+        admit(model, rule(model.observation(model.initial(1), now), None, 0)[0], 1)  # parameters of another shape
 
 
 def plain(rule: StartRule | None) -> dict | None:
@@ -90,11 +108,28 @@ def rule_of(folder: Path) -> Any:
 
 
 def starts(model: Model) -> list[str]:
-    """Return the kinds of heuristics that a learner's actions can be residuals of: some of those that order."""
+    """Return the kinds of heuristics that a learner's actions can be residuals of.
+
+    Of continuous orders some of those that order; elsewhere all but random ones and those that remember.
+    """
     rules = _residual(model)
-    if rules is None or not isinstance(model.action_space, spaces.Box):
+    if orders(model):
+        return [kind for kind in rules.available(model) if kind in rules.starts(model)]
+    try:
+        known = rules_of(model)
+    except FieldError:  # a model that no environment declares
         return []
-    return [kind for kind in rules.available(model) if kind in rules.starts(model)]
+    others = {"random", *getattr(known, "REMEMBERS", ())}
+    return [kind for kind in known.available(model) if kind not in others]
+
+
+def orders(model: Model) -> bool:
+    """Return whether actions are continuous and the heuristics say what more they would order (`Residual`)."""
+    return _box(model) and _residual(model) is not None
+
+
+def _box(model: Model) -> bool:
+    return isinstance(model.action_space, spaces.Box)
 
 
 def _residual(model: Model) -> Any:

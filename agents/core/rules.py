@@ -138,7 +138,9 @@ class JoinedRules:
                     raise FieldError("rules", kind, "a name that is not taken")
                 self._home[kind] = rules
         self.parts, self.HEURISTICS = parts, tuple(self._home)
-        self.RETUNED = tuple(kind for rules in parts for kind in getattr(rules, "RETUNED", ()))
+        self.RETUNED, self.REMEMBERS = (
+            tuple(kind for rules in parts for kind in getattr(rules, name, ())) for name in ("RETUNED", "REMEMBERS")
+        )
 
     def Heuristic(self, kind: str, params: Parameters, model: Model) -> Policy:
         """Return a heuristic of known parameters; raises FieldError for an unknown kind."""

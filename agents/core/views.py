@@ -17,10 +17,10 @@ from ...envs.registry import environment_of
 from ...errors import FieldError
 from ..heuristics.inventory import DemandStatistics
 from ..heuristics.supply_chain import fractile_levels
-from .residual import Residual, StartRule
+from .correction import SPAN, Correction
+from .residual import Residual, StartRule, orders
 
 TINY = 1e-9  # where a parameter is 0
-SPAN = 4.0  # an item's actions: a Gaussian policy starts with a deviation of 1, which is an eighth of the range then
 SEEDS = purpose_seeds("tuning", 64)  # of the training scenarios that a view takes its levels from
 
 
@@ -112,19 +112,26 @@ class StoreView(RawView):
     A Gaussian policy's first actions then lie within an eighth of the range or so of its middle, not all over it.
     Order-up-to levels drawn all over it let PPO settle on all or nothing: 41 % above the optimum of LostSales.
 
-    With a rule to start from, actions are what is ordered more than it says (`Residual`): 0 is the rule.
+    With a rule to start from, actions are what is ordered more than it says (`Residual`), or how its action is moved
+    (`Correction`): 0, or the middle of a menu, is the rule.
     """
 
     def __init__(self, model: Model, start: StartRule | None = None):
         super().__init__(model)
-        self.start, self.residual = start, Residual(model, start) if start else None
+        self.start, self.residual = start, None
+        if start:
+            self.residual = Residual(model, start) if orders(model) else Correction(model, start)
         self._box = isinstance(model.action_space, spaces.Box)
-        if self._box:
+        if isinstance(self.residual, Correction):
+            self.action_space = self.residual.space
+        elif self._box:
             self.action_space = spaces.Box(-SPAN, SPAN, model.action_space.shape, np.float32)
 
     def act(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
         """Return the model's actions; those outside the learner's space are clipped first."""
         actions = super().act(actions, observation)
+        if not self._box and self.residual:
+            return self.residual(actions, observation)
         if not self._box:
             return np.minimum(actions, self.model.action_high)
         return self._scale(np.clip(actions.astype(np.float64), -SPAN, SPAN), observation)
@@ -224,6 +231,8 @@ class ItemView(StoreView):
         size = self.observe(np.zeros((1, *model.observation_space.shape), np.float32)).shape[1]
         self.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float32)
         choices = int(model.action_high.max()) + 1
+        if isinstance(self.residual, Correction):
+            choices = self.residual.moves.shape[1]
         self.action_space = spaces.Box(-SPAN, SPAN, (1,), np.float32) if self._box else spaces.Discrete(choices)
 
     @cached_property
@@ -289,7 +298,7 @@ def _supply_chain(model: SupplyChain, per_item: bool, start: StartRule | None) -
 VIEWS: dict[str, Callable[..., StoreView]] = {
     "inventory": _inventory,
     "supply_chain": _supply_chain,
-    "marketplace": lambda model, per_item, start: MarketView(model),
+    "marketplace": lambda model, per_item, start: StoreView(model, start) if start else MarketView(model),
 }
 
 
@@ -302,4 +311,4 @@ def view_of(model: Model, per_item: bool, start: StartRule | None = None) -> Sto
         name = environment_of(model).name
     except FieldError:  # a model that no environment declares
         return StoreView(model)
-    return VIEWS[name](model, per_item, start) if name in VIEWS else StoreView(model)
+    return VIEWS[name](model, per_item, start) if name in VIEWS else StoreView(model, start)

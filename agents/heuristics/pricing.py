@@ -127,6 +127,7 @@ RULES: dict[str, tuple[Any, tuple[str, ...]]] = {  # name -> the rule (None: the
     "random": (None, ()),
 }
 HEURISTICS = tuple(RULES)
+REMEMBERS = ("thompson",)  # kinds whose action depends on more than the observation
 
 
 @dataclass

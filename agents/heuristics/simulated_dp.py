@@ -92,10 +92,10 @@ def _best(model: Pricing, stocks, actions, shock: dict, value: np.ndarray, shape
 
 
 def look_up(model: Pricing, named: dict, table: np.ndarray) -> np.ndarray:
-    """Return the prices (n, items) of a table (T, S, items), flattened, at named features; all rows in step."""
+    """Return the prices (n, items) of a table (T, S, items), flattened, at named features."""
     p = model.params
     shape = tuple((p.per_item("initial_stock") + 1).astype(int))
-    period = int(np.round((1 - named["time_left"][0, 0]) * model.horizon))
-    period = min(period, model.horizon - 1)
+    period = np.round((1 - named["time_left"][:, 0]) * model.horizon).astype(int)
+    period = np.minimum(period, model.horizon - 1)
     at = np.ravel_multi_index(tuple(np.rint(named["on_hand"]).astype(int).T), shape)
     return table.reshape(model.horizon, -1, p.items)[period, at]

@@ -284,12 +284,8 @@ def load_policy(folder: str | Path, task: Task) -> Policy:
         check_number("seed", kept["seed"], 0, LARGEST_SEED, integer=True)
         check_number("steps", kept["steps"], 0, AT_ONCE - 1, integer=True)
         check(model, params)
-        for name, value in rule.params.items():
-            if not np.isfinite(np.asarray(value, float)).all():
-                raise FieldError(f"rule.{name}", value, "finite numbers")
+        rule.check(model)
         base = _read_network(folder, model, params) or _rule_policy(rule, model.sketch())
-        now = {name: block[:, 0] for name, block in model.scenarios([0]).items()}
-        admit(model, base(model.observation(model.initial(1), now), None, 0)[0], 1)  # parameters of another shape
         return _policy(base, task, params, kept["seed"], kept["steps"])
 
 

@@ -29,6 +29,7 @@ from ...errors import FieldError
 from ..core import residual, views
 from ..core.checkpoints import reading
 from ..core.residual import StartRule
+from ..core.rules import check_kind
 from ..core.start import check_start
 from ..core.vec_env import StoreVecEnv
 from ..core.views import RawView
@@ -37,6 +38,7 @@ from . import state as sb3_state
 ALGORITHMS = {"PPO": PPO, "A2C": A2C, "SAC": SAC, "TD3": TD3, "DQN": DQN}
 MASKABLE = "MaskablePPO"  # of sb3-contrib: PPO that never takes an action which the model masks
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
+FIRST, PRIOR = 1.0, 0.1  # see `_start_at_rule`
 NO_ORDER_ODDS = 50.0  # of no order against the largest one, in the first periods
 GAUSSIAN = {"PPO": -2.0, "A2C": 0.0}  # on policy; their deviation is learnt, but slowly -> the log of the first one
 HYPER = {  # arguments of an algorithm where they are not Stable-Baselines3's own defaults
@@ -125,6 +127,8 @@ def view_of(model: Model, params: SB3Params, rule: StartRule | None = None) -> R
     Raises:
         FieldError: an algorithm that does not fit the action space.
     """
+    if rule is not None:
+        check_kind(rule.kind, starts(model, params), f"to start from with {params.algorithm}")
     view = views.view_of(model, params.per_item, rule)
     masks = hasattr(model, "action_masks") and not isinstance(model.action_space, spaces.Box)
     if params.algorithm == MASKABLE and not masks:
@@ -142,8 +146,11 @@ check = view_of  # raises where a learner does not fit a model
 
 
 def starts(model: Model, params: SB3Params) -> list[str]:
-    """Return the kinds of heuristics that a learner can start from, its actions being residuals of them."""
-    return residual.starts(model) if params.algorithm in GAUSSIAN else []
+    """Return the kinds of heuristics that a learner can start from, its actions being residuals of them.
+
+    MaskablePPO has none: its masks are of the model's own actions.
+    """
+    return [] if params.algorithm == MASKABLE else residual.starts(model)
 
 
 class _Watch(BaseCallback):
@@ -229,12 +236,10 @@ class SB3Learner:
             policy_kwargs=policy,
             **params.hyper,
         )
-        head: Any = getattr(self.model.policy, "action_net", None)
-        if rule and head is not None:
-            nn.init.zeros_(head.weight)  # its first policy is the rule, exactly
-            nn.init.zeros_(head.bias)
-        elif isinstance(self.store, Inventory) and head is not None:
-            _small_first_orders(head, self.view.action_space)
+        if rule:
+            _start_at_rule(self.model, self.view.action_space)
+        elif isinstance(self.store, Inventory) and hasattr(self.model.policy, "action_net"):
+            _small_first_orders(self.model.policy.action_net, self.view.action_space)
         if params.start:
             sb3_state.begin(self, Path(params.start))
         # SB3 seeds the environments with `seed`; runs with other seeds must not share their rows' scenarios.
@@ -302,6 +307,29 @@ class SB3Learner:
     def policy(self) -> Policy:
         """Return the deterministic policy as it is now: `act(observation, policy_state, seed)`."""
         return _act(self.model, self.view)
+
+
+def _start_at_rule(model: Any, space: spaces.Space) -> None:
+    """Make the first policy the rule, exactly: heads without weights, whose biases prefer no move.
+
+    Moves along a menu have a first deviation of `FIRST` places; values of a Q-network fall by `PRIOR` in all.
+    """
+    policy = model.policy
+    sizes = getattr(space, "nvec", [space.n] if isinstance(space, spaces.Discrete) else [])
+    away = [np.arange(size) - size // 2 for size in sizes]
+    if isinstance(model, DQN):
+        bias = -PRIOR * (away[0] / max(1, away[0].max())) ** 2
+        heads = [(net.q_net[-1], bias) for net in (policy.q_net, policy.q_net_target)]
+    elif isinstance(model, SAC):
+        heads = [(policy.actor.mu, 0.0), (policy.actor.log_std, GAUSSIAN["PPO"])]
+    elif isinstance(model, TD3):
+        heads = [(actor.mu[-2], 0.0) for actor in (policy.actor, policy.actor_target)]
+    else:
+        heads = [(policy.action_net, np.concatenate([-((k / FIRST) ** 2) / 2 for k in away]) if away else 0.0)]
+    with torch.no_grad():
+        for head, values in heads:
+            nn.init.zeros_(head.weight)
+            head.bias.copy_(torch.as_tensor(values, dtype=torch.float32).expand_as(head.bias))
 
 
 def _small_first_orders(action_net: nn.Linear, space: spaces.Space) -> None:

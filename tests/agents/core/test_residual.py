@@ -52,11 +52,6 @@ def test_an_action_of_0_is_the_rule_and_more_orders_more(name):
         assert runs["1"]["on_hand"].sum() > runs["0"]["on_hand"].sum()
 
 
-def test_fixed_actions_have_no_residuals():
-    assert starts(TASKS["LostSales"]().model()) == [] or TASKS["LostSales"]().model().params.in_lots is False
-    assert starts(TASKS["PricingMNL"]().model()) == []
-
-
 @given(mean=st.floats(2, 200), wide=st.floats(1.5, 10), lead=st.integers(0, 3), price=st.floats(2, 20))
 @settings(max_examples=15, deadline=None)
 def test_a_residual_knows_nothing_of_how_wide_actions_are(mean, wide, lead, price):
