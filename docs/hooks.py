@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 
 import gymnasium as gym
+import numpy as np
 import storelab
 from matplotlib.image import imsave
 from mkdocs.structure.files import File
+from storelab.agents import available, tune
+from storelab.envs import TASKS
 from storelab.envs.registry import entry_of, model_of
 from storelab.experiments.studies.pages import own_environments
 
@@ -48,13 +51,21 @@ def on_page_markdown(markdown, **_):
     )
 
 
-def picture(task: str) -> bytes:
-    """An environment after some periods, as `render` shows it: a PNG."""
-    env = gym.make(entry_of(task).gym_id(task), render_mode="rgb_array")
-    env.reset(seed=0)
-    env.action_space.seed(0)
-    for _ in range(10):
-        if any(env.step(env.action_space.sample())[2:4]):
+def picture(name: str) -> bytes:
+    """An environment under a tuned heuristic after some periods, as `render` shows it: a PNG."""
+    task = TASKS[name]()
+    kinds = available(task.model())  # the whole store takes long to tune
+    policy, state = (
+        tune("textbook" if "textbook" in kinds else kinds[0], task, range(8)),
+        None,
+    )  # a composite tunes long
+    env = gym.make(entry_of(name).gym_id(name), render_mode="rgb_array")
+    observation, _ = env.reset(seed=0)
+    frame = env.render()
+    for period in range(40):
+        action, state = policy(observation[None], state, period)
+        observation, _, *over, _ = env.step(np.asarray(action[0], env.action_space.dtype))
+        if any(over):
             break
         frame = env.render()
     env.close()
