@@ -1,6 +1,7 @@
 """The documentation's site: it builds, its links lead somewhere, and tables and pages agree with the registry."""
 
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -77,6 +78,12 @@ def test_the_site_builds_and_its_links_lead_somewhere(tmp_path):
     environments = {path.stem: page for path, page in pages.items() if path.parent.name == "environments"}
     assert sorted(environments) == sorted(environment.name for environment in own_environments())
     assert all(page.pictures for page in environments.values())
+    assert "storelab.evaluation.evaluate.evaluate" in pages[tmp_path / "api" / "evaluation.html"].anchors
+    for page in (ROOT / "docs").glob("tutorial_*.md"):
+        cells = json.loads((tmp_path / f"{page.stem}.ipynb").read_text())["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+        assert {block.strip() for block in blocks} <= set(code), page.stem
     first = pages[tmp_path / "index.html"].targets  # its navigation
     assert {f"environments/{name}.html" for name in environments} | {"pricing_inventory.html"} <= set(first)
 
