@@ -246,7 +246,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--target", default="", help="positive, stars or intent")
     parser.add_argument("--rows", type=int, default=0, help="training rows, the first of the split; 0: all")
     parser.add_argument("--test-rows", type=int, default=0, help="test rows, the first of the split; 0: all")
-    parser.add_argument("--part", default="test", choices=["test", "validation"], help="of service's own messages")
+    parser.add_argument("--part", default="test", choices=["test", "blind", "validation"], help="of service's own messages")
     parser.add_argument("--no-minilm", action="store_true", help="service and passages as without the extra")
     parser.add_argument("--show", action="store_true", help="the messages that are not handled rightly")
     parser.add_argument("--out", default="", help="CSV file")
