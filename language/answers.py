@@ -30,13 +30,15 @@ class Answers:
     """Intents by name, each with what it needs and, per language, its examples and answer; phrases per language.
 
     An intent with `talk` is small talk: what a dialogue waits for it waits for still. An entry of the help corpus may
-    have questions that it answers; `other` are examples, per language, of what is out of scope.
+    have questions that it answers; `other` are examples, per language, of what is out of scope. `held` are rows of a
+    message and its label that no model trains on: they say from which confidence on a label is answered.
     """
 
     intents: dict[str, dict]
     phrases: dict[str, dict[str, str]]
     help: list[dict]  # the corpus: title, text, questions
     other: dict[str, list[str]] = field(default_factory=dict)
+    held: list[list[str]] = field(default_factory=list)
 
     def __post_init__(self):
         if PERSON not in self.intents:
@@ -57,6 +59,9 @@ class Answers:
                 raise ValueError(f"help holds an entry with {', '.join(entry)}: allowed are title, text and questions")
             if entry["title"] in (*self.intents, *OUTSIDE):
                 raise ValueError(f"help holds the title {entry['title']!r}: allowed are others than those of intents")
+        for row in self.held:
+            if len(row) != 2 or row[1] not in self.labels:
+                raise ValueError(f"held holds {row}: allowed are pairs of a message and one of the labels")
         if OUTSIDE & set(self.intents):
             raise ValueError(f"intents holds {min(OUTSIDE & set(self.intents))!r}: that is what is out of scope")
 
@@ -71,7 +76,7 @@ class Answers:
         return {*self.intents, *(entry["title"] for entry in self.help), *OUTSIDE}
 
     def examples(self) -> tuple[list[str], list[str]]:
-        """All example questions and their labels: intents, titles of the help corpus, `other`."""
+        """All example questions to train on and their labels: intents, titles of the help corpus, `other`."""
         rows = [
             (text, name)
             for name, intent in self.intents.items()

@@ -15,7 +15,7 @@ from ..learning.base import Card, load_folder, save_folder
 from .text import clean, has_words, spoken
 
 OUTSIDE = frozenset(("other", "oos", "out_of_scope"))  # labels of texts that are of none of the others
-PRECISION = 0.92  # of the answers above `threshold`, on the held-out texts
+PRECISION = 0.92  # of the answers above `threshold`, on the held-out texts, where no other is asked for
 _LEARNT = 0.2  # power of the familiarity where texts out of scope were learnt
 _TOLD, _SPOKEN = 2000, 0.05  # training texts that are asked for their language; share from which one is known
 _PIECES = 128  # that a text is cut into to be explained
@@ -58,10 +58,13 @@ class TextClassifier(ABC):
         self.temperature = 1.0  # Guo et al. 2017, arXiv:1706.04599
         self.threshold = 0.0  # of the probability x familiarity, where some training texts were out of scope
 
-    def fit(self, texts: Sequence[str], labels: Sequence, held: Sequence[int] = ()) -> "TextClassifier":
+    def fit(
+        self, texts: Sequence[str], labels: Sequence, held: Sequence[int] = (), precision: float = PRECISION
+    ) -> "TextClassifier":
         """Train on texts (N,) and their labels (N,), str or int, of two or more values. Returns itself.
 
         `held`: rows that calibrate, in place of the share `validation`, and that are trained on by no model.
+        `precision`: share of right answers above `threshold`, on the rows that calibrate.
         """
         texts, codes = clean(texts), self._codes(labels)
         if len(texts) != len(codes):
@@ -83,7 +86,7 @@ class TextClassifier(ABC):
         self.temperature, self.threshold = 1.0, 0.0
         if len(own):
             self.temperature = fit_temperature(self._logits(pick(own)[0]), codes[own])
-            self.threshold = self._threshold(*pick(own))
+            self.threshold = self._threshold(*pick(own), precision)
         if not given.any():
             self._refit(*pick(worded))
         return self
@@ -159,14 +162,14 @@ class TextClassifier(ABC):
             raise ValueError(f"{folder} holds no usable {cls.name}: {error}") from None
         return model
 
-    def _threshold(self, held: list[str], codes: np.ndarray) -> float:
+    def _threshold(self, held: list[str], codes: np.ndarray, precision: float) -> float:
         """The confidence from which answers are right on held-out texts; 0 where none is out of scope."""
         if not OUTSIDE & set(self.labels):
             return 0.0
         labels, sure = self.decide(held)
         right = np.array([label == self.labels[code] for label, code in zip(labels, codes, strict=True)])
         answered = np.array(sure) > 0
-        return threshold_for(np.array(sure)[answered], right[answered], PRECISION)
+        return threshold_for(np.array(sure)[answered], right[answered], precision)
 
     def _worded(self, texts: Sequence[str]) -> tuple[list[str], list[int]]:
         """The texts, cleaned, and the rows that have words, in a language that is known."""

@@ -10,11 +10,13 @@ from . import create
 from .answers import PERSON, Answers, find_slots, read_answers, without_slots
 from .base import TextClassifier
 from .base import threshold_for as threshold_for
+from .guards import denied, elsewhere
 from .retrieval import Match, Retrieval
 from .text import clean, has_words, language
 from .text import spoken as spoken_in
 
 _LEAST = 0.65  # confidence, with whatever classifier
+_PRECISION = 0.97  # of the answers to messages that our classifier was not trained on
 Lookup = Callable[[str, dict[str, str]], dict[str, str] | None]
 Words = Callable[[str, str], str | None]  # question and passage -> an answer from it, None where it has none
 _WORDED = {"en": "(Worded by a language model from our help pages.)", "zh": "(由语言模型根据帮助内容生成。)"}
@@ -99,7 +101,11 @@ class Service:
         `minilm` None: where the extra is installed.
         """
         answers = answers or read_answers()
-        classifier = default_classifier(minilm, seed).fit(*answers.examples())
+        texts, labels = answers.examples()
+        held = range(len(texts), len(texts) + len(answers.held))
+        texts, labels = [*texts, *(text for text, _ in answers.held)], [*labels, *(label for _, label in answers.held)]
+        texts = [without_slots(text) for text in clean(texts)]
+        classifier = default_classifier(minilm, seed).fit(texts, labels, held, _PRECISION)
         return cls(classifier, answers, default_retrieval(answers, minilm), lookup, params, writer)
 
     def reply(self, dialogues: Sequence[Dialogue], messages: Sequence[str]) -> tuple[list[Reply], list[Dialogue]]:
@@ -130,6 +136,7 @@ class Service:
         )
         least = self.params.confidence
         confident = sure >= (max(_LEAST, self.classifier.threshold) if least is None else least)
+        confident = confident and not denied(text, intent) and (intent == PERSON or not elsewhere(text))
         waits = [slot for slot in self._needs(dialogue.intent) if slot in given]
         missing = [slot for slot in self._needs(dialogue.intent) if slot not in dialogue.slots]
         if waits:  # what was asked for is there: the intent stays, whatever else a number looks like
@@ -188,11 +195,12 @@ class Service:
 
 
 def default_classifier(minilm: bool | None = None, seed: int = 0) -> TextClassifier:
-    """Character n-grams, and with `minilm` the sense of English; None: where the extra is installed."""
+    """Character n-grams and n-grams of concepts, with `minilm` the sense of English; None: where it is installed."""
     words = {"unit": "character_in_word", "longest": 4, "least_texts": 1, "strength": 100.0}
-    if not (_installed() if minilm is None else minilm):
-        return create("tfidf", **words, validation=0.2, seed=seed)
-    return create("stack", members=[["tfidf", words], ["embedding", {"strength": 30.0}]], validation=0.2, seed=seed)
+    members = [["tfidf", words], ["tfidf", {"unit": "concept", "longest": 3, "least_texts": 1, "strength": 30.0}]]
+    if _installed() if minilm is None else minilm:
+        members.append(["embedding", {"strength": 30.0}])
+    return create("stack", members=members, validation=0.2, seed=seed)
 
 
 def default_retrieval(answers: Answers, minilm: bool | None = None) -> Retrieval:

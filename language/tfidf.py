@@ -8,13 +8,14 @@ import numpy as np
 from ..errors import FieldError
 from ..learning.base import needs
 from .base import TextClassifier, logistic
+from .concepts import concept_ngrams
 
 
 @dataclass
 class TfidfParams:
     """Which n-grams, and how much the regression is regularised."""
 
-    unit: str = "word"  # word, character (across words: for Chinese), character_in_word
+    unit: str = "word"  # word, character (across words: for Chinese), character_in_word, concept (of a shop)
     shortest: int = 1  # n-gram
     longest: int = 2  # n-gram
     least_texts: int = 2  # that an n-gram is in
@@ -37,7 +38,7 @@ class TfidfParams:
             raise FieldError("validation", self.validation, "a number from 0 to 0.5")
 
 
-_UNITS = {"word": "word", "character": "char", "character_in_word": "char_wb"}
+_UNITS = {"word": "word", "character": "char", "character_in_word": "char_wb", "concept": "concept"}
 
 
 class Tfidf(TextClassifier):
@@ -49,8 +50,10 @@ class Tfidf(TextClassifier):
     def _vectorizer(self, **known):
         params = self.params
         return needs("sklearn.feature_extraction.text", "language").TfidfVectorizer(
-            analyzer=_UNITS[params.unit],
-            ngram_range=(params.shortest, params.longest),
+            analyzer=concept_ngrams(params.shortest, params.longest)
+            if params.unit == "concept"
+            else _UNITS[params.unit],
+            **({} if params.unit == "concept" else {"ngram_range": (params.shortest, params.longest)}),
             min_df=params.least_texts,
             token_pattern=r"\w+" if params.unit == "word" else None,
             sublinear_tf=True,
