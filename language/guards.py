@@ -19,12 +19,20 @@ _DENIED = {
     intent: re.compile(f"{_NOT}{english}|{_NOT_ZH}(?:{chinese})", re.I)
     for intent, (english, chinese) in _WISHES.items()
 }
+_SUPPOSED = re.compile(
+    r"\b(?:if|when|in case) (?:i|we) (?:order|buy|purchase)\b|(?:如果|要是|现在)(?:下单|买|订)", re.I
+)
 
 
 def denied(text: str, intent: str) -> bool:
     """Whether a message says that it does not want what the intent does; of intents of ours alone."""
     pattern = _DENIED.get(intent)
     return bool(pattern and pattern.search(text.replace("’", "'")))
+
+
+def supposed(text: str) -> bool:
+    """Whether a message speaks of an order that is not there yet."""
+    return bool(_SUPPOSED.search(text))
 
 
 def elsewhere(text: str) -> bool:

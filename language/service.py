@@ -10,7 +10,7 @@ from . import create
 from .answers import PERSON, Answers, find_slots, read_answers, without_slots
 from .base import TextClassifier
 from .base import threshold_for as threshold_for
-from .guards import denied, elsewhere
+from .guards import denied, elsewhere, supposed
 from .retrieval import Match, Retrieval
 from .text import clean, has_words, language
 from .text import spoken as spoken_in
@@ -136,7 +136,7 @@ class Service:
         )
         least = self.params.confidence
         confident = sure >= (max(_LEAST, self.classifier.threshold) if least is None else least)
-        confident = confident and not denied(text, intent) and (intent == PERSON or not elsewhere(text))
+        confident = confident and not self._barred(text, intent)
         waits = [slot for slot in self._needs(dialogue.intent) if slot in given]
         missing = [slot for slot in self._needs(dialogue.intent) if slot not in dialogue.slots]
         if waits:  # what was asked for is there: the intent stays, whatever else a number looks like
@@ -153,8 +153,16 @@ class Service:
             return self._quote(dialogue, text, self.topics[intent], sure)
         return self._answer(dialogue, intent, sure)
 
+    def _barred(self, text: str, intent: str) -> bool:
+        """Whether a message says that the intent is not what it wants, or that it is not for us to answer."""
+        return (
+            denied(text, intent)
+            or (intent != PERSON and elsewhere(text))
+            or (supposed(text) and "order" in self._needs(intent))
+        )
+
     def _needs(self, intent: str) -> list[str]:
-        return self.answers.intents[intent]["needs"] if intent else []
+        return self.answers.intents[intent]["needs"] if intent in self.answers.intents else []
 
     def _answer(self, dialogue: Dialogue, intent: str, sure: float):
         missing = [slot for slot in self._needs(intent) if slot not in dialogue.slots]

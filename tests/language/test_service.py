@@ -263,6 +263,11 @@ def test_what_is_not_wanted(text, intent, said):
     assert denied(text, intent) == said
 
 
+def test_an_order_that_is_not_there_yet_has_no_state(service):
+    assert talk(service, "where is my order 12345")[0].action == "answer"
+    assert talk(service, "where is my order if I order 12345 now")[0].action != "answer"
+
+
 def test_of_another_shop_nothing_is_answered(answers):
     class Sure:
         labels, threshold = ["password"], 0.0
