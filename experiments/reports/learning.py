@@ -37,11 +37,15 @@ def learning(experiment: Experiment, metrics: list[dict], table: pd.DataFrame, h
     return section("Learning curve", figure(drawn, caption), *map(note, said))
 
 
-def first_near(metrics: list[dict], reference: float, objective: str) -> str:
-    """Return when the curve first came within `NEAR` of the reference on the same scenarios, in a sentence."""
+def near(metrics: list[dict], reference: float, objective: str) -> dict | None:
+    """Return the first point of a curve within `NEAR` of the reference on the same scenarios; None: there is none."""
     sign = 1 if objective == "profit" else -1
-    near = (point for point in metrics if sign * (reference - point["value"]) <= NEAR * abs(reference))
-    if not (first := next(near, None)):
+    return next((point for point in metrics if sign * (reference - point["value"]) <= NEAR * abs(reference)), None)
+
+
+def first_near(metrics: list[dict], reference: float, objective: str) -> str:
+    """Return when the curve first came within `NEAR` of the reference, in a sentence."""
+    if not (first := near(metrics, reference, objective)):
         return f"The curve never comes within {NEAR:.0%} of the reference on its scenarios."
     return (
         f"The curve first is within {NEAR:.0%} of the reference on its scenarios at step {first['step']:,}, after "

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from storelab.evaluation import scenario_keys
 from storelab.experiments.studies import worth
+from storelab.experiments.studies.pages import block, filled
 from storelab.experiments.tasks.stores import store_task, synthetic_store_task
 
 STORE = partial(synthetic_store_task, {"items": 6, "days": 240})
@@ -68,12 +69,13 @@ def test_a_table_goes_into_its_block_of_the_page_with_its_command():
     args = given("online_retail", "/somewhere/else", "--sources", "none", "moving average", "--learn-on", "none")
     command = worth.command_of(args)
     assert command.endswith("worth online_retail PATH --sources none 'moving average' --learn-on none")
-    text = worth.written(page, "online_retail", command, "| a |")
+    maker, content = f"python -m {worth.MODULE}", block(command, "| a |")
+    text = filled(page, "online_retail", maker, content)
     assert f"    $ {command}\n\n| a |\n\n<!-- end -->" in text
     assert text.count("<!-- end -->") == page.count("<!-- end -->")
-    assert worth.written(text, "online_retail", command, "| a |") == text
+    assert filled(text, "online_retail", maker, content) == text
     with pytest.raises(ValueError, match="0 generated blocks of vn2"):
-        worth.written("# a page", "vn2", "", "")
+        filled("# a page", "vn2", maker, "")
 
 
 @pytest.mark.slow
