@@ -23,6 +23,7 @@ from ..errors import FieldError
 from ..reading import read_arrays, read_json
 from .core.checkpoints import check_arrays, reading
 from .core.evolutionary import own_stream, strategy
+from .core.learners import by_generation
 from .core.start import check_same, check_start
 from .heuristics.marketplace import profits, search, search_box, summary, to_action, unpack
 
@@ -140,22 +141,19 @@ class Learner:
             total_steps: where to stop.
             progress: show a bar.
         """
-        from tqdm import tqdm
+        bar: dict = {"total": total_steps or self.params.total_steps, "desc": self.params.name}
+        by_generation(self, self._generation, on_checkpoint, checkpoint_every, disable=not progress or None, **bar)
 
-        stop, p = total_steps or self.params.total_steps, self.params
-        with tqdm(total=stop, initial=self.steps, unit="step", disable=not progress or None, desc="evolution") as bar:
-            while self.steps < stop:
-                scenario = self.model.scenarios(evolution_keys(self.seed, self.steps * p.seasons, p.seasons))
-                asked = self._search.ask()
-                policy = LinearPolicy(self.model, np.repeat(self._weights(np.array(asked)), p.seasons, axis=0))
-                values = profits(self.model, policy, scenario, len(asked))
-                self._search.tell(asked, (-values).tolist())
-                self.earned.append(values)
-                if self._log:
-                    self._log.add_scalar("profit", values.mean(), self.steps)
-                bar.update()
-                if on_checkpoint and (self.due or self.steps % checkpoint_every == 0):
-                    on_checkpoint(self.steps)
+    def _generation(self) -> None:
+        p = self.params
+        scenario = self.model.scenarios(evolution_keys(self.seed, self.steps * p.seasons, p.seasons))
+        asked = self._search.ask()
+        policy = LinearPolicy(self.model, np.repeat(self._weights(np.array(asked)), p.seasons, axis=0))
+        values = profits(self.model, policy, scenario, len(asked))
+        self._search.tell(asked, (-values).tolist())
+        self.earned.append(values)
+        if self._log:
+            self._log.add_scalar("profit", values.mean(), self.steps)
 
     def _weights(self, candidates) -> np.ndarray:
         """Return the weights (..., K, numbers) of points of the search (..., K x numbers)."""

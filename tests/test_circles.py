@@ -34,7 +34,7 @@ BELOW = {
         "sweeps",
         "tasks",
     },
-    "studies": {"choice", "inputs", "config", "runs", "tasks"},
+    "studies": {"choice", "experiment", "inputs", "reports", "config", "runs", "tasks"},
     "serving": {"experiment", "inputs", "config", "runs"},
     "cli": {"commands", "completion", "extras", "reports", "serving"},
 }

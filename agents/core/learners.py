@@ -1,7 +1,8 @@
 """The learners by name: ours and those of plug-ins. A module of learners loads when it is asked for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
+from typing import Any
 
 from ...errors import FieldError
 from ...plugins import declared, load
@@ -36,3 +37,25 @@ class _Learners(Mapping[str, ModuleType]):
 
 
 LEARNERS = _Learners()
+
+
+def by_generation(
+    learner: Any, generation: Callable[[], None], on_checkpoint: Callable[[int], None] | None, every: int, **bar
+) -> None:
+    """Let a learner learn generation by generation, up to `bar["total"]` of them in all.
+
+    Args:
+        learner: with `steps`, the generations done, and `due`, whether a call of `on_checkpoint` is asked for.
+        generation: does one, which `steps` then counts.
+        on_checkpoint: called with the generations done, each time that they pass a multiple of `every`.
+        every: generations.
+        **bar: of tqdm.
+    """
+    from tqdm import tqdm
+
+    with tqdm(initial=learner.steps, unit="step", **bar) as shown:
+        while learner.steps < bar["total"]:
+            generation()
+            shown.update()
+            if on_checkpoint and (learner.due or learner.steps % every == 0):
+                on_checkpoint(learner.steps)

@@ -27,6 +27,7 @@ from ...envs.core.task import Task
 from ...errors import FieldError
 from ...reading import read_json, read_tensors
 from ..core.checkpoints import check_finite, reading
+from ..core.learners import by_generation
 from ..core.residual import StartRule, plain
 from ..core.rules import check_kind, rules_of
 from ..core.start import check_same
@@ -179,18 +180,13 @@ class ImprovementLearner:
             total_steps: where to stop.
             progress: show a bar.
         """
-        from tqdm import tqdm
+        bar: dict = {"total": total_steps or self.params.total_steps, "desc": self.params.name}
+        by_generation(self, self._improve, on_checkpoint, checkpoint_every, disable=not progress or None, **bar)
 
-        stop = total_steps or self.params.total_steps
-        with tqdm(total=stop, initial=self.steps, unit="step", disable=not progress or None) as bar:
-            bar.set_description(self.params.name)
-            while self.steps < stop:
-                if self.params.act == "network" or self.steps:
-                    self.taught = self._generation()
-                self.steps += 1
-                bar.update()
-                if on_checkpoint and (self.due or self.steps % checkpoint_every == 0):
-                    on_checkpoint(self.steps)
+    def _improve(self) -> None:
+        if self.params.act == "network" or self.steps:
+            self.taught = self._generation()
+        self.steps += 1
 
     def _generation(self) -> Taught:
         """Return a network that was taught what is best, by simulation around the policy so far."""

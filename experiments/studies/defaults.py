@@ -7,7 +7,6 @@ line for each finished run, which is not run again; one that was killed begins a
 """
 
 import argparse
-import json
 import sys
 import time
 from dataclasses import replace
@@ -26,7 +25,7 @@ from ..experiment import Experiment, learn, prepare
 from ..inputs import build, data_hash
 from ..reports.learning import NEAR, near
 from ..runs.folder import Run
-from .lost_sales_table import compose_settings, kept_or_run
+from .drawn import compose_settings, kept_or_run, lines
 from .pages import ROOT, block, filled
 
 MODULE = "storelab.experiments.studies.defaults"
@@ -94,7 +93,7 @@ def markdown(rows: list[dict]) -> str:
         *("ahead of the best heuristic by % [95 % CI]", "worst seed", "are their start", "CPU s"),
         f"within {NEAR:.0%} after CPU s",
     )
-    lines = [head, ("---",) * len(head)]
+    table = [head, ("---",) * len(head)]
     for task in dict.fromkeys(row["task"] for row in rows):
         of = [row for row in rows if row["task"] == task]
         gaps, leads = ([row[name] for row in of if row[name] is not None] for name in ("gap", "lead"))
@@ -103,7 +102,7 @@ def markdown(rows: list[dict]) -> str:
         after = [f"{np.mean(firsts):.0f}"] if firsts else []
         if of[0]["to"] == REFERENCE and len(firsts) < len(of):
             after.append(f"{len(of) - len(firsts)} of {len(of)} never")
-        lines.append(
+        table.append(
             (
                 f"{task} (`{agent_of(task)}`)",
                 of[0]["to"] or "",
@@ -117,7 +116,7 @@ def markdown(rows: list[dict]) -> str:
                 ", ".join(after),
             )
         )
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in table)
 
 
 def _mean(values: list[float]) -> str:
@@ -129,9 +128,8 @@ def _mean(values: list[float]) -> str:
 
 def finished(results: Path | None) -> list[dict]:
     """Return the lines of a file of results, by task in the order of `tasks` and by seed."""
-    lines = results.read_text().splitlines() if results and results.exists() else []
-    rows, order = [json.loads(line) for line in lines], tasks()
-    return sorted(rows, key=lambda row: (order.index(row["task"]), row["seed"]))
+    order = tasks()
+    return sorted(lines(results), key=lambda row: (order.index(row["task"]), row["seed"]))
 
 
 def main() -> None:

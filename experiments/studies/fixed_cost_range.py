@@ -10,7 +10,6 @@ import argparse
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -24,8 +23,7 @@ from ...envs.inventory.references.newsvendor import expected_cost
 from ...evaluation import mean_interval
 from ..config.settings import Settings
 from ..inputs import build, learner_of
-from .lost_sales_range import KINDS
-from .lost_sales_table import compose_settings, kept_or_run
+from .drawn import DEMANDS, drawn, evenly, kept_or_run, learner_options, options, told
 
 MEANS, DISPERSIONS, CYCLES, COSTS, ROOMS = (2.0, 40.0), (2.0, 10.0), (1.5, 6.0), (4.0, 39.0), (1.0, 3.0)
 TUNING = purpose_seeds("tuning", 64)
@@ -42,9 +40,8 @@ def problem(draw: int, number: int) -> dict:
     if not number:
         return {}
     rng = np.random.default_rng([draw, number])
-    between = lambda low, high: float(f"{np.exp(rng.uniform(np.log(low), np.log(high))):.3g}")
-    kind = KINDS[rng.integers(len(KINDS))]
-    mean, dispersion, cycle, cost, room = (between(*ends) for ends in (MEANS, DISPERSIONS, CYCLES, COSTS, ROOMS))
+    kind = DEMANDS[rng.integers(len(DEMANDS))]
+    mean, dispersion, cycle, cost, room = (evenly(rng, ends) for ends in (MEANS, DISPERSIONS, CYCLES, COSTS, ROOMS))
     demand = {"demand.kind": kind, "demand.mean": mean, "demand.dispersion": dispersion}
     largest = float(np.ceil(room * (cycle + 2) * mean))
     fixed = float(f"{cycle**2 * mean / 2:.3g}")  # of the lot cycle x mean at a holding cost of 1 (Harris 1913)
@@ -110,27 +107,17 @@ def measure(settings: Settings) -> dict:
 def main() -> None:
     """Print a line per run, and the mean and the worst gap."""
     parser = argparse.ArgumentParser(prog="fixed_cost_range", description=str(__doc__).split("\n")[0])
-    parser.add_argument("--agent", default="improvement", help="option of the config group `agent`")
-    parser.add_argument("--problems", type=int, default=5, help="how many")
-    parser.add_argument("--first", type=int, default=0, help="number of the first one; 0 is the shipped task")
-    parser.add_argument("--draw", type=int, default=0, help="seed of the problems")
-    parser.add_argument("--seeds", type=int, default=1, help="of the learner, from 0")
-    parser.add_argument("--results", type=Path, help="file of finished runs, a line of JSON each; none is run twice")
-    parser.add_argument("overrides", nargs="*", help="key=value, as for `storelab train`")
+    options(parser, problems=5)
+    learner_options(parser, "improvement")
     args = parser.parse_args()
     gaps = []
     print("gap in %  by generation     tuned (s, S)  optimal, cut  seconds  problem")
-    for number in range(args.first, args.first + args.problems):
-        changes = problem(args.draw, number)
-        words = [f"env.{key}={value}" for key, value in changes.items()]
-        for seed in range(args.seeds):
-            more = [*words, f"seed={seed}", *args.overrides]
-            run = kept_or_run(compose_settings(args.agent, more, "FixedCost"), args.results, measure)
-            gaps.append(run["gap"])
-            what = " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in changes.items()) or "the task's own"
-            by = " ".join(f"{gap:.3f}" for gap in run["by"])
-            told = f"{run['gap']:8.3f}  {by:16} {run['start']:12.3f} {run['cut']:13.3f} {run['seconds']:8.0f}"
-            print(f"{told}  {number}: {what}, seed {seed}", flush=True)
+    for number, changes, seed, settings in drawn(args, problem, "FixedCost"):
+        run = kept_or_run(settings, args.results, measure)
+        gaps.append(run["gap"])
+        by = " ".join(f"{gap:.3f}" for gap in run["by"])
+        line = f"{run['gap']:8.3f}  {by:16} {run['start']:12.3f} {run['cut']:13.3f} {run['seconds']:8.0f}"
+        print(f"{line}  {number}: {told(changes)}, seed {seed}", flush=True)
     print(f"{len(gaps)} runs: mean {np.mean(gaps):.3f} %, worst {max(gaps):.3f} %")
     if args.seeds > 1 and args.problems == 1:
         (low,), (high,) = mean_interval(np.array(gaps)[:, None])

@@ -8,7 +8,6 @@ not reach is drawn anew. Draw 0 was used to choose the network; the others were 
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from ...envs.inventory.references import lost_sales
 from ...envs.inventory.references.newsvendor import critical_level
 from ...errors import FieldError
 from ...evaluation import REFERENCE, evaluate, mean_interval
+from .drawn import evenly, kept, options
 from .lost_sales_table import orders
 
 EPISODES, HORIZON = 128, 850  # of a simulation: its first 50 periods are left out
@@ -48,19 +48,13 @@ def problem(family: str, draw: int, number: int) -> Task:
 
 def _demand(rng: np.random.Generator, ranges: dict) -> DemandParams:
     kind = KINDS[rng.integers(len(KINDS))]
-    return DemandParams(kind, _drawn(rng, ranges["demand.mean"]), dispersion=_drawn(rng, ranges["demand.dispersion"]))
-
-
-def _drawn(rng: np.random.Generator, ends: tuple[float, float]) -> float:
-    """Draw a number evenly in logarithms, to three digits."""
-    low, high = np.log(ends)
-    return float(f"{np.exp(rng.uniform(low, high)):.3g}")
+    return DemandParams(kind, evenly(rng, ranges["demand.mean"]), dispersion=evenly(rng, ranges["demand.dispersion"]))
 
 
 def _lost_sales(rng: np.random.Generator, number: int) -> tuple[Task, float]:
     ranges, lead = RANGES["lost_sales"], number % (lost_sales.MAX_LEAD_TIME + 1)
-    demand, ratio = _demand(rng, ranges), _drawn(rng, ranges["lost_sale_cost"])
-    top = float(np.ceil(demand.mean * _drawn(rng, (ranges["max_order"][0], 10.0))))
+    demand, ratio = _demand(rng, ranges), evenly(rng, ranges["lost_sale_cost"])
+    top = float(np.ceil(demand.mean * evenly(rng, (ranges["max_order"][0], 10.0))))
     (pmf,) = demand.pmfs(1)
     level, position = critical_level(pmf, 1.0, ratio), critical_level(pmfs.total(pmf, lead + 1), 1.0, ratio)
     largest = min(level, top) + 1
@@ -71,9 +65,9 @@ def _lost_sales(rng: np.random.Generator, number: int) -> tuple[Task, float]:
 
 def _dual_sourcing(rng: np.random.Generator, number: int) -> tuple[Task, float]:
     ranges, saved, express = RANGES["dual_sourcing"], 1 + number % 3, int(rng.integers(3))
-    demand, ratio = _demand(rng, ranges), _drawn(rng, ranges["backorder_cost"])
-    premium = float(f"{_drawn(rng, ranges['premium']) * saved:.3g}")
-    top = float(np.ceil(demand.mean * _drawn(rng, (ranges["max_order"][0], 10.0))))
+    demand, ratio = _demand(rng, ranges), evenly(rng, ranges["backorder_cost"])
+    premium = float(f"{evenly(rng, ranges['premium']) * saved:.3g}")
+    top = float(np.ceil(demand.mean * evenly(rng, (ranges["max_order"][0], 10.0))))
     (pmf,) = demand.pmfs(1)
     shop = {"demand": demand, "backorder_cost": ratio, "initial_stock": float(np.ceil(demand.mean))}
     arcs = {
@@ -133,25 +127,17 @@ def described(family: str, task: Task) -> dict:
     )
 
 
-def judge(family: str, draw: int, problems: int, results: Path | None, rules: bool) -> pd.DataFrame:
+def judge(args: argparse.Namespace) -> pd.DataFrame:
     """Return a row per problem of a draw; those that stand in a file of results are not measured again."""
-    lines = results.read_text().splitlines() if results and results.exists() else []
-    kept = {(line["family"], line["draw"], line["number"]): line for line in map(json.loads, lines)}
-    rows = []
-    for number in range(problems):
-        row = kept.get((family, draw, number))
-        if row is None:
-            task = problem(family, draw, number)
-            row = {
-                "family": family,
-                "draw": draw,
-                "number": number,
-                **described(family, task),
-                **measure(family, task, rules),
-            }
-            if results:
-                with results.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
+    rows, family = [], args.family
+    for number in range(args.first, args.first + args.problems):
+        key = {"family": family, "draw": args.draw, "number": number}
+
+        def measured(key: dict = key, number: int = number) -> dict:
+            task = problem(family, args.draw, number)
+            return {**key, **described(family, task), **measure(family, task, args.rules)}
+
+        row = kept(args.results, key, measured)
         rows.append(row)
         gaps = ", ".join(f"{name} {gap:.3f} (±{half:.3f})" for name, (gap, half) in row["gaps"].items())
         print(f"{number}: {described_row(row)}: {gaps}", file=sys.stderr, flush=True)
@@ -188,15 +174,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="train: file of the weights (by default the one that ships)")
     parser.add_argument("--steps", type=int, help="train: gradient steps")
     parser.add_argument("--seed", type=int, default=0, help="train: of everything")
-    parser.add_argument("--draw", type=int, default=1, help="judge: seed of the problems")
-    parser.add_argument("--problems", type=int, default=100, help="judge: how many")
-    parser.add_argument("--results", type=Path, help="judge: file of what is measured, a line of JSON each")
+    options(parser, problems=100, draw=1)
     parser.add_argument("--rules", action="store_true", help="judge: a tuned rule beside it")
     args = parser.parse_args()
     if args.do == "train":
         training.train(args.family, args.out or CHECKPOINTS / f"{args.family}.safetensors", args.steps, args.seed)
         return
-    rows = judge(args.family, args.draw, args.problems, args.results, args.rules)
+    rows = judge(args)
     print(table(rows, ["generalist", *(RULES[args.family] if args.rules else ())]))
 
 

@@ -11,7 +11,6 @@ import argparse
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -22,9 +21,9 @@ from ...errors import FieldError
 from ...evaluation import evaluate, mean_interval
 from ..config.settings import Settings
 from ..inputs import build, learner_of
-from .lost_sales_table import compose_settings, kept_or_run, orders
+from .drawn import DEMANDS, drawn, evenly, kept_or_run, learner_options, options, told
+from .lost_sales_table import orders
 
-KINDS = ("poisson", "negative_binomial", "geometric")
 MEANS, DISPERSIONS, FACTORS, COSTS = (2.0, 200.0), (0.5, 10.0), (1.5, 10.0), (4.0, 39.0)  # drawn evenly in logarithms
 LEAD_TIMES = range(9)
 EPISODES, HORIZON = 256, 800  # of a simulation: its first 50 periods are left out
@@ -33,9 +32,8 @@ EPISODES, HORIZON = 256, 800  # of a simulation: its first 50 periods are left o
 def problem(draw: int, number: int) -> dict:
     """Return the parameters that differ from the task's own in problem `number` of a draw."""
     rng = np.random.default_rng([draw, number])
-    between = lambda low, high: float(f"{np.exp(rng.uniform(np.log(low), np.log(high))):.3g}")
-    kind, lead_time = KINDS[rng.integers(len(KINDS))], int(rng.integers(len(LEAD_TIMES)))
-    mean, dispersion, factor, cost = (between(*ends) for ends in (MEANS, DISPERSIONS, FACTORS, COSTS))
+    kind, lead_time = DEMANDS[rng.integers(len(DEMANDS))], int(rng.integers(len(LEAD_TIMES)))
+    mean, dispersion, factor, cost = (evenly(rng, ends) for ends in (MEANS, DISPERSIONS, FACTORS, COSTS))
     demand = {"demand.kind": kind, "demand.mean": mean, "demand.dispersion": dispersion}
     rest = {"lost_sale_cost": cost, "max_order": float(np.ceil(mean * factor)), "initial_stock": lead_time * mean}
     return demand | {"lead_time": lead_time} | rest
@@ -80,24 +78,16 @@ def _simulated(task, policy, others: dict) -> dict:
 def main() -> None:
     """Print a line per problem, and the mean and the worst gap to the optimum and to heuristics."""
     parser = argparse.ArgumentParser(prog="lost_sales_range", description=__doc__.split("\n")[0])
-    parser.add_argument("--agent", default="pathwise", help="option of the config group `agent`")
-    parser.add_argument("--problems", type=int, default=100, help="how many")
-    parser.add_argument("--first", type=int, default=0, help="number of the first one")
-    parser.add_argument("--draw", type=int, default=0, help="seed of the problems")
-    parser.add_argument("--seed", type=int, default=0, help="of the learner")
-    parser.add_argument("--results", type=Path, help="file of finished runs, a line of JSON each; none is run twice")
-    parser.add_argument("overrides", nargs="*", help="key=value, as for `storelab train`")
+    options(parser, problems=100)
+    learner_options(parser, "pathwise")
     args = parser.parse_args()
     runs = []
     print("gap (±) in %     to                         seconds  problem")
-    for number in range(args.first, args.first + args.problems):
-        changes = problem(args.draw, number)
-        words = [f"env.{key}={value}" for key, value in changes.items()]
-        settings = compose_settings(args.agent, [*words, f"seed={args.seed}", *args.overrides])
+    for number, changes, seed, settings in drawn(args, problem, "LostSales"):
         runs.append(run := kept_or_run(settings, args.results, measure))
-        what = " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in changes.items())
-        told = f"{run['gap']:8.3f} ({run['half']:.3f})  {run['to']:26} {run['seconds']:7.0f}  {number}: {what}"
-        print(told + (f", {run['restarts']} restarts" if run["restarts"] else ""), flush=True)
+        line = f"{run['gap']:8.3f} ({run['half']:.3f})  {run['to']:26} {run['seconds']:7.0f}  {number}: {told(changes)}"
+        more = [f"seed {seed}"] * (args.seeds > 1) + [f"{run['restarts']} restarts"] * (run["restarts"] > 0)
+        print(", ".join([line, *more]), flush=True)
     for name, chosen in (("the optimum", True), ("the best heuristic", False)):
         gaps = np.array([run["gap"] for run in runs if (run["to"] == "optimum") == chosen])
         if len(gaps):

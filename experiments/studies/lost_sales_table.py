@@ -7,10 +7,8 @@ Research 56(5)). A learnt policy's average cost is computed exactly, on the Mark
 """
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,11 +19,9 @@ from ...envs.core.batch import admit
 from ...envs.inventory.model import Inventory
 from ...envs.inventory.references import lost_sales
 from ...evaluation import stratified_t_interval
-from ..config.options import register
-from ..config.settings import Settings, read
+from ..config.settings import Settings
 from ..inputs import build, learner_of
-from ..runs.folder import to_config
-from ..runs.provenance import digest
+from .drawn import compose_settings, kept_or_run, learner_options
 
 LEAD_TIMES, LOST_SALE_COSTS = (1, 2, 3, 4), (4.0, 9.0, 19.0, 39.0)  # as they are named in a file of results
 ROOM = 60  # units in stock and on order up to which is ordered: nearly twice the highest optimal level, 33
@@ -51,15 +47,6 @@ def settings_of(agent: str, overrides: list[str], lead_time: int, lost_sale_cost
     return compose_settings(agent, [*changes, *overrides])
 
 
-def compose_settings(agent: str, overrides: list[str], task: str = "LostSales") -> Settings:
-    """Compose the settings of a run on a task, as `storelab train` does."""
-    from hydra import compose, initialize_config_module
-
-    register()
-    with initialize_config_module("storelab.conf", version_base="1.3"):
-        return read(compose("train", [f"task={task}", f"agent={agent}", *overrides]))
-
-
 def gap(settings: Settings) -> dict:
     """Train an agent; return its gap to the optimum in per cent, and the CPU seconds that it learnt."""
     task = build(settings)
@@ -75,35 +62,19 @@ def gap(settings: Settings) -> dict:
     return {"gap": 100 * (value / lost_sales.solve(*costs).cost - 1), "seconds": seconds}
 
 
-def kept_or_run(settings: Settings, results: Path | None, measure: Callable[[Settings], dict] | None = None) -> dict:
-    """Return what `measure` (by default `gap`) does, from a file's lines; else run it and add its line."""
-    config = to_config(settings)
-    key = digest(config)
-    lines = results.read_text().splitlines() if results and results.exists() else []
-    kept = {line["key"]: line for line in map(json.loads, lines)}
-    if key not in kept:
-        kept[key] = {"key": key, "seed": settings.top.seed, **config["env"], **(measure or gap)(settings)}
-        if results:
-            with results.open("a") as file:
-                file.write(json.dumps(kept[key]) + "\n")
-    return kept[key]
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="lost_sales_table", description=__doc__.split("\n")[0])
-    parser.add_argument("--agent", default="pathwise", help="option of the config group `agent`")
-    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
     parser.add_argument("--lead-times", type=int, nargs="+", default=LEAD_TIMES)
     parser.add_argument("--lost-sale-costs", type=float, nargs="+", default=LOST_SALE_COSTS)
     parser.add_argument("--results", type=Path, help="file of finished runs, a line of JSON each; none is run twice")
-    parser.add_argument("overrides", nargs="*", help="key=value, as for `storelab train`")
+    learner_options(parser, "pathwise", seeds=3)
     args = parser.parse_args()
     problems = [(lead_time, cost) for lead_time in args.lead_times for cost in args.lost_sale_costs]
     runs = np.empty((len(problems), args.seeds, 2))
     for seed in range(args.seeds):
         for i, problem in enumerate(problems):
-            run = kept_or_run(settings_of(args.agent, args.overrides, *problem, seed), args.results)
+            run = kept_or_run(settings_of(args.agent, args.overrides, *problem, seed), args.results, gap)
             runs[i, seed] = run["gap"], run["seconds"]
             done = f"lead time {problem[0]}, lost-sale cost {problem[1]:g}, seed {seed}"
             print(f"{done}: {run['gap']:.3f} %, {run['seconds']:.0f} s", file=sys.stderr, flush=True)

@@ -17,7 +17,8 @@ from storelab.agents.core.residual import StartRule
 from storelab.agents.pathwise import PathwiseLearner, PathwiseParams, load_policy, starts
 from storelab.agents.pathwise import learner as pathwise
 from storelab.agents.pathwise.actor import Inward
-from storelab.experiments.studies import lost_sales_range, lost_sales_table
+from storelab.experiments.studies import lost_sales_range
+from storelab.experiments.studies.drawn import compose_settings
 from storelab.experiments.studies.lost_sales_table import ROOM, orders
 
 SMALL = {"total_steps": 24, "num_envs": 16, "periods": 6, "lookahead": 4, "net_arch": [8], "check_every": 5}
@@ -106,17 +107,6 @@ def test_the_table_ends_for_a_policy_that_orders_more_than_demand():
     assert orders(model, act, np.array([[0], [ROOM - 3], [ROOM + 2]])).tolist() == [12, 3, 0]
     cost = lost_sales.evaluate(pmf.poisson(5), 1, 1.0, 9.0, partial(orders, model, act))
     assert cost == pytest.approx(ROOM - 10, abs=0.01)
-
-
-def test_a_finished_run_of_the_table_is_not_run_again(tmp_path, monkeypatch):
-    ran, file = [], tmp_path / "results.jsonl"
-    monkeypatch.setattr(lost_sales_table, "gap", lambda settings: ran.append(settings) or {"gap": 0.5, "seconds": 1.0})
-    for seed in (0, 1, 0, 1):
-        run = lost_sales_table.kept_or_run(lost_sales_table.settings_of("pathwise", [], 2, 9, seed), file)
-        assert (run["seed"], run["lead_time"], run["gap"]) == (seed, 2, 0.5)
-    assert [settings.top.seed for settings in ran] == [0, 1]
-    lost_sales_table.kept_or_run(lost_sales_table.settings_of("pathwise", ["agent.periods=8"], 2, 9, 0), file)
-    assert len(ran) == len(file.read_text().splitlines()) == 3
 
 
 @pytest.mark.parametrize("changes", [STORE, STORE | SEASON])
@@ -240,7 +230,7 @@ def test_it_starts_from_what_it_is_given_in_any_mode():
 def test_problems_drawn_at_random_are_learnt(number):
     """Within half a per cent of the optimum, or as good as the best heuristic where the optimum is not known."""
     changes = [f"env.{key}={value}" for key, value in lost_sales_range.problem(2, number).items()]
-    run = lost_sales_range.measure(lost_sales_table.compose_settings("pathwise", [*changes, "agent.device=cpu"]))
+    run = lost_sales_range.measure(compose_settings("pathwise", [*changes, "agent.device=cpu"]))
     assert run["gap"] < (0.5 if run["to"] == "optimum" else run["half"])
 
 
@@ -259,7 +249,7 @@ def test_the_gap_of_a_problem_is_measured(monkeypatch):
     monkeypatch.setattr(lost_sales_range, "HORIZON", 80)
     words = ["agent.total_steps=2", "agent.num_envs=8", "agent.held_out=8", "agent.check_every=1", "env.demand.mean=2"]
     for lead_time, exact in ((1, True), (5, False)):
-        settings = lost_sales_table.compose_settings("pathwise", [*words, f"env.lead_time={lead_time}"])
+        settings = compose_settings("pathwise", [*words, f"env.lead_time={lead_time}"])
         run = lost_sales_range.measure(settings)
         assert (run["to"] == "optimum", run["half"] == 0) == (exact, exact)
         assert -5 < run["gap"] < 20

@@ -6,7 +6,7 @@ from storelab.evaluation import HINDSIGHT, evaluate
 from storelab.experiments.config.settings import ConfigError
 from storelab.experiments.inputs import build
 from storelab.experiments.runs.folder import Run
-from storelab.experiments.studies.lost_sales_table import compose_settings
+from storelab.experiments.studies.drawn import compose_settings
 from storelab.experiments.studies.slow_rules import episodes_of, table
 
 
