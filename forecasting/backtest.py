@@ -1,6 +1,6 @@
 """Rolling-origin backtest: every forecaster on the same items and days, by the metrics of forecasting research.
 
-`python -m storelab.forecasting.backtest DATA` measures the table of docs/forecasting.md.
+`python -m storelab.forecasting.backtest DATA` measures the table of docs/forecasting_results.md.
 """
 
 import argparse
@@ -301,7 +301,7 @@ def select_items(panel: Panel, origin: int, count: int, least_days: int = 120, l
 
 
 def main() -> None:
-    """The table of docs/forecasting.md: baselines, the sequence model in three states, LightGBM, both together."""
+    """The table of docs/forecasting_results.md: baselines, the sequence model in three states, LightGBM, both."""
     from . import create
 
     parser = argparse.ArgumentParser(description="Backtest the forecasters by the reference protocol.")

@@ -1,4 +1,4 @@
-"""What the methods of fine-tuning, continual learning and the cold start are worth, measured: docs/forecasting.md.
+"""What the methods of fine-tuning, continual learning and a cold start are worth: docs/forecasting_results.md.
 
 `python -m storelab.forecasting.compare methods DATA`, `... compare tasks DATA`, `... compare update`,
 `... compare cold-start` or `... compare covariates DATA`.

@@ -1,4 +1,4 @@
-"""The studies of docs/forecasting.md, on stores as small as they run on: who is compared, and on what."""
+"""The studies of docs/forecasting_results.md, on stores as small as they run on: who is compared, and on what."""
 
 import dataclasses
 from functools import partial
