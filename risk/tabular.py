@@ -14,6 +14,8 @@ from ..errors import FieldError
 from ..learning.base import Card, load_folder, needs, save_folder
 from .features import PLAIN, Layout
 
+_BINS, _AMOUNT_BINS = 255, 4095  # of a feature's histogram; with 255 a dear payment shares its bin with 0.4 % of all
+
 
 @dataclass
 class Calibration:
@@ -95,6 +97,7 @@ class Trees:
             **{"objective": "binary", "learning_rate": p.learning_rate, "num_leaves": p.leaves, "seed": p.seed},
             **{"min_data_in_leaf": p.leaf_rows, "bagging_fraction": 0.8, "bagging_freq": 1, "feature_fraction": 0.6},
             **{"lambda_l2": 5.0, "deterministic": True, "force_row_wise": True, "verbosity": -1, "num_threads": 1},
+            "max_bin_by_feature": [_AMOUNT_BINS if "amount" in name else _BINS for name in self.layout.names],
         }
         self.booster = lightgbm.train(settings, lightgbm.Dataset(table, fraud.astype(float)), p.rounds)
         return self

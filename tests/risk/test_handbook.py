@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from storelab.risk import handbook
+from storelab.risk import Trees, TreesParams, features, handbook
 from storelab.risk.handbook import HandbookParams, simulate
+from storelab.risk.metrics import average_precision
 
 SMALL = HandbookParams(customers=400, terminals=600, days=60)
 
@@ -28,6 +29,21 @@ def test_the_table_is_as_it_is_described():
     ratio = copied["TX_AMOUNT"].mean() / plain["TX_AMOUNT"].mean()
     assert 4 < ratio < 6
     assert table.groupby("CUSTOMER_ID")["TERMINAL_ID"].nunique().max() < 20  # those within the radius
+
+
+def test_a_dear_payment_is_found_among_many(monkeypatch):
+    """What alone tells of a few among 50,000 is an amount above all others: 255 bins of a histogram blur it."""
+    draw = np.random.default_rng(0)
+    amount = np.r_[draw.uniform(1, 200, 50_000), draw.uniform(221, 300, 60)]
+    table = pd.DataFrame({"timestamp": pd.Timestamp("2024-01-01"), "amount": amount, "kind": "purchase"})
+    table = table.assign(customer=np.arange(len(table)).astype(str))
+    rows, fraud = features(table), amount > 220
+    found = {}
+    for bins in (255, 4095):
+        monkeypatch.setattr("storelab.risk.tabular._AMOUNT_BINS", bins)
+        found[bins] = average_precision(fraud, Trees(TreesParams(rounds=30)).fit(rows, fraud).margins(rows))
+    assert found[255] < 0.6
+    assert found[4095] > 0.9
 
 
 @pytest.mark.slow
