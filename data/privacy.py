@@ -61,9 +61,19 @@ def pseudonymise(ids: pd.Series, key: bytes) -> pd.Series:
     if not isinstance(key, bytes) or len(key) < 16:
         raise ValueError(f"key is {type(key).__name__} of {len(key)}; expected at least 16 bytes")
     codes, unique = pd.factorize(id_text(ids))
-    names = [_digest(key, re.sub(r"^(\d+)\.0$", r"\1", text)) for text in unique]
+    names = [pseudonym(text, key) for text in unique]
     hashed = np.array([*names, None], dtype=object)[codes]  # code -1 (null) takes the last entry
     return pd.Series(hashed, index=ids.index, name=ids.name)
+
+
+def pseudonym(text: str, key: bytes) -> str:
+    """The pseudonym of one id, as `pseudonymise` has it."""
+    return _digest(key, re.sub(r"^(\d+)\.0$", r"\1", text))
+
+
+def fingerprint(key: bytes) -> str:
+    """What tells two keys apart without telling the key: 16 hex digits."""
+    return _digest(key, "storelab: fingerprint of the key")
 
 
 def _digest(key: bytes, text: str) -> str:

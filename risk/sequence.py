@@ -10,6 +10,7 @@ stretches of time. Several networks side by side, which differ in their first we
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -231,7 +232,8 @@ class SequenceModel:
     @torch.inference_mode()
     def _margins(self, rows: dict, index: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         device = next(self.network.parameters()).device
-        self.network.eval()
+        if self.network.training:  # to say so costs as much as a layer
+            self.network.eval()
         parts = [np.empty(0)]
         for start in range(0, len(chosen), _AT_ONCE):
             batch = self._batch(rows, index, chosen[start : start + _AT_ONCE])
@@ -252,30 +254,37 @@ class SequenceModel:
         """Calibrated probabilities of fraud, as `margins`."""
         return self.calibration(self.margins(transactions, table, chosen))
 
-    def next(self, table: dict, features: np.ndarray, tail: OrderedDict[tuple, deque], scored: bool = True) -> float:
+    def next(self, table: dict, features: np.ndarray, tail: OrderedDict[tuple, deque]) -> float:
         """Probability of one transaction, checked columns (1,) and features (1, F), which is then put into `tail`.
 
-        `tail` has the last transactions by (list, id); not `scored`, it only takes it up, and the answer is NaN.
+        `tail` has the last transactions by (list, id).
         """
-        own = {name: value[0] for name, value in self._columns(table, self.trees.margins(features)).items()}
-        lists = {name: tail.setdefault((name, own[name]), deque(maxlen=count)) for name, count in LISTS.items()}
-        for name in LISTS:
-            tail.move_to_end((name, own[name]))
-        probability = np.nan
-        if scored:
-            items, index = [own], [0]
-            for name, known in lists.items():
-                for item in reversed(known):
-                    other = name == "customer" or item["customer"] != own["customer"]
-                    index.append(len(items) if other else -1)
-                    items += [item] if other else []
-                index += [-1] * (LISTS[name] - len(known))
-            rows = {name: np.array([item[name] for item in items]) for name in own}
-            margin = self._margins(rows, np.array([index]), np.array([0]))
-            probability = float(self.calibration(margin)[0])
-        for known in lists.values():
-            known.append(own)
-        return probability
+        (own,) = self.tokens_of(table, features)
+        items, index = [own], [0]
+        for name, most in LISTS.items():
+            known = tail.get((name, own[name]), ())
+            for item in reversed(known):
+                other = name == "customer" or item["customer"] != own["customer"]
+                index.append(len(items) if other else -1)
+                items += [item] if other else []
+            index += [-1] * (most - len(known))
+        rows = {name: np.array([item[name] for item in items]) for name in own}
+        margin = self._margins(rows, np.array([index]), np.array([0]))
+        self.remember(own, tail)
+        return float(self.calibration(margin)[0])
+
+    def tokens_of(self, table: dict, features: np.ndarray) -> Iterator[dict]:
+        """What is remembered of each transaction, from checked columns (n,) and features (n, F)."""
+        columns = self._columns(table, self.trees.margins(features))
+        return (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+
+    def remember(self, own: dict, tail: OrderedDict[tuple, deque]) -> None:
+        """Put what `tokens_of` tells of a transaction into `tail`; the customer, device and address met last stand
+        last."""
+        for name, most in LISTS.items():
+            place = name, own[name]
+            tail.setdefault(place, deque(maxlen=most)).append(own)
+            tail.move_to_end(place)
 
     def save(self, folder: str | Path, card: Card) -> None:
         """Write weights and trees as safetensors, `config.json` with their checksum, and the model card."""

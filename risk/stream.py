@@ -9,9 +9,10 @@ from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ..learning.base import write_atomic
-from .features import LATE, Layout, check_order, plan, row_of, values_of
+from .features import LATE, Layout, check_order, plan, reports, row_of, values_of
 from .synthetic import DAY
 from .transactions import ENTITIES, columns
 
@@ -50,13 +51,13 @@ class _Record:
         due = bisect_left(self.times, time - wait) - bisect_right(self.times, time - wait - seconds)
         return frauds, due
 
-    def add(self, time: int, values: dict, most: int | None) -> int:
+    def add(self, time: int, values: dict[str | tuple, int], most: int | None) -> int:
         """Take up a transaction; return by how many the times have become more."""
         before = len(self)
         self.first = time if self.first is None else self.first
         self.times.append(time)
         for value, totals in self.totals.items():
-            totals.append(totals[-1] + int(values[value][0]))
+            totals.append(totals[-1] + values[value])
         old = min(bisect_right(self.times, time - self.span), len(self.times) - 1)
         old = max(old, len(self.times) - most) if most else old
         if old > 32:
@@ -81,7 +82,8 @@ class Stream:
     them, and as many times as that in all. The one not met for longest is forgotten first, and is then as never met;
     of one alone at most the last `MOST_TIMES` transactions are in the sums over a window.
 
-    Ids are remembered as salted hashes alone.
+    Ids are remembered as salted hashes alone. `keyed` is the fingerprint of the key that the ids given are pseudonyms
+    under, see `data.privacy.fingerprint`; "": they are given as they are.
     """
 
     def __init__(self, most: int | None = None, layout: Layout | None = None):
@@ -89,7 +91,8 @@ class Stream:
         self.records: OrderedDict[tuple, _Record] = OrderedDict()  # the one met last stands last
         self.time: int | None = None  # seconds, of the last transaction
         self.most, self.times = most, 0  # times in all records
-        self.salt = os.urandom(16)
+        self.reported: dict[str, None] = {}  # transactions that were told to be frauds, by their own ids, oldest first
+        self.salt, self.keyed = os.urandom(16), ""
         made = plan(self.layout)
         summed = {key: [value for k, value, _ in made.sums.values() if k == key] for key in made.keys}
         self._summed = {key: tuple(dict.fromkeys(["one", *summed[key]])) for key in made.keys}
@@ -115,10 +118,9 @@ class Stream:
         time = int(table["time"][0])
         if self.time is not None:
             check_order(np.array([self.time, time]))
-        ids = {name: self._hashed(table[name][0]) for name in (*ENTITIES, *layout.entities, "category")}
+        ids = {name: self._hashed(table[name][0]) for name in self._columns}
         values = values_of(table)
         records = {key: self._record((key, *(ids[name] for name in key))) for key in made.keys}
-        values |= {key: np.array([records[key].first is None], np.int64) for key in made.pairs}
         entries = [records[key].sum(value, window and time - window) for key, value, window in made.sums.values()]
         sums = dict(zip(made.sums, np.array(entries)[:, None], strict=True))
         spans = np.array([records[key].since(which, time) for key, which in made.since.values()])
@@ -127,26 +129,70 @@ class Stream:
         counts = [records[name,].late(time, layout.wait, days * DAY) for name, days in counted]
         late = dict(zip(counted, np.array(counts, np.int64).reshape(-1, 2, 1), strict=True))
         row = row_of(layout, table, values, sums, since, late)[0]
+        self._add(time, records, {name: int(value[0]) for name, value in values.items()})
+        return row, table | {name: np.array([hashed]) for name, hashed in ids.items() if name != "category"}
+
+    def replay(
+        self, transactions: pd.DataFrame, fraud: np.ndarray | None = None, known: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """Take up transactions by time as `step` does, but without their features, and report each fraud as it was.
+
+        `fraud` and `known` are those of `features`. Returns the checked columns, ids hashed. Raises ValueError as it.
+        """
+        made, table = plan(self.layout), columns(transactions, self.layout.entities)
+        time = table["time"].tolist()
+        check_order(np.array([*([] if self.time is None else [self.time]), *time]))
+        told = []
+        if fraud is not None and len(time):
+            at, bad = reports(table["time"], known, self.layout.wait), np.flatnonzero(np.asarray(fraud, bool))
+            told = [(int(at[row]), row) for row in bad[np.argsort(-at[bad], kind="stable")]]
+        ids = {name: self._all_hashed(table[name]) for name in self._columns}
+        values = {name: part.tolist() for name, part in values_of(table).items()}
+        for row, now in enumerate(time):
+            while told and told[-1][0] < now:
+                at, which = told.pop()
+                self._known({name: ids[name][which] for name in self.layout.entities}, at)
+            records = {key: self._record((key, *(ids[name][row] for name in key))) for key in made.keys}
+            self._add(now, records, {name: part[row] for name, part in values.items()})
+        for at, which in reversed(told):
+            self._known({name: ids[name][which] for name in self.layout.entities}, at)
+        return table | {name: np.array(hashed, np.str_) for name, hashed in ids.items() if name != "category"}
+
+    def _add(self, time: int, records: dict[tuple, _Record], values: dict) -> None:
+        values |= {key: int(records[key].first is None) for key in plan(self.layout).pairs}
         for record in records.values():
             self.times += record.add(time, values, MOST_TIMES if self.most else None)
         self.bound()
         self.time = time
-        return row, table | {name: np.array([hashed]) for name, hashed in ids.items() if name != "category"}
 
     def report(self, transaction: dict, known: np.datetime64 | None = None) -> None:
         """A transaction was a fraud, which is known since `known` (None: now); one of before now counts from now on.
 
         Its ids are enough: a dict with the customer and what else it has of the layout's entities. It is seen by
-        transactions of later seconds alone. Raises ValueError for a transaction without a customer.
+        transactions of later seconds alone. One with an id of its own, under `transaction`, counts once, however often
+        it is told; without it each report counts. Raises ValueError for a transaction without a customer.
         """
         if not self.layout.late:
             return
         if (who := transaction.get("customer")) is None:
             raise ValueError("column 'customer': missing; expected an id")
+        if (number := transaction.get("transaction")) is not None:
+            told = self._hashed(number)
+            if told in self.reported:
+                return
+            self.reported[told] = None
+            if self.most and len(self.reported) > self.most:
+                del self.reported[next(iter(self.reported))]
         now = self.time if self.time is not None else 0
         at = now if known is None else max(now, int(np.datetime64(known, "s").astype(np.int64)))
-        for name in self.layout.entities:
-            record = self._record(((name,), self._hashed(transaction.get(name, who))))
+        self._known({name: self._hashed(transaction.get(name, who)) for name in self.layout.entities}, at)
+
+    def _known(self, ids: dict[str, str], at: int) -> None:
+        if not self.layout.late:
+            return
+        now = self.time if self.time is not None else 0
+        for name, hashed in ids.items():
+            record = self._record(((name,), hashed))
             self.times += record.report(at, now, MOST_TIMES if self.most else None)
         self.bound()
 
@@ -156,6 +202,15 @@ class Stream:
             record = self.records[place] = _Record(self._summed[place[0]], self._spans[place[0]])
         self.records.move_to_end(place)
         return record
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*ENTITIES, *self.layout.entities, "category")))
+
+    def _all_hashed(self, values: np.ndarray) -> list[str]:
+        codes, unique = pd.factorize(values)
+        hashed = [self._hashed(value) for value in unique]
+        return [hashed[code] for code in codes]
 
     def _hashed(self, value) -> str:
         return hashlib.blake2b(f"{value}".encode("utf-8", "replace"), key=self.salt, digest_size=8).hexdigest()
@@ -170,7 +225,7 @@ class Stream:
         keys, records = plan(self.layout).keys, self.records.values()
         numbers = {key: number for number, key in enumerate(keys)}
         about = {"entities": self.layout.entities, "late": self.layout.late, "delay": self.layout.delay}
-        about |= {"time": self.time, "salt": self.salt.hex(), "most": self.most}
+        about |= {"time": self.time, "salt": self.salt.hex(), "most": self.most, "keyed": self.keyed}
         flat = lambda lists: np.array([value for part in lists for value in part], np.int64)
         return {
             "about": np.array(json.dumps(about)),
@@ -181,6 +236,7 @@ class Stream:
             "times": flat(record.times for record in records),
             "known": flat(record.known for record in records),
             "totals": flat(totals for record in records for totals in record.totals.values()),
+            "reported": np.array([*self.reported] or [], np.str_),
         }
 
     @classmethod
@@ -191,6 +247,8 @@ class Stream:
             layout = Layout(tuple(about["entities"]), about["late"], about["delay"])
             stream, keys = cls(about["most"], layout), plan(layout).keys
             stream.salt, stream.time = bytes.fromhex(about["salt"]), about["time"]
+            stream.keyed = about.get("keyed", "")
+            stream.reported = dict.fromkeys(map(str, state.get("reported", ())))
             times, known, totals = (state[name].tolist() for name in ("times", "known", "totals"))
             one = two = three = 0
             rows = zip(state["key"], state["ids"], state["first"].tolist(), state["counts"].tolist(), strict=False)

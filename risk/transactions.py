@@ -59,7 +59,7 @@ class Labelled:
 def check_entities(entities: Sequence[str]) -> tuple[str, ...]:
     """Names of entity columns, the customer first. Raises ValueError for what can't be one."""
     names = tuple(dict.fromkeys(("customer", *entities)))
-    taken = {*NAMES, *(column.name for column in LABELS), "time", "refund"} - {*ENTITIES}
+    taken = {*NAMES, *(column.name for column in LABELS), "time", "refund", "transaction"} - {*ENTITIES}
     for name in names:
         if not isinstance(name, str) or not name.strip() or name in taken:
             raise FieldError("entities", name, f"names of id columns, none of {', '.join(sorted(taken))}")

@@ -1,9 +1,9 @@
 """`storelab fit`: one of the store's models trained on a dataset, measured on its test rows, saved, explained.
 
-In the run folder: `model/`, the saved model with its card; `figures.json`, figures by model (of a stack also its
-members', where there are any the references'), `groups.json`, errors by group of the test rows, and `results.json`, the
-main one; `explanation.csv`, one held-out case taken apart; `checkpoints/`, from which a training that was killed goes
-on; `tensorboard/`.
+In the run folder: `model/`, the saved model with its card, and of fraud what a server goes on from (`stream.npz`);
+`figures.json`, figures by model (of a stack also its members', where there are any the references'), `groups.json`,
+errors by group of the test rows, and `results.json`, the main one; `explanation.csv`, one held-out case taken apart;
+`checkpoints/`, from which a training that was killed goes on; `tensorboard/`.
 """
 
 import time
@@ -14,7 +14,7 @@ from ...data.sheets import write_csv
 from ...learning.base import write_atomic
 from ..config.settings import FitSettings, read_fit, within
 from ..fitting import models
-from ..fitting.datasets import card
+from ..fitting.datasets import Transactions, card
 from ..inputs import data_hash
 from ..reports.fit import present
 from ..runs.folder import Run
@@ -42,6 +42,8 @@ def fit(config: DictConfig) -> None:
         figures[name][SECONDS] = seconds
         groups = dataset.groups(name, model, data)
         model.save(run.folder / "model", card(dataset, figures[name], source, groups))
+        if isinstance(dataset, Transactions):
+            models.remember(model, data, bool(dataset.path), run.folder / "model")
         values = {model: {"value": row[dataset.figure]} for model, row in figures.items()}
         run.write("results.json", {"objective": dataset.figure, "unit": "", "agent": name, "policies": values})
         run.write("figures.json", figures)

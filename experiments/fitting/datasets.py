@@ -341,7 +341,7 @@ class Transactions(Reading):
             raise FieldError("customers", self.customers, f"more of them: {error}") from None
         layout = self._layout(read.entities)
         table = features(read.transactions, layout, read.fraud, read.known)
-        return {"data": data, "layout": layout, "table": table, "split": split, "known": known}
+        return {"data": data, "layout": layout, "table": table, "split": split, "known": known, "told": read.known}
 
     def train(self, model, data):
         fraud, table, split = data["known"], data["table"], data["split"]

@@ -1,10 +1,15 @@
-"""The store's models by the names that `storelab fit model=NAME` takes, and the schemas of their parameters."""
+"""The store's models by the names that `storelab fit model=NAME` takes, the schemas of their parameters, and what is
+written beside a fraud model.
+"""
 
+import os
 from collections import ChainMap
 from dataclasses import MISSING, field, fields, make_dataclass
 from functools import cache
-from typing import get_type_hints
+from pathlib import Path
+from typing import Any, get_type_hints
 
+from ...data.privacy import default_key, fingerprint
 from ...language import CLASSIFIERS
 from ...recommendation import RECOMMENDERS
 from ...risk import FRAUD_MODELS
@@ -38,3 +43,23 @@ def params_of(name: str, values: dict, seed: int, folder: str):
     given = {"seed": seed, "checkpoints": f"{folder}/checkpoints", "tensorboard": f"{folder}/tensorboard"}
     known = {f.name for f in fields(params)}
     return params(**values, **{name: value for name, value in given.items() if name in known})
+
+
+def remember(model, data: dict[str, Any], own: bool, folder: Path) -> None:
+    """Write what `storelab serve` goes on from beside a fraud model: what it remembers of all transactions of `data`,
+    as the dataset loaded them, and of their known frauds.
+
+    The ids of one's `own` table are pseudonyms, which no server can make again without
+    STORELAB_KEY: nothing is written.
+    """
+    from ...risk import Scorer
+    from ...risk.scoring import REMEMBERED
+
+    if own and os.environ.get("STORELAB_KEY") is None:
+        print("model: without STORELAB_KEY no history is kept for `storelab serve`: it would know no customer again")
+        return
+    told = {} if data["told"] is None else {"known_at": data["told"]}
+    history = data["data"].transactions.assign(fraud=data["data"].labels["fraud"], **told)
+    scorer = Scorer(model, history, REMEMBERED)
+    scorer.stream.keyed = fingerprint(default_key()) if own else ""
+    scorer.save_state(folder)

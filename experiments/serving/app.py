@@ -107,10 +107,11 @@ class Slot:
         old.stop()
 
     def stop(self) -> None:
-        """End the processes, whatever they are at."""
+        """End the processes: the present one once it has written what it remembers, others whatever they are at."""
         self.ended = True
         for executor in (self.loads, self.turns):
             executor.shutdown(wait=False, cancel_futures=True)
+        self.worker.let_go()
         for process in self.begun:
             process.kill()
 

@@ -1,5 +1,6 @@
 """Saved models: recommendations, sentiment, customer service, fraud. Their folders hold safetensors and JSON alone."""
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,15 +10,16 @@ import numpy as np
 from pydantic import Field
 
 from ... import language, recommendation, risk
+from ...data.privacy import default_key, fingerprint, pseudonym
 from ...errors import FieldError
 from ...language.answers import SLOTS, read_answers
 from ...language.service import Dialogue, Service, default_retrieval
 from ...recommendation.base import Histories
 from ...risk import Scorer, Trees
+from ...risk.scoring import REMEMBERED
 from .served import ITEMS, MAX_ROWS, Answer, Body, Id, Served, Text, Time, Whole
 
 AHEAD = timedelta(minutes=1)  # that a transaction's clock may be ahead of ours, or behind the last one's
-REMEMBERED = 500_000  # of `risk.Stream`: 0.6 GB, some 50,000 customers
 LISTED = 50_000  # items in the lists of one answer
 SCORES = 2**24  # of items that are held at once
 MESSAGES = 128  # of a request: each is answered for itself
@@ -202,6 +204,10 @@ class Entities(Body):
     )
 
 
+class Report(Entities):
+    transaction: Id | None = Field(None, description="its own id: told again, it counts once")
+
+
 class Transaction(Entities):
     timestamp: Time = Field(description="at most a minute from now, and as little before the last transaction's")
     amount: float = Field(ge=0, le=1e9, description="money")
@@ -213,11 +219,12 @@ class Transaction(Entities):
 
 class FraudBody(Body):
     transactions: list[Transaction] = Field(min_length=1, max_length=MAX_ROWS, fail_fast=True, description="by time")
-    reports: list[Entities] = Field(
+    reports: list[Report] = Field(
         default_factory=list,
         max_length=MAX_ROWS,
         fail_fast=True,
-        description="earlier transactions that turned out to be frauds, known from now on: each is told once",
+        description="earlier transactions that turned out to be frauds, known from now on; without an id of its own "
+        "each counts as another one",
     )
 
 
@@ -244,6 +251,12 @@ class Fraud(Served):
         """As any model's; the history is then what was saved with the model, if anything, without the sample."""
         super().trial()
         self.scorer = Scorer.restored(self.model, self.folder, REMEMBERED)
+        keyed = self.scorer.stream.keyed
+        if keyed and (not os.environ.get("STORELAB_KEY") or fingerprint(default_key()) != keyed):
+            raise ValueError(
+                f"STORELAB_KEY: not the key that {self.folder.name} was fitted under; its history knows customers by "
+                "pseudonyms under that key alone"
+            )
 
     def read(self, body) -> tuple[list[dict], list[dict]]:
         """Rows by time, and reports. A row ahead of our clock counts as now, a late one as at the last time."""
@@ -268,7 +281,11 @@ class Fraud(Served):
             if name not in known or name in given:
                 free = ", ".join(known)
                 raise FieldError(f"entities.{name}", further[name], f"an entity of this model, {free}, given once")
-        return given | further
+        row = given | further
+        if self.scorer.stream.keyed:
+            ids = {"customer", "device", "address", "card", *known}.intersection(row)
+            row |= {name: pseudonym(row[name], default_key()) for name in ids}
+        return row
 
     def answer(self, inputs) -> dict:
         rows, reports = inputs
@@ -278,6 +295,9 @@ class Fraud(Served):
 
     def memory(self):
         return self.scorer.stream
+
+    def keep(self) -> None:
+        self.scorer.save_state(self.folder)
 
     def follow(self, about: dict, memory) -> None:
         """Go on with the old one's sums. A sequence model's memory is in its own terms: it follows trees alone."""

@@ -144,6 +144,10 @@ class Served(ABC):
         """What is remembered from request to request."""
         return
 
+    def keep(self) -> None:
+        """Write what is remembered to where the next process finds it, if it is to outlive this one."""
+        return
+
     def follow(self, about: dict, memory) -> None:
         """Take the place of a model of the same route, of which /models tells `about`, with what it remembers; raises
         a ValueError where its callers would have to change what they send."""

@@ -4,11 +4,14 @@ The server passes on bytes: JSON is read, checked, answered and written here. A 
 none of them is made for several threads and the order of transactions counts.
 """
 
+import logging
 import multiprocessing
 import os
 import signal
 import threading
+import time
 import traceback
+from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -20,8 +23,12 @@ from ..config.settings import ConfigError, one_line
 from . import logs
 from .served import Problem, Refused, Served, check_size, first_error, schemas_of
 
+LOG = logging.getLogger("storelab.serve")
 LOAD_SECONDS = 300.0  # for a model to load and to answer its canned request
 ANSWER_SECONDS = 60.0  # for a request, after which the process is ended and another begun
+QUIET = 1.0  # seconds without a request after which what is remembered is written,
+SOONEST, LATEST = 30.0, 300.0  # but not sooner after the last time, and without such a pause at the latest then
+END_SECONDS = 3.0  # for a process that is let go to write what it remembers
 _METHODS = multiprocessing.get_all_start_methods()
 CONTEXT = multiprocessing.get_context("forkserver" if "forkserver" in _METHODS else "spawn")
 
@@ -84,6 +91,13 @@ class Worker:
         self.process.kill()
         self.process.join()
 
+    def let_go(self) -> None:
+        """Let the process write what it remembers, and end it."""
+        with suppress(OSError):  # it may have ended already
+            self._end.send(("end",))
+        self.process.join(END_SECONDS)
+        self.stop()
+
     def _send(self, message: tuple) -> None:
         try:
             self._end.send(message)
@@ -120,17 +134,35 @@ def _work(end: Connection, folder: Path, load: str) -> None:
         kind = "" if isinstance(error, ValueError) else f"{folder.name} cannot be served: {type(error).__name__}: "
         end.send((kind + one_line(error), None))
         return
+    changed, kept = False, time.monotonic()
     while True:
+        age = time.monotonic() - kept
+        if changed and (age > LATEST or not end.poll(max(QUIET, SOONEST - age))):
+            _keep(served)
+            changed, kept = False, time.monotonic()
         try:
             what, *given = end.recv()
         except EOFError:
             return
+        if what == "end":
+            if changed:
+                _keep(served)
+            return
         if what == "answer":
             end.send(_answer(served, *given))
+            changed = True
         elif what == "memory":
             end.send(served.memory())
         else:
             end.send(_follow(served, *given, end.recv()))
+            changed = True
+
+
+def _keep(served: Served) -> None:
+    try:
+        served.keep()
+    except OSError as error:  # a folder that may not be written to: the process goes on
+        LOG.warning("/%s: what it remembers is not written: %s", served.route, error)
 
 
 def _end_with_parent() -> None:

@@ -312,6 +312,47 @@ def test_reports_are_bounded_and_a_state_goes_on(tmp_path):
         Stream.restored(stream.state() | {"times": np.arange(3)})
 
 
+@given(most=st.sampled_from([None, 12, 40]), seed=st.integers(0, 9))
+@settings(max_examples=20, deadline=None)
+def test_a_replayed_history_is_remembered_as_a_streamed_one(most, seed):
+    """Without the features on the way, with reports in their order."""
+    draw, count = np.random.default_rng(seed), 60
+    rows = made(np.sort(draw.integers(0, 5 * 86_400, count)), amount=draw.integers(1, 90, count).astype(float))
+    rows = rows.assign(customer=draw.integers(0, 9, count).astype(str), terminal=draw.integers(0, 4, count).astype(str))
+    fraud, stamp = draw.random(count) < 0.3, rows["timestamp"].to_numpy()
+    known = stamp + draw.integers(0, 3 * 86_400, count).astype("timedelta64[s]")
+    one, other = (Stream(most, Layout(("terminal",), True, 1)) for _ in range(2))
+    other.salt = one.salt
+    one.replay(rows, fraud, known)
+    told = sorted((known[row], row) for row in np.flatnonzero(fraud))
+    given = rows.to_dict("records")
+    for row in range(count):
+        while told and told[0][0] < stamp[row]:
+            at, which = told.pop(0)
+            other.report(given[which], at)
+        other.step(given[row])
+    for at, which in told:
+        other.report(given[which], at)
+    assert one.state().keys() == other.state().keys()
+    for name, part in one.state().items():
+        np.testing.assert_array_equal(part, other.state()[name], err_msg=name)
+
+
+def test_a_fraud_that_is_told_twice_counts_once(tmp_path):
+    """By the transaction's own id, across a saved state too; without one each report is another fraud."""
+    layout = Layout(("customer",), True, 1)
+    rows = made(DAY * np.arange(5)).to_dict("records")
+    named, bare = rows[0] | {"transaction": "T1"}, rows[0]
+    stream, counts = Stream(100, layout), []
+    for row, told in zip(rows, ([], [named, named], [named], [bare, bare], []), strict=True):
+        counts.append(stream.features(row)[layout.names.index("own known frauds, 30 days")])
+        for one in told:
+            stream.report(one)
+        save_state(tmp_path / "state.npz", stream.state())
+        stream = Stream.restored(read_arrays(tmp_path / "state.npz"))
+    assert counts == [0, 0, 1, 1, 3]
+
+
 def test_the_times_of_one_are_bounded(monkeypatch):
     monkeypatch.setattr(sys.modules[Stream.__module__], "MOST_TIMES", 50)
     stream = Stream(10_000)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_module
 from storelab import language, recommendation
+from storelab.data.privacy import fingerprint
 from storelab.experiments.commands.fit import fit
 from storelab.experiments.commands.runs import runs
 from storelab.experiments.config.options import register
@@ -19,6 +20,7 @@ from storelab.experiments.runs.index import read_index
 from storelab.learning import training
 from storelab.learning.base import load_folder
 from storelab.learning.intervals import intervals
+from storelab.risk import Scorer
 
 TINY = ("model.epochs=1", "model.progress=false", "model.device=cpu")
 STORE = ("dataset.items=30", "dataset.customers=80", "dataset.days=150")
@@ -83,6 +85,23 @@ def test_it_is_what_the_library_says(tmp_path):
     train, test = DATASETS["questions"]().load(3)
     model = language.create("tfidf", unit="character", seed=3).fit(train["text"].tolist(), train["intent"].tolist())
     assert figures["accuracy"] == (np.array(model.predict(test["text"])) == test["intent"].to_numpy()).mean()
+
+
+def test_a_fraud_model_comes_with_its_history(tmp_path, monkeypatch, capsys):
+    """A server goes on from it: synthetic ids as they are, those of a file by pseudonyms under the key alone."""
+    run = fitted(tmp_path, "fraud_trees")
+    data, model = run.settings().dataset.load(0), models.model_class("fraud_trees").load(run.folder / "model")
+    last = data["data"].transactions.iloc[-1].to_dict()
+    whole = data["data"].transactions.assign(fraud=data["data"].labels["fraud"])
+    found = Scorer.restored(model, run.folder / "model").score(last)
+    assert found == Scorer(model, whole).score(last)
+    assert found != Scorer(model).score(last)
+    monkeypatch.delenv("STORELAB_KEY", raising=False)
+    models.remember(model, data, True, tmp_path / "none")
+    assert "without STORELAB_KEY no history is kept" in capsys.readouterr().out
+    monkeypatch.setenv("STORELAB_KEY", "0123abcd-sixteen-or-more")
+    models.remember(model, data, True, tmp_path)
+    assert Scorer.restored(model, tmp_path).stream.keyed == fingerprint(b"0123abcd-sixteen-or-more")
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, monkeypatch):

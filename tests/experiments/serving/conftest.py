@@ -51,8 +51,14 @@ def purchases():
     return table.assign(timestamp=pd.Timestamp("2024-01-01") + pd.to_timedelta(table["timestamp"], unit="D"))
 
 
+@pytest.fixture
+def saved(trained, tmp_path):
+    """`trained`, in a folder of the test's own: a server writes into it what it remembers."""
+    return trained[0], shutil.copytree(trained[1], tmp_path / "models")
+
+
 @pytest.fixture(scope="session")
-def saved(transactions, purchases, tmp_path_factory):
+def trained(transactions, purchases, tmp_path_factory):
     """Name -> model, and the folder in which each is saved under its name."""
     root, reviews = tmp_path_factory.mktemp("models"), synthetic_reviews(200, seed=1)
     table, fraud = features(transactions.transactions), transactions.labels["fraud"].to_numpy()

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from storelab.data.privacy import fingerprint, pseudonymise
+from storelab.experiments.serving.models import Fraud
 from storelab.recommendation.base import Histories
 from storelab.risk import Layout, Scorer, Trees, TreesParams, features
 
@@ -197,3 +199,49 @@ def test_a_wrong_clock_shuts_nobody_out(serve, slot, saved, transactions):
     for _ in range(2):
         assert "a time until now" in post(client, "fraud", {"transactions": [ahead]}, 422)
     assert post(client, "fraud", {"transactions": [given]})["probabilities"]
+
+
+def test_a_restart_goes_on_where_the_server_ended(transactions, tmp_path, monkeypatch):
+    """What `fit` left is taken up, under the key of its pseudonyms; a fraud that is told twice counts once."""
+    key = "0123abcd-sixteen-or-more"
+    layout = Layout(("merchant",), late=True, delay=1)
+    rows, fraud = transactions.transactions.iloc[:300], np.arange(300) % 9 == 0
+    hidden = rows.assign(**{name: pseudonymise(rows[name], key.encode()) for name in ("customer", "merchant")})
+    hidden = hidden[["timestamp", "customer", "merchant", "amount"]]
+    trees = Trees(TreesParams(rounds=5, leaf_rows=5), layout)
+    trees.fit(features(hidden, layout, fraud), fraud).calibrate(features(hidden, layout, fraud), fraud)
+    scorer = Scorer(trees, hidden.iloc[:100].assign(fraud=fraud[:100]))
+    scorer.stream.keyed = fingerprint(key.encode())
+    scorer.save(tmp_path / "own", CARD)
+    monkeypatch.delenv("STORELAB_KEY", raising=False)
+    with pytest.raises(ValueError, match="STORELAB_KEY: not the key that own was fitted under"):
+        Fraud(tmp_path / "own").trial()
+    monkeypatch.setenv("STORELAB_KEY", key)
+    given = rows_of(rows[["timestamp", "customer", "merchant", "amount"]])
+    report = {"customer": rows["customer"][3], "merchant": rows["merchant"][3], "transaction": "T-3"}
+    found = []
+    for first in (100, 200):
+        served = Fraud(tmp_path / "own")
+        served.trial()
+        for reports in ([report, report], [report]):
+            body = {"transactions": given[first : first + 50], "reports": reports}
+            found += served.answer(served.read(served.Body.model_validate(body)))["probabilities"]
+            first += 50
+        served.keep()
+    expected = []
+    for place, row in enumerate(hidden.iloc[100:].to_dict("records")):
+        if place == 0:
+            scorer.report(hidden.iloc[3][["customer", "merchant"]].to_dict())
+        expected.append(scorer.score(row))
+    assert found == expected
+
+
+def test_a_server_that_ends_writes_what_it_remembers(serve, slot, saved, transactions):
+    rows, scorer = rows_of(transactions.transactions.iloc[:40]), Scorer(saved[0]["trees"])
+    expected = [scorer.score(row) for row in transactions.transactions.iloc[:40].to_dict("records")]
+    for part in (slice(20), slice(20, 40)):
+        one = slot(saved[1] / "trees", "risk")
+        assert post(serve(one), "fraud", {"transactions": rows[part]})["probabilities"] == expected[part]
+        one.stop()
+        assert (saved[1] / "trees" / "stream.npz").is_file()
+    assert not list((saved[1] / "trees").glob("*.part*"))
