@@ -30,7 +30,8 @@ class OrderNetwork(ItemTable):
         self.register_buffer("features", text, persistent=False)
         self.bias = nn.Parameter(torch.zeros(items))
         self.start = nn.Parameter(torch.zeros(width))
-        self.near = nn.Parameter(torch.zeros(heads, length + 1))
+        # The last purchases say most: one head starts with a mean of all, the others look the more at near ones.
+        self.near = nn.Parameter(-torch.linspace(0, 2, heads)[:, None] * torch.arange(length + 1).float().log1p())
         self.blocks = nn.ModuleList([Block(width, heads, dropout) for _ in range(layers)])
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, width)
         self.dropout = nn.Dropout(dropout)

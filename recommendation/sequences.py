@@ -7,7 +7,6 @@ import pandas as pd
 
 from .base import check
 
-FOLLOWERS = 5  # items that are likely after each one
 TASTE = 40.0  # how alike tastes are: the concentration of a Dirichlet distribution over the genres
 
 
@@ -19,13 +18,15 @@ class SequenceParams:
     items: int = 1682
     mean: float = 106.0  # events per user; log-normal, 20 to 700
     genres: int = 18
-    stay: float = 0.85  # chance that an event is of the genre of the last one
-    follow: float = 0.5  # chance that it is one that follows the last one, where the genre stays
-    ties: float = 0.3  # chance that it has the same second as the last one
+    stay: float = 0.5  # chance that an event is of the genre of the last one
+    follow: float = 0.3  # chance that it is one that follows the last one, where the genre stays
+    followers: int = 20  # items that are likely after each one
+    ties: float = 0.5  # chance that it has the same second as the last one
     seed: int = 0
 
     def __post_init__(self):
         bounds = {"users": (1, 1_000_000), "items": (20, 1_000_000), "mean": (20, 700), "genres": (1, 1000)}
+        bounds |= {"followers": (1, 1000)}
         bounds |= dict.fromkeys(("stay", "follow", "ties"), (0, 1)) | {"seed": (0, 2**31 - 1)}
         check(self, bounds)
 
@@ -40,9 +41,10 @@ def ordered(params: SequenceParams | None = None) -> pd.DataFrame:
     p = params or SequenceParams()
     rng = np.random.default_rng(p.seed)
     genre = rng.integers(p.genres, size=p.items)
-    popular = (1 + rng.permutation(p.items)) ** -0.8
+    rank = rng.permutation(p.items) / p.items
+    popular = np.exp(-4 * rank**0.5 - 4 * rank)
     peak = rng.uniform(0, 200, p.items)
-    followers = np.stack([_followers(genre, popular, rng) for _ in range(2)])  # (2, items, FOLLOWERS)
+    followers = np.stack([_followers(genre, popular, p.followers, rng) for _ in range(2)])  # (2, items, followers)
     same = rng.random(p.items) < 0.5
     followers[1, same] = followers[0, same]
     members = [np.flatnonzero(genre == g) for g in range(p.genres)]
@@ -60,7 +62,7 @@ def ordered(params: SequenceParams | None = None) -> pd.DataFrame:
             now = now if stays else _drawn(taste, rng)
             near = followers[half, last] if stays and rng.random() < p.follow else members[now]
             near = near if weight[near].any() else np.arange(p.items)
-            last = near[_drawn(weight[near] ** (0.5 if len(near) == FOLLOWERS else 1.0), rng)]
+            last = near[_drawn(weight[near] ** (0.5 if len(near) == p.followers else 1.0), rng)]
             now, weight[last] = genre[last], 0.0
             if rng.random() >= p.ties:
                 second += int(rng.exponential(60 if rng.random() < 0.97 else 3 * 86_400)) + 1
@@ -76,11 +78,11 @@ def _drawn(weight: np.ndarray, rng: np.random.Generator) -> int:
     return int(np.searchsorted(total, rng.random() * total[-1], side="right"))
 
 
-def _followers(genre: np.ndarray, popular: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(items, FOLLOWERS) items that follow each one, of its genre and mostly popular ones."""
-    found = np.empty((len(genre), FOLLOWERS), int)
+def _followers(genre: np.ndarray, popular: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(items, count) items that follow each one, of its genre and mostly popular ones."""
+    found = np.empty((len(genre), count), int)
     for item in range(len(genre)):
         own = np.flatnonzero(genre == genre[item])
         weight = popular[own] ** 0.5
-        found[item] = rng.choice(own, FOLLOWERS, p=weight / weight.sum(), replace=len(own) < FOLLOWERS)
+        found[item] = rng.choice(own, count, p=weight / weight.sum(), replace=len(own) < count)
     return found

@@ -183,6 +183,8 @@ class Transformer(Recommender):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(p.seed)
             self.order = self._new_order().to(self.device)
+        share = torch.from_numpy(_buyers(log)).float().log1p().to(self.device)
+        self.order.bias.data.copy_(share - share.mean())  # starts with what most buy
         sequences = Sequences.of(log.histories, p.order_length)
         loss, per_epoch = order_loss(
             sequences, _WINDOWS, p.seed, self.unsold, self._prior(log), self._dropped, self._augmented
