@@ -37,7 +37,7 @@ class Column:
             "bool": "true or false (or 1 or 0)",
             "day": "a day as YYYY-MM-DD, without time or zone",
             "timestamp": "a time as YYYY-MM-DD HH:MM:SS, without zone",
-            "split": f"one of {', '.join(SPLITS)}",
+            "split": f"one of {', '.join(SPLIT_NAMES)}",
         }
         bound = "" if self.minimum is None else f" >= {self.minimum:g}"
         bound += "" if self.above is None else f" > {self.above:g}"
@@ -46,6 +46,9 @@ class Column:
 
 Schema = tuple[Column, ...]
 SPLITS = ("train", "validation", "test")  # of a table's own column `split`; test rows are never trained on
+SPLIT_NAMES = {name: name for name in SPLITS}  # what tables call them, in any case
+SPLIT_NAMES |= {"training": "train", "valid": "validation", "val": "validation", "dev": "validation"}
+SPLIT_NAMES |= {"development": "validation", "testing": "test"}
 SPLIT = Column("split", "split", required=False)
 
 PANEL: Schema = (
@@ -205,6 +208,12 @@ def matched(
     return result, notes
 
 
+def splits(values: pd.Series) -> pd.Series:
+    """Values of a column `split` under our names, `SPLITS`; None for what is no name of one."""
+    names = {name: SPLIT_NAMES.get(str(name).strip().lower()) for name in values.dropna().unique()}
+    return pd.Series([names.get(value) for value in values], index=values.index, name=values.name, dtype=object)
+
+
 def _checked(
     values: pd.Series, column: Column, key: bytes | None, mark: str, day_first: bool | None
 ) -> tuple[pd.Series, str]:
@@ -215,7 +224,7 @@ def _checked(
             parsed, note = times(values, day_first)
         elif column.kind in ("text", "customer", "split"):
             parsed, note = stripped(id_text(values))
-            parsed = parsed.where(parsed.isin(SPLITS), None) if column.kind == "split" else parsed
+            parsed = splits(parsed) if column.kind == "split" else parsed
         else:
             parsed = numbers(values, mark) if column.kind == "number" else _booleans(values)
             sign = currency(values) if column.kind == "number" and values.dtype == object else ""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 
+from ..data.masking import mask
 from ..errors import FieldError
 from . import create
 from .answers import PERSON, Answers, find_slots, read_answers, without_slots
@@ -66,7 +67,7 @@ class Service:
 
     `lookup(intent, slots)` gives the facts for an answer's other slots (from the store's records), None when there are
     none, such as for an unknown order. `writer`, such as a `writer.Writer`, words passages, and the reply says so; what
-    it can't word is quoted.
+    it can't word is quoted. It is given messages with their personal data masked.
     """
 
     def __init__(
@@ -191,7 +192,7 @@ class Service:
 
     def _quote(self, dialogue: Dialogue, text: str, passage: str, confidence: float):
         """The passage, or what the writer makes of it, marked as such."""
-        after, words = replace(dialogue, intent="", asked=0), self.writer and self.writer(text, passage)
+        after, words = replace(dialogue, intent="", asked=0), self.writer and self.writer(mask(text), passage)
         if not words:
             return Reply("passage", passage, "", confidence), after
         marked = f"{words} {_WORDED['zh' if language(words) == 'zh' else 'en']}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..data.contract import TableNote, matched
+from ..data.contract import SPLIT_NAMES, TableNote, matched, splits
 from ..data.files import load
 from ..data.masking import mask_all
 from ..data.privacy import id_text
@@ -16,14 +16,14 @@ from ..errors import FieldError
 REVIEW_COLUMNS = ("text", "positive", "stars", "item", "date", "split")  # the first two always, the others if there
 QUESTION_COLUMNS = ("text", "intent", "split")
 ALIASES = {"rating": "stars", "item_id": "item", "label": "positive"}  # of the public files -> ours
-SPLITS = ("train", "validation", "test")  # validation: rows for neither
 
 
 def reviews(table: pd.DataFrame, day_first: bool | None = None) -> pd.DataFrame:
     """The table with REVIEW_COLUMNS alone.
 
     text: str, with personal data masked (`data.masking`). positive: 0 or 1; where it is missing, 1 for 4 and 5 stars.
-    stars: 1 to 5. item: str. date: a day, in an order of day and month that all rows share. split: one of SPLITS.
+    stars: 1 to 5. item: str. date: a day, in an order of day and month that all rows share.
+    split: one of `contract.SPLIT_NAMES`, which become ours.
     Raises ValueError naming the column and the first bad row.
     """
     table = table.copy()
@@ -132,7 +132,9 @@ def _checked(table: pd.DataFrame, known: tuple[str, ...], needed: tuple[str, ...
         raise ValueError("the table has 0 rows: allowed are one or more")
     _rows(table, "text", table["text"].map(lambda value: isinstance(value, str)), "text")
     if "split" in table:
-        _rows(table, "split", table["split"].isin(SPLITS), f"one of {', '.join(SPLITS)}")
+        known = splits(table["split"])
+        _rows(table, "split", known.notna(), f"one of {', '.join(SPLIT_NAMES)}")
+        table["split"] = known
     table["text"], note = mask_all(table["text"])
     if note:
         warnings.warn(f"column 'text': {note}", TableNote, stacklevel=3)

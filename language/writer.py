@@ -7,6 +7,7 @@ from ..errors import FieldError
 from .retrieval import terms
 from .text import clean, is_han, language
 
+SERVICE = "service.json"  # beside a saved classifier of intents: the name of its writer
 _LONGEST = 1024  # tokens of the prompt
 _SHARED = 0.8  # of a sentence's words that are to stand in the passage's sentence that is nearest to it
 _SENTENCES = re.compile(r"(?<=[.!?;。!?;,,])\s{0,9}")

@@ -11,6 +11,7 @@ import time
 from omegaconf import DictConfig
 
 from ...data.sheets import write_csv
+from ...language.writer import SERVICE
 from ...learning.base import write_atomic
 from ..config.settings import FitSettings, read_fit, within
 from ..fitting import models
@@ -44,6 +45,8 @@ def fit(config: DictConfig) -> None:
         model.save(run.folder / "model", card(dataset, figures[name], source, groups))
         if isinstance(dataset, Transactions):
             models.remember(model, data, bool(dataset.path), run.folder / "model")
+        if writer := getattr(dataset, "writer", ""):
+            run.write(f"model/{SERVICE}", {"writer": writer})
         values = {model: {"value": row[dataset.figure]} for model, row in figures.items()}
         run.write("results.json", {"objective": dataset.figure, "unit": "", "agent": name, "policies": values})
         run.write("figures.json", figures)

@@ -267,6 +267,7 @@ class Questions(Texts):
     """Customers' questions with their intents."""
 
     target: str = "intent"  # intent alone
+    writer: str = ""  # generative checkpoint that words help pages where the model is served; "": they are quoted
 
     def __post_init__(self):
         super().__post_init__()

@@ -41,17 +41,17 @@ REFUSALS = {status: {"model": Problem, "description": why} for status, why in WH
 class Slot:
     """A route's model, which may change, the queue before it, and how others are loaded from beside its folder."""
 
-    def __init__(self, folder: Path, load: str):
-        """Start a process with the model; `load` is the "module:name" of what loads it. Raises as `Worker`."""
+    def __init__(self, folder: Path, load: str, **how):
+        """Start a process with the model; `load`: "module:name" of what loads it, with `how`. Raises as `Worker`."""
         folder = folder.resolve()
-        self.root, self.load, self.begun = folder.parent, load, []
+        self.root, self.load, self.how, self.begun = folder.parent, load, how, []
         self.waiting, self.loading, self.ended = 0, False, False
         self.worker = self._begin(folder)
         self.turns, self.loads = ThreadPoolExecutor(1), ThreadPoolExecutor(1)  # the first alone talks to the worker
 
     def _begin(self, folder: Path) -> Worker:
         self.begun = [process for process in self.begun if process.is_alive()]
-        return Worker(folder, self.load, self.begun)
+        return Worker(folder, self.load, self.begun, self.how)
 
     async def answer(self, content: bytes) -> tuple[int, bytes, int]:
         """Return status, JSON and the number of rows; raises 503 where the queue is full."""

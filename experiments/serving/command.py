@@ -29,6 +29,10 @@ def _parser() -> argparse.ArgumentParser:
     folders = {"metavar": "DIR", "action": "append", "default": []}
     add("--recommendation", **folders, help="saved recommender: recommend")
     add("--language", **folders, help="saved text classifier: sentiment, or, of intents, answer")
+    wording = (
+        "generative checkpoint, hub name or folder, that words the help pages of answer (default: they are quoted)"
+    )
+    add("--writer", metavar="NAME", default="", help=wording)
     add("--risk", **folders, help="saved trees or sequence model: fraud")
     add("--keys", metavar="FILE", required=True, help="JSON of the API keys' sums and rights")
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
@@ -102,6 +106,8 @@ def _slots(options) -> list:
     given = {name: getattr(options, name) for name in LOADERS if getattr(options, name)}
     if not given:
         raise ConfigError("RUN: none is not allowed, expected a run, --recommendation, --language or --risk")
+    if options.writer and not options.language:
+        raise ConfigError(f"--writer: {options.writer!r} is not allowed, expected --language with it")
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # a model has a process, and no more than a core
         os.environ.setdefault(variable, "1")
     from .app import Slot
@@ -113,7 +119,8 @@ def _slots(options) -> list:
     try:
         for name, folders in given.items():
             for folder in folders:
-                slots.append(Slot(Path(folder), LOADERS[name]))
+                how = {"writer": options.writer} if options.writer and name == "language" else {}
+                slots.append(Slot(Path(folder), LOADERS[name], **how))
     except BaseException:
         for slot in slots:
             slot.stop()

@@ -14,6 +14,8 @@ from ...data.privacy import default_key, fingerprint, pseudonym
 from ...errors import FieldError
 from ...language.answers import SLOTS, read_answers
 from ...language.service import Dialogue, Service, default_retrieval
+from ...language.writer import SERVICE, Writer
+from ...reading import read_json
 from ...recommendation.base import Histories
 from ...risk import Scorer, Trees
 from ...risk.scoring import REMEMBERED
@@ -159,12 +161,15 @@ class CustomerService(Served):
 
     route, Body, Answer, row = "answer", AnswerBody, Turns, "turns"
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, writer: str = ""):
+        """`writer`: of passages, a name that `language.writer` takes; "": that of the folder's service.json, if any."""
         super().__init__(folder)
         self.model, self.answers = language.load(folder), read_answers()
+        writer = writer or writer_of(folder)
+        self.writer = Writer(writer) if writer else None
         # Words alone beside a model that needs no encoder either.
         self.retrieval = default_retrieval(self.answers, False if self.model.name == "tfidf" else None)
-        self.about = {"kind": self.model.name, "intents": self.model.labels}
+        self.about = {"kind": self.model.name, "intents": self.model.labels, "writer": Path(writer).name}
         self.sample = {"messages": [{"text": text} for text in ("where is my order 12345", "", "退货")]}
 
     def read(self, body) -> list[tuple[Dialogue, Message]]:
@@ -173,7 +178,7 @@ class CustomerService(Served):
     def answer(self, inputs) -> dict:
         turns = []
         for dialogue, message in inputs:  # each with its own facts: one customer's order is no other's to ask about
-            service = Service(self.model, self.answers, self.retrieval, self._lookup(message))
+            service = Service(self.model, self.answers, self.retrieval, self._lookup(message), writer=self.writer)
             (reply,), (after,) = service.reply([dialogue], [message.text])
             turns.append(vars(reply) | {"dialogue": vars(after)})
         return {"turns": turns}
@@ -308,10 +313,25 @@ class Fraud(Served):
         self.scorer.stream = memory
 
 
-def load_language(folder: Path) -> Served:
-    """What a text classifier's labels make it: intents answer customers, all else is sentiment."""
+def load_language(folder: Path, writer: str = "") -> Served:
+    """What a text classifier's labels make it: intents answer customers, all else is sentiment, which has no writer."""
     labels = set(language.load(folder).labels)
-    return (CustomerService if labels <= read_answers().labels else Sentiment)(folder)
+    if labels <= read_answers().labels:
+        return CustomerService(folder, writer)
+    if writer:
+        raise FieldError(
+            "--writer", writer, "a classifier of intents behind --language", f"as {folder.name} has others"
+        )
+    return Sentiment(folder)
+
+
+def writer_of(folder: Path) -> str:
+    """The writer that `storelab fit dataset.writer=NAME` left beside a classifier of intents; "": none."""
+    path = folder / SERVICE
+    content = read_json(path) if path.is_file() else {}
+    if not isinstance(content, dict) or not isinstance(content.get("writer", ""), str):
+        raise FieldError(SERVICE, content, "an object with the name of a writer")
+    return content.get("writer", "")
 
 
 def _utc(time: datetime) -> datetime:

@@ -45,20 +45,21 @@ class Worker:
         hello: its route, description, and the schemas of bodies and answers.
     """
 
-    def __init__(self, folder: Path, load: str, begun: list):
+    def __init__(self, folder: Path, load: str, begun: list, how: dict | None = None):
         """Start the process and wait until the model has answered its canned request.
 
         Args:
             folder: what is loaded.
             load: "module:name" of what loads it.
             begun: the process is put into it before anything is waited for.
+            how: keywords of what loads it.
 
         Raises:
             ConfigError: what is wrong with the folder, or how the process ended.
         """
         self.folder = folder
         self._end, theirs = CONTEXT.Pipe()
-        self.process = CONTEXT.Process(target=_work, args=(theirs, folder, load), daemon=True)
+        self.process = CONTEXT.Process(target=_work, args=(theirs, folder, load, how or {}), daemon=True)
         self.process.start()
         begun.append(self.process)
         theirs.close()
@@ -119,7 +120,7 @@ class Worker:
         return f"its process ended with {f'signal {-code}' if code is not None and code < 0 else f'status {code}'}"
 
 
-def _work(end: Connection, folder: Path, load: str) -> None:
+def _work(end: Connection, folder: Path, load: str, how: dict) -> None:
     """The process: load, answer a canned request, then whatever comes, until the server hangs up."""
     for number in (signal.SIGINT, signal.SIGTERM):  # the server decides when requests have been answered
         signal.signal(number, signal.SIG_IGN)
@@ -127,7 +128,7 @@ def _work(end: Connection, folder: Path, load: str) -> None:
     logs.begin()
     try:
         module, _, name = load.partition(":")
-        served: Served = getattr(import_module(module), name)(folder)
+        served: Served = getattr(import_module(module), name)(folder, **how)
         served.trial()
         end.send(("", _hello(served)))
     except Exception as error:  # a library's own, of what it cannot read

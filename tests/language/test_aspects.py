@@ -131,9 +131,17 @@ def test_a_tables_own_split_is_kept():
     with pytest.warns(UserWarning, match="1 rows of the split 'validation' are not used"):
         train, test = tables.split(tables.reviews(table))
     assert ("".join(train["text"]), "".join(test["text"])) == ("bc", "a")
-    for word in ("Train", "dev", "", None):
-        with pytest.raises(ValueError, match=r"split\[3\]: .* is not allowed, expected one of train, validation, test"):
+    for word in ("devel", "", None):
+        with pytest.raises(
+            ValueError, match=r"split\[3\]: .* is not allowed, expected one of train, validation, test, tr"
+        ):
             tables.reviews(table.assign(split=["test", "train", "train", word]))
+
+
+def test_usual_names_of_splits():
+    for word in ("dev", "valid", "val", "Validation", " development "):
+        named = pd.DataFrame({"text": list("ab"), "positive": [1, 0], "split": ["Train", word]})
+        assert tables.reviews(named)["split"].tolist() == ["train", "validation"]
 
 
 def test_the_split_of_the_real_data_is_the_agreed_one(real_data):

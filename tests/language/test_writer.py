@@ -1,11 +1,16 @@
 """Passages worded by a generative model: tiny ones of our own making, with weights that are random or known."""
 
+import json
+
 import pytest
 import torch
+from storelab.experiments.serving.models import AnswerBody, load_language
+from storelab.language import create
 from storelab.language.answers import read_answers
 from storelab.language.retrieval import Retrieval
 from storelab.language.service import Dialogue, Service
-from storelab.language.writer import Writer, grounded
+from storelab.language.writer import SERVICE, Writer, grounded
+from storelab.learning.base import Card
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
@@ -61,6 +66,34 @@ def test_a_grounded_wording_is_given_and_marked(tmp_path):
     answer, passage = reply(Writer(speaker(tmp_path, "Gift cards are good for three years")))
     assert answer.text == "Gift cards are good for three years (Worded by a language model from our help pages.)"
     assert (answer.action, answer.source) == ("passage", passage)
+
+
+def test_a_writer_is_given_no_personal_data():
+    heard = []
+
+    answers = read_answers()
+    listen = lambda question, passage: heard.append(question)
+    service = Service(Sure(), answers, Retrieval(answers.passages), lambda intent, slots: None, writer=listen)
+    service.reply([Dialogue()], ["I am ann@shop.com, how long are gift cards good for"])
+    assert heard == ["I am [email], how long are gift cards good for"]
+
+
+@pytest.mark.parametrize("by", ["option", "configuration"])
+def test_the_server_words_passages(tmp_path, by):
+    """With a tiny checkpoint, by `--writer` or by what `storelab fit dataset.writer=NAME` leaves beside the model."""
+    short = create("tfidf", unit="character_in_word", longest=3, least_texts=1, validation=0.0, strength=100.0)
+    short.fit(*read_answers().examples()).save(tmp_path / "intents", Card("made up", "none", {}, "a test", "all"))
+    name = speaker(tmp_path / "writer", "Gift cards are good for three years")
+    if by == "configuration":
+        (tmp_path / "intents" / SERVICE).write_text(json.dumps({"writer": name}))
+    served = load_language(tmp_path / "intents", name if by == "option" else "")
+    assert served.about["writer"] == "writer"
+    (turn,) = served.answer(served.read(AnswerBody(messages=[{"text": QUESTION}])))["turns"]
+    assert turn["text"] == "Gift cards are good for three years (Worded by a language model from our help pages.)"
+    assert turn["source"] == PASSAGE
+    (tmp_path / "intents" / SERVICE).write_text('{"writer": 3}')
+    with pytest.raises(ValueError, match=r"service\.json"):
+        load_language(tmp_path / "intents")
 
 
 @pytest.mark.parametrize("words", ["Gift cards are good for 5 years", "They can be paid out.", "yes yes"])

@@ -42,13 +42,14 @@ def test_a_split_of_its_own_is_kept(tmp_path, bought):
     """No test row is trained on: here the test items of a customer are known by their number."""
     test = np.arange(len(bought)) % 5 == 0
     part = np.where(test, "test", np.where(np.arange(len(bought)) % 7 == 0, "validation", "train"))
-    split = Purchases(path=saved(tmp_path, bought.assign(split=part))).load(0)
+    usual = pd.Series(part).replace({"validation": "dev", "train": "Train"}).to_numpy()
+    split = Purchases(path=saved(tmp_path, bought.assign(split=usual))).load(0)
     assert len(split.log.histories.item) == (part == "train").sum()
     rated = Ratings(path=saved(tmp_path, bought.assign(split=part))).load(0)
     assert len(rated["log"].histories.item) == (part == "train").sum()
     np.testing.assert_array_equal(rated["stars"], bought["rating"][test])
     for wrong, words in (
-        ("Test", "column 'split', row 1: 'Test'; expected one of train"),
+        ("tests", "column 'split', row 1: 'tests'; expected one of train, validation, test, training, valid"),
         ("train", "no row is 'test'"),
     ):
         with pytest.raises(ValueError, match=words):

@@ -35,6 +35,10 @@ from storelab.experiments.serving.wire import GRACE_SECONDS
         (("--keys", "none.json"), "keys: 'none.json' holds no keys ("),
         (("--keys", "keys.json"), "RUN: none is not allowed, expected a run, "),
         (("--keys", "keys.json", "nowhere"), "run: "),
+        (
+            ("--keys", "keys.json", "nowhere", "--writer", "x"),
+            "--writer: 'x' is not allowed, expected --language with it",
+        ),
         (("--keys", "keys.json", "--risk", "nowhere"), ""),
         (("--keys", "keys.json", "--add-key", "x", "--rights", "fly"), "rights: 'fly' is not allowed, expected one of"),
     ],
