@@ -1,9 +1,9 @@
 """Personal data in free text, English and Chinese: found, and masked as `[email]`, `[phone]`, `[card]`, `[id]`,
-`[address]`.
+`[address]`, `[name]`.
 
 A number is told by its form, its check digits (Luhn, ISO 7064, IBAN, from python-stdnum) and the words before it: "tel"
 makes a phone of ten digits, "order" leaves them an order's number. Every pattern is bounded, so that the time is in
-proportion to the text. Names of people are not looked for.
+proportion to the text. Names of people are told by the words before them alone (`names`).
 """
 
 import re
@@ -11,13 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-KINDS = ("email", "phone", "card", "id", "address")
+from .names import people
+
+KINDS = ("email", "phone", "card", "id", "address", "name")
 BEFORE = 40  # characters before a number whose words say what it is
 
 _WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20, 0xA0: 0x20, 0x202F: 0x20}
 _WIDE |= dict.fromkeys((*range(0x2010, 0x2016), 0x2212), 0x2D)  # hyphens, dashes and the minus sign
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff"
-_EDGE = rf"(?<![^\W_{_HAN}])"  # no letter or digit before it, but that of Chinese, which has no blanks
+_KANA = "\u3040-\u30ff\uac00-\ud7af"
+_EDGE = rf"(?<![^\W_{_HAN}{_KANA}])"  # no letter or digit before it, but of writing that has no blanks
 _DIGIT = r"(?<!\d)(?<!\d[-/ .,])"  # not within a longer number
 _MORE = r"(?![\d])(?![.,:/-]\d)"
 
@@ -33,7 +36,7 @@ _CLUES = {  # without which a text holds nothing of the kind
     "email": re.compile(r"[@\uff20]|dot", re.I),
     "phone": re.compile(r"(?:\d\D{0,3}){7}"),
     "card": re.compile(r"(?:\d\D?){14}"),
-    "id": re.compile(r"(?:\d\D{0,3}){6}"),
+    "id": re.compile(r"(?:\d\D{0,3}){4}"),
     "address": re.compile(r"\d"),
 }
 _CHINESE_CLUE = re.compile(r"[号號弄巷栋幢座址住]|单元|[幺一][三四五六七八九]")
@@ -64,7 +67,9 @@ def _words(english: str, chinese: str = "") -> re.Pattern:
 _OTHER = _words(_NO_ID, _NO_ID_ZH)
 _CALL = re.compile(
     r"(?:\b(?:phone|tel|telephone|call(?:ed|ing)?|text(?:ed)?|mobile|cell|whatsapp|contact|fax|sms|reach|dial|ring|viber)\b"
-    r"|电话|手机|联系|致电|拨打|短信|号码是?|座机|来电)[^\d\n]{0,25}$",
+    r"|电话|手机|联系|致电|拨打|短信|号码是?|座机|来电|\b(?:telefon\w{0,3}|tel[eé]fono?|t[eé]l[eé]phone|num[eé]ro|n[uú]mero"
+    r"|nummer|handy|celular|cellulare|portable|m[oó]vil|rufen|anrufen|appele[rz]|ll[aá]me\w{0,2}|bel(?:len)?)\b"
+    r"|電話|携帯|전화|번호|тел\w{0,6}|моб\w{0,8})[^\d\n]{0,25}$",
     re.I,
 )
 _CARD = re.compile(
@@ -74,10 +79,17 @@ _CARD = re.compile(
 )
 _ID = re.compile(
     r"(?:\b(?:ssn|social security|national id|id card|id number|id no|identity|national insurance|ni number|nino|nhs"
-    r"|passport|driv(?:er'?s|ing) licen[cs]e|tax id|itin|resident id)\b|身份证|身分证|证件|护照|驾驶证|驾照|社保)"
+    r"|passport|driv(?:er'?s|ing) licen[cs]e|tax id|itin|resident id|dni|codice fiscale|pesel|cpf|aadhaa?r|bsn"
+    r"|steuer-?id(?:entifikations?nummer)?|personnummer|personnr|hetu|henkilötunnus|cpr-?nummer|burgerservicenummer|nric|curp"
+    r"|s[eé]curit[eé] sociale|rodn[eé] č[ií]slo|rijksregisternummer|ahv-?nummer|ausweisnummer|personalausweis|my number"
+    r"|personal (?:identity )?number|social insurance number|tax file number|pps number|id-nummer|tc kimlik)\b"
+    r"|マイナンバー|주민등록번호|身份证|身分证|证件|护照|驾驶证|驾照|社保)"
     r"[^\d\n]{0,25}$",
     re.I,
 )
+
+
+_ID_SHORT = re.compile(r"\b(?:NIE|NIF|SIN|TFN|CPR|EGN|CNP|NIR|RUT|PAN|RFC|AHV|AVS|PPS|IRD|ID)\b[^\d\n]{0,25}$")
 
 
 @dataclass(frozen=True)
@@ -108,7 +120,27 @@ def _is_resident(text: str, before: str) -> bool:
     from stdnum.iso7064 import mod_11_2
 
     number = re.sub(r"[\s-]", "", text).upper()
-    return bool(_ID.search(before)) or mod_11_2.is_valid(number)
+    return _identified(text, before) or mod_11_2.is_valid(number)
+
+
+_NATIONAL = {  # python-stdnum's module -> the form in which it tells by itself, with its check digits
+    "es.dni": r"\d{8}-?[A-Z]", "es.nie": r"[XYZ]-?\d{7}-?[A-Z]", "br.cpf": r"\d{3}\.\d{3}\.\d{3}-\d{2}",
+    "it.codicefiscale": r"[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]", "ch.ssn": r"756\.\d{4}\.\d{4}\.\d{2}",
+    "kr.rrn": r"\d{6}-[1-8]\d{6}", "mx.curp": r"[A-Z]{4}\d{6}[HM][A-Z]{5}[A-Z0-9]\d",
+    "fi.hetu": r"\d{6}[-+A]\d{3}[A-Z0-9]",
+    "fr.nir": r"[12] ?\d{2} ?\d{2} ?\d{2} ?\d{3} ?\d{3} ?\d{2}", "ie.pps": r"\d{7}[A-W][A-IW]?",
+    "be.nn": r"\d{2}\.\d{2}\.\d{2}-\d{3}\.\d{2}", "in_.pan": r"[A-Z]{3}[ABCFGHLJPT][A-Z]\d{4}[A-Z]",
+}  # fmt: skip
+
+
+def _is_national(text: str, before: str) -> bool:
+    """An id of a country's with its check digits, not after a word such as item."""
+    from importlib import import_module
+
+    if _OTHER.search(before):
+        return False
+    forms = [name for name, form in _NATIONAL.items() if re.fullmatch(form, text)]
+    return any(import_module(f"stdnum.{name}").is_valid(text) for name in forms)
 
 
 def _is_iban(text: str, _before: str) -> bool:
@@ -125,12 +157,16 @@ def _is_long(text: str, _before: str) -> bool:
     return (8 if "+" in text else 11) <= len(_digits(text)) <= 17
 
 
+def _is_rung(text: str, before: str) -> bool:
+    return 7 <= len(_digits(text)) <= 13 and _called(text, before)
+
+
 def _called(_text: str, before: str) -> bool:
     return bool(_CALL.search(before)) and not _OTHER.search(before)
 
 
 def _identified(_text: str, before: str) -> bool:
-    return bool(_ID.search(before))
+    return bool(_ID.search(before) or _ID_SHORT.search(before))
 
 
 _NOT_GIVEN = re.compile("BG|GB|NK|KN|TN|NT|ZZ|[DFIQUV]|.[DFIQUVO]")  # how no British insurance number begins
@@ -215,6 +251,8 @@ _PATTERNS: list[tuple[str, re.Pattern, Callable[[str, str], bool] | None]] = [
     ),
     ("id", re.compile(rf"{_EDGE}[A-Z]{{1,2}}\d{{6}}\([0-9A]\)"), None),  # Hong Kong
     ("id", re.compile(rf"{_EDGE}\d{{3}} \d{{3}} \d{{4}}{_MORE}"), _identified),  # of the NHS
+    ("id", re.compile(rf"{_EDGE}(?:{'|'.join(_NATIONAL.values())})(?![A-Za-z0-9])"), _is_national),
+    ("id", _number(r"\d{2,7}(?:[ ./-]\d{2,7}){1,4}"), _identified),
     # passports and licences
     ("id", re.compile(rf"{_EDGE}(?=[A-Za-z]{{0,8}}\d)[A-Za-z0-9]{{6,18}}(?![A-Za-z0-9])"), _identified),
     (
@@ -234,6 +272,8 @@ _PATTERNS: list[tuple[str, re.Pattern, Callable[[str, str], bool] | None]] = [
         _no_other,
     ),
     ("phone", _number(r"(?:\(0\d{2,4}\)\s?|0\d{2,4}[ -])\d{3,4}(?:[ -]?\d{3,4})?"), _no_other),
+    ("phone", _number(r"0[1-9](?:[ .-]\d{2}){4}|\(\d{2}\)\s?9?\d{4}-\d{4}"), _no_other),  # French, Brazilian
+    ("phone", _number(r"(?:\(0?\d{1,4}\)\s?)?\d{2,7}(?:[ ./-]\d{2,7}){1,4}"), _is_rung),
     ("phone", _number(r"0\d[ -]\d{4}[ -]?\d{4}|07\d{9}"), _no_other),  # British
     ("phone", _number(r"00\d{8,14}|0\d{9,11}|[1-9]\d{9,10}|[2-9]\d{2,3}[- .]?\d{4}"), _called),
     (
@@ -322,6 +362,7 @@ def find(text: str) -> list[Found]:
             before = plain[max(0, start - BEFORE) : start]
             if is_one is None or is_one(match[0], before):
                 found.append(Found(kind, start, end))
+    found += [Found("name", start, end) for start, end in people(plain)]
     if not plain.isascii() and _CHINESE_CLUE.search(plain):
         found += _chinese(plain)
     return _apart(found)

@@ -18,11 +18,14 @@ sys.path.insert(0, str(HERE.parents[1] / "bench"))
 from masking import judge, read  # noqa: E402
 
 
-@pytest.mark.parametrize(("name", "missed_at_most", "wrong_at_most"), [("", 1, 1), ("_2", 3, 2)])
-def test_lines_with_the_truth_marked_in_them(name, missed_at_most, wrong_at_most):
+@pytest.mark.parametrize(
+    ("name", "lines", "missed_at_most", "wrong_at_most"),
+    [("", 100, 1, 1), ("_2", 100, 3, 2), ("_3", 40, 0, 0), ("_4", 35, 0, 0)],
+)
+def test_lines_with_the_truth_marked_in_them(name, lines, missed_at_most, wrong_at_most):
     rows = read(HERE / f"personal_data{name}.txt")
-    assert len(rows) > 100
-    assert {place.kind for _, places in rows for place in places} == set(KINDS)
+    assert len(rows) >= lines
+    assert len({place.kind for _, places in rows for place in places} & set(KINDS)) >= 3
     judged = [judge(text, places) for text, places in rows]
     assert sum(len(missed) for missed, _ in judged) <= missed_at_most
     assert sum(more for _, more in judged) <= wrong_at_most
