@@ -36,7 +36,10 @@ _ENDING = (  # the closing words of a letter
     r"(?i:\b(?:kind|best|warm|many)? ?regards[,!.]?\s{1,3}|\bsincerely,?\s{1,3}|\byours,?\s{1,3}|\bsigned,?:?\s"
     r"|\bgrüße,?\s|\bthanks[,!.]\s{1,3}|\bthank you[,!.]\s{1,3}|\bcheers[,!.]\s{1,3})"
 )
-_TO = r"(?i:\b(?:(?:deliver|send|ship|post|give|sent|addressed)(?: it| them)? to|attn\.?:?|c/o|recipient:?|consignee:?)\s)"
+_TO = (
+    r"(?i:\b(?:(?:deliver|send|ship|post|give|sent|addressed)(?: it| them)? to|attn\.?:?|c/o|recipient:?"
+    r"|consignee:?)\s)"
+)
 _TITLES = r"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herr|Frau|Madame|Monsieur|Señora?|Signora?)\.?\s"
 _AFTER = [  # what stands before a name, and the name
     (_NAMED, rf"{_NO}{_ONE}"),

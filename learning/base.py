@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,8 @@ import numpy as np
 
 from ..errors import FieldError
 from ..reading import check_file, read_bytes, read_json
+
+ANEW = "fit_anew.json"  # beside a model, in a run's folder: it has to be fitted anew
 
 
 def needs(module: str, extra: str):
@@ -105,6 +108,7 @@ def save_folder(folder: str | Path, model: str, config: dict, arrays: dict[str, 
 def load_folder(folder: str | Path, model: str | None = None) -> tuple[str, dict, dict[str, np.ndarray], Card]:
     """Name, config, arrays and card of a folder that `save_folder` wrote.
 
+    Warns of one that `mark_anew` marked.
     Raises ValueError when it holds none, another model than `model`, a damaged one, or weights that are not finite.
     """
     from safetensors import SafetensorError
@@ -126,7 +130,20 @@ def load_folder(folder: str | Path, model: str | None = None) -> tuple[str, dict
         raise ValueError(f"{folder} holds no usable model: {reason}") from None
     if model is not None and saved != model:
         raise ValueError(f"{folder} holds a {saved!r}, not a {model!r}")
+    warn_anew(folder)
     return saved, config, arrays, card
+
+
+def mark_anew(folder: str | Path, reason: str) -> None:
+    """Leave beside a saved model, or in a run's folder, that it must be fitted anew, and why; `warn_anew` tells."""
+    write_atomic(Path(folder) / ANEW, (json.dumps({"reason": reason}, indent=1) + "\n").encode())
+
+
+def warn_anew(folder: str | Path) -> None:
+    """Warn of a model, or of a run, that must be fitted anew."""
+    if (Path(folder) / ANEW).is_file():
+        told = f"{folder} must be fitted anew: it may have seen a customer who was forgotten since ({ANEW} says why)"
+        warnings.warn(told, stacklevel=3)
 
 
 def not_finite(arrays: dict[str, np.ndarray]) -> str | None:

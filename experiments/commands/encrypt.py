@@ -9,7 +9,7 @@ from ...data.files import SUFFIXES
 from ...errors import FieldError
 from ...learning.base import write_atomic
 from ...reading import read_bytes
-from .usage import carry_out
+from .usage import carry_out, writing
 
 USAGE = """usage: storelab encrypt --new-key FILE
        storelab encrypt PATH ...
@@ -42,10 +42,10 @@ def _encrypt(asked: argparse.Namespace) -> int | None:
         return None
     if asked.new_key:
         make_key(asked.new_key)
-    elif asked.rotate:
-        rotate(asked.paths, asked.drop_old)
     else:
-        change(asked.paths, asked.decrypt)
+        found = tables(asked.paths)
+        with writing(sorted({path.parent.resolve() for path in found})):
+            rotate(asked.paths, asked.drop_old) if asked.rotate else change(asked.paths, asked.decrypt)
     return 0
 
 

@@ -2,7 +2,12 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from ...errors import FieldError
+from ..runs.lease import Taken, leased
 
 
 def carry_out(parser: argparse.ArgumentParser, args: list[str], usage: str, work: Callable, failed: str = "") -> int:
@@ -36,3 +41,17 @@ def carry_out(parser: argparse.ArgumentParser, args: list[str], usage: str, work
         print(usage, file=sys.stderr)
         return 2
     return status
+
+
+@contextmanager
+def writing(roots: Iterable[Path]) -> Iterator[None]:
+    """Hold the leases of folders of data; raises FieldError where another command that changes it has one."""
+    with ExitStack() as held:
+        for root in roots:
+            try:
+                held.enter_context(leased(root))
+            except Taken as who:
+                raise FieldError(
+                    "--data", str(root), "a folder that no other command changes", f"as {who} does so"
+                ) from None
+        yield

@@ -64,10 +64,12 @@ def _files(place: Path) -> list[Path]:
 def source_hash(path: str | Path) -> str:
     """SHA-256 over a data file, or over the files of a folder (their names and contents), of encrypted ones decrypted.
 
+    Names that begin with a point are no data: leases and journals.
     Raises FieldError for a pipe, a device and the like, OSError for what cannot be read.
     """
     path = Path(path)
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+    own = lambda p: p.is_file() and not p.name.startswith(".")
+    files = sorted(filter(own, path.iterdir())) if path.is_dir() else [path]
     total = hashlib.sha256()
     for file in files:
         with check_file(file).open("rb") as content:

@@ -9,7 +9,7 @@ from pydantic import Field, create_model
 from ...envs.core.batch import admit
 from ...envs.registry import entry_of
 from ...errors import FieldError
-from ...learning.base import not_finite
+from ...learning.base import not_finite, warn_anew
 from ...reading import read_tensors
 from ..config.settings import ConfigError, Settings, one_line
 from ..experiment import Experiment, learnt, tuned
@@ -40,6 +40,7 @@ class Policy(Served):
         run = Run(folder)
         settings = run.settings()
         _check_whole(run)
+        warn_anew(folder)
         if not isinstance(settings, Settings):
             raise ConfigError(f"run: {str(folder)!r} is not allowed, expected a run with policies, of storelab train")
         task = build(settings)

@@ -1,16 +1,23 @@
 """One customer is taken out of every kind of file and of nothing else; the models that have seen them are named."""
 
 import json
+import os
 import re
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from storelab import language, recommendation
 from storelab.data import encryption, pseudonymise
 from storelab.data.files import load, read_parquet
 from storelab.experiments.commands import forget as module
+from storelab.experiments.commands.encrypt import encrypt
 from storelab.experiments.commands.forget import forget
+from storelab.experiments.runs.lease import leased
+from storelab.experiments.runs.provenance import source_hash
+from storelab.language import create
+from storelab.learning.base import ANEW, Card, mark_anew
 
 KEY = "c3f81a90d7be4426"
 ROWS = [
@@ -45,7 +52,7 @@ def data(tmp_path, monkeypatch):
 
 
 def test_all_files_lose_the_customer_and_nothing_else(data, capsys):
-    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    before = contents(data)
     assert forget(["17850", "--data", "data"]) == 0
     said = capsys.readouterr().out
     assert "a.csv: 3 rows are gone" in said
@@ -72,16 +79,16 @@ def test_all_files_lose_the_customer_and_nothing_else(data, capsys):
 
 
 def test_a_dry_run_changes_nothing(data, capsys):
-    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    before = contents(data)
     assert forget(["17850", "--data", "data", "--dry-run"]) == 0
     assert "a.csv: 3 rows would go" in capsys.readouterr().out
-    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
+    assert contents(data) == before
 
 
 @pytest.mark.parametrize("fault", ["damaged", "full"])
 def test_all_or_nothing(data, fault, capsys, monkeypatch):
     """One file that cannot be read, or written beside: no file is changed."""
-    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    before = contents(data)
     if fault == "damaged":
         (data / "z.parquet").write_bytes(b"PAR1 no")
         before[data / "z.parquet"] = b"PAR1 no"
@@ -97,7 +104,76 @@ def test_all_or_nothing(data, fault, capsys, monkeypatch):
     assert forget(["17850", "--data", "data"]) == 2
     assert capsys.readouterr().err.endswith("nothing was changed\n")
     monkeypatch.undo()
-    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
+    assert contents(data) == before
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and ".lease-" not in path.name}
+
+
+@pytest.mark.parametrize("replaced", range(7))
+def test_a_killed_command_is_finished_by_the_next(data, replaced, tmp_path, monkeypatch, capsys):
+    """Killed while the n-th file is put in its place: the next command, whomever it is about, puts the others there."""
+    shutil.copytree(data, tmp_path / "whole")
+    assert forget(["17850", "--data", "whole"]) == 0
+    model = tmp_path / "models" / "best"
+    model.mkdir(parents=True)
+    told = {"card": {"data": f"file a.csv, SHA-256 {source_hash(data / 'a.csv')}"}}
+    (model / "config.json").write_text(json.dumps(told))
+    child = os.fork()
+    if not child:
+        replace, names = os.replace, []
+
+        def dying(source, target):
+            if str(source).endswith(module.PART):
+                names.append(target)
+                if len(names) > replaced:
+                    os._exit(9)
+            replace(source, target)
+
+        module.os.replace = dying
+        forget(["17850", "--data", "data", "--models", "models"])
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    half = pd.read_csv(data / "a.csv")
+    assert forget(["4711", "--data", "data"]) == 1
+    assert "what a command that was killed had begun is finished" in capsys.readouterr().out
+    after = {path.relative_to(data): content for path, content in contents(data).items()}
+    whole = {path.relative_to(tmp_path / "whole"): content for path, content in contents(tmp_path / "whole").items()}
+    assert after.keys() == whole.keys()
+    assert all(after[path] == whole[path] for path in after if path.suffix not in (".xlsx", ".npz"))  # these have times
+    assert len(half) in (2, 5)
+    assert json.loads((model / ANEW).read_text())["reason"] == "has seen the customer in a.csv"
+
+
+def test_a_file_that_was_changed_after_the_kill_is_looked_through_anew(data):
+    child = os.fork()
+    if not child:
+        module.os.replace = lambda source, target: os._exit(9) if str(source).endswith(module.PART) else os.link
+        module.write_atomic = lambda path, content: path.write_bytes(content)
+        forget(["17850", "--data", "data/a.csv"])
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    with (data / "a.csv").open("a") as file:
+        file.write("99,new,1\n")
+    assert forget(["17850", "--data", "data/a.csv"]) == 0
+    assert pd.read_csv(data / "a.csv")["CustomerID"].tolist() == [13047.0, 178500.0, 99.0]
+
+
+def test_one_command_at_a_time(data, capsys):
+    with leased(data):
+        assert forget(["17850", "--data", "data"]) == 2
+        assert "does so, expected a folder that no other command changes" in capsys.readouterr().err
+        assert encrypt([str(data / "a.csv")]) == 2
+    assert forget(["17850", "--data", "data"]) == 0
+
+
+def test_a_marked_model_says_so_when_it_is_loaded(tmp_path):
+    model = create("tfidf").fit(["good", "fine good", "bad", "bad bad"] * 5, [1, 1, 0, 0] * 5)
+    model.save(tmp_path, Card("made up", "none", {}, "a test", "all"))
+    mark_anew(tmp_path, "has seen the customer in a.csv")
+    with pytest.warns(UserWarning, match="must be fitted anew"):
+        language.load(tmp_path)
 
 
 def test_pseudonyms(data, monkeypatch, tmp_path):
@@ -169,9 +245,13 @@ def test_models_that_have_seen_the_customer(storelab, tmp_path, monkeypatch, cap
     assert forget(["107", "--data", ".", "--models", "elsewhere"]) == 0
     said = capsys.readouterr().out
     listed = said.partition("to be fitted anew:\n")[2].splitlines()
-    assert len(listed) == 2, said
+    assert len(listed) == 3, said
     assert f"{folders['bought'].name}: has seen the customer in bought.csv" in listed[0]
-    assert listed[1] == "  elsewhere/best: has seen the customer in bought.csv"
+    assert f"{folders['bought'].name}/model: has seen the customer in bought.csv" in listed[1]
+    assert listed[2] == "  elsewhere/best: has seen the customer in bought.csv"
+    with pytest.warns(UserWarning, match="must be fitted anew"):
+        recommendation.load(folders["bought"] / "model")
+    assert not (folders["others"] / ANEW).exists()
     again = storelab(tmp_path, "fit", "dataset=purchases", "dataset.path=bought.csv", "model=popularity")
     assert folders["bought"].name not in again.out  # other data: another run, fitted anew
     capsys.readouterr()
@@ -179,7 +259,9 @@ def test_models_that_have_seen_the_customer(storelab, tmp_path, monkeypatch, cap
     listed = capsys.readouterr().out.partition("to be fitted anew:\n")[2].splitlines()
     assert sorted(line.partition(": ")[2] for line in listed) == [
         "has seen the customer in bought.csv",
+        "has seen the customer in bought.csv",
         "may have seen the customer, in a bought.csv",
+        "may have seen the customer, in bought.csv",
         "may have seen the customer, in bought.csv",
     ]
 
