@@ -13,6 +13,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ MOST_BYTES = 4096 * MEGABYTE  # of a file of data or weights
 MOST_TEXT = 64 * MEGABYTE  # of a file of JSON or YAML
 UNPACKED = 256 * MEGABYTE  # what any packed file may unpack to
 RATIO = 200  # times its size, what a larger one may: tables of sales reach some 50
+ENCRYPTED = b"storelab-encrypted-1 "  # at the beginning of an encrypted file (`data.encryption`)
 DEEPEST = 64  # parts within parts
 KINDS = {
     stat.S_ISDIR: "a folder",
@@ -54,6 +56,15 @@ def read_bytes(path: str | Path, most: int = MOST_BYTES) -> bytes:
     """Return a file's content; raises as `check_file`."""
     with check_file(path, most).open("rb") as file:
         return file.read(os.fstat(file.fileno()).st_size)
+
+
+def plain_bytes(path: str | Path, most: int = MOST_BYTES) -> bytes:
+    """Return a file's content, decrypted where it is encrypted; raises as `read_bytes` and for a missing key."""
+    content = read_bytes(path, most)
+    if not content.startswith(ENCRYPTED):
+        return content
+    encryption = import_module(f"{__package__}.data.encryption")  # only where it is needed: envs import none of ours
+    return encryption.decrypted(content, Path(path).name)
 
 
 def check_unpacked(name: str, packed: int, unpacked: int) -> None:

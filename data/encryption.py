@@ -11,9 +11,9 @@ import os
 from pathlib import Path
 
 from ..errors import FieldError
-from ..reading import MEGABYTE, read_bytes
+from ..reading import ENCRYPTED, MEGABYTE, read_bytes
 
-MARK = b"storelab-encrypted-1 "  # at the beginning of a file; the key's name and a line break follow
+MARK = ENCRYPTED  # the key's name and a line break follow
 VARIABLE, FILE = "STORELAB_DATA_KEY", "STORELAB_DATA_KEY_FILE"
 NAME = 16  # hexadecimal digits of a key's name
 
@@ -22,12 +22,6 @@ def is_encrypted(path: str | Path) -> bool:
     """Whether a file begins as an encrypted one."""
     with Path(path).open("rb") as file:
         return file.read(len(MARK)) == MARK
-
-
-def plain_bytes(path: str | Path) -> bytes:
-    """Return a file's content, decrypted where it is encrypted; raises as `reading.read_bytes` and `decrypted`."""
-    content = read_bytes(path)
-    return decrypted(content, Path(path).name) if content.startswith(MARK) else content
 
 
 def new_key() -> str:

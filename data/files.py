@@ -13,8 +13,8 @@ from zipfile import ZipFile
 import pandas as pd
 
 from ..errors import FieldError
-from ..reading import check_file, check_unpacked
-from .encryption import is_encrypted, plain_bytes
+from ..reading import check_file, check_unpacked, plain_bytes
+from .encryption import is_encrypted
 
 MOST_COLUMNS = 10_000  # of a table
 SHEET_ROWS, SHEET_CELLS = 1_048_576, 100_000_000  # the most rows that Excel has

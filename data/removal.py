@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..reading import parse_json, read_arrays
-from .encryption import plain_bytes
+from ..reading import parse_json, plain_bytes, read_arrays
 from .files import TEXT, decode, named, separator_of
 from .privacy import CUSTOMER_COLUMNS, pseudonymise
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import FieldError
-from .encryption import plain_bytes
+from ..reading import plain_bytes
 from .panel import Panel
 
 INDEX = ["Store", "Product"]

@@ -25,7 +25,17 @@ MADE = {  # options that no file makes, of groups whose registries are heavy; a 
         "transformer",
     ),
 }
-FLAGS = ("--multirun", "--dry-run", "--fail-fast", "--retry-failed", "--rerun", "--pairs=", "--cfg", "--help")
+FLAGS = (
+    "--multirun",
+    "--dry-run",
+    "--fail-fast",
+    "--retry-failed",
+    "--rerun",
+    "--allow-identifiers",
+    "--pairs=",
+    "--cfg",
+    "--help",
+)
 
 
 def complete(command: str, words: list[str], last: str) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import FieldError
-from ...reading import MEGABYTE, read_bytes
+from ...reading import MEGABYTE, plain_bytes
 
 FORMAT = {"EDGE_WEIGHT_TYPE": "EXPLICIT", "EDGE_WEIGHT_FORMAT": "FULL_MATRIX"}  # headers that allow one value
 MOST = {"coords": 10**12, "durations": 10**7, "demand": 10**9, "service": 10**7, "windows": 10**7}  # 10^7 s: 115 days
@@ -87,11 +87,11 @@ def read_city(path: str | Path) -> City:
     """Read an instance in the VRPLIB-like format of the EURO Meets NeurIPS 2022 competition (ORTEC).
 
     Raises:
-        FieldError: a malformed file; it names the file and the line.
+        FieldError: a malformed file; it names the file and the line. Also of an encrypted one whose key is not there.
         OSError: no such file.
     """
     path = Path(path)
-    lines = read_bytes(path, 512 * MEGABYTE).decode(errors="replace").splitlines()
+    lines = plain_bytes(path, 512 * MEGABYTE).decode(errors="replace").splitlines()
     headers, sections, at = {}, {}, 0
 
     def refuse(line: int, expected: str):

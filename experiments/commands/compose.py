@@ -30,6 +30,7 @@ from ..config.settings import READ
 from ..config.words import hydra_words
 from ..extras import missing
 from ..inputs import build, data_hash, plain_params
+from ..runs.audit import identifiers_allowed
 from ..runs.folder import Run, full_disk
 from ..sweeps import Labelled, paired
 from . import own
@@ -48,7 +49,8 @@ WORK = {  # command -> what does its work: (config); its module loads when the c
     "watch": "watch:watch",
 }
 DRY, FAST, RETRY, RERUN, PAIRS = "--dry-run", "--fail-fast", "--retry-failed", "--rerun", "--pairs"
-OURS = (DRY, FAST, RETRY, RERUN, PAIRS)
+ALLOW = "--allow-identifiers"
+OURS = (DRY, FAST, RETRY, RERUN, PAIRS, ALLOW)
 OF_TASKS = ("train", "demo", "tune")
 FULL = "No space left on device: what was whole still is, and the same command goes on from it"
 QUIET = ("--help", "-h", "--hydra-help", "-sc", "--shell-completion")
@@ -83,7 +85,7 @@ class _Jobs:
                 check_agent(config)
             self._look_first(config)
             if DRY not in self.flags:
-                with self._labelled(config):
+                with self._labelled(config), identifiers_allowed(ALLOW in self.flags):
                     work_of(self.command)(config, *([self.policies] if self.policies else []))
         except Exception as error:
             self._fail(_for_users(error, self.command))

@@ -8,7 +8,7 @@ from ...data import encryption
 from ...data.files import SUFFIXES
 from ...errors import FieldError
 from ...learning.base import write_atomic
-from ...reading import read_bytes
+from ...reading import plain_bytes, read_bytes
 from .usage import carry_out, writing
 
 USAGE = """usage: storelab encrypt --new-key FILE
@@ -101,7 +101,7 @@ def rotate(paths: list[Path], drop_old: bool) -> None:
     having = {encryption.key_name(key): key} | old
     write_atomic(Path(place), "".join(f"{one}\n" for one in having.values()).encode())
     for path in found:
-        write_atomic(path, encryption.encrypted(encryption.plain_bytes(path), having))
+        write_atomic(path, encryption.encrypted(plain_bytes(path), having))
         print(f"{path} is encrypted by key {next(iter(having))}")
     if drop_old:
         write_atomic(Path(place), f"{key}\n".encode())

@@ -123,7 +123,7 @@ class Run:
 
         Raises:
             RunBusy: another process works on it.
-            ConfigError: the folder cannot be written, or holds raw identifiers of the customers in its data.
+            ConfigError: the folder cannot be written, or holds raw identifiers of customers that are not allowed.
         """
         with self.alone():
             self.write_config(settings)
@@ -131,11 +131,11 @@ class Run:
             try:
                 yield self
                 with within("data"):
-                    check_private(self.folder, settings)
+                    found = check_private(self.folder, settings)
             except BaseException as error:
                 self.status(_state(error), error=hide(f"{type(error).__name__}: {error}"))
                 raise
-            self.status("finished")
+            self.status("finished", **found)
             write_atomic(self.folder / "DONE", "".join(self._sums()).encode())
 
     def damage(self) -> str | None:

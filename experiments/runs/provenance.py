@@ -10,9 +10,9 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from ...data.encryption import is_encrypted, plain_bytes
+from ...data.encryption import is_encrypted
 from ...plugins import folders, packages
-from ...reading import check_file
+from ...reading import check_file, plain_bytes
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = (  # what a result may depend on

@@ -88,10 +88,15 @@ def check_tls(certificate: str, key: str) -> None:
         except OSError as error:
             expected = f"expected a PEM file: {error.strerror}"
             raise ConfigError(f"--tls-{name}: {path!r} is not allowed, {expected}") from None
+    asked = []
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: b"")
+        chain = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        chain.load_cert_chain(certificate, key, password=lambda: asked.append(key) or b"")
     except (ssl.SSLError, ValueError) as error:
-        reason = getattr(error, "reason", "") or "no PEM, or a key with a password"
+        if asked:
+            expected = "expected one without: openssl pkey -in KEY -out NEW takes it off"
+            raise ConfigError(f"--tls-key: {key!r} has a password, which is not allowed, {expected}") from None
+        reason = getattr(error, "reason", "") or "no PEM"
         said = f"{certificate!r} with {key!r} is not allowed"
         raise ConfigError(f"--tls-certificate: {said}, expected a PEM certificate and its key ({reason})") from None
 

@@ -28,6 +28,7 @@ from omegaconf import OmegaConf
 
 from ...agents.heuristics import inventory as heuristics
 from ...data import Panel
+from ...data.files import read_parquet
 from ...data.online_retail import load_panel
 from ...data.vn2 import WEEKS, pseudo_contest, read_contest
 from ...envs import Task
@@ -74,7 +75,7 @@ BAKERY = {  # fresh goods, ordered every evening for the next day: of what is no
 
 def bakery(path: str) -> Panel:
     """Return the panel of the bakery's table: an item is a product in a shop, and all of them have the price 1."""
-    table = pd.read_parquet(path)
+    table = read_parquet(path)
     table["item"] = table["store"].astype(str) + "-" + table["item"].astype(str)
     table["holiday"] = table["is_holiday"]
     return Panel.from_frame(table[["item", "date", "units", "promo", "holiday"]], price=1.0, no_row="zero")

@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from storelab.data import PANEL, complete_journey, encryption, online_retail, read, vn2
 from storelab.data.files import parquet_columns, read_parquet
+from storelab.envs.dispatch.city import read_city
 from storelab.errors import FieldError
 from storelab.experiments.commands.check import check
 from storelab.experiments.commands.encrypt import encrypt
 from storelab.experiments.fitting.datasets import Purchases, Questions, Ratings, Reviews, Transactions
 from storelab.experiments.runs.provenance import source_hash
+from storelab.experiments.studies.worth import bakery
 from storelab.language import tables
 
 WRITERS = {".csv": "to_csv", ".tsv": "to_csv", ".parquet": "to_parquet", ".xlsx": "to_excel"}
@@ -108,6 +110,26 @@ def test_every_loader_reads_encrypted_files(keys, tmp_path):
     assert all(encryption.is_encrypted(path) for path in data.iterdir() if not path.name.startswith("."))
     for name, load in loads.items():
         assert load() == before[name], name
+
+
+def test_instances_of_routing_and_the_bakerys_table_are_read_encrypted(keys, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    city, table = data / "city.txt", data / "bakery.parquet"
+    heads = "NAME : t\nTYPE : VRPTW\nDIMENSION : 2\nEDGE_WEIGHT_TYPE : EXPLICIT\nVEHICLES : 1\nCAPACITY : 9\n"
+    parts = {"EDGE_WEIGHT": "0\t10\n11\t0", "NODE_COORD": "1\t0\t0\n2\t5\t0", "DEMAND": "1\t0\n2\t3", "DEPOT": "1\n-1"}
+    parts |= {"SERVICE_TIME": "1\t0\n2\t60", "TIME_WINDOW": "1\t0\t1000\n2\t100\t500"}
+    heads += "EDGE_WEIGHT_FORMAT : FULL_MATRIX\n"
+    city.write_text(heads + "".join(f"{name}_SECTION\n{rows}\n" for name, rows in parts.items()) + "EOF\n")
+    days = pd.date_range("2024-01-01", periods=5)
+    rows = {"store": 1, "item": "roll", "date": days, "units": 3.0, "promo": False, "is_holiday": False}
+    pd.DataFrame(rows).to_parquet(table)
+    before = read_city(city), bakery(str(table))
+    assert encrypt([str(city), str(table)]) == 0
+    assert encryption.is_encrypted(city)
+    after = read_city(city), bakery(str(table))
+    assert (after[0].windows == before[0].windows).all()
+    assert (after[1].units == before[1].units).all()
 
 
 def test_keys_are_changed(keys, days, tmp_path):

@@ -73,6 +73,22 @@ def test_a_run_that_would_leave_some_fails(storelab, tmp_path):
     assert items[0] not in ended.out
 
 
+def test_a_run_may_be_ended_all_the_same(storelab, tmp_path):
+    """By a switch, which its status keeps; names of articles are no postal addresses, nor people."""
+    items = [*(f"shop{k}@store.com" for k in range(3)), "3 Rose Lane vase", "Miss Dior", *(f"i{k}" for k in range(15))]
+    bought(IDS, items).to_csv(tmp_path / "bought.csv", index=False)
+    line = ("fit", "dataset=purchases", "dataset.path=bought.csv", "model=item_knn")
+    done = storelab(tmp_path, *line, "--allow-identifiers")
+    assert done.status == 0, done.err
+    assert "raw identifiers, which are allowed" in done.out
+    (folder,) = (tmp_path / "runs" / "fit").iterdir()
+    status = Run(folder).read("status.json")
+    assert (status["state"], status["allowed"]) == ("finished", True)
+    told = storelab(tmp_path, "audit", str(folder)).out
+    assert status["raw_identifiers"] == told.count("email")
+    assert "address" not in told
+
+
 PLANTED = {  # file -> what writes it, and the places that are told
     "a.json": (
         lambda path: path.write_text(json.dumps({"log": [{"who": "cust-0007"}]})),
@@ -92,6 +108,8 @@ PLANTED = {  # file -> what writes it, and the places that are told
     ),
     "k.md": (lambda path: path.write_text("fine\nsaw cust-0007, twice\n"), "line 2: id of a customer"),
     "l.txt": (lambda path: path.write_text("身份证11010519491231002X"), "line 1: id number"),
+    "q.txt": (lambda path: path.write_text("to 48 Rosebery Avenue, London EC1R 4TD"), "line 1: address"),
+    "r.json": (lambda path: path.write_text('{"note": "寄到上海市徐汇区漕溪北路88号"}'), "note: address"),
     "m.html": (lambda path: path.write_text("<p>fine</p>\n<p>Call (212) 555-0187</p>"), "shown text"),
     "n.html": (lambda path: path.write_text('<a\n href="mailto:ann@shop.com">us</a>'), "line 2: email"),
     "o.bin": (lambda path: path.write_bytes(b"\xff\x00\x01mail ann@shop.com\xfe"), "byte 8: email"),

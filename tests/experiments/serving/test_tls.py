@@ -88,7 +88,7 @@ def test_a_request_over_tls(pair, start, storelab, runs, tmp_path):
         (0, "none.pem", "--tls-key: 'none.pem' is not allowed, expected a PEM file: No such file"),
         (1, 1, "--tls-certificate: "),
         (0, 0, "--tls-certificate: "),
-        (0, 2, "--tls-certificate: "),
+        (0, 2, "--tls-key: "),
         (0, 3, "--tls-certificate: "),
     ],
     ids=[
