@@ -15,6 +15,7 @@ WHAT = {  # extra -> what it is for
     "baselines": "statistical and boosted forecasters: auto_ets, lightgbm, ensemble",
     "hub": "forecasters from a hub: forecaster=hub",
     "explain": "explain",
+    "causal": "effects of decisions from logs: the study causes",
     "optimize": "bounds in hindsight of supply chains",
     "multi": "environments of several agents in PettingZoo's form",
     "dispatch": "task=Dispatch, agent=evolution",

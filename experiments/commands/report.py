@@ -3,7 +3,7 @@
 from omegaconf import DictConfig
 
 from ...plugins import load
-from ..config.settings import read_run
+from ..config.settings import ConfigError, read_report
 from ..runs.folder import Run, command_of
 
 PRESENT = {  # command that made a run -> what presents it: (run, settings)
@@ -16,7 +16,12 @@ PRESENT = {  # command that made a run -> what presents it: (run, settings)
 
 def report(config: DictConfig) -> None:
     """Make the report of a finished run of any command anew and print its table."""
-    run = Run(read_run(config)[0])
+    params = read_report(config)
+    run = Run(params.run)
     settings = run.settings()
     run.check_writable("run")
-    load(PRESENT[command_of(run.config())], __package__.rpartition(".")[0])(run, settings)
+    command = command_of(run.config())
+    if params.effect and command != "train":
+        raise ConfigError(f"effect: {params.effect!r} is not allowed with a run of {command}, expected one of train")
+    options = {"effect": params} if params.effect else {}
+    load(PRESENT[command], __package__.rpartition(".")[0])(run, settings, **options)

@@ -188,8 +188,8 @@ class EvaluateParams:
 
 
 @dataclass
-class ReportParams:
-    """The top of `storelab report`."""
+class RunParams:
+    """The top of a command on a finished run."""
 
     run: str = MISSING  # folder of a finished run
 
@@ -199,7 +199,22 @@ class ReportParams:
 
 
 @dataclass
-class DatasetParams(ReportParams):
+class ReportParams(RunParams):
+    """The top of `storelab report`."""
+
+    effect: str = ""  # decision of a policy whose effect the report shows; "": none
+    change: float = 0.0  # what is added to it, in its unit
+    period: int | None = None  # in which alone it is changed, from 0 on; None: in every one
+    policy: str = ""  # of the run's table; "": the agent, or the best heuristic
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.period is not None:
+            check_number("period", self.period, 0, 1_000_000, integer=True)
+
+
+@dataclass
+class DatasetParams(RunParams):
     """The top of `storelab dataset`."""
 
     policy: str = ""  # of the run's table; "": the agent, or the best heuristic
@@ -214,7 +229,7 @@ class DatasetParams(ReportParams):
 
 
 @dataclass
-class WatchParams(ReportParams):
+class WatchParams(RunParams):
     """The top of `storelab watch`."""
 
     scenario: int | None = None  # number of a held-out one; None: the first of the run's table

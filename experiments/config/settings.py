@@ -24,6 +24,7 @@ from .schemas import (
     ExplainParams,
     FitParams,
     ReportParams,
+    RunParams,
     StudyParams,
     SuiteParams,
     TaskParams,
@@ -200,12 +201,23 @@ def _no_option(group: str, node) -> str:
     return f"{group}: a mapping without a schema, expected a file that begins with {begins}"
 
 
-def read_run(config: DictConfig) -> tuple[str, EvaluationParams | None]:
-    """Check the config of `storelab evaluate` or `storelab report`: the run's folder, and how to evaluate."""
+def read_run(config: DictConfig) -> tuple[str, EvaluationParams]:
+    """Check the config of `storelab evaluate`: the run's folder, and how to evaluate."""
     resolve(config)
-    _check_keys("", config, EvaluateParams if "evaluation" in config else ReportParams)
-    top = _object("", OmegaConf.create({"run": config.get("run", MISSING)}), ReportParams)
-    return top.run, _object("evaluation", config.evaluation, EvaluationParams) if "evaluation" in config else None
+    _check_keys("", config, EvaluateParams)
+    top = _object("", OmegaConf.create({"run": config.get("run", MISSING)}), RunParams)
+    return top.run, _object("evaluation", config.evaluation, EvaluationParams)
+
+
+def read_report(config: DictConfig) -> ReportParams:
+    """Check the config of `storelab report`."""
+    resolve(config)
+    params = _object("", config, ReportParams)
+    if not params.effect and (params.change or params.period is not None or params.policy):
+        raise ConfigError("effect: '' is not allowed with change, period or policy, expected the name of a decision")
+    if params.effect and not params.change:
+        raise ConfigError(f"change: {params.change:g} is not allowed, expected what is added to {params.effect}, not 0")
+    return params
 
 
 def read_dataset(config: DictConfig) -> DatasetParams:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ...envs.dispatch.picture import draw_map
+from ...evaluation import mean_interval
 from .interactive import STYLE, band, named
 
 AGENT, HEURISTIC, REFERENCE, LOST = "#0b5394", "#b45f06", "#555555", "#cc0000"
@@ -32,6 +33,23 @@ def learning_curve(metrics: list[dict], lines: dict[str, float], agent: str, uni
         axis.set_ylabel(unit)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+        axis.legend(frameon=False)
+        return figure
+
+
+def paired_days(differences: np.ndarray, unit: str) -> Figure:
+    """The mean of paired differences (n, T) up to each period, with its 95 % interval."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(8, 3))
+        axis = figure.subplots()
+        days = np.arange(differences.shape[1])
+        axis.plot(days, differences.mean(axis=0), color=AGENT, label="changed, less as it was")
+        if len(differences) > 1:
+            band(axis, days, *mean_interval(differences), color=AGENT, alpha=0.15, lw=0)
+        axis.axhline(0, color=REFERENCE, lw=0.8)
+        axis.set_xlabel("period")
+        axis.set_ylabel(unit)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.legend(frameon=False)
         return figure
 

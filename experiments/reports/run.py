@@ -9,9 +9,11 @@ import pandas as pd
 from ...envs import HistoryDemand, Reference
 from ...evaluation import HINDSIGHT, REFERENCE
 from ...learning.base import write_atomic
+from ..config.schemas import ReportParams
 from ..config.settings import Settings
 from ..experiment import Experiment, restore
 from ..runs.folder import Run
+from .effect import effect_section
 from .learning import learning
 from .page import aligned, bracket, html_table, listing, note, page, section
 from .pictures import pictures
@@ -25,14 +27,22 @@ GAP_TO = {  # what a table's gap is paired with, or taken to -> the column's hea
 SHOWN = 2  # policies that are drawn beside the best heuristic
 
 
-def present(run: Run, experiment: Experiment, episodes: pd.DataFrame, home: Run | None = None) -> None:
+def present(
+    run: Run,
+    experiment: Experiment,
+    episodes: pd.DataFrame,
+    home: Run | None = None,
+    effect: ReportParams | None = None,
+) -> None:
     """Write the report and the results of a run, or of an evaluation with its run as `home`, and print its table.
 
-    An animation of `storelab watch` stays in a report that is made anew.
+    An animation of `storelab watch` stays in a report that is made anew. With `effect` the report shows what a decision
+    causes.
     """
     home = home or run
+    caused, lines = effect_section(experiment, episodes, effect) if effect else ("", [])
     parts = run.read("provenance.json"), home.config(), home.read("heuristics.json")
-    text, report = render(experiment, episodes, run.metrics(), *parts), run.folder / "report.html"
+    text, report = render(experiment, episodes, run.metrics(), *parts, caused), run.folder / "report.html"
     if report.is_file() and (watched := animation(report.read_text(errors="replace"))):
         text = with_animation(text, watched)
     write_atomic(report, text.encode())
@@ -41,14 +51,14 @@ def present(run: Run, experiment: Experiment, episodes: pd.DataFrame, home: Run 
     results |= {"best_heuristic": table.attrs["best_heuristic"]}
     run.write("results.json", results | {"policies": json.loads(table.to_json(orient="index", double_precision=15))})
     print(text_table(table, task.unit))
-    for line in (*findings(table, experiment, episodes["seed"].nunique()), *clipped(experiment, episodes)):
+    for line in (*findings(table, experiment, episodes["seed"].nunique()), *clipped(experiment, episodes), *lines):
         print(line)
     print(f"report: {report}")
 
 
-def present_anew(run: Run, settings: Settings) -> None:
-    """Write the report and the results of a finished run anew, from its episodes and policies."""
-    present(run, restore(run), run.episodes())
+def present_anew(run: Run, settings: Settings, effect: ReportParams | None = None) -> None:
+    """Write the report and the results of a finished run anew, from its episodes and policies; see `present`."""
+    present(run, restore(run), run.episodes(), effect=effect)
 
 
 def columns(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
@@ -160,6 +170,7 @@ def render(
     provenance: dict,
     config: dict,
     tuned: dict | None = None,
+    effect: str = "",
 ) -> str:
     """Return the page.
 
@@ -169,6 +180,7 @@ def render(
         metrics: the learning curve's rows.
         provenance, config: shown as they are.
         tuned: the heuristics' parameters, as tuned.
+        effect: a section on what a decision causes, HTML.
     """
     task, agent = experiment.task, experiment.agent
     table = experiment.summary(episodes)
@@ -194,6 +206,7 @@ def render(
         body.append(learning(experiment, metrics, table, episodes["seed"].nunique()))
     policies = {name: experiment.policies[name] for name in shown}
     body += pictures(task, policies, int(episodes["seed"].iloc[0]))
+    body += [effect] if effect else []
     parts = {"Configuration": config, "Heuristics, as tuned": tuned, "Provenance": provenance}
     body += [listing(head, values) for head, values in parts.items() if values]
     return page(task.name, body)
