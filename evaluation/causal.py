@@ -118,9 +118,9 @@ class Log:
         return np.maximum(out, LEAST_CHANCE)
 
 
-def _clustered(scores: np.ndarray, group: np.ndarray, weights: np.ndarray | None = None) -> Estimate:
-    """Return the weighted mean of scores (n,) with a t-interval over groups: the ratio's linearisation (Cochran 1977,
-    Sampling Techniques, section 6.3)."""
+def clustered_mean(scores: np.ndarray, group: np.ndarray, weights: np.ndarray | None = None) -> Estimate:
+    """Return the weighted mean of scores (n,) with a t-interval over groups (n,) of rows that depend on each other: the
+    ratio's linearisation (Cochran 1977, Sampling Techniques, section 6.3)."""
     weights = np.ones(len(scores)) if weights is None else weights
     _, place = np.unique(group, return_inverse=True)
     total, weight = np.bincount(place, weights * scores), np.bincount(place, weights)
@@ -137,7 +137,7 @@ def difference_in_means(log: Log, treated: int = 1, control: int = 0) -> Estimat
     for k, sign in ((control, -1), (treated, 1)):
         here = log.action == k
         influence += sign * here * (log.outcome - mean[k == treated]) / here.mean()
-    return _clustered(influence + mean[1] - mean[0], log.group)
+    return clustered_mean(influence + mean[1] - mean[0], log.group)
 
 
 def regression(log: Log, treated: int = 1, control: int = 0) -> Estimate:
@@ -150,7 +150,7 @@ def regression(log: Log, treated: int = 1, control: int = 0) -> Estimate:
     inverse = np.linalg.pinv(design.T @ design)
     beta = inverse @ design.T @ log.outcome
     influence = (design @ inverse[treated]) * (log.outcome - design @ beta) * len(design)
-    return _clustered(influence + beta[treated], log.group)
+    return clustered_mean(influence + beta[treated], log.group)
 
 
 def doubly_robust(log: Log, treated: int = 1, control: int = 0) -> Estimate:
@@ -160,7 +160,7 @@ def doubly_robust(log: Log, treated: int = 1, control: int = 0) -> Estimate:
     (Chernozhukov and others 2018, Econometrics Journal 21).
     """
     target = np.eye(log.actions)
-    return _clustered(_robust(log, target[treated] - target[control]), log.group)
+    return clustered_mean(_robust(log, target[treated] - target[control]), log.group)
 
 
 def double_ml(log: Log, treated: int = 1, control: int = 0, seed: int = 0) -> Estimate:
@@ -241,8 +241,8 @@ def off_policy(log: Log, target: np.ndarray) -> dict[str, Estimate]:
     if not weight.any():
         raise FieldError("target", "no weight", "some of the actions that were taken")
     return {
-        "matching": _clustered(log.outcome, log.group, target[taken]),
-        "ips": _clustered(weight * log.outcome, log.group),
-        "snips": _clustered(log.outcome, log.group, weight),
-        "dr": _clustered(_robust(log, target), log.group),
+        "matching": clustered_mean(log.outcome, log.group, target[taken]),
+        "ips": clustered_mean(weight * log.outcome, log.group),
+        "snips": clustered_mean(log.outcome, log.group, weight),
+        "dr": clustered_mean(_robust(log, target), log.group),
     }
