@@ -36,9 +36,10 @@ from ...evaluation.causal import (
 )
 from ...evaluation.intervals import hierarchical_interval
 from ...evaluation.shapley import shapley
+from ...learning.base import write_atomic
 from .ablation import measure, table
-from .blocks import markdown, write
 from .marketplace_log import LEVELS, TREATMENTS, Season, Window, model_of, simulate, training_keys
+from .pages import block, filled, markdown
 
 MODULE = "storelab.experiments.studies.causes"
 PAGE = Path(__file__).parents[2] / "docs" / "causes.md"
@@ -83,7 +84,7 @@ def effects(model: Window, count: int, seasons: int) -> str:
             for method, estimate in METHODS.items():
                 found.setdefault((name, method), []).append(estimate(log, *pair))
     rows = [[name, f"{truth[name]:.3f}", method, *_quality(found[name, method], truth[name])] for name, method in found]
-    return markdown(["decision", "truth", "method", "mean estimate", "RMSE", "interval, half", "coverage"], rows)
+    return markdown([["decision", "truth", "method", "mean estimate", "RMSE", "interval, half", "coverage"], *rows])
 
 
 def _quality(estimates: list[Estimate], truth: float) -> list[str]:
@@ -141,14 +142,14 @@ def evaluate_policies(model: Window, count: int, seasons: int) -> str:
         for name, m in found
     ]
     head = ["policy", "truth", "played", "estimator", "mean estimate", "RMSE", "interval, half", "coverage"]
-    table = markdown(head, rows)
+    table = markdown([head, *rows])
     chosen = {m: np.array([truth[pick[m]] for pick in best]) for m in best[0]}
     base, lines = chosen["matching"], []
     for name, value in chosen.items():
         low, high = mean_interval((value - base)[:, None])[:, 0]
         gain = "" if name == "matching" else f"{(value - base).mean():+.1f} [{low:.1f}, {high:.1f}]"
         lines.append([name, f"{value.mean():.1f}", gain])
-    return f"{table}\n\n" + markdown(["policy chosen by", "money a day", "more than by matching, 95 % CI"], lines)
+    return f"{table}\n" + markdown([["policy chosen by", "money a day", "more than by matching, 95 % CI"], *lines])
 
 
 # -- a decision -------------------------------------------------------------------------------------------------------
@@ -200,7 +201,7 @@ def decide(model: Window, count: int, seasons: int) -> str:
         low, high = hierarchical_interval(values - base)
         gain = "" if name == "naive slope" else f"{(values - base).mean():+,.0f} [{low:,.0f}, {high:,.0f}]"
         rows.append([name, markup, f"{values.mean():,.0f}", gain])
-    return markdown(["markup from", "multiple, mean ± sd over logs", "profit per season", "more than naive"], rows)
+    return markdown([["markup from", "multiple, mean ± sd over logs", "profit per season", "more than naive"], *rows])
 
 
 # -- channels ---------------------------------------------------------------------------------------------------------
@@ -234,7 +235,7 @@ def channels(common: dict, seasons: int, tuning: int) -> str:
     summed = sum(value.mean() for value in values.values())
     rows.append(["sum", f"{summed:+,.0f}", f"{gone:+,.0f}", f"{alone:+,.0f}"])
     rows.append(["all less none", f"{total.mean():+,.0f} [{low:,.0f}, {high:,.0f}]", "", ""])
-    return markdown(["channel", "Shapley value", "lost without it (ablation)", "alone"], rows)
+    return markdown([["channel", "Shapley value", "lost without it (ablation)", "alone"], *rows])
 
 
 PARSER = argparse.ArgumentParser(prog=f"python -m {MODULE}", description="Measure what decisions cause.")
@@ -258,7 +259,8 @@ def main(arguments: list[str] | None = None) -> None:
         usual = {name: PARSER.get_default(name) for name in ("logs", "seasons", "tuning")}
         options = [f"--{name} {getattr(given, name)}" for name in usual if getattr(given, name) != usual[name]]
         command = " ".join(["OMP_NUM_THREADS=1 python -m", MODULE, given.part, *options])
-        write(PAGE, given.part, MODULE, command, text)
+        content = block(command, text.strip())
+        write_atomic(PAGE, filled(PAGE.read_text(), given.part, f"python -m {MODULE}", content).encode())
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from ...envs import TASKS
 from ...envs.core.rollout import rollout
 from ...evaluation import mean_interval, scenario_keys, t_interval
 from ...evaluation.causal import clustered_mean
+from ...learning.base import write_atomic
 from ...recommendation.base import Histories, top
 from ...recommendation.graph import Graph
 from ...recommendation.inherit import Describe, cold_features, fit_cold
@@ -31,8 +32,8 @@ from ...recommendation.protocol import Split, online_retail_frame, split_by_time
 from ...recommendation.rules import Rules
 from ...recommendation.substitutes import Substitutes, switches
 from ...recommendation.text import text_features
-from .blocks import markdown, write
 from .marketplace_log import training_keys
+from .pages import block, filled, markdown
 
 MODULE = "storelab.experiments.studies.knowledge"
 PAGE = Path(__file__).parents[2] / "docs" / "knowledge.md"
@@ -126,7 +127,7 @@ def cold_table(values: pd.DataFrame) -> str:
         low, high = t_interval((values[name] - values[BAR]).to_numpy())
         gain = "" if name == BAR else f"{(values[name] - values[BAR]).mean():+.3f} [{low:+.3f}, {high:+.3f}]"
         rows.append([name, f"{values[name].mean():.3f}", gain])
-    return markdown(["model", "NDCG@10", "more than nearest text, 95 % CI"], rows)
+    return markdown([["model", "NDCG@10", "more than nearest text, 95 % CI"], *rows])
 
 
 def cold_journey(folder: str | Path, seeds: int) -> str:
@@ -211,7 +212,7 @@ def _offers_table(held: dict[str, np.ndarray], money: np.ndarray, customer: np.n
                 cells.append(f"{clustered_mean(value, customer, money).value:.3f}")
         rows.append(cells)
     head = ["offers", "share of switches", "more than its bar, 95 % CI", "share of money", "more than its bar, 95 % CI"]
-    return markdown(head, rows)
+    return markdown([head, *rows])
 
 
 # -- rules ------------------------------------------------------------------------------------------------------------
@@ -248,7 +249,7 @@ def rules(seasons: int, stores: int) -> str:
         low, high = mean_interval((best - money)[:, None])[:, 0]
         gain = "" if name == "nearest prices" else f"{(best - money).mean():+,.0f} [{low:,.0f}, {high:,.0f}]"
         rows.append([name, f"{broken.mean():.1f}", f"{money.mean():,.0f}", gain])
-    return markdown(["prices", "ladders broken", "profit per season", "nearest prices earn more by, 95 % CI"], rows)
+    return markdown([["prices", "ladders broken", "profit per season", "nearest prices earn more by, 95 % CI"], *rows])
 
 
 def _profit(model, prices: np.ndarray, scenario: dict) -> float:
@@ -283,7 +284,8 @@ def main(arguments: list[str] | None = None) -> None:
         usual = {name: PARSER.get_default(name) for name in ("seeds", "offers", "seasons", "stores")}
         options = [f"--{name} {getattr(given, name)}" for name in usual if getattr(given, name) != usual[name]]
         words = [given.part, *(["FOLDER"] if given.folder else []), *options]
-        write(PAGE, given.part, MODULE, " ".join(["python -m", MODULE, *words]), text)
+        content = block(" ".join(["python -m", MODULE, *words]), text.strip())
+        write_atomic(PAGE, filled(PAGE.read_text(), given.part, f"python -m {MODULE}", content).encode())
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ It has storelab's own tasks, whatever plug-ins are installed.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...envs.registry import entries, environments
@@ -25,7 +26,7 @@ def by_task() -> str:
         rows += [
             (f"`{entry.gym_id(task)}`", entry.problem, entry.reference) for task, entry in _tasks(environment).items()
         ]
-    return _table(rows)
+    return markdown(rows)
 
 
 PAGES = {"docs/tasks.md": by_task}
@@ -65,7 +66,8 @@ def _tasks(environment: Environment) -> dict[str, TaskEntry]:
     return {name: entry for name, entry in mine.items() if entry.factory.startswith("storelab.")}
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table, the head being the first of its rows."""
     head, *body = (f"| {' | '.join(row)} |\n" for row in rows)
     return "".join([head, "|" + "---|" * len(rows[0]) + "\n", *body])
 
