@@ -13,8 +13,16 @@ from ..data.privacy import id_text
 from ..data.values import Undecided, plain, times
 from ..errors import FieldError
 
-REVIEW_COLUMNS = ("text", "positive", "stars", "item", "date", "split")  # the first two always, the others if there
-QUESTION_COLUMNS = ("text", "intent", "split")
+REVIEW_COLUMNS = (
+    "text",
+    "positive",
+    "stars",
+    "item",
+    "date",
+    "group",
+    "split",
+)  # the first two always, the others if there
+QUESTION_COLUMNS = ("text", "intent", "group", "split")
 ALIASES = {"rating": "stars", "item_id": "item", "label": "positive"}  # of the public files -> ours
 
 
@@ -131,6 +139,8 @@ def _checked(table: pd.DataFrame, known: tuple[str, ...], needed: tuple[str, ...
     if table.empty:
         raise ValueError("the table has 0 rows: allowed are one or more")
     _rows(table, "text", table["text"].map(lambda value: isinstance(value, str)), "text")
+    if "group" in table:
+        table["group"] = id_text(table["group"]).where(table["group"].notna(), "")
     if "split" in table:
         known = splits(table["split"])
         _rows(table, "split", known.notna(), f"one of {', '.join(SPLIT_NAMES)}")

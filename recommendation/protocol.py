@@ -23,13 +23,22 @@ class Split:
     log: Log
     histories: Histories  # of the users that are ranked, as the log ends
     bought: list[np.ndarray]  # item numbers that each of them bought afterwards, at least one
+    group: np.ndarray | None = None  # of each of them, "" where it is not known; None: of nobody
 
     def relevant(self, repeats: bool) -> tuple[Histories, list[np.ndarray]]:
         """The users with anything to find; without `repeats` what is in the history does not count."""
+        users, wanted = self._wanted(repeats)
+        return self.histories.take(users), [wanted[user] for user in users]
+
+    def groups_of(self, repeats: bool) -> np.ndarray:
+        """The group of each user of `relevant`; "" where it is not known."""
+        users, _ = self._wanted(repeats)
+        return np.full(len(users), "", object) if self.group is None else self.group[users]
+
+    def _wanted(self, repeats: bool) -> tuple[np.ndarray, list[np.ndarray]]:
         pairs = zip(self.bought, np.split(self.histories.item, self.histories.start[1:-1]), strict=True)
         wanted = [bought if repeats else np.setdiff1d(bought, before) for bought, before in pairs]
-        users = np.array([user for user, items in enumerate(wanted) if len(items)], int)
-        return self.histories.take(users), [wanted[user] for user in users]
+        return np.array([user for user, items in enumerate(wanted) if len(items)], int), wanted
 
 
 def split_by_time(frame: pd.DataFrame, day: str, days: int, text: dict[str, str] | None = None) -> Split:
@@ -90,7 +99,11 @@ def _split(log: Log, later: pd.DataFrame) -> Split:
         raise ValueError("no known customer buys a known item in the test days: there is nothing to test on")
     user, item = pd.Index(log.users).get_indexer(later["customer"]), pd.Index(log.items).get_indexer(later["item"])
     groups = pd.Series(item).groupby(user).unique()
-    return Split(log, log.histories.take(groups.index.to_numpy()), list(groups))
+    users, own = groups.index.to_numpy(), None
+    if "group" in later:
+        known = later.dropna(subset="group").drop_duplicates("customer", keep="last").set_index("customer")["group"]
+        own = known.reindex(np.asarray(log.users, object)[users]).fillna("").to_numpy(object)
+    return Split(log, log.histories.take(users), list(groups), own)
 
 
 def online_retail_frame(folder: str | Path) -> tuple[pd.DataFrame, dict[str, str]]:

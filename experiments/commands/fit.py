@@ -3,7 +3,8 @@
 In the run folder: `model/`, the saved model with its card, and of fraud what a server goes on from (`stream.npz`);
 `figures.json`, figures by model (of a stack also its members', where there are any the references'), `groups.json`,
 errors by group of the test rows, and `results.json`, the main one; `explanation.csv`, one held-out case taken apart;
-`checkpoints/`, from which a training that was killed goes on; `tensorboard/`.
+of reviews with items `by_item.csv` and `.png`, with days `by_month`, shares of positive ones by aspect; `checkpoints/`,
+from which a training that was killed goes on; `tensorboard/`.
 """
 
 import time
@@ -45,6 +46,8 @@ def fit(config: DictConfig) -> None:
         model.save(run.folder / "model", card(dataset, figures[name], source, groups))
         if isinstance(dataset, Transactions):
             models.remember(model, data, bool(dataset.path), run.folder / "model")
+        for file, content in getattr(dataset, "more", lambda *_: {})(model, data).items():
+            write_atomic(run.folder / file, content)
         if writer := getattr(dataset, "writer", ""):
             run.write(f"model/{SERVICE}", {"writer": writer})
         values = {model: {"value": row[dataset.figure]} for model, row in figures.items()}

@@ -14,6 +14,7 @@ from omegaconf import MISSING
 
 from ...data import SyntheticStoreParams, generate
 from ...data.contract import Reading
+from ...data.sheets import write_csv
 from ...envs.core.checks import check_number
 from ...errors import FieldError
 from ...language import CLASSIFIERS
@@ -49,7 +50,8 @@ class Ranking:
 
         histories, wanted = data.relevant(repeats=False)
         buyers = np.asarray(data.log.histories.bought(len(data.log.items)).sum(axis=0)).ravel()
-        return of_lists(lists_of(model, histories), wanted, np.diff(histories.start), buyers)
+        own = data.groups_of(repeats=False)
+        return of_lists(lists_of(model, histories), wanted, np.diff(histories.start), buyers, own)
 
     def explain(self, model, data) -> pd.DataFrame:
         one = data.relevant(repeats=False)[0].take(np.array([0]))
@@ -60,7 +62,7 @@ class Ranking:
 
 @dataclass
 class Purchases(Ranking, Reading):
-    """Purchases of the synthetic store, each seed another one, or a file's: customer, item, timestamp[, split]."""
+    """Purchases of the synthetic store, each seed another, or a file's: customer, item, timestamp[, group, split]."""
 
     path: str = ""  # CSV, Excel or Parquet file; "": the synthetic store, with as many items, customers and days
     items: int = 200
@@ -113,7 +115,7 @@ class OnlineRetailPurchases(Ranking):
 class Ratings(Reading):
     """Stars of the synthetic store, each seed another one: those of the last fifth of the days are predicted.
 
-    Or those of a file: customer, item, rating[, timestamp][, split].
+    Or those of a file: customer, item, rating[, timestamp, group, split].
     """
 
     path: str = ""  # CSV, Excel or Parquet file; "": the synthetic store
@@ -175,7 +177,7 @@ class Ratings(Reading):
         histories, user, item = data["log"].histories, data["user"], data["item"]
         error = np.abs(model.predict(histories, user, item) - data["stars"])
         received = np.bincount(histories.item, minlength=len(data["log"].items))
-        return of_ratings(error, np.diff(histories.start)[user], received[item])
+        return of_ratings(error, np.diff(histories.start)[user], received[item], data.get("group"))
 
     def explain(self, model, data) -> pd.DataFrame:
         return pd.DataFrame()
@@ -187,7 +189,10 @@ def _store(sizes, days: int, seed: int) -> SyntheticStoreParams:
 
 @dataclass
 class Texts(Reading):
-    """Texts with labels: the column `split` says what is the test, else a permutation's last fifth is."""
+    """Texts with labels: the column `split` says what is the test, else a permutation's last fifth is.
+
+    A file's column `group`, of who wrote them, is what errors are told by too.
+    """
 
     path: str = ""  # Parquet or CSV file; "": made up
     rows: int = 0  # training rows, the first of the split; 0: all
@@ -234,7 +239,9 @@ class Texts(Reading):
         return by_member(name, model, data[1]["text"].tolist(), data[1][self.target].tolist())
 
     def groups(self, name: str, model, data) -> Groups:
-        return of_texts(model, data[1]["text"].tolist(), data[1][self.target].tolist())
+        test = data[1]
+        group = test["group"].tolist() if "group" in test else None
+        return of_texts(model, test["text"].tolist(), test[self.target].tolist(), group=group)
 
     def explain(self, model, data) -> pd.DataFrame:
         from ...language.text import has_words
@@ -255,6 +262,24 @@ class Reviews(Texts):
         super().__post_init__()
         if self.target not in ("positive", "stars"):
             raise FieldError("target", self.target, "positive or stars")
+
+    def more(self, model, data) -> dict[str, bytes]:
+        """What the test rows say of which aspect, by item and over months, as far as they have items and days: a table
+        and a picture of each, by name of the file."""
+        from ...language.aspects import picture, report
+
+        test, files = data[1], {}
+        if self.target != "positive" or "item" not in test:
+            return files
+        dated = "date" in test and test["date"].notna().any()
+        for name, rows, period in (
+            ("by_item", test, ""),
+            ("by_month", test[test["date"].notna()] if dated else [], "M"),
+        ):
+            if len(rows):
+                shares = report(model, rows.reset_index(drop=True), period=period)
+                files |= {f"{name}.csv": write_csv(shares, index=False), f"{name}.png": picture(shares)}
+        return files
 
     def made_up(self) -> pd.DataFrame:
         from ...language.synthetic import synthetic_reviews

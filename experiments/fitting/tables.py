@@ -12,10 +12,12 @@ from ...recommendation.base import Log
 from ...recommendation.protocol import Split, leave_last_out, split_as_marked, split_by_time
 from ...risk.transactions import Labelled, read_labelled
 
+GROUP = Column("group", "text", required=False, nullable=True)  # of the customer: figures are given by it too
 PURCHASES: Schema = (
     Column("customer", "customer", nullable=True),
     Column("item", "text"),
     Column("timestamp", "timestamp"),
+    GROUP,
     SPLIT,
 )
 RATINGS: Schema = (
@@ -23,6 +25,7 @@ RATINGS: Schema = (
     Column("item", "text"),
     Column("rating", "number"),
     Column("timestamp", "timestamp", required=False),
+    GROUP,
     SPLIT,
 )
 ALIASES = {"user": "customer", "user_id": "customer", "item_id": "item", "time": "timestamp", "date": "timestamp"}
@@ -94,7 +97,8 @@ def ratings(path: str, how: Reading) -> dict[str, Any]:
     user, item = (
         pd.Index(names).get_indexer(rows[name]) for names, name in ((log.users, "customer"), (log.items, "item"))
     )
-    return {"log": log, "user": user, "item": item, "stars": rows["rating"].to_numpy(float)}
+    data = {"log": log, "user": user, "item": item, "stars": rows["rating"].to_numpy(float)}
+    return data | ({"group": rows["group"].fillna("").to_numpy(object)} if "group" in rows else {})
 
 
 def transactions(path: str, how: Reading, entities: list[str]) -> Labelled:

@@ -20,6 +20,9 @@ def present(run: Run, settings: FitSettings) -> None:
     print("\n".join(aligned(_columns(figures, "model"))))
     if groups := run.read("groups.json"):
         print("\n".join(["", *aligned(_columns(pd.DataFrame(groups).T, "group of test rows")), ""]))
+    for name in ("by_item", "by_month"):
+        if (picture := run.folder / f"{name}.png").is_file():
+            print(f"what reviews say, {name.replace('_', ' ')}: {picture}, {picture.with_suffix('.csv')}")
     print(f"model, with its card: {run.folder / 'model'}\nall runs side by side: storelab report {run.folder.parent}")
 
 
@@ -38,6 +41,16 @@ def table(fits: pd.DataFrame) -> pd.DataFrame:
     return intervals(pd.DataFrame(rows), ["dataset", "model"])
 
 
+def groups(fits: pd.DataFrame) -> pd.DataFrame:
+    """`intervals` of the errors by group of finished runs, indexed by model and group; empty where no run has any."""
+    rows = [
+        {"model": run["learner"], "group": group, "seed": run["seed"], **figures}
+        for run in fits.to_dict("records")
+        for group, figures in (Run(run["folder"]).read("groups.json") or {}).items()
+    ]
+    return intervals(pd.DataFrame(rows), ["model", "group"]) if rows else pd.DataFrame()
+
+
 def write_table(folder: Path, fits: pd.DataFrame) -> None:
     """Print the runs of a folder side by side, a table per dataset; write `sweep.html` and `sweep.csv`."""
     whole = table(fits)
@@ -51,6 +64,14 @@ def write_table(folder: Path, fits: pd.DataFrame) -> None:
         shown += [(name, _with_interval(part, name)) for name in names]
         print("\n".join(["", dataset, *aligned(shown)]))
         body.append(section(dataset, html_table(shown)))
+        if not (by := groups(fits[fits["problem"] == dataset])).empty:
+            shown = [
+                ("model", list(by.index.get_level_values(0))),
+                ("group of test rows", list(by.index.get_level_values(1))),
+            ]
+            shown += [(name, _with_interval(by, name)) for name in by if not name.startswith("± ") and name != "seeds"]
+            print("\n".join(["", *aligned(shown)]))
+            body.append(section(f"{dataset}: by group of the test rows", html_table(shown)))
     rows = fits[["learner", "seed", "folder"]].to_numpy()
     names = [Link.to(f"{model}, seed {seed}", run / "model" / "README.md", folder) for model, seed, run in rows]
     cards = [("model, with its card", names), ("dataset", list(fits["problem"])), ("folder", list(fits["run"]))]

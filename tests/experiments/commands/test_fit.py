@@ -157,6 +157,33 @@ def test_runs_side_by_side(tmp_path, capsys):
     assert np.isnan(found.loc["ease trend=0.1", "± NDCG@10"])
 
 
+def test_errors_by_group_side_by_side(tmp_path, capsys):
+    for seed in (0, 1):
+        fitted(tmp_path, "ease", f"seed={seed}")
+    capsys.readouterr()
+    assert sweep_report(str(tmp_path / "fit")) == 0
+    assert "group of test rows" in capsys.readouterr().out
+    page = (tmp_path / "fit" / "sweep.html").read_text()
+    assert "by group of the test rows" in page
+    assert "item&#x27;s buyers" in page or "item's buyers" in page
+
+
+def test_what_reviews_say_has_a_table_and_a_picture_by_item_and_over_time(storelab, tmp_path):
+    done = storelab(tmp_path, "fit", "dataset=reviews", "model=tfidf")
+    assert done.status == 0, done.err
+    folder = tmp_path / done.run
+    for name, columns in (
+        ("by_item", {"item", "aspect", "reviews", "low"}),
+        ("by_month", {"item", "date", "positive"}),
+    ):
+        assert columns <= set(pd.read_csv(folder / f"{name}.csv").columns)
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"{name}.png" in done.out
+    told = storelab(tmp_path, "report", f"run={done.run}")
+    assert "by_month.png" in told.out
+    assert "typos in 5% of the letters" in told.out
+
+
 def test_intervals_are_students():
     rows = pd.DataFrame({"model": ["a"] * 3, "seed": [0, 1, 2], "NDCG@10": [0.1, 0.2, 0.3]})
     found = intervals(rows, ["model"]).loc["a"]

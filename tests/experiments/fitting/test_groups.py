@@ -1,7 +1,9 @@
 """Errors by group of the test rows: counted by hand, for each kind of data."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from storelab.experiments.fitting.datasets import DATASETS
 from storelab.experiments.fitting.groups import by_group, of_lists, of_texts, thirds
 
 
@@ -47,3 +49,27 @@ def test_texts_by_language_under_typos_and_in_other_words():
     assert 0 < found["typos in 5% of the letters"]["error"] < 0.6
     assert found["those that a paraphrase changes"] == {"rows": 50, "error": 0.0}
     assert found["these, paraphrased"] == {"rows": 50, "error": pytest.approx(40 / 50)}  # "excellent" is not known
+
+
+@pytest.mark.parametrize("kind", ["purchases", "ratings", "reviews"])
+def test_a_tables_own_groups(kind, tmp_path):
+    """The column `group` of every kind of table: its rows are counted, those without one are left out."""
+    rng = np.random.default_rng(0)
+    rows = 1200
+    customer = rng.integers(0, 60, rows)
+    table = pd.DataFrame({"customer": customer, "item": rng.integers(0, 25, rows)})
+    table["timestamp"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 150, rows), unit="D")
+    table["group"] = np.where(customer % 3 == 0, "north", np.where(customer % 3 == 1, "south", None))
+    if kind == "ratings":
+        table["rating"] = rng.integers(1, 6, rows)
+    if kind == "reviews":
+        table = pd.DataFrame({"text": rng.choice(["good one", "bad one"], rows), "group": table["group"]})
+        table["positive"] = (table["text"] == "good one").astype(int)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    dataset = DATASETS[kind](path=str(tmp_path / "t.csv"))
+    model = {"purchases": "popularity", "ratings": "rating_mf", "reviews": "tfidf"}[kind]
+    data, model = dataset.load(0), dataset.models.create(model)
+    dataset.train(model, data)
+    found = dataset.groups("m", model, data)
+    assert {name for name in found if name.startswith("group: ")} == {"group: north", "group: south"}
+    assert 0 < found["group: north"]["rows"] < rows
