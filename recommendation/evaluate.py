@@ -1,13 +1,14 @@
 """What recommenders are worth, measured: docs/recommendation.md.
 
-`python -m storelab.recommendation.evaluate long_tail DATA`, `... cold_items DATA`, `... order [DATA]` or `... speed`.
-DATA is a folder with Online Retail's raw file, of `order` one with Complete Journey's files; `order` without a folder
-ranks made-up sequences. Ranking and ratings are measured by `storelab fit`.
+`python -m storelab.recommendation.evaluate long_tail DATA`, `... cold_items DATA`, `... order [DATA]`, `... causes
+[DATA]` or `... speed`. DATA is a folder with Online Retail's raw file, of `order` and `causes` one with Complete
+Journey's files; these two without a folder rank made-up sequences. Ranking and ratings are measured by `storelab fit`.
 """
 
 import argparse
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,47 @@ def order(split: Split, seeds: int, settings: dict) -> Iterator[dict]:
             yield row | {m: rank(model, split)[m] for m in ("NDCG@10", "Recall@10", "MRR@10")}
 
 
+def causes(frame: pd.DataFrame, seeds: int, settings: dict) -> Iterator[dict]:
+    """What each customer buys last, by one change after the other: from the network over days' baskets to the one over
+    single purchases. A row is what the rows above it have, and its own change.
+    """
+    by_time = leave_last_out(frame, whole=False)
+    by_day = replace(by_time, log=replace(by_time.log, histories=_days(by_time.log.histories)))
+    by_day = replace(by_day, histories=_days(by_time.histories))
+    apart = leave_last_out(_apart(frame), whole=False)
+    old, order = {"order_epochs": 0}, {"order_search": False}
+    steps = [("EASE", by_time, None), ("days' baskets", by_time, old)]
+    steps += [("each time a basket of its own", apart, old := old | {})]
+    steps += [("the next basket alone is learned", apart, old := old | {"horizon": 1})]
+    steps += [("the last 100 baskets are read", apart, old := old | {"length": 100})]
+    steps += [("40 epochs", apart, old := old | {"epochs": 40}), ("two layers", apart, old := old | {"layers": 2})]
+    steps += [("without EASE and sales", apart, old | {"residual": False})]
+    steps += [("single purchases, by days", by_day, order), ("single purchases, by times", by_time, order)]
+    for name, split, more in steps:
+        for seed in range(seeds if more else 1):
+            model = create("ease") if more is None else create("transformer", **{**settings, **more, "seed": seed})
+            model.fit(split.log)
+            shares = (model.share, 1.0) if more is order else (None,)
+            for share in dict.fromkeys(shares):
+                if share is not None:
+                    model.share = share
+                called = f"{name}, with the baskets" if share not in (None, 1.0) else name
+                yield {"model": called, "seed": seed, "NDCG@10": rank(model, split)["NDCG@10"]}
+
+
+def _days(histories: Histories) -> Histories:
+    """The same purchases with their days alone."""
+    day = np.floor(histories.day)
+    return Histories.sorted(histories.user, histories.item, day, len(histories), histories.now)
+
+
+def _apart(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same with a day for each of a customer's times: the last one stays, each before is a day earlier."""
+    time = frame.groupby("customer")["timestamp"]
+    back = time.transform("max").dt.normalize(), time.rank("dense"), time.transform("nunique")
+    return frame.assign(timestamp=back[0] - pd.to_timedelta(back[2] - back[1], unit="D"))
+
+
 def speed(
     users: int = 1000,
     items: int = 5000,
@@ -119,7 +161,7 @@ def speed(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("long_tail", "cold_items", "order", "speed"))
+    parser.add_argument("what", choices=("long_tail", "cold_items", "order", "causes", "speed"))
     parser.add_argument(
         "data", nargs="?", help="folder with Online Retail's raw file; of order with Complete Journey's"
     )
@@ -137,10 +179,10 @@ def main() -> None:
     for text in args.set:
         key, _, value = text.partition("=")
         settings[key] = yaml.safe_load(value)
-    if args.data is None and args.what not in ("order", "speed"):
+    if args.data is None and args.what not in ("order", "causes", "speed"):
         parser.error("data: missing, expected the folder with Online Retail's raw file")
-    split = None
-    if args.what == "order":
+    split = frame = None
+    if args.what in ("order", "causes"):
         frame = complete_journey_frame(args.data) if args.data else ordered(SequenceParams(args.users, args.items))
         frame["timestamp"] = frame["timestamp"].dt.normalize() if args.days else frame["timestamp"]
         split = leave_last_out(frame, whole=args.data is not None)
@@ -154,6 +196,7 @@ def main() -> None:
         "long_tail": lambda: long_tail(split, args.seeds, settings),
         "cold_items": lambda: cold_items(split, args.seeds, settings),
         "order": lambda: order(split, args.seeds, settings),
+        "causes": lambda: causes(frame, args.seeds, settings),
         "speed": lambda: speed(threads=args.threads, models=args.models),
     }[args.what]()
     shown = []

@@ -9,6 +9,7 @@ added to them, with weights that depend on the user. In training EASE's score is
 user, so that it is as good there as it will be on new purchases.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -34,6 +35,9 @@ _HELD_OUT = 500  # users, those who bought last, whose last purchases say when t
 _SHARES = tuple(k / 10 for k in range(11))  # of the order in the scores
 _GAIN = 1.02  # times the baskets' NDCG alone that a mean has to reach: less is chance among so few users
 _WINDOWS, _RATE = 32, 2e-3  # of the network over single purchases: batch, learning rate
+_PATIENCE = 5  # its evaluations without gain, every second epoch: at first it learns what the baskets know
+_TRIED = (("dropout", 0.15), ("dropout", 0.5), ("layers", 1), ("length", 200))  # one after another, in place of its own
+_TRIED_GAIN, _TRIED_UP_TO = 1.01, 250_000  # times the NDCG so far that one has to reach; purchases of a log
 _LIST = 100  # NDCG of so long a list says when to stop: of few users it is less noisy than one of ten
 _Read = TypeVar("_Read", Baskets, Sequences)
 _ITEM_DROPOUT = 0.2  # share of the items whose own embedding a step does without, where there is text
@@ -52,6 +56,7 @@ class TransformerParams(TrainingParams):
     order_layers: int = 2
     order_length: int = 100  # last purchases that are read; in training longer histories are cut into windows
     order_dropout: float = 0.3
+    order_search: bool = True  # where order pays, tries other depths, lengths and dropouts on held-out purchases
     horizon: int = 30  # days ahead whose new items are learned
     residual: bool = True  # adds EASE's score and the items' recent sales
     penalty: float = 300.0  # of that EASE
@@ -167,37 +172,51 @@ class Transformer(Recommender):
         return min(self.history, key=lambda row: row["validation_loss"])["step"] if whole else 0
 
     def _train_order(self, log: Log, histories: Histories, wanted: list[np.ndarray]) -> None:
-        """Train the network over single purchases for as long as it makes the best mean of both better, and take that
-        mean: measured on what the users of `histories` bought.
+        """Train the network over single purchases, by the settings and for as long as it makes the best mean of both
+        networks better, and take that mean: measured on what the users of `histories` bought.
         """
-        p, baskets = self.params, self._baskets(histories).log_softmax(dim=1)
+        p, alone = self.params, self._baskets(histories).log_softmax(dim=1)
+        worth = lambda: self._worth(alone, histories, wanted)
+        sizes = {"layers": p.order_layers, "dropout": p.order_dropout, "length": p.order_length}
+        self._train_one_order(log, sizes, worth)
+        found, best = worth(), self.order
+        if max(found.values()) <= _GAIN * found[0.0]:
+            self.share = 0.0
+            return
+        few = p.order_search and len(log.histories.item) <= _TRIED_UP_TO
+        for name, value in _TRIED if few else ():
+            self._train_one_order(log, sizes | {name: value}, worth)
+            now = worth()
+            if max(now.values()) > _TRIED_GAIN * max(found.values()):
+                found, best, sizes = now, self.order, sizes | {name: value}
+        self.order, self.share = best, max(found, key=found.__getitem__)
 
-        def worth() -> dict[float, float]:
-            """Share of the order -> NDCG of the mean."""
-            order, found = self._in_order(histories).log_softmax(dim=1), {}
-            for share in _SHARES:
-                lists = top(torch.lerp(baskets, order, share), histories, _LIST)
-                found[share] = ranking_metrics(lists, wanted, np.ones(len(self.items)))[f"NDCG@{_LIST}"]
-            return found
+    def _worth(self, alone: torch.Tensor, histories: Histories, wanted: list[np.ndarray]) -> dict[float, float]:
+        """Share of the order -> NDCG of the mean with the baskets' log-probabilities (U, I)."""
+        order, found = self._in_order(histories).log_softmax(dim=1), {}
+        for share in _SHARES:
+            lists = top(torch.lerp(alone, order, share), histories, _LIST)
+            found[share] = ranking_metrics(lists, wanted, np.ones(len(self.items)))[f"NDCG@{_LIST}"]
+        return found
 
+    def _train_one_order(self, log: Log, sizes: dict, worth: Callable[[], dict[float, float]]) -> None:
+        p = self.params
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(p.seed)
-            self.order = self._new_order().to(self.device)
-        share = torch.from_numpy(_buyers(log)).float().log1p().to(self.device)
-        self.order.bias.data.copy_(share - share.mean())  # starts with what most buy
-        sequences = Sequences.of(log.histories, p.order_length)
+            self.order = self._new_order(**sizes).to(self.device)
+        bought = torch.from_numpy(np.log1p(_buyers(log))).float().to(self.device) - self._prior(log)
+        self.order.bias.data.copy_(bought - bought.mean())  # starts with what most buy
         loss, per_epoch = order_loss(
-            sequences, _WINDOWS, p.seed, self.unsold, self._prior(log), self._dropped, self._augmented
+            Sequences.of(log.histories, sizes["length"]),
+            *(_WINDOWS, p.seed, self.unsold, self._prior(log), self._dropped, self._augmented),
         )
         validation = lambda network: 1.0 - max(worth().values())
         steps = p.order_epochs * per_epoch
         plan = Plan(_RATE * RATES[p.method], steps, p.method, dropout=True, evaluations=-(-p.order_epochs // 2))
-        self.order_history, _, file = train(self.order, Objective(loss, validation, _content(log)), p, plan)
+        given = replace(p, patience=max(p.patience, _PATIENCE))
+        self.order_history, _, file = train(self.order, Objective(loss, validation, _content(log)), given, plan)
         if file:
             file.unlink(missing_ok=True)
-        found = worth()
-        share = max(found, key=found.__getitem__)
-        self.share = share if found[share] > _GAIN * found[0.0] else 0.0
 
     def _prior(self, log: Log) -> torch.Tensor:
         return self.params.debias * torch.from_numpy(np.log1p(_buyers(log))).float().to(self.device)
@@ -242,10 +261,9 @@ class Transformer(Recommender):
         p = self.params
         return RankingNetwork(len(self.items), p.d_model, p.layers, p.heads, p.dropout, self._text)
 
-    def _new_order(self) -> OrderNetwork:
+    def _new_order(self, layers: int, dropout: float, length: int) -> OrderNetwork:
         p = self.params
-        sizes = (len(self.items), p.d_model, p.order_layers, p.heads, p.order_dropout, p.order_length)
-        return OrderNetwork(*sizes, self._text)
+        return OrderNetwork(len(self.items), p.d_model, layers, p.heads, dropout, length, self._text)
 
     @property
     def _text(self) -> torch.Tensor | None:
@@ -267,7 +285,7 @@ class Transformer(Recommender):
     def _in_order(self, histories: Histories) -> torch.Tensor:
         """(U, I) logits of the network over single purchases."""
         network = self.order.eval()
-        sequences = Sequences.of(histories, self.params.order_length, newest=True)
+        sequences = Sequences.of(histories, network.near.shape[1] - 1, newest=True)
         rows, count = (torch.from_numpy(part).to(self.device) for part in sequences.rows(np.arange(len(histories))))
         items = network.embeddings(self.unsold)
         known = network(rows, items, count) if len(histories) else items[:0]
@@ -304,10 +322,13 @@ class Transformer(Recommender):
         self.trend, self.unsold = (torch.from_numpy(arrays[name]).to(self.device) for name in ("trend", "unsold"))
         self.ease = RowSums(torch.from_numpy(arrays["table"]).to(self.device)) if "table" in arrays else None
         self.network = self._restored(self._new_network(), arrays, "network.")
-        self.share = float(
-            arrays.get("share", np.zeros(1)).item()
-        )  # saved before there was an order: by baskets alone, as it was
-        self.order = self._restored(self._new_order(), arrays, "order.") if "order.bias" in arrays else None
+        # Saved before there was an order: by baskets alone, as it was.
+        self.share = float(arrays.get("share", np.zeros(1)).item())
+        self.order = None
+        if "order.bias" in arrays:  # its depth and length may be others than asked for
+            layers = len({name.split(".")[2] for name in arrays if name.startswith("order.blocks.")})
+            network = self._new_order(layers, self.params.order_dropout, arrays["order.near"].shape[1] - 1)
+            self.order = self._restored(network, arrays, "order.")
 
     def _restored(self, network: nn.Module, arrays: dict[str, np.ndarray], part: str):
         state = {k.removeprefix(part): torch.from_numpy(v) for k, v in arrays.items() if k.startswith(part)}

@@ -13,6 +13,7 @@ TINY = {
     "heads": 2,
     "epochs": 2,
     "order_epochs": 2,
+    "order_search": False,
     "batch_size": 32,
     "progress": False,
     "device": "cpu",

@@ -15,6 +15,7 @@ from storelab.recommendation.order import OrderNetwork, Sequences, held_out
 from storelab.recommendation.protocol import complete_journey_frame, leave_last_out, rank
 from storelab.recommendation.sasrec import SASRec, SASRecParams
 from storelab.recommendation.sequences import SequenceParams, ordered
+from storelab.recommendation.transformer import Transformer
 
 from .conftest import TINY, frame
 
@@ -110,6 +111,37 @@ def test_it_ranks_by_order_what_a_set_cannot_tell(tmp_path):
     assert 0 < model.share <= 1
     model.save(tmp_path, Card("made", "none", {}, "tests", "all"))
     assert torch.equal(load(tmp_path).scores(split.log.histories), model.scores(split.log.histories))
+
+
+def test_depth_and_length_are_chosen_on_what_is_held_out(tmp_path, monkeypatch):
+    """Each setting is tried beside the best so far and taken where it gains; what was taken is saved."""
+    worth = iter([{0.0: 0.1, 1.0: 0.2}, {0.0: 0.1, 1.0: 0.3}, {0.0: 0.1, 1.0: 0.2}, {0.0: 0.1, 0.5: 0.4}, {0.0: 0.4}])
+    tried = []
+
+    def trained(self, log, sizes, _):
+        tried.append(sizes)
+        self.order = self._new_order(**sizes)
+        self.order.worth = next(worth)
+
+    monkeypatch.setattr(Transformer, "_train_one_order", trained)
+    monkeypatch.setattr(Transformer, "_worth", lambda self, *_: self.order.worth)
+    split = leave_last_out(ordered(SequenceParams(users=30, items=40, genres=3, mean=20.0)), whole=False)
+    model = create("transformer", **{**TINY, "order_search": True, "order_layers": 2}).fit(split.log)
+    first = {"layers": 2, "dropout": 0.3, "length": 100}
+    less = first | {"dropout": 0.15}
+    assert tried == [first, less, first | {"dropout": 0.5}, less | {"layers": 1}, less | {"layers": 1, "length": 200}]
+    assert (model.share, len(model.order.blocks), model.order.near.shape[1]) == (0.5, 1, 101)
+    model.save(tmp_path, Card("made", "none", {}, "tests", "all"))
+    assert torch.equal(load(tmp_path).scores(split.histories), model.scores(split.histories))
+
+
+def test_where_order_says_nothing_nothing_else_is_tried(monkeypatch):
+    tried = []
+    monkeypatch.setattr(Transformer, "_train_one_order", lambda self, log, sizes, _: tried.append(sizes))
+    monkeypatch.setattr(Transformer, "_worth", lambda *_: {0.0: 0.1, 0.3: 0.101})
+    split = leave_last_out(ordered(SequenceParams(users=30, items=40, genres=3, mean=20.0)), whole=False)
+    model = create("transformer", **{**TINY, "order_search": True}).fit(split.log)
+    assert (len(tried), model.share) == (1, 0.0)
 
 
 def test_a_folder_from_before_the_order_is_read_by_baskets_alone(log, tmp_path):
