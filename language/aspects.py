@@ -14,19 +14,26 @@ from ..errors import FieldError
 from .base import TextClassifier
 from .text import clean, has_words
 
-# Aspect -> words: English ones whole (with a plural's s), Chinese ones anywhere, for it has no borders between words.
+# Aspect -> words: English ones whole (with a plural's s; _ is a blank or a hyphen), Chinese ones anywhere, as it has no
+# borders between words.
 ASPECTS = {
     "size": "fit fits fitting fitted size sizes sized sizing small smaller large larger tight "
-    "tighter loose looser petite 尺码 大小 合身 偏大 偏小 尺寸 腰",
+    "tighter loose looser petite snug baggy roomy length waist sleeve sleeves "
+    "尺码 大小 合身 偏大 偏小 尺寸 腰 "
+    "太大 太小 太紧 太松 太长 太短 大了 小了 紧了 长了 短了",
     "quality": "quality fabric material cheaply sturdy durable durability broke broken tore torn "
-    "seam 质量 面料 做工 材质 结实 坏了",
-    "look": "color colour colored coloured look looked looking style styled stylish design "
-    "designed pattern pretty beautiful beautifully gorgeous 颜色 款式 外观 样子 好看 漂亮 难看 设计",
+    "seam stitching flimsy well_made poorly_made badly_made ripped fell_apart falls_apart zipper "
+    "质量 面料 做工 材质 结实 坏了 "
+    "布料 线头 起球 掉色 褪色 开线 破洞 缩水 粗糙",
+    "look": "color colour colored coloured look looked style styled stylish design "
+    "designed pattern pretty beautiful beautifully gorgeous flattering unflattering ugly cute cut "
+    "显瘦 显胖 掉色 颜色 款式 外观 样子 好看 漂亮 难看 设计",
     "comfort": "comfort comfortable comfortably comfy soft softer softness itchy scratchy warm "
-    "warmth 舒服 舒适 柔软 扎人 保暖",
-    "price": "price priced pricing pricey money worth expensive cheap cheaper sale value 价格 便宜 贵 性价比 划算 值得",
+    "warmth cozy cosy breathable uncomfortable 舒服 舒适 柔软 扎人 保暖 透气 闷热",
+    "price": "price priced pricing pricey money worth expensive inexpensive overpriced bargain cost costs cheap "
+    "cheaper sale value 价格 价钱 价位 便宜 昂贵 贵 性价比 划算 值得",
     "delivery": "deliver delivers delivered delivery deliveries shipping shipped ship arrive "
-    "arrives arrived late package packaging parcel 物流 快递 发货 送货 包装 到货",
+    "arrives arrived late courier package packaging parcel 物流 快递 发货 送货 包装 到货",
     "service": "service staff support refund refunded return returned returning returns replied "
     "客服 服务 态度 售后 退货 退款 店家 卖家",
 }
@@ -34,7 +41,9 @@ ASPECTS = {
 _OTHERWISE = re.compile("贵公司|贵店|贵司|贵方|宝贵|尊贵|名贵|贵宾|设计师|腰果|撑腰")
 _CUT = re.compile(r"(?<=[.!?;,:。!?;,、])\s*|\b(?:but|however|although|though|yet)\b|但是|不过|可是|然而", re.I)
 _PATTERNS = {
-    name: re.compile("|".join(rf"\b{word}s?\b" if word.isascii() else word for word in words.split()), re.I)
+    name: re.compile(
+        "|".join(rf"\b{word.replace('_', '[ -]')}s?\b" if word.isascii() else word for word in words.split()), re.I
+    )
     for name, words in ASPECTS.items()
 }
 _Z = 1.959964  # of a 95 % interval

@@ -127,7 +127,7 @@ def groups_of(names: dict[int, str], labels: Sequence) -> list[int] | None:
     if set(places) <= set(said):
         groups = [places.get(name, -1) for name in said]
         return groups if len(said) == len(places) else None
-    stars = [re.fullmatch(r"(?:label_)?([0-5])(?:[ _-]?stars?)?", name) for name in said]
+    stars = [re.fullmatch(r"(?:label_|stars?[ _-]?)?([0-5])(?:[ _-]?stars?)?", name) for name in said]
     values = [int(match[1]) if match else None for match in stars]
     if len(said) == 5 and None not in values:
         values = [value + (1 if min(values) == 0 else 0) for value in values]
@@ -144,8 +144,8 @@ def groups_of(names: dict[int, str], labels: Sequence) -> list[int] | None:
 
 
 def _very(name: str) -> int:
-    """Of names such as "very positive"."""
-    last = name.replace("_", " ").split()[-1:]
+    """Of names such as "very positive" and "positive (stars 4 and 5)"."""
+    last = re.sub(r"\(.*|_", " ", name).split()[-1:]
     return 1 if last and last[0] in _POSITIVE else 0 if last and last[0] in _NEGATIVE else -1
 
 

@@ -76,6 +76,7 @@ _SCRIPTS = {
 _WORDS = {
     "en": "the is it its and this that not was i very my for with to of but have has had are you they in on be "
     "so would from just at great good love nice bad than too we am were will can what when where how your "
+    "horrible fatal klasse "
     "if after really don't didn't doesn't isn't perfect like works work product quality order size fits "
     "fit one been did do does he she his me no as come son super toll war die also man an hat per con "
     "plus van met men dan ale jest na la bon pour dove mal del ma mi im den dem ware bin most more all "
@@ -83,24 +84,29 @@ _WORDS = {
     "es": "muy que de la el los las es está esta este por para con una un me mi no lo le se y gusta gustó "
     "encanta encantó bueno buena buenos malo mala excelente calidad producto llegó pero más todo bien mal "
     "pésimo recomiendo donde dónde cuando pedido quiero mejor peor gracias hola rápido tarde nada como "
-    "del al precio envío compra talla fue estoy son",
+    "del al precio envío compra talla fue estoy son hermoso hermosa perfecto perfecta "
+    "funciona funcionó roto rota pequeño "
+    "bonito bonita lindo linda malísimo buenísimo fatal horrible recomendado contenta contento",
     "fr": "le la les est et je ne pas très trop bien bon bonne mal mauvais mauvaise produit qualité livraison "
     "merci avec pour sur dans une un des du que qui ce cette mais plus tout tous rapide déçu parfait "
     "commande où mon ma mes j'adore c'est il elle nous vous suis être taille prix reçu jamais recommande "
-    "colis bonjour super",
+    "colis bonjour super magnifique cassé fonctionne déçue contente satisfait satisfaite nulle jolie joli horrible",
     "de": "der die das ist und ich nicht sehr ein eine einen mit für auf von zu im den dem es sie wir war hat "
     "gut gute guter schlecht schlechte qualität lieferung schnell schnelle leider aber auch nur wie wo "
     "mein meine bestellung danke immer wieder gerne super toll größe passt ware preis kaputt gefällt "
-    "empfehlen zufrieden nie mehr bin",
+    "empfehlen zufrieden nie mehr bin perfekt funktioniert schön schöne klein groß bequem billig klasse enttäuscht",
     "it": "il lo la gli è e di che non molto un una per con del della sono ho ma più bene male buono buona "
     "ottimo ottima pessimo prodotto qualità spedizione veloce arrivato grazie consiglio tutto dove mio "
-    "mia ordine prezzo taglia bellissimo perfetto questo questa mi piace anche come",
+    "mia ordine prezzo taglia bellissimo bellissima bello bella perfetto perfetta rotto rotta piccolo piccola funziona "
+    "pessima soddisfatto soddisfatta questo questa mi piace anche come",
     "pt": "o os as é e de que não muito um uma para com do da em no na eu meu minha mas mais bom boa ótimo "
     "ótima péssimo produto qualidade entrega chegou rápido gostei adorei recomendo obrigado onde pedido "
-    "tudo bem mal este esta preço tamanho amei veio está foi",
+    "tudo bem mal este esta preço tamanho amei veio está foi "
+    "perfeito perfeita bonito bonita lindo linda funciona péssima "
+    "quebrado pequeno recomendado",
     "nl": "de het een en ik niet is zeer erg van met voor op dat die te maar ook goed goede slecht slechte "
     "kwaliteit levering snel bestelling waar mijn dank bedankt geen heel mooi mooie product prijs maat "
-    "blij nooit weer aan zijn",
+    "blij nooit weer aan zijn werkt kapot klein perfect mooie tevreden teleurgesteld",
     "pl": "nie jest to i w na z się bardzo dobry dobra dobrze zły jakość dostawa szybko polecam produkt ale "
     "gdzie mój moje zamówienie dziękuję jak dla super wszystko",
     "tr": "ve bir bu çok iyi kötü değil için ürün kalite kargo hızlı ama güzel teşekkürler nerede siparişim "
@@ -112,12 +118,13 @@ _WORDS = {
 }
 _COUNT = Counter(word for words in _WORDS.values() for word in set(words.split()))
 _OF = {word: name for name, words in _WORDS.items() for word in words.split() if _COUNT[word] == 1}
+_SHARED = {word for word in _COUNT if _COUNT[word] > 1} - set(_WORDS["en"].split())  # of languages, but not of English
 
 
 def spoken(text: str) -> str:
     """The language of a cleaned text, as far as it can be told from script and common words; "" where it can't.
 
-    Words that are common in several languages tell nothing; letters with accents are not English.
+    Words that are common in several languages, none of them English, and accents tell that a text is not English.
     """
     scripts = Counter()
     for character in text[:1000]:
@@ -136,7 +143,8 @@ def spoken(text: str) -> str:
     words = re.findall(r"[^\W\d_]{1,40}(?:'[^\W\d_]{1,9})?", text[:1000].lower())
     found = Counter(_OF[word] for word in words if word in _OF)
     accents = sum(not word.isascii() and word not in _OF for word in words)
-    foreign = sum(count for name, count in found.items() if name != "en") + accents
+    shared = sum(word in _SHARED for word in words)
+    foreign = sum(count for name, count in found.items() if name != "en") + accents + shared
     if foreign <= found["en"]:
         return "en" if found["en"] else ""
     names = [name for name, _ in found.most_common() if name != "en"]

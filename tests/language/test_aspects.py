@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from storelab.language import evaluate, tables
 from storelab.language.aspects import aspects_of, clauses, mentions, picture, report, wilson
 from storelab.language.synthetic import synthetic_reviews
+from storelab.language.text import spoken
 
 
 @pytest.mark.parametrize(
@@ -180,3 +181,31 @@ def test_evaluate_on_questions(answers, tmp_path):
     evaluate.main(["out_of_scope", str(tmp_path / "q.csv"), "--models", model, "--out", str(tmp_path / "b.csv")])
     row = pd.read_csv(tmp_path / "b.csv").iloc[0]
     assert row["auroc"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("too snug at the waist", ["size"]),
+        ("well made", ["quality"]),
+        ("made me smile", []),
+        ("costume party hit", []),
+        ("overpriced", ["price"]),
+        ("太紧了", ["size"]),
+        ("不透气", ["comfort"]),
+        ("价钱有点高", ["price"]),
+        ("型号对的", []),
+    ],
+)
+def test_more_words_of_aspects(text, named):
+    assert aspects_of(text) == named
+
+
+@pytest.mark.parametrize("text", ["no funciona", "perfecto", "perfekt", "Bellissima", "hermoso"])
+def test_short_texts_of_other_languages_are_told(text):
+    assert spoken(text) not in ("", "en")
+
+
+@pytest.mark.parametrize("text", ["horrible", "petite and cute", "ok", "super soft", "no", "perfect fit"])
+def test_short_english_texts_are_read(text):
+    assert spoken(text) in ("", "en")

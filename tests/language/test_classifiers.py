@@ -321,6 +321,37 @@ def test_a_checkpoints_own_head_is_used_as_it_is(with_head, tmp_path):
             FineTuned.of(bad, labels)
 
 
+@pytest.mark.parametrize("kind", ["DistilBert", "Electra", "MPNet", "RobertaPreLayerNorm"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("POSITIVE", "NEGATIVE"),
+        ("negative (stars 1, 2 and 3)", "positive (stars 4 and 5)"),
+        ("Very Negative", "Positive"),
+    ],
+)
+def test_heads_of_other_architectures(kind, names, backbone, tmp_path):
+    """With the names that published checkpoints have; the answer is transformers' own, in our order of labels."""
+    import torch
+    import transformers
+
+    torch.manual_seed(2)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(backbone)
+    small = {"vocab_size": len(tokenizer), "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    small |= {"intermediate_size": 16, "pad_token_id": tokenizer.pad_token_id, "max_position_embeddings": 130}
+    if kind == "DistilBert":
+        small |= {"dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 16}
+    config = getattr(transformers, f"{kind}Config")(**small, id2label=dict(enumerate(names)))
+    getattr(transformers, f"{kind}ForSequenceClassification")(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    texts = ["fits well, fast shipping", "broken"]
+    own = by_transformers(str(tmp_path), texts)
+    positive = [place for place, name in enumerate(names) if name.lower().startswith("positive")]
+    np.testing.assert_allclose(
+        FineTuned.of(str(tmp_path)).predict_proba(texts)[:, 1], own[:, positive].sum(1), atol=1e-5
+    )
+
+
 def test_fitting_goes_on_from_a_checkpoints_head(with_head, english):
     folder, table = with_head("LABEL_0", "LABEL_1"), english[0][:100]
     texts, labels = table["text"].tolist(), table["positive"].tolist()
