@@ -1,8 +1,8 @@
 """Linear policies for the whole store, learned by covariance matrix adaptation. It needs the extra `dispatch` (cma).
 
 Every day the parameters of the store's heuristics are linear functions of a few features (`marketplace.summary`). The
-search starts at the best constant ones, as `marketplace.tune` finds them, and goes on over all weights by covariance
-matrix adaptation (Hansen 2016, arXiv:1604.00772), each generation on fresh training seasons. Policy search
+search starts at the best constant ones, the tuned composite, and goes on over all weights by covariance matrix
+adaptation (Hansen 2016, arXiv:1604.00772), each generation on fresh training seasons. Policy search
 without gradients is a strong baseline where noise is large and policies are small (Mania, Guy and Recht 2018,
 arXiv:1803.07055).
 """
@@ -24,10 +24,12 @@ from ..reading import read_arrays, read_json
 from .core.checkpoints import check_arrays, reading
 from .core.evolutionary import own_stream, strategy
 from .core.learners import by_generation
+from .core.residual import StartRule
 from .core.start import check_same, check_start
-from .heuristics.marketplace import profits, search, search_box, summary, to_action, unpack
+from .heuristics.marketplace import profits, search_box, summary, to_action, tune, unpack
 
-START = 64  # training seasons that the first policy, the best constant one, is searched on
+KIND = "composite"  # the rule that it starts from
+START = 64  # training seasons that this is tuned on, where it is not given
 
 
 @dataclass
@@ -37,7 +39,7 @@ class EvolutionParams:
     total_steps: int = 300  # generations
     candidates: int = 20  # policies in a generation
     seasons: int = 24  # training seasons that each of them runs, the same for all
-    spread: float = 1.0  # of the first weights, in the deviations that the search for the start ended with
+    spread: float = 0.2  # of the first weights, in the spreads of the rule that it starts from
     start: str = ""  # folder of a checkpoint, around whose weights it searches; "": around the best constant ones
 
     def __post_init__(self):
@@ -62,6 +64,11 @@ def check(model: Model, params: EvolutionParams | None) -> None:
         raise FieldError("environment", type(model).__name__, "Marketplace", "for evolution")
 
 
+def starts(model: Model, params: EvolutionParams) -> list[str]:
+    """Return the kinds of heuristics that it can start from."""
+    return [KIND]
+
+
 @dataclass
 class LinearPolicy:
     """Parameters = features @ weights; weights (K, numbers), or (n, K, numbers) by row; the first feature is one."""
@@ -77,7 +84,8 @@ class LinearPolicy:
         features = summary(self.model, observation)
         values = np.einsum("nk,nka->na" if self.weights.ndim == 3 else "nk,ka->na", features, self.weights)
         values = np.clip(values, self._low, self._high)
-        return to_action(self.model, observation, unpack(self.model, values)), policy_state
+        named = self.model.features(observation)
+        return to_action(self.model, named, unpack(self.model, values)), policy_state
 
 
 class Learner:
@@ -91,8 +99,22 @@ class Learner:
 
     due = False
 
-    def __init__(self, task: Task, params: EvolutionParams, seed: int = 0, log_folder: str | Path | None = None):
+    def __init__(
+        self,
+        task: Task,
+        params: EvolutionParams,
+        seed: int = 0,
+        log_folder: str | Path | None = None,
+        rule: StartRule | None = None,
+    ):
         """Build the learner.
+
+        Args:
+            task: of the whole store.
+            params: of the learner.
+            seed: of the search and its training seasons.
+            log_folder: for TensorBoard; None writes nothing.
+            rule: that it starts from, of a kind in `starts(model, params)`; None: it is tuned first.
 
         Raises:
             FieldError: another environment.
@@ -100,8 +122,11 @@ class Learner:
         """
         self.task, self.params, self.seed, self.model = task, params, seed, task.model("randomised")
         check(self.model, params)
-        constant, deviations = search(self.model, evolution_start(seed, START))
-        self._scale = params.spread * np.maximum(deviations, 1e-4)
+        if rule is None:
+            seasons = evolution_start(seed, START)
+            rule = StartRule.of(tune(KIND, task, seasons), task.model("train"), seasons)
+        constant, scale = _numbers(self.model, rule)
+        self._scale = params.spread * scale
         self._shape = _shape(self.model)
         self._start = np.zeros(self._shape)
         self._start[0] = constant  # of the feature that is one
@@ -200,6 +225,22 @@ def load_policy(folder: str | Path, task: Task) -> LinearPolicy:
             raise FieldError("weights", weights.shape, f"{_shape(model)} for this task")
         check_arrays({"weights": weights}, {"weights": np.zeros(_shape(model))})
     return LinearPolicy(model, weights)
+
+
+def _numbers(model: Marketplace, rule: StartRule) -> tuple[np.ndarray, np.ndarray]:
+    """Return a rule's parameters (numbers,) and their spreads, of which the closing days have a day.
+
+    Of a decision whose actions are as many as the items, all of them are moved at once: by less, see `spread`.
+    """
+    sizes, constant, scale = [model.controls[name][0] for name in model.params.decides], [], []
+    spreads = np.split(np.asarray(rule.spread), np.cumsum(sizes)[:-1])
+    spread = dict(zip(model.params.decides, spreads, strict=True))
+    for name in unpack(model, search_box(model)[0]):
+        values = np.asarray(rule.params[name], float)
+        own = spread.get(name, np.ones(1))
+        constant.append(values)
+        scale.append(own if len(own) == len(values) else own[:1] / len(own) ** 0.5)
+    return np.concatenate(constant), np.concatenate(scale)
 
 
 def _shape(model: Marketplace) -> tuple[int, int]:

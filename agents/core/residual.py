@@ -1,4 +1,4 @@
-"""Where a learner begins: a tuned rule, of whose orders its actions say how much more or less.
+"""Where a learner begins: a tuned rule, of whose orders (or parameters) its actions say how much more or less.
 
 A residual policy (Silver et al. 2018, arXiv:1812.06298) is the rule as long as its actions are 0. So what a learner
 reaches does not depend on how wide the space of actions is, and it begins as well as the best rule that it knows.
@@ -41,7 +41,7 @@ class StartRule:
 
     kind: str
     params: Parameters  # name -> list of numbers
-    spread: list[float]  # units, of each order
+    spread: list[float]  # of each order, units; or of each parameter of the day
 
     @classmethod
     def of(cls, heuristic: Any, model: Model, seeds: np.ndarray) -> "StartRule":
@@ -52,7 +52,7 @@ class StartRule:
         rules = _residual(model)
         if rules is None or (_box(model) and heuristic.kind not in rules.starts(model)):
             return cls(heuristic.kind, dict(heuristic.params), [])
-        spread = rules.spread(model, model.scenarios(seeds))
+        spread = rules.spread(heuristic, model.scenarios(seeds))
         return cls(heuristic.kind, dict(heuristic.params), np.maximum(np.ravel(spread), 1e-3).tolist())
 
     @classmethod
@@ -72,14 +72,14 @@ class StartRule:
             rule = cls(**given)
             rule.check(model)
             return rule
-        names = {*_residual(model).RULES[given["kind"]][1], *_residual(model).KNOWN.get(given["kind"], ())}
-        if not isinstance(given["params"], Mapping) or set(given["params"]) != names:
-            raise FieldError("rule.params", given["params"], f"a mapping of {', '.join(sorted(names))}")
-        numbers = len(model.action_low)
+        sizes = _sizes(model, given["kind"])
+        if not isinstance(given["params"], Mapping) or set(given["params"]) != set(sizes):
+            raise FieldError("rule.params", given["params"], f"a mapping of {', '.join(sorted(sizes))}")
+        sizes["spread"] = len(model.action_low)
         for name, values in {**given["params"], "spread": given["spread"]}.items():
-            fits = isinstance(values, list) and len(values) == numbers
+            fits = isinstance(values, list) and len(values) == sizes[name]
             if not fits or not all(type(x) in (int, float) and math.isfinite(x) for x in values):
-                raise FieldError(f"rule.{name}", values, f"{numbers} finite numbers")
+                raise FieldError(f"rule.{name}", values, f"{sizes[name]} finite numbers")
         return cls(**given)
 
     def check(self, model: Model) -> None:
@@ -141,8 +141,17 @@ def _residual(model: Model) -> Any:
     return rules if hasattr(rules, "starts") else None
 
 
+def _sizes(model: Model, kind: str) -> dict[str, int]:
+    """Return how many numbers each parameter of a kind of rule has: one per order, where its module says nothing."""
+    rules = _residual(model)
+    if hasattr(rules, "sizes"):
+        return rules.sizes(model, kind)
+    return dict.fromkeys([*rules.RULES[kind][1], *rules.KNOWN.get(kind, ())], len(model.action_low))
+
+
 class Residual:
-    """A model's actions of what is ordered more than a rule says, in its spreads.
+    """A model's actions of what is ordered more than a rule says, in its spreads; in the whole store, actions whose
+    parameters of the day are more than the rule's.
 
     With forecasts, a newsvendor's spread is that of the forecast at hand: a normal distribution's standard deviation,
     by two of its quantiles.

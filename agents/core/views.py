@@ -16,6 +16,7 @@ from ...envs.core.seeds import purpose_seeds
 from ...envs.registry import environment_of
 from ...errors import FieldError
 from ..heuristics.inventory import DemandStatistics
+from ..heuristics.marketplace import summary
 from ..heuristics.supply_chain import fractile_levels
 from .correction import SPAN, Correction
 from .residual import Residual, StartRule, orders
@@ -146,10 +147,18 @@ class StoreView(RawView):
 
 class MarketView(StoreView):
     """The whole store as one row; actions are scaled to [-S, S], S = `SPAN`, so that 0 is the heuristics' parameters as
-    the environment has them, and -S and S are the ends of the action space."""
+    the environment has them, and -S and S are the ends of the action space.
 
-    def __init__(self, model: Marketplace):
-        super().__init__(model)
+    With a rule to start from, 0 is its parameters and 1 so much more of one as costs little (`Residual`); observations
+    are then the few features of the day that follow from the problem's own scales (`marketplace.summary`).
+    """
+
+    def __init__(self, model: Marketplace, start: StartRule | None = None):
+        super().__init__(model, start)
+        if start:
+            size = self.observe(np.zeros((1, *model.observation_space.shape), np.float32)).shape[1]
+            self.observation_space = spaces.Box(-2, 2, (size,), np.float32)
+            return
         p = model.params
         centre = []
         for name in p.decides:
@@ -162,7 +171,13 @@ class MarketView(StoreView):
             centre.append(np.clip(np.broadcast_to(own, size), low, high))
         self._centre = np.concatenate(centre)
 
+    def observe(self, observation: np.ndarray) -> np.ndarray:
+        """Return the day's features (n, f) with a rule to start from, float32; else the observations as they are."""
+        return summary(self.model, observation).astype(np.float32) if self.start else observation
+
     def _scale(self, actions: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        if self.residual:
+            return self.residual(actions, observation)
         share = actions / SPAN
         low, high = self.model.action_low, self.model.action_high
         room = np.where(share < 0, self._centre - low, high - self._centre)
@@ -298,7 +313,7 @@ def _supply_chain(model: SupplyChain, per_item: bool, start: StartRule | None) -
 VIEWS: dict[str, Callable[..., StoreView]] = {
     "inventory": _inventory,
     "supply_chain": _supply_chain,
-    "marketplace": lambda model, per_item, start: StoreView(model, start) if start else MarketView(model),
+    "marketplace": lambda model, per_item, start: MarketView(model, start),
 }
 
 

@@ -72,9 +72,9 @@ def starts(model: Inventory) -> tuple[str, ...]:
     return ("base_stock", "capped_base_stock", *FORECAST, "myopic", *KNOWN)
 
 
-def spread(model: Inventory, scenario: dict) -> np.ndarray:
+def spread(rule: Heuristic, scenario: dict) -> np.ndarray:
     """Return the standard deviation (items,) of the demand over the protection interval, units; or a share of it."""
-    demand = DemandStatistics(model, scenario)
+    demand = DemandStatistics(rule.model, scenario)
     return np.maximum(demand.std, demand.centre / 20)
 
 

@@ -21,6 +21,8 @@ CANDIDATES = 12  # of a generation of the composite's search
 GENERATIONS, STALL = 200, 20  # of a search at the most, and without progress at its end
 PROGRESS, RESTARTS = 1e-4, 10  # a gain that counts, as a share of the profit; restarts at the most
 SPREADS = (0.15, 0.15, 0.3)  # of the searches in turn, shares of the box
+NARROW = {"restock": (-1.0, 4.0), "price": (0.4, 2.0)}  # where parameters are looked for; the others': all over
+LOSS = 0.01  # share of the profit that a number of a residual action may cost, if it is 1 all season
 
 
 @dataclass
@@ -43,12 +45,66 @@ class Heuristic:
         if self.kind == "random":
             shape = len(observation), len(model.action_low)
             return np.random.default_rng(seed).uniform(model.action_low, model.action_high, shape), policy_state
-        return to_action(model, observation, self.params), policy_state
+        return to_action(model, model.features(observation), self.params), policy_state
+
+    def act(self, named: dict, more: np.ndarray, seed: int = 0) -> np.ndarray:
+        """Return the model's actions at named features whose parameters are `more` (n, A) than the rule's.
+
+        With `resolution=item` every item has its own multiple of the markup and its own safety.
+        """
+        sizes = [self.model.controls[name][0] for name in self.model.params.decides]
+        parts = np.split(more, np.cumsum(sizes)[:-1], axis=1)
+        own = {n: np.asarray(self.params[n]) + part for n, part in zip(self.model.params.decides, parts, strict=True)}
+        return to_action(self.model, named, {**self.params, **own})
 
 
-def to_action(model: Marketplace, observation: np.ndarray, params: Parameters) -> np.ndarray:
+def starts(model: Marketplace) -> tuple[str, ...]:
+    """Return the kinds that residual policies can start from: those whose parameters are known."""
+    return ("composite", "textbook")
+
+
+def sizes(model: Marketplace, kind: str) -> dict[str, int]:
+    """Return how many numbers each parameter of a kind has."""
+    if kind == "composite":
+        return {name: np.size(values) for name, values in unpack(model, search_box(model)[2]).items()}
+    return {name: len(values) for name, values in textbook(model).items()}
+
+
+def spread(rule: Heuristic, scenario: dict) -> np.ndarray:
+    """Return by how much each number of an action (A,) may be off, the whole season, for `LOSS` of the profit.
+
+    So the steps that a learner tries are scaled by what they cost in this store, not by how wide the actions are. Each
+    number is moved alone, both ways, by an 8th to a 512th of its box; where items have their own, all of a kind at
+    once, and each of I may then be off by sqrt(I) times as much.
+    """
+    model, halves = rule.model, 0.5 ** np.arange(3, 10)
+    wide, moves, places, start = [], [], [], 0
+    for name in model.params.decides:
+        size, low, high = model.controls[name][0], *_box(model, name)
+        groups = [range(start, start + size)] if name in ("restock", "price") else [[start + k] for k in range(size)]
+        for group in groups:
+            move = np.zeros(len(model.action_low))
+            move[group] = high - low
+            moves.append(move)
+            places.append(group)
+            wide.append((high - low) * len(group) ** 0.5)
+        start += size
+    both = [np.outer(halves * way, move) for move in moves for way in (1, -1)]
+    shifts = np.concatenate([np.zeros((1, len(model.action_low))), *both])
+    n = len(scenario["factor"])
+    act = lambda observation, state, seed: (rule.act(model.features(observation), np.repeat(shifts, n, axis=0)), state)
+    earned = profits(model, act, scenario, len(shifts))
+    lost = (earned[0] - earned[1:].reshape(len(moves), 2, -1).min(axis=1)) / abs(earned[0])
+    within = np.where(lost <= LOSS, halves, halves[-1]).max(axis=1)
+    result = np.empty(len(model.action_low))
+    for group, share, width in zip(places, within, wide, strict=True):
+        result[group] = share * width
+    return result
+
+
+def to_action(model: Marketplace, named: dict, params: Parameters) -> np.ndarray:
     """Turn heuristics' parameters, (numbers,) or (n, numbers) by decision, into actions (n, A) of the model's mode."""
-    named, n, parts = model.features(observation), len(observation), []
+    n, parts = len(named["demand"]), []
     for name in model.params.decides:
         value = np.asarray(params[name], np.float64)
         value = np.broadcast_to(value, (n, value.shape[-1]))
@@ -139,12 +195,11 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Heuristic:
     check_kind(kind, available(model), "for this task")
     if kind != "composite":
         return Heuristic(kind, textbook(model) if kind == "textbook" else {}, model)
-    values, _ = search(model, np.asarray(seeds), progress)
-    return Heuristic(kind, unpack(model, values), model)
+    return Heuristic(kind, unpack(model, search(model, np.asarray(seeds), progress)), model)
 
 
-def search(model: Marketplace, seeds: np.ndarray, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return the best parameters (numbers,) on training seasons, and the deviations that their search ended with.
+def search(model: Marketplace, seeds: np.ndarray, progress: bool = False) -> np.ndarray:
+    """Return the best parameters (numbers,) on training seasons.
 
     Each search starts at the best parameters so far. When two in a row have brought nothing, the best ones are
     returned: so the result depends little on the seasons and the draws.
@@ -162,17 +217,17 @@ def search(model: Marketplace, seeds: np.ndarray, progress: bool = False) -> tup
         rule = Heuristic("composite", unpack(model, np.repeat(low + asked * size, len(seeds), axis=0)), model)
         return profits(model, rule, scenario, len(asked))
 
-    best, value, deviations, idle = (first - low) / size, -np.inf, np.ones(len(low)), 0
+    best, value, idle = (first - low) / size, -np.inf, 0
     for restart in range(RESTARTS):
         options = {"popsize": CANDIDATES, "bounds": [0, 1], **own_stream(restart + 1)}
         evolution = strategy(np.clip(best, 0.02, 0.98), SPREADS[restart % len(SPREADS)], **options)
         found, worth = _once(evolution, earned)
         idle = 0 if worth - value > PROGRESS * abs(worth) else idle + 1
         if worth > value:
-            best, value, deviations = found, worth, evolution.result.stds
+            best, value = found, worth
         if idle == 2:
             break
-    return low + best * size, deviations * size
+    return low + best * size
 
 
 def _once(evolution, earned) -> tuple[np.ndarray, float]:
@@ -195,14 +250,18 @@ def search_box(model: Marketplace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     The first ones are `textbook`'s; the closing days begin when what is ordered would come too late.
     """
-    narrow = {"restock": (-1.0, 4.0), "price": (0.4, 2.0)}
     known = textbook(model)
     start = {name: known[name] for name in model.params.decides}
-    box = {name: narrow[name] if name in narrow else model.controls[name][1:] for name in start}
+    box = {name: _box(model, name) for name in start}
     if _closes(model):
         start[CLOSING], box[CLOSING] = [float(model.params.lead_time)], (0.0, 3.0 * model.params.lead_time)
     low, high = np.concatenate([np.tile(box[name], (len(value), 1)) for name, value in start.items()]).T
     return low, high, np.concatenate(list(start.values()))
+
+
+def _box(model: Marketplace, name: str) -> tuple[float, float]:
+    """Return where a decision's parameter is looked for: lowest, highest."""
+    return NARROW[name] if name in NARROW else model.controls[name][1:]
 
 
 def unpack(model: Marketplace, values: np.ndarray) -> dict:

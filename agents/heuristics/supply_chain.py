@@ -195,9 +195,9 @@ def starts(model: SupplyChain) -> tuple[str, ...]:
     return echelons if model.params.action == "base_stock" else (*echelons, "base_stock", "newsvendor", *TWO_SOURCES)
 
 
-def spread(model: SupplyChain, scenario: dict) -> np.ndarray:
+def spread(rule: Heuristic, scenario: dict) -> np.ndarray:
     """Return the standard deviation (A, I) of the demand that a node has to cover, units; or a share of that demand."""
-    mean, deviation = _to_cover(model, scenario, echelon=False)
+    mean, deviation = _to_cover(rule.model, scenario, echelon=False)
     return np.maximum(deviation, mean / 20)
 
 

@@ -40,8 +40,10 @@ second choices are not screened again, which step 1 neglects.
 
 import numpy as np
 
-PRICES, VALUES, CREDITS, COSTS = 250, 80, 7, 3  # points of the grids: prices, R, a customer's value, cost of goods
-SHORTER = 4 / 27  # max x (1 - sqrt(x))
+from .model import SMOOTHING
+from .visitors import Visitors
+
+CREDITS, DRIVING, DELAYS, COSTS = 7, 3, 24, 3  # points of the grids: a customer's value, driving, days, cost of goods
 
 
 def bounds(model, scenario: dict) -> np.ndarray:
@@ -61,55 +63,146 @@ def bounds(model, scenario: dict) -> np.ndarray:
 def _bound(model, factor: np.ndarray, traffic: np.ndarray, goods: np.ndarray) -> np.ndarray:
     """Return the bound (n,) with units worth `goods` (I,) money."""
     p = model.params
+    capacity, waits = p.fleet_capacity * (1 - traffic), _waits(p)
+    tour = p.tour_cost if p.delivery == "formula" else 0.0  # routed: nothing is known
+    driving = np.linspace(0, 1.5 * tour / np.sqrt(capacity.min()) + 1e-9, DRIVING)
     largest = 1 + p.customer_value + p.customer_visits * p.horizon / p.price_sensitivity  # guess of a customer's value
     while True:
-        credits = np.linspace(0, largest, CREDITS)
-        worth = visitor_values(model, goods, credits)  # (T, S, CREDITS)
-        value, customer = _season(model, factor, traffic, credits, worth)
+        visitors = Visitors(model, goods, 1 + waits, np.linspace(0, largest, CREDITS), driving)
+        season = _Season(model, factor, capacity, tour, waits, visitors)
+        value, customer = season.solve()
         if customer.max() <= largest:
             break
         largest *= 4
     start = model.initial(1)
     stock = (start.on_hand + sum(start.pipeline))[0].astype(float)
     value = value + customer.sum(axis=1) * float(start.customers[0, 0])
-    return np.minimum(value, _everybody(model, factor, worth[:, :, 0])) + (goods * stock).sum()
+    return np.minimum(value, season.everybody()) + (goods * stock).sum()
 
 
-def _everybody(model, factor, worth: np.ndarray) -> np.ndarray:
-    """Return the profit (n,) if all people are always customers, or strangers under the largest marketing at no cost.
-
-    Args:
-        model: a `Marketplace`.
-        factor: of the visits (n, T).
-        worth: largest profit of a visitor (T, S) if new customers are worth nothing: there are none.
-    """
-    p = model.params
-    rate = max(p.customer_visits, p.other_visits * _lift(p, p.max_marketing))
-    return factor @ worth.sum(axis=1) * rate * p.population / p.segments + p.customer_value * p.population
+def _waits(p) -> np.ndarray:
+    """Return days (T, J) that the smoothed time from order to delivery may be above one, from the shortest on."""
+    shortest = (p.promise - 1) * (1 - SMOOTHING) ** np.arange(p.horizon)
+    return np.linspace(shortest, p.promise + 1, DELAYS, axis=1)
 
 
-def _season(model, factor, traffic, credits, worth) -> tuple[np.ndarray, np.ndarray]:
-    """Return the constant (n,) and the value of a customer (n, S) at the start of the season."""
-    p = model.params
-    people, start = p.population / p.segments, float(model.initial(1).customers[0, 0])
-    joining = p.satisfied_join * model.odds[0][:, 3:].sum(axis=1).max()  # new customers per parcel, at most
-    value, credit, fewer = (np.zeros(len(factor)) for _ in range(3))  # fewer: worth of one less of the fewest customers
-    customer = np.full((len(factor), p.segments), 0.0 if p.continuing else p.customer_value)
-    strangers = _strangers(model, start)
-    for t in reversed(range(model.horizon)):
-        dear = customer.max(axis=1)
-        lever = joining * p.fleet_capacity * (1 - traffic[:, t]) * dear / max(start, 1e-9)
-        share = np.maximum(strangers, 1 - (customer.min(axis=1) - fewer) / np.maximum(lever, 1e-12))
-        share = np.minimum(share, 1)
-        fewer = fewer + lever * (1 - share)
-        credit = np.maximum(credit, share * dear)  # of a satisfied buyer, on this day or a later one
-        visitor = np.stack([np.interp(credit, credits, row) for row in worth[t]], axis=1)  # (n, S) money, convex
-        reached = factor[:, t] * p.other_visits * people * visitor.sum(axis=1)  # money of all, without marketing
-        gain, spent = _marketing(model, reached)
-        value = value + gain * reached - spent
-        each = p.customer_visits - p.other_visits * gain
-        customer = customer + np.maximum(factor[:, t, None] * visitor * each[:, None], 0)
-    return value, customer
+class _Season:
+    """The value of the rest of a season, day by day from its end: a constant (n,) and so much per customer (n, S), less
+    so much per parcel that waits, by its age (n, promise), and per day that deliveries take (n,)."""
+
+    def __init__(self, model, factor, capacity, tour: float, waits, visitors: Visitors):
+        """Take the visits' factor (n, T), parcels that the fleet carries (n, T), and what `_bound` has of the rest."""
+        self.model, self.factor, self.capacity, self.tour = model, factor, capacity, tour
+        self.waits, self.visitors = waits, visitors
+        self.start = float(model.initial(1).customers[0, 0])
+        self.fewest, self.most = self._customers()
+
+    def solve(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the constant (n,) and the value of a customer (n, S) at the start of the season."""
+        model, p = self.model, self.model.params
+        people = p.population / p.segments
+        joining = p.satisfied_join * model.odds[0][:, 3:].sum(axis=1).max()  # new customers per parcel, at most
+        # fewer: worth of one less of the fewest customers; delay: of a day less until deliveries
+        value, credit, fewer, delay = (np.zeros(len(self.factor)) for _ in range(4))
+        customer = np.full((len(self.factor), p.segments), 0.0 if p.continuing else p.customer_value)
+        waiting, strangers = None, _strangers(model, self.start)
+        for t in reversed(range(model.horizon)):
+            factor, dear = self.factor[:, t], customer.max(axis=1)
+            lever = joining * self.capacity[:, t] * dear / max(self.start, 1e-9)
+            share = np.maximum(strangers, 1 - (customer.min(axis=1) - fewer) / np.maximum(lever, 1e-12))
+            share = np.minimum(share, 1)
+            fewer = fewer + lever * (1 - share)
+            credit = np.maximum(credit, share * dear)  # of a satisfied buyer, on this day or a later one
+            waiting = self._dispatch(t, waiting, delay)
+            offers = self.visitors.at(t, credit, waiting[:, 0])  # (n, J, S)
+            slope = self._slope(t, offers)
+            delay = slope + (1 - SMOOTHING) * delay
+            visitor = offers[:, 0]  # (n, S) money
+            reached = factor * p.other_visits * people * visitor.sum(axis=1)  # money of all, without marketing
+            gain, fixed = self._marketing(t, reached, factor[:, None] * p.other_visits * visitor)
+            value = value + gain * reached + fixed + slope * self.waits[t, 1]
+            each = p.customer_visits - p.other_visits * gain
+            customer = customer + np.maximum(factor[:, None] * visitor * each[:, None], 0)
+        return value - delay * (p.promise - 1), customer
+
+    def _dispatch(self, t: int, later: np.ndarray | None, delay: np.ndarray) -> np.ndarray:
+        """Return what a parcel that waits on a day will cost at least, by its age (n, promise).
+
+        Args:
+            t: the day.
+            later: the same of the day after; None on the last one: what waits then has cost nothing.
+            delay: what a day more until deliveries costs from the day after on (n,).
+        """
+        p, capacity = self.model.params, self.capacity[:, t]
+        slow = SMOOTHING * delay / capacity  # of a parcel, per day of its age: the mean is over `capacity` at the most
+        last = self.tour / np.sqrt(capacity) + slow * (p.promise - 1)
+        costs = np.zeros((len(capacity), p.promise))
+        costs[:, -1] = last if later is None else np.minimum(last, later[:, -1])
+        for age in range(p.promise - 1) if later is not None else ():
+            rest = later[:, age + 1]
+            root = np.maximum(rest - slow * age, 0) * np.sqrt(capacity) / max(1.5 * self.tour, 1e-12)
+            share = np.clip(root, 0, 1) ** 2  # of the zones, the worst case
+            costs[:, age] = (1 - share) * rest + share * slow * age + self.tour * share**1.5 / np.sqrt(capacity)
+        return costs
+
+    def _slope(self, t: int, offers: np.ndarray) -> np.ndarray:
+        """Return what a day until deliveries may be charged (n,), so that the shortest time still is the best."""
+        p, factor = self.model.params, self.factor[:, t]
+        if p.fidelity != "fast":
+            return np.zeros(len(factor))
+        lost = offers[:, :1] - offers[:, 1:]  # (n, J - 1, S) money of a visitor
+        people, more = p.population / p.segments, max(p.customer_visits - p.other_visits, 0)
+        everyone = min(p.customer_visits, p.other_visits) * people * lost.sum(axis=2)
+        lost = factor[:, None] * (everyone + more * self.fewest[:, t, None] * lost.min(axis=2))
+        return np.maximum(np.min(lost[:, :-1] / (self.waits[t, 2:] - self.waits[t, 1]), axis=1), 0)
+
+    def _marketing(self, t: int, reached: np.ndarray, each: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return by what others' visits are multiplied, net of marketing (n,), and what is earned beside that (n,).
+
+        The best profit is convex in the money of all others' visits; a line takes its place, from the least to the
+        most that there can be of it on the day.
+
+        Args:
+            t: the day.
+            reached: money of all people's visits as others, without marketing (n,).
+            each: the same of a single one (n, S).
+        """
+        p = self.model.params
+        if "marketing" not in p.decides:
+            return np.full(len(reached), _lift(p, p.marketing)), np.full(len(reached), -p.marketing)
+        low = np.maximum(reached - self.most[:, t] * each.max(axis=1), 0)
+        high = np.maximum(reached - self.fewest[:, t] * each.min(axis=1), low + 1e-6)
+        (least, most), (slope, _) = zip(_best_marketing(p, low), _best_marketing(p, high), strict=True)
+        slope = np.maximum((most - least) / (high - low), slope)
+        return slope, least - slope * low
+
+    def _customers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the fewest and the most customers (n, T) that there can be on each day, all segments together.
+
+        With fidelity `fast` no more parcels are delivered than the fleet carries: so many buyers at most are satisfied
+        and join, or are unhappy, helped by nobody, and leave.
+        """
+        p, model = self.model.params, self.model
+        if p.fidelity != "fast":
+            return np.zeros(self.factor.shape), np.full(self.factor.shape, p.population)
+        satisfied = max(odds[:, 3:].sum(axis=1).max() for odds in model.odds)
+        unhappy = max(odds[:, :2].sum(axis=1).max() for odds in model.odds)
+        alone = unhappy * (1 - p.ticket_share * (1 - model.models.service[:, 1]).min())
+        before = np.cumsum(self.capacity, axis=1) - self.capacity
+        start = self.start * p.segments
+        fewest, most = start - p.unhappy_leave * alone * before, start + p.satisfied_join * satisfied * before
+        return np.maximum(fewest, 0), np.minimum(most, p.population)
+
+    def everybody(self) -> np.ndarray:
+        """Return the profit (n,) if all people are always customers, or strangers under the largest marketing at no
+        cost; there are no new customers, and the time that deliveries take is worth nothing."""
+        p, value, waiting = self.model.params, 0, None
+        rate = max(p.customer_visits, p.other_visits * _lift(p, p.max_marketing)) * p.population / p.segments
+        none = np.zeros(len(self.factor))
+        for t in reversed(range(self.model.horizon)):
+            waiting = self._dispatch(t, waiting, none)
+            value = value + self.factor[:, t] * rate * self.visitors.at(t, none, waiting[:, 0])[:, 0].sum(axis=1)
+        return value + p.customer_value * p.population
 
 
 def _strangers(model, start: float) -> float:
@@ -122,124 +215,12 @@ def _strangers(model, start: float) -> float:
     return max(0.5, visits[0] / max(sum(visits), 1e-12))  # half of them are in the figures that the season starts with
 
 
-def _marketing(model, reached: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return by what others' visits are multiplied, net of marketing (n,), and what is spent whatever it brings."""
-    p = model.params
-    if "marketing" not in p.decides:
-        return np.full(len(reached), _lift(p, p.marketing)), p.marketing
+def _best_marketing(p, reached: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the best profit (n,) on others who bring `reached` (n,) money without marketing, and its slope (n,)."""
     money = p.marketing_scale * np.log(np.maximum(reached * p.marketing_lift / p.marketing_scale, 1.0))
     money = np.minimum(money, p.max_marketing)
-    return _lift(p, money) - money / np.maximum(reached, 1e-12), 0.0
+    return _lift(p, money) * reached - money, _lift(p, money)
 
 
 def _lift(p, money):
     return 1 + p.marketing_lift * (1 - np.exp(-money / p.marketing_scale))
-
-
-def visitor_values(model, goods: np.ndarray, credits: np.ndarray) -> np.ndarray:
-    """Return the largest expected profit of a visitor (T, S, C), money, where a new customer is worth `credits` (C,).
-
-    Args:
-        model: a `Marketplace`.
-        goods: money per unit (I,).
-        credits: money, rising.
-    """
-    p, c = model.params, model.catalogue
-    late = p.promise - 1  # days at the season's end whose parcels need not go
-    price, slack = _prices(model)
-    ranks = np.arange(1, p.page_size + 1.0) ** -p.position_effect
-    rating = p.rating_effect * (_highest_ratings(model) - 3)
-    days = np.arange(model.horizon)
-    speed = np.exp(-p.delay_effect * (1 + (p.promise - 1) * 0.9**days))
-    utility = c.taste[..., None] + rating[:, None] - c.sensitivity[:, None, None] * price
-    weight = np.exp(utility) * (1 + (c.sensitivity.max() * slack[:, None]) ** 2 / 4)  # between two prices of the grid
-    worth = np.empty((model.horizon, p.segments, len(credits)))
-    for k, credit in enumerate(credits):
-        for last in (False, True):
-            chosen = days >= model.horizon - late if last else days < model.horizon - late
-            if not chosen.any():
-                continue
-            value = _order_values(model, price, goods, credit, last)
-            worth[chosen, :, k] = _solve(weight, value, ranks, speed[chosen])
-    return worth
-
-
-def _solve(weight, value, ranks, scale) -> np.ndarray:
-    """Return the R (T, S) with R = scale (T,) x H(R), from above; H is convex, and lies below its chords.
-
-    Args:
-        weight: (S, I, P) at scale 1.
-        value: of an order (I, P), money.
-        ranks: weights of the ranks (K,).
-        scale: of all weights (T,).
-    """
-    highest = max(float(value.max()), 1e-9)
-    grid = highest * np.linspace(0, 1, VALUES)
-    best = np.stack([(weight * (value - r)).max(axis=2) for r in grid])  # (VALUES, S, I)
-    height = np.maximum(np.sort(best, axis=2)[..., ::-1][..., : len(ranks)], 0) @ ranks
-    solution = np.empty((len(scale), len(weight)))
-    for s in range(len(weight)):
-        low, high = np.zeros(len(scale)), np.full(len(scale), highest)
-        for _ in range(40):
-            middle = (low + high) / 2
-            above = scale * np.interp(middle, grid, height[:, s]) > middle
-            low, high = np.where(above, middle, low), np.where(above, high, middle)
-        solution[:, s] = high
-    return solution
-
-
-def _prices(model) -> tuple[np.ndarray, np.ndarray]:
-    """Return the prices (I, P) that may be set, on a grid, and its steps (I,)."""
-    p, cost = model.params, model.cost.astype(float)
-    low, high = (cost + x * model.markup for x in (model.controls["price"][1:]))
-    if "price" not in p.decides:
-        low = high = cost + p.price * model.markup
-    elif p.resolution == "item":
-        low, high = 0 * cost, 0 * cost + p.max_price
-    steps = PRICES if (high > low).any() else 2
-    grid = np.linspace(low, high, steps, axis=1)
-    return grid, grid[:, 1] - grid[:, 0]
-
-
-def _highest_ratings(model) -> np.ndarray:
-    """Return the highest ratings (I,) that can be shown."""
-    p, means = model.params, model.models.reading @ np.arange(1, 6)
-    if not p.sentiment:
-        return np.full(p.items, 3.0)
-    if p.fidelity == "reference":
-        return np.full(p.items, max(3.0, means.max()))
-    written = [odds * np.asarray(p.review_share) for odds in model.odds]  # by stars, in time and late
-    read = [(w @ means) / np.maximum(w.sum(axis=1), 1e-12) for w in written]
-    return np.maximum(3.0, np.maximum(*read))
-
-
-def _order_values(model, price, goods, credit: float, last: bool) -> np.ndarray:
-    """Return the largest profit of an order at prices (I, P), screened at the best threshold, money (I, P)."""
-    p = model.params
-    fraud = np.clip(p.fraud_share * price / (model.catalogue.cost.mean() + model.markup), 0, 0.5)
-    if not p.screening:
-        passes = [(1.0, 1.0)]
-    elif "fraud" not in p.decides:
-        passes = [tuple(float(x) for x in model._passes(p.fraud))]
-    else:
-        passes = list(zip(1 - model.models.legitimate, 1 - model.models.fraudulent, strict=True))
-    worst = max(fraud.max() * f / max((1 - fraud.max()) * h + fraud.max() * f, 1e-12) for h, f in passes)
-    unit = price - goods[:, None] + _after_sale(model, price - goods[:, None], credit, 1 - worst, last)
-    best = np.full(price.shape, -np.inf)
-    for honest, cheats in passes:
-        taken = (1 - fraud) * honest + fraud * cheats
-        worth = taken * unit - fraud * cheats * (price + p.chargeback_fee) - p.refusal_cost * (1 - taken)
-        best = np.maximum(best, worth)
-    return best
-
-
-def _after_sale(model, margin, credit: float, honest: float, last: bool) -> np.ndarray:
-    """Return what a shipped unit brings after the sale, mostly costs, money (I, P), for margins (I, P)."""
-    p, (odds, _) = model.params, model.odds
-    unhappy, satisfied = odds[:, :2].sum(axis=1)[:, None], odds[:, 3:].sum(axis=1)[:, None]
-    tour = p.tour_cost / np.sqrt(p.fleet_capacity) if p.delivery == "formula" else 0.0  # routed: nothing is known
-    driving = p.stop_cost + tour * max(1 - SHORTER * (p.promise - 1), 0)
-    back = p.return_share * (np.maximum(-margin, 0) - honest * unhappy * np.maximum(margin, 0))
-    tickets = honest * unhappy * p.ticket_share * model.models.service[:, 2].min() * p.service_cost
-    brings = back - driving - tickets + p.satisfied_join * satisfied * credit
-    return np.maximum(brings, SHORTER * tour * (p.promise - 1)) if last else brings

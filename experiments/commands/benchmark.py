@@ -4,6 +4,7 @@ A suite is data (`conf/suite/*.yaml`): lines of overrides of `storelab train`. E
 that a benchmark that was killed goes on, and runs that are there already count.
 """
 
+import json
 import shlex
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,10 +25,12 @@ from ..config.settings import read, read_benchmark, within
 from ..inputs import data_hash
 from ..reports.page import bracket
 from ..reports.standings import lead
-from ..runs.folder import Run, RunBusy
+from ..runs.folder import Run, RunBusy, to_config
 from .train import train
 
 PLACES = ("runs", "output")
+OF_TASK = ("env.", "data", "forecaster")  # words that make another problem of a task: it has a table of its own
+PROBLEM = ("task", "env", "data", "forecaster", "evaluation")  # parts of a config that the heuristics depend on
 HEADS = "better than the best heuristic by [95 % CI] | gap, % | fill rate | runs |\n|---|---|---|---|---|---|"
 
 
@@ -36,7 +39,7 @@ class Entry:
     """A line of a suite: its runs, one per seed."""
 
     line: str
-    task: str
+    task: str  # with the line's changes to it
     agent: str
     runs: list[Run]
 
@@ -57,11 +60,14 @@ def benchmark(config: DictConfig) -> None:
             learner = getattr(settings.agent, "name", "")
             if seed and not learner:
                 break  # heuristics have no seed
-            entries[-1].task, entries[-1].agent = settings.task.name, learner
+            entries[-1].task, entries[-1].agent = settings.task.name + _changes(line, of_task=True), learner
             entries[-1].runs.append(Run.of(settings, data_hash(settings)))
-            plan.append((entries[-1].runs[-1], config, shlex.join(["storelab", "train", *words, f"seed={seed}"])))
-    for place, (_, config, command) in enumerate(plan, 1):
+            problem = {name: value for name, value in to_config(settings).items() if name in PROBLEM}
+            command = shlex.join(["storelab", "train", *words, f"seed={seed}"])
+            plan.append((entries[-1].runs[-1], problem, config, command))
+    for place, (run, problem, config, command) in enumerate(plan, 1):
         print(f"{place} of {len(plan)}: {command}")
+        _share(run, [other for other, same, *_ in plan[: place - 1] if same == problem])
         with suppress(RunBusy):
             train(config, command)
     if busy := sum(not run.done for run, *_ in plan):  # what was busy when its turn came may be done by now
@@ -70,6 +76,17 @@ def benchmark(config: DictConfig) -> None:
     text = table(name, _command(name), entries, suite.seeds)
     write_atomic(path, text.encode())
     print(f"{text}\ntable: {path}")
+
+
+def _share(run: Run, others: list[Run]) -> None:
+    """Give a run that has not begun the heuristics that another one tuned for the same problem."""
+    if run.folder.exists() or run.busy:
+        return
+    for other in others:
+        if other.done and (kept := other.read("heuristics.json")) is not None:
+            run.folder.mkdir(parents=True)
+            write_atomic(run.folder / "heuristics.json", json.dumps(kept).encode())
+            return
 
 
 def _composed(line: str, words: list[str]) -> DictConfig:
@@ -122,9 +139,10 @@ def table(name: str, command: str, entries: list[Entry], seeds: int) -> str:
     return "\n".join([*lines, note, ""])
 
 
-def _changes(line: str) -> str:
-    """What a line sets beside task and agent."""
-    return "".join(f" {word}" for word in shlex.split(line) if not word.startswith(("task=", "agent=")))
+def _changes(line: str, of_task: bool = False) -> str:
+    """What a line sets beside task and agent: of the task, or else of the rest."""
+    words = [word for word in shlex.split(line) if not word.startswith(("task=", "agent="))]
+    return "".join(f" {word}" for word in words if word.startswith(OF_TASK) == of_task)
 
 
 def _row(row: dict, runs) -> tuple:

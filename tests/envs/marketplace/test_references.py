@@ -52,13 +52,13 @@ def test_exact_where_only_choices_matter(fidelity):
 
 
 CHANNELS = {
-    "returns": dict(return_share=0.8),
+    "returns": dict(return_share=0.8, delay_effect=0.3, dispatch=1.0),
     "fraud": dict(fraud_share=0.1),
     "screening": dict(fraud_share=0.1, screening=True, fraud=0.9),
     "delay": dict(delay_effect=0.3, dispatch=1.0),
     "position": dict(position_effect=0.5),
-    "service": dict(service_cost=8.0),
-    "stops": dict(stop_cost=4.0),
+    "service": dict(service_cost=8.0, delay_effect=0.3, dispatch=1.0),
+    "stops": dict(stop_cost=4.0, delay_effect=0.3, dispatch=1.0),
 }
 
 
