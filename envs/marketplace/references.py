@@ -1,49 +1,58 @@
 """A bound on the profit of the whole store: no policy over all six decisions earns more in expectation.
 
-The store is relaxed until days and visitors come apart; every step only adds to what a policy may earn.
+The store is relaxed until days and visitors come apart. The value of the rest of a season is taken for a constant and
+so much for each customer. Whatever these numbers are, what a day earns beside them at the most, added up, bounds the
+season (the dual of dynamic programming's linear program: de Farias and Van Roy 2003, Operations Research 51(6)). Each
+step only adds to what a policy may earn.
 
 1. **Each visitor sees a page and prices of their own.** With weights w_i = exp(utility) and a value v_i of each choice,
    the largest expected profit of a visitor is the R that solves R = max over pages of sum over ranks k of
    k^-position_effect h_i(R), h_i(R) = max over prices of w_i (v_i - R): items with the highest h come first, and those
    with h < 0 not at all (the parametric method for fractions, Dinkelbach 1967; for pages under the multinomial logit,
    Rusmevichientong, Shen and Shmoys 2010, Operations Research 58(6)). With equal sensitivities, no fraud and no
-   returns this is the Lambert-W price. Nothing is ever out of stock (those who wait or turn to another item have
-   lower weights), nor held. Ratings are at their highest: with fidelity `fast` the mean that is read in a buyer's
-   review, or the 3 stars of the start if that is more, with `reference` the highest mean that any review is read as.
-   Delivery takes the one day at least that it can, from the first day on as fast as the smoothed figure can fall.
-2. **Goods.** What was bought, sold, sent back and left over add up. So stock costs at least x (units sold - sent back
+   returns this is the Lambert-W price. Nothing runs out (who turns to another item chooses from lower weights), nor is
+   it held. To wait for goods is a choice of its own, at exp(-delay_effect lead_time) of the weight: who is served on
+   the last days, whose parcels need not go, bears no cost after the sale. Deliveries are as fast as they can be: one
+   day, and the smoothed figure falls from the promise to it.
+2. **All segments share a page and a markup** where pages are ranked by popularity and prices are one markup. The profit
+   is then a sum of fractions, one per segment, which visitors.py bounds by sorting (`_common`). How many times as many
+   visitors one segment can have as another follows from step 7. All segments' R are cut by the same share.
+3. **Ratings.** An item with n reviews has (15 + m n) / (5 + n) stars at the most, m being the mean that is read in its
+   buyers' reviews, or 3 if that is more; n is what the fleet can have delivered, times the largest share who write.
+   With fidelity `reference` it has the highest mean that any review is read as.
+4. **Goods.** What was bought, sold, sent back and left over add up. So stock costs at least x (units sold - sent back
    - there at the start, or in the pipeline), at any x between salvage and cost: each such x bounds, the least is taken.
-3. **Fraud.** Each order is screened at the best threshold for its price.
-4. **Delivery.** Parcels that the fleet carries, D <= C, cost at least `stop_cost` each and, on average over days,
-   tour_cost / sqrt(C) (1 - 4/27 (promise - 1)) each. With W parcels free to wait, u that must go and K = tour_cost /
-   sqrt(C), a tour costs tour_cost (x sqrt(u + W) + (1 - x) sqrt(u)) >= K (u + x W) - 4/27 K W: the difference is
-   concave in u and in W, and at the ends it is at least 0, as max x (1 - sqrt(x)) = 4/27. Summed over days, where a
-   parcel is free on promise - 1 days at most, this is what is said. Parcels that need not go before the season ends
-   may stay, and what others saved on their account is counted.
-5. **After the sale.** Everything comes in time, a new customer is worth what one is in the segment where that is most,
-   and nobody leaves. Returns and tickets are those of buyers in time, of the honest ones at the highest share of fraud
-   that passes. Satisfied buyers join but for those who are customers. Where all visitors of a segment see one page
-   (`popularity`) and parts of units are counted (`fast`), the share z of strangers among buyers is never more than
-   among visitors. So z <= 1 - (1 - z0) m / A, with A customers of a segment at the start, z0 the share then with the
-   most marketing, and m the fewest that any segment has had so far (the share is convex in m where customers visit
-   more often than strangers). To lower m costs customers, and must not pay: z0 is raised on days where it would.
-   Else z <= 1.
-6. **Visits.** The value of the rest of the season is then a constant plus so much per customer (never less than 0),
-   by recursion from the end. Marketing is at its best each day; it is convex in the number of people reached, and
-   the line from none to all of them takes its place. A second bound has all people be customers all the time.
+5. **Fraud.** Each order is screened at the best threshold for its price. With `fast`, second choices are not screened
+   again: so every order passes as often as one of the item that passes most.
+6. **Driving.** A parcel of age a that waits on a day costs c_a at the least from then on. With W parcels free to wait,
+   u that must go, x of the zones visited besides and C carried at the most, a tour costs tour_cost (x sqrt(u + W) +
+   (1 - x) sqrt(u)), concave in the parcels of each age: so it is enough that the c_a of the day are not too high where
+   only one age is there and fills the fleet. Must it go, c <= tour_cost / sqrt(C), and no more than on the next day;
+   may it wait, c_a <= (1 - x) c_{a+1} + tour_cost x^1.5 / sqrt(C) for all x, where c_{a+1} is the next day's. At a
+   season's end what need not go has cost nothing. Each parcel costs `stop_cost` besides.
+7. **Customers.** With `fast` no more parcels are delivered than the fleet carries, so that the customers of a day lie
+   between two numbers: as if all buyers joined, or left, who can. In what they are worth, nobody leaves, and a new one
+   is worth what one is in the segment where that is most. Everything comes in time. Returns and tickets are those of
+   buyers in time, of the honest ones at the highest share of fraud that passes. Satisfied buyers join but for those
+   who are customers. Where all visitors of a segment see one page (`popularity`) and parts of units are counted
+   (`fast`), the share z of strangers among buyers is never more than among visitors. So z <= 1 - (1 - z0) m / A, with A
+   customers of a segment at the start, z0 the share then with the most marketing, and m the fewest that any segment has
+   had so far (the share is convex in m where customers visit more often than strangers). To lower m costs customers,
+   and must not pay: z0 is raised on days where it would. Else z <= 1.
+8. **Visits.** The value of the rest of the season follows by recursion from the end; a customer's is never less than 0.
+   Marketing is at its best each day; its profit is convex in the number of people reached, and a line takes its place,
+   from the fewest to the most that there can be. A second bound has all people be customers all the time.
 
 What is known beforehand is the scenario's factor of the visits and its traffic; all other chance is averaged over. So
-the bound is on the mean over many seasons, not on a single one. Two exceptions: a policy that overruns the fleet until
-the end saves what the parcels overdue then would have cost (step 4 counts them as delivered); and with fidelity `fast`
-second choices are not screened again, which step 1 neglects.
+the bound is on the mean over many seasons, not on a single one. One exception: a policy that overruns the fleet until
+the end saves what the parcels overdue then would have cost (step 6 counts them as delivered).
 """
 
 import numpy as np
 
-from .model import SMOOTHING
 from .visitors import Visitors
 
-CREDITS, DRIVING, DELAYS, COSTS = 7, 3, 24, 3  # points of the grids: a customer's value, driving, days, cost of goods
+CREDITS, COSTS = 5, 2  # points of the grids: a customer's value, cost of goods
 
 
 def bounds(model, scenario: dict) -> np.ndarray:
@@ -62,14 +71,13 @@ def bounds(model, scenario: dict) -> np.ndarray:
 
 def _bound(model, factor: np.ndarray, traffic: np.ndarray, goods: np.ndarray) -> np.ndarray:
     """Return the bound (n,) with units worth `goods` (I,) money."""
-    p = model.params
-    capacity, waits = p.fleet_capacity * (1 - traffic), _waits(p)
-    tour = p.tour_cost if p.delivery == "formula" else 0.0  # routed: nothing is known
-    driving = np.linspace(0, 1.5 * tour / np.sqrt(capacity.min()) + 1e-9, DRIVING)
+    p, capacity = model.params, model.params.fleet_capacity * (1 - traffic)
+    costs = _driving(p, capacity)
+    last = p.customer_visits * float(factor[:, max(model.horizon - p.promise + 1, 0) :].sum(axis=1).max())
     largest = 1 + p.customer_value + p.customer_visits * p.horizon / p.price_sensitivity  # guess of a customer's value
     while True:
-        visitors = Visitors(model, goods, 1 + waits, np.linspace(0, largest, CREDITS), driving)
-        season = _Season(model, factor, capacity, tour, waits, visitors)
+        visitors = Visitors(model, goods, np.linspace(0, largest, CREDITS), costs, last, _uneven(model))
+        season = _Season(model, factor, capacity, costs, visitors)
         value, customer = season.solve()
         if customer.max() <= largest:
             break
@@ -80,32 +88,56 @@ def _bound(model, factor: np.ndarray, traffic: np.ndarray, goods: np.ndarray) ->
     return np.minimum(value, season.everybody()) + (goods * stock).sum()
 
 
-def _waits(p) -> np.ndarray:
-    """Return days (T, J) that the smoothed time from order to delivery may be above one, from the shortest on."""
-    shortest = (p.promise - 1) * (1 - SMOOTHING) ** np.arange(p.horizon)
-    return np.linspace(shortest, p.promise + 1, DELAYS, axis=1)
+def _uneven(model) -> np.ndarray:
+    """Return how many times as many visitors one segment can have as another, by day (T,), not falling."""
+    p, start = model.params, float(model.initial(1).customers[0, 0])
+    days = np.full((1, model.horizon), p.fleet_capacity)
+    fewest, most = (x[0] for x in _customers(model, days, start))
+    fewest, most = np.maximum(start - (start * p.segments - fewest), 0), start + (most - start * p.segments)
+    most = np.minimum(most, p.population / p.segments)
+    free = "marketing" in p.decides
+    ratio = np.ones(model.horizon)
+    for lift in (1.0, _lift(p, p.max_marketing)) if free else (_lift(p, p.marketing),):
+        ends = [p.other_visits * lift * (p.population / p.segments - a) + p.customer_visits * a for a in (fewest, most)]
+        least = np.maximum(np.minimum(*ends), 0)
+        ratio = np.maximum(ratio, np.where(least > 0, np.maximum(*ends) / np.where(least > 0, least, 1), np.inf))
+    return np.maximum.accumulate(ratio)
+
+
+def _driving(p, capacity: np.ndarray) -> np.ndarray:
+    """Return what driving a parcel costs at least that is shipped on a day, if the fleet carries `capacity`, (n, T)."""
+    tour = p.tour_cost if p.delivery == "formula" else 0.0  # routed: nothing is known
+    costs, waiting = np.zeros(capacity.shape), None
+    for t in reversed(range(capacity.shape[1])):
+        root, later = np.sqrt(capacity[:, t]), waiting
+        waiting = np.zeros((len(root), p.promise))  # of a parcel by its age; at the end what may wait has cost nothing
+        waiting[:, -1] = tour / root if later is None else np.minimum(tour / root, later[:, -1])
+        for age in range(p.promise - 1) if later is not None else ():
+            rest = later[:, age + 1]
+            share = np.clip(rest * root / max(1.5 * tour, 1e-12), 0, 1) ** 2  # of the zones, the worst case
+            waiting[:, age] = (1 - share) * rest + tour * share**1.5 / root
+        costs[:, t] = waiting[:, 0]
+    return costs
 
 
 class _Season:
-    """The value of the rest of a season, day by day from its end: a constant (n,) and so much per customer (n, S), less
-    so much per parcel that waits, by its age (n, promise), and per day that deliveries take (n,)."""
+    """The value of the rest of a season, day by day from its end: a constant (n,) and so much per customer (n, S), in
+    which parcels pay for their driving when they are shipped."""
 
-    def __init__(self, model, factor, capacity, tour: float, waits, visitors: Visitors):
-        """Take the visits' factor (n, T), parcels that the fleet carries (n, T), and what `_bound` has of the rest."""
-        self.model, self.factor, self.capacity, self.tour = model, factor, capacity, tour
-        self.waits, self.visitors = waits, visitors
+    def __init__(self, model, factor: np.ndarray, capacity: np.ndarray, costs: np.ndarray, visitors: Visitors):
+        """Take the visits' factor, the parcels that the fleet carries and what they cost at least, (n, T) each."""
+        self.model, self.factor, self.capacity, self.costs, self.visitors = model, factor, capacity, costs, visitors
         self.start = float(model.initial(1).customers[0, 0])
-        self.fewest, self.most = self._customers()
+        self.fewest, self.most = _customers(model, capacity, self.start)
 
     def solve(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the constant (n,) and the value of a customer (n, S) at the start of the season."""
         model, p = self.model, self.model.params
         people = p.population / p.segments
         joining = p.satisfied_join * model.odds[0][:, 3:].sum(axis=1).max()  # new customers per parcel, at most
-        # fewer: worth of one less of the fewest customers; delay: of a day less until deliveries
-        value, credit, fewer, delay = (np.zeros(len(self.factor)) for _ in range(4))
+        value, credit, fewer = (np.zeros(len(self.factor)) for _ in range(3))  # fewer: worth of a fewest customer less
         customer = np.full((len(self.factor), p.segments), 0.0 if p.continuing else p.customer_value)
-        waiting, strangers = None, _strangers(model, self.start)
+        strangers = _strangers(model, self.start)
         for t in reversed(range(model.horizon)):
             factor, dear = self.factor[:, t], customer.max(axis=1)
             lever = joining * self.capacity[:, t] * dear / max(self.start, 1e-9)
@@ -113,48 +145,13 @@ class _Season:
             share = np.minimum(share, 1)
             fewer = fewer + lever * (1 - share)
             credit = np.maximum(credit, share * dear)  # of a satisfied buyer, on this day or a later one
-            waiting = self._dispatch(t, waiting, delay)
-            offers = self.visitors.at(t, credit, waiting[:, 0])  # (n, J, S)
-            slope = self._slope(t, offers)
-            delay = slope + (1 - SMOOTHING) * delay
-            visitor = offers[:, 0]  # (n, S) money
+            visitor = self.visitors.at(t, credit, self.costs[:, t])  # (n, S) money
             reached = factor * p.other_visits * people * visitor.sum(axis=1)  # money of all, without marketing
             gain, fixed = self._marketing(t, reached, factor[:, None] * p.other_visits * visitor)
-            value = value + gain * reached + fixed + slope * self.waits[t, 1]
+            value = value + gain * reached + fixed
             each = p.customer_visits - p.other_visits * gain
             customer = customer + np.maximum(factor[:, None] * visitor * each[:, None], 0)
-        return value - delay * (p.promise - 1), customer
-
-    def _dispatch(self, t: int, later: np.ndarray | None, delay: np.ndarray) -> np.ndarray:
-        """Return what a parcel that waits on a day will cost at least, by its age (n, promise).
-
-        Args:
-            t: the day.
-            later: the same of the day after; None on the last one: what waits then has cost nothing.
-            delay: what a day more until deliveries costs from the day after on (n,).
-        """
-        p, capacity = self.model.params, self.capacity[:, t]
-        slow = SMOOTHING * delay / capacity  # of a parcel, per day of its age: the mean is over `capacity` at the most
-        last = self.tour / np.sqrt(capacity) + slow * (p.promise - 1)
-        costs = np.zeros((len(capacity), p.promise))
-        costs[:, -1] = last if later is None else np.minimum(last, later[:, -1])
-        for age in range(p.promise - 1) if later is not None else ():
-            rest = later[:, age + 1]
-            root = np.maximum(rest - slow * age, 0) * np.sqrt(capacity) / max(1.5 * self.tour, 1e-12)
-            share = np.clip(root, 0, 1) ** 2  # of the zones, the worst case
-            costs[:, age] = (1 - share) * rest + share * slow * age + self.tour * share**1.5 / np.sqrt(capacity)
-        return costs
-
-    def _slope(self, t: int, offers: np.ndarray) -> np.ndarray:
-        """Return what a day until deliveries may be charged (n,), so that the shortest time still is the best."""
-        p, factor = self.model.params, self.factor[:, t]
-        if p.fidelity != "fast":
-            return np.zeros(len(factor))
-        lost = offers[:, :1] - offers[:, 1:]  # (n, J - 1, S) money of a visitor
-        people, more = p.population / p.segments, max(p.customer_visits - p.other_visits, 0)
-        everyone = min(p.customer_visits, p.other_visits) * people * lost.sum(axis=2)
-        lost = factor[:, None] * (everyone + more * self.fewest[:, t, None] * lost.min(axis=2))
-        return np.maximum(np.min(lost[:, :-1] / (self.waits[t, 2:] - self.waits[t, 1]), axis=1), 0)
+        return value, customer
 
     def _marketing(self, t: int, reached: np.ndarray, each: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return by what others' visits are multiplied, net of marketing (n,), and what is earned beside that (n,).
@@ -176,33 +173,37 @@ class _Season:
         slope = np.maximum((most - least) / (high - low), slope)
         return slope, least - slope * low
 
-    def _customers(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the fewest and the most customers (n, T) that there can be on each day, all segments together.
-
-        With fidelity `fast` no more parcels are delivered than the fleet carries: so many buyers at most are satisfied
-        and join, or are unhappy, helped by nobody, and leave.
-        """
-        p, model = self.model.params, self.model
-        if p.fidelity != "fast":
-            return np.zeros(self.factor.shape), np.full(self.factor.shape, p.population)
-        satisfied = max(odds[:, 3:].sum(axis=1).max() for odds in model.odds)
-        unhappy = max(odds[:, :2].sum(axis=1).max() for odds in model.odds)
-        alone = unhappy * (1 - p.ticket_share * (1 - model.models.service[:, 1]).min())
-        before = np.cumsum(self.capacity, axis=1) - self.capacity
-        start = self.start * p.segments
-        fewest, most = start - p.unhappy_leave * alone * before, start + p.satisfied_join * satisfied * before
-        return np.maximum(fewest, 0), np.minimum(most, p.population)
-
     def everybody(self) -> np.ndarray:
         """Return the profit (n,) if all people are always customers, or strangers under the largest marketing at no
-        cost; there are no new customers, and the time that deliveries take is worth nothing."""
-        p, value, waiting = self.model.params, 0, None
+        cost; there are no new customers."""
+        p, value = self.model.params, 0
         rate = max(p.customer_visits, p.other_visits * _lift(p, p.max_marketing)) * p.population / p.segments
         none = np.zeros(len(self.factor))
         for t in reversed(range(self.model.horizon)):
-            waiting = self._dispatch(t, waiting, none)
-            value = value + self.factor[:, t] * rate * self.visitors.at(t, none, waiting[:, 0])[:, 0].sum(axis=1)
+            value = value + self.factor[:, t] * rate * self.visitors.at(t, none, self.costs[:, t]).sum(axis=1)
         return value + p.customer_value * p.population
+
+
+def _customers(model, capacity: np.ndarray, start: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the fewest and the most customers (n, T) that there can be on each day, all segments together.
+
+    With fidelity `fast` no more parcels are delivered than the fleet carries: so many buyers at most are satisfied and
+    join, or are unhappy, helped by nobody, and leave; all of one segment, perhaps.
+
+    Args:
+        model: a `Marketplace`.
+        capacity: parcels (n, T).
+        start: customers of a segment.
+    """
+    p = model.params
+    if p.fidelity != "fast":
+        return np.zeros(capacity.shape), np.full(capacity.shape, p.population)
+    satisfied = max(odds[:, 3:].sum(axis=1).max() for odds in model.odds)
+    unhappy = max(odds[:, :2].sum(axis=1).max() for odds in model.odds)
+    alone = unhappy * (1 - p.ticket_share * (1 - model.models.service[:, 1]).min())
+    before, start = np.cumsum(capacity, axis=1) - capacity, start * p.segments
+    fewest, most = start - p.unhappy_leave * alone * before, start + p.satisfied_join * satisfied * before
+    return np.maximum(fewest, 0), np.minimum(most, p.population)
 
 
 def _strangers(model, start: float) -> float:
