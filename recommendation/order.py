@@ -150,7 +150,7 @@ def order_loss(
         seen = torch.zeros(*found.shape[:2], len(items), dtype=torch.uint8, device=device)
         seen[tuple(known)] = 1
         seen = seen.cumsum(dim=1, dtype=torch.uint8)[target[0], target[1]].bool()
-        logits = found[target[0], target[1]] @ items.T + network.bias + prior
+        logits = F.linear(found[target[0], target[1]], items, network.bias + prior)
         return F.cross_entropy(logits.masked_fill(seen | unsold, -torch.inf), target[2])
 
     return loss, steps

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from storelab.learning.base import Card, save_folder
-from storelab.recommendation import create, load
+from storelab.recommendation import create, evaluate, load
 from storelab.recommendation.base import Histories, Log
 from storelab.recommendation.order import OrderNetwork, Sequences, held_out
 from storelab.recommendation.protocol import complete_journey_frame, leave_last_out, rank
@@ -171,6 +171,28 @@ def test_the_plain_one_learns_and_knows_a_history_by_its_end():
     assert scores.shape == (60, 60)
     cut = Histories.sorted(np.zeros(3, int), [4, 1, 7], [0.0, 1.0, 2.0], 1, 3.0)
     assert not torch.equal(model.scores(cut), model.scores(cut.where(cut.day < 2)))
+
+
+def test_times_are_taken_apart_and_together():
+    """The study of causes: a day for each time of a customer, and days alone, with the same purchases in both."""
+    table = frame(("a", "x", 1.25), ("a", "y", 1.25), ("a", "z", 1.5), ("b", "x", 4.0), ("a", "v", 9.75))
+    days = evaluate._apart(table)["timestamp"].dt.strftime("%m-%d").tolist()
+    assert days == ["01-08", "01-08", "01-09", "01-05", "01-10"]
+    histories = Log.from_frame(table).histories
+    together = evaluate._days(histories)
+    assert together.day.tolist() == np.floor(histories.day).tolist()
+    assert sorted(zip(together.user, together.item, strict=True)) == sorted(
+        zip(histories.user, histories.item, strict=True)
+    )
+
+
+@pytest.mark.slow
+def test_causes_change_one_thing_after_the_other():
+    table = ordered(SequenceParams(users=40, items=60, genres=3, mean=20.0))
+    rows = pd.DataFrame(evaluate.causes(table, 1, {**TINY, "order_epochs": 2}))
+    assert rows["NDCG@10"].between(0, 1).all()
+    assert len(rows) >= 10
+    assert not rows["model"].duplicated().any()
 
 
 @pytest.mark.slow
