@@ -12,7 +12,7 @@ from .text import clean, is_han, language
 _K1, _B = 1.2, 0.75
 # Confidences from which the first passage is the right one, by the questions of our help corpus and what is out of its
 # scope (`evaluate passages`).
-WORDS_CUT, VECTORS_CUT = 0.51, 0.45
+WORDS_CUT, VECTORS_CUT = 0.51, 0.53
 
 
 @dataclass(frozen=True)
