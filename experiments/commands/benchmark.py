@@ -86,6 +86,7 @@ def _share(run: Run, others: list[Run]) -> None:
         if other.done and (kept := other.read("heuristics.json")) is not None:
             run.folder.mkdir(parents=True)
             write_atomic(run.folder / "heuristics.json", json.dumps(kept).encode())
+            print(f"with the heuristics of {other.folder}")
             return
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from storelab.evaluation import hierarchical_interval
+from storelab.experiments.commands.benchmark import _changes
 from storelab.experiments.runs.folder import Run
 from storelab.experiments.runs.index import read_index
 
@@ -59,6 +60,23 @@ def test_what_learners_are_better_by_has_an_interval_over_seeds_and_scenarios(su
     )
     assert re.search(rf"\| {best} \| [^|]*\] \| \+0.00 \| ", text)
     assert re.search(r"\| random \| [^|]*\] \| -[\d.,]+ \[-[\d.,]+, -[\d.,]+\] \| ", text)
+
+
+def test_heuristics_are_tuned_once_for_a_problem(suite):
+    """Seeds and learners of the same problem take over what the first run tuned."""
+    runs = [Run(path.parent) for path in sorted((suite.folder / "runs").glob("*/*/DONE"))]
+    tuned = [run.read("heuristics.json") for run in runs]
+    assert tuned[0]
+    assert all(one == tuned[0] for one in tuned)
+    made = re.findall(r"heuristics of (\S+)", suite.out)
+    assert len(made) == 2
+    assert len(set(made)) == 1
+
+
+def test_what_a_line_changes_of_the_task_is_another_problem():
+    entry = "task=Marketplace agent=ppo_marketplace env.resolution=item agent.gamma=0.9"
+    assert _changes(entry, of_task=True) == " env.resolution=item"
+    assert _changes(entry) == " agent.gamma=0.9"
 
 
 def test_one_seed_has_no_interval(suite, storelab):
