@@ -15,10 +15,23 @@ from . import plugins
 from .errors import FieldError
 
 if TYPE_CHECKING:  # what `__getattr__` gives, for editors
-    from . import agents, data, envs, evaluation, experiments, forecasting, language, learning, recommendation, risk
+    from . import (
+        agents,
+        customers,
+        data,
+        envs,
+        evaluation,
+        experiments,
+        forecasting,
+        language,
+        learning,
+        recommendation,
+        risk,
+    )
 
 __all__ = [
     "agents",
+    "customers",
     "data",
     "envs",
     "evaluation",

@@ -19,7 +19,7 @@ from storelab.experiments.studies.pages import own_environments
 
 ROOT = Path(storelab.__file__).parent
 DOCS = Path(__file__).parent
-API = ("envs", "agents", "evaluation", "data", "forecasting", "recommendation", "language", "risk")
+API = ("envs", "agents", "evaluation", "data", "forecasting", "recommendation", "language", "risk", "customers")
 
 
 def on_config(config):

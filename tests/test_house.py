@@ -22,11 +22,12 @@ ALLOWED = {
     "recommendation": {"data", "learning"},
     "language": {"data", "learning"},
     "risk": {"data", "learning"},
+    "customers": {"data", "learning"},
     "agents": {"envs"},
     "evaluation": {"envs"},
     "conf": set(),
     "experiments": {
-        *("data", "learning", "forecasting", "recommendation", "language", "risk"),
+        *("data", "learning", "forecasting", "recommendation", "language", "risk", "customers"),
         *("envs", "agents", "evaluation", "conf"),
     },
 }
