@@ -101,7 +101,7 @@ class Reviews(Texts):
         dated = "date" in test and test["date"].notna().any()
         for name, rows, period in (
             ("by_item", test, ""),
-            ("by_month", test[test["date"].notna()] if dated else [], "M"),
+            ("by_month", test[test["date"].notna()] if dated else test[:0], "M"),
         ):
             if len(rows):
                 shares = report(model, rows.reset_index(drop=True), period=period)
