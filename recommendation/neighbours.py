@@ -8,6 +8,7 @@ import torch
 from scipy import linalg, sparse
 
 from .base import Histories, Log, Recommender, check
+from .baskets import Baskets
 
 WINDOWS = (7, 30)  # days whose sales are the trend
 _COLUMNS = 128  # of a slice
@@ -187,3 +188,49 @@ class Trend:
         """(P, I) for each window, for days (P,)."""
         row = (now.cpu().long() - self.first).clamp(0, len(self.sold) - 1)
         return [(self.sold[row] - self.sold[(row - window).clamp(min=0)]).log1p().to(now.device) for window in WINDOWS]
+
+
+def running(batch: Baskets, table: torch.Tensor) -> torch.Tensor:
+    """(P, columns) sums of the table's rows over the items bought up to each position."""
+    position, item = batch.first
+    starts, counts = batch.start[:-1], batch.start.diff()
+    offsets = torch.searchsorted(position, torch.arange(len(batch.day), device=item.device))
+    sums = torch.nn.functional.embedding_bag(item, table, offsets, mode="sum").cumsum(dim=0)
+    before = torch.cat([torch.zeros_like(sums[:1]), sums])[starts]
+    return sums - before.repeat_interleave(counts, dim=0)
+
+
+def bought(batch: Baskets, items: int) -> torch.Tensor:
+    """(P, items) bool: bought by the user up to each position."""
+    position, item = batch.first
+    first = torch.zeros(len(batch.day), items, dtype=torch.uint8, device=item.device)
+    first[position, item] = 1
+    for start, stop in batch.start.unfold(0, 2, 1).tolist():
+        first[start:stop] = first[start:stop].cumsum(dim=0)  # 0 or 1, as an item is new once
+    return first.bool()
+
+
+def ease_table(inverse: torch.Tensor) -> torch.Tensor:
+    table = -inverse / inverse.diagonal()
+    return table.fill_diagonal_(0.0)
+
+
+def leave_out(batch: Baskets, inverse: torch.Tensor) -> torch.Tensor:
+    """(P, I) EASE's scores of the items not bought yet, as fitted without the user.
+
+    With x all that the user buys, the gram matrix without them is G - x x', and its inverse by Sherman and Morrison
+    P + P x x' P / (1 - x' P x).
+    """
+    counts = batch.start.diff()
+    user = torch.arange(len(counts), device=inverse.device).repeat_interleave(counts)
+    so_far = running(batch, inverse)  # P x_p
+    whole = so_far[batch.start[1:] - 1]  # P x
+    position, item = batch.first
+    owner = user[position]
+    left = 1.0 - whole.new_zeros(len(counts)).index_add(0, owner, whole[owner, item])  # 1 - x' P x
+    # x' P x_p, for each position: over all that the user ever buys
+    members = torch.zeros_like(whole)
+    members[owner, item] = 1.0
+    shared = torch.linalg.vecdot(members[user], so_far)
+    top = so_far + whole[user] * (shared / left[user])[:, None]
+    return -top / (inverse.diagonal() + whole.square() / left[:, None])[user]

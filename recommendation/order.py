@@ -16,6 +16,8 @@ from ..learning.training import shuffled
 from .base import Histories, Log
 from .network import Block, ItemTable
 
+_BACK, _BACK_SHARE = 100, 0.2  # users who come back, at least, for the last days to say what the order is worth
+
 
 class OrderNetwork(ItemTable):
     """SASRec (Kang and McAuley 2018, arXiv:1808.09781) with a start token and biases of attention by distance."""
@@ -178,3 +180,20 @@ def held_out(log: Log, users: int, seed: int) -> tuple[Log, Histories, list[np.n
     wanted = [np.setdiff1d(*pair) for pair in zip(bought, np.split(before.item, before.start[1:-1]), strict=True)]
     keep = np.array([row for row, items in enumerate(wanted) if len(items)], int)
     return shown, before.take(keep), [wanted[row] for row in keep]
+
+
+def next_days(log: Log, days: float, users: int, seed: int) -> tuple[Log, Histories, list[np.ndarray]] | None:
+    """The log without its last `days`, and of at most `users` who bought before and in them, what was new to them.
+
+    None where few come back: fewer than 100 users, or than a fifth of all. Then a purchase follows the one before, not
+    the season, and `held_out` says more.
+    """
+    end, histories = log.end - days, log.histories
+    shown, later = histories.where(histories.day < end, now=end), histories.where(histories.day >= end)
+    before, bought = (np.split(part.item, part.start[1:-1]) for part in (shown, later))
+    wanted = [np.setdiff1d(*pair) for pair in zip(bought, before, strict=True)]
+    back = np.array([user for user, items in enumerate(wanted) if len(items) and len(before[user])], int)
+    if len(back) < max(_BACK, _BACK_SHARE * len(log.users)):
+        return None
+    chosen = np.sort(np.random.default_rng(seed).permutation(back)[:users])
+    return replace(log, histories=shown), shown.take(chosen), [wanted[user] for user in chosen]

@@ -20,7 +20,7 @@ class SASRecParams:
     batch: int = 32
     rate: float = 1e-3
     look: int = 4  # epochs between two validations
-    patience: int = 3  # validations without gain before training stops
+    patience: int = 10  # validations without gain before training stops
     seed: int = 0
 
     def __post_init__(self):

@@ -26,14 +26,14 @@ from .base import Histories, Log, Recommender, top
 from .baskets import Baskets
 from .longtail import rarer_alike, substituted
 from .metrics import ranking_metrics
-from .neighbours import WINDOWS, RowSums, Trend, inverse_gram
+from .neighbours import WINDOWS, RowSums, Trend, bought, ease_table, inverse_gram, leave_out
 from .network import BasketEncoder
-from .order import OrderNetwork, Sequences, held_out, order_loss
+from .order import OrderNetwork, Sequences, held_out, next_days, order_loss
 from .text import text_features
 
 _HELD_OUT = 500  # users, those who bought last, whose last purchases say when to stop and how much the order weighs
 _SHARES = tuple(k / 10 for k in range(11))  # of the order in the scores
-_GAIN = 1.02  # times the baskets' NDCG alone that a mean has to reach: less is chance among so few users
+_GAIN = 1.05  # times the baskets' NDCG alone that a mean has to reach: less is chance among so few users
 _WINDOWS, _RATE = 32, 2e-3  # of the network over single purchases: batch, learning rate
 _PATIENCE = 5  # its evaluations without gain, every second epoch: at first it learns what the baskets know
 _TRIED = (("dropout", 0.15), ("dropout", 0.5), ("layers", 1), ("length", 200))  # one after another, in place of its own
@@ -120,11 +120,15 @@ class Transformer(Recommender):
     def _fit(self, log: Log) -> None:
         p = self.params
         self.share, self.order = 0.0, None
-        shown, histories, wanted = held_out(log, _HELD_OUT if p.order_epochs else 0, p.seed)
+        ahead = next_days(log, p.horizon, _HELD_OUT, p.seed) if p.order_epochs else None
+        shown, histories, wanted = ahead or held_out(log, _HELD_OUT if p.order_epochs else 0, p.seed)
+        sizes, epochs = {}, 0.0
         if wanted:
             self._fit_baskets(shown)
-            self._train_order(shown, histories, wanted)
+            sizes, epochs = self._train_order(shown, histories, wanted)
         self._fit_baskets(log)
+        if ahead and self.share:
+            self._train_one_order(log, sizes, None, epochs)
 
     def _fit_baskets(self, log: Log) -> None:
         p = self.params
@@ -149,13 +153,13 @@ class Transformer(Recommender):
         def loss(network: RankingNetwork, step: int, generator: torch.Generator) -> torch.Tensor:
             plain = baskets.take(users[np.sort(pick(step).numpy())])
             batch = plain.tensors(self.device)
-            seen = _bought(batch, len(self.items))
+            seen = bought(batch, len(self.items))
             simple = []
             if p.residual:
-                simple = [_leave_out(batch, inverse), *trend.at(batch.now)]
+                simple = [leave_out(batch, inverse), *trend.at(batch.now)]
             if p.augment:  # not in EASE, whose share of the user is what was bought
                 batch = self._augmented(plain, step).tensors(self.device)
-                seen |= _bought(batch, len(self.items))
+                seen |= bought(batch, len(self.items))
             items = network.embeddings(self._dropped(generator))
             logits = network.logits(network(batch, items), items, simple) + prior
             logits = logits.masked_fill(seen | self.unsold, -torch.inf).log_softmax(dim=1)
@@ -171,25 +175,25 @@ class Transformer(Recommender):
             file.unlink(missing_ok=True)
         return min(self.history, key=lambda row: row["validation_loss"])["step"] if whole else 0
 
-    def _train_order(self, log: Log, histories: Histories, wanted: list[np.ndarray]) -> None:
+    def _train_order(self, log: Log, histories: Histories, wanted: list[np.ndarray]) -> tuple[dict, float]:
         """Train the network over single purchases, by the settings and for as long as it makes the best mean of both
-        networks better, and take that mean: measured on what the users of `histories` bought.
+        networks better, and take that mean: measured on what the users of `histories` bought. Both are returned.
         """
         p, alone = self.params, self._baskets(histories).log_softmax(dim=1)
         worth = lambda: self._worth(alone, histories, wanted)
         sizes = {"layers": p.order_layers, "dropout": p.order_dropout, "length": p.order_length}
-        self._train_one_order(log, sizes, worth)
+        epochs = self._train_one_order(log, sizes, worth)
         found, best = worth(), self.order
         if max(found.values()) <= _GAIN * found[0.0]:
             self.share = 0.0
-            return
+            return sizes, epochs
         few = p.order_search and len(log.histories.item) <= _TRIED_UP_TO
         for name, value in _TRIED if few else ():
-            self._train_one_order(log, sizes | {name: value}, worth)
-            now = worth()
+            taken, now = self._train_one_order(log, sizes | {name: value}, worth), worth()
             if max(now.values()) > _TRIED_GAIN * max(found.values()):
-                found, best, sizes = now, self.order, sizes | {name: value}
+                found, best, sizes, epochs = now, self.order, sizes | {name: value}, taken
         self.order, self.share = best, max(found, key=found.__getitem__)
+        return sizes, epochs
 
     def _worth(self, alone: torch.Tensor, histories: Histories, wanted: list[np.ndarray]) -> dict[float, float]:
         """Share of the order -> NDCG of the mean with the baskets' log-probabilities (U, I)."""
@@ -199,24 +203,27 @@ class Transformer(Recommender):
             found[share] = ranking_metrics(lists, wanted, np.ones(len(self.items)))[f"NDCG@{_LIST}"]
         return found
 
-    def _train_one_order(self, log: Log, sizes: dict, worth: Callable[[], dict[float, float]]) -> None:
+    def _train_one_order(self, log: Log, sizes: dict, worth: Callable | None, epochs: float = 0.0) -> float:
+        """Train it anew, for the epochs that are the best by `worth`, which are returned, or for those given."""
         p = self.params
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(p.seed)
             self.order = self._new_order(**sizes).to(self.device)
-        bought = torch.from_numpy(np.log1p(_buyers(log))).float().to(self.device) - self._prior(log)
-        self.order.bias.data.copy_(bought - bought.mean())  # starts with what most buy
+        most = torch.from_numpy(np.log1p(_buyers(log))).float().to(self.device) - self._prior(log)
+        self.order.bias.data.copy_(most - most.mean())  # starts with what most buy
         loss, per_epoch = order_loss(
             Sequences.of(log.histories, sizes["length"]),
             *(_WINDOWS, p.seed, self.unsold, self._prior(log), self._dropped, self._augmented),
         )
-        validation = lambda network: 1.0 - max(worth().values())
-        steps = p.order_epochs * per_epoch
-        plan = Plan(_RATE * RATES[p.method], steps, p.method, dropout=True, evaluations=-(-p.order_epochs // 2))
+        validation = (lambda network: 1.0 - max(worth().values())) if worth else None
+        steps, stop = p.order_epochs * per_epoch, None if worth else round(epochs * per_epoch)
+        evaluations = -(-p.order_epochs // 2)
+        plan = Plan(_RATE * RATES[p.method], steps, p.method, dropout=True, evaluations=evaluations, stop=stop)
         given = replace(p, patience=max(p.patience, _PATIENCE))
         self.order_history, _, file = train(self.order, Objective(loss, validation, _content(log)), given, plan)
         if file:
             file.unlink(missing_ok=True)
+        return min(self.order_history, key=lambda row: row["validation_loss"])["step"] / per_epoch if worth else epochs
 
     def _prior(self, log: Log) -> torch.Tensor:
         return self.params.debias * torch.from_numpy(np.log1p(_buyers(log))).float().to(self.device)
@@ -242,7 +249,7 @@ class Transformer(Recommender):
         if not p.residual:
             return None
         inverse = torch.from_numpy(inverse_gram(log, p.penalty).astype(np.float32)).to(self.device)
-        self.ease = RowSums(_ease(inverse))
+        self.ease = RowSums(ease_table(inverse))
         return inverse
 
     def _prepare(self, log: Log) -> None:
@@ -342,52 +349,6 @@ def _content(log: Log):
     """What names the data of a training; see `Objective`."""
     history = log.histories
     return lambda: (history.item, history.day, history.start, "\n".join(log.items), *(log.text or ()))
-
-
-def _running(batch: Baskets, table: torch.Tensor) -> torch.Tensor:
-    """(P, columns) sums of the table's rows over the items bought up to each position."""
-    position, item = batch.first
-    starts, counts = batch.start[:-1], batch.start.diff()
-    offsets = torch.searchsorted(position, torch.arange(len(batch.day), device=item.device))
-    sums = torch.nn.functional.embedding_bag(item, table, offsets, mode="sum").cumsum(dim=0)
-    before = torch.cat([torch.zeros_like(sums[:1]), sums])[starts]
-    return sums - before.repeat_interleave(counts, dim=0)
-
-
-def _bought(batch: Baskets, items: int) -> torch.Tensor:
-    """(P, items) bool: bought by the user up to each position."""
-    position, item = batch.first
-    first = torch.zeros(len(batch.day), items, dtype=torch.uint8, device=item.device)
-    first[position, item] = 1
-    for start, stop in batch.start.unfold(0, 2, 1).tolist():
-        first[start:stop] = first[start:stop].cumsum(dim=0)  # 0 or 1, as an item is new once
-    return first.bool()
-
-
-def _ease(inverse: torch.Tensor) -> torch.Tensor:
-    table = -inverse / inverse.diagonal()
-    return table.fill_diagonal_(0.0)
-
-
-def _leave_out(batch: Baskets, inverse: torch.Tensor) -> torch.Tensor:
-    """(P, I) EASE's scores of the items not bought yet, as fitted without the user.
-
-    With x all that the user buys, the gram matrix without them is G - x x', and its inverse by Sherman and Morrison
-    P + P x x' P / (1 - x' P x).
-    """
-    counts = batch.start.diff()
-    user = torch.arange(len(counts), device=inverse.device).repeat_interleave(counts)
-    so_far = _running(batch, inverse)  # P x_p
-    whole = so_far[batch.start[1:] - 1]  # P x
-    position, item = batch.first
-    owner = user[position]
-    left = 1.0 - whole.new_zeros(len(counts)).index_add(0, owner, whole[owner, item])  # 1 - x' P x
-    # x' P x_p, for each position: over all that the user ever buys
-    members = torch.zeros_like(whole)
-    members[owner, item] = 1.0
-    shared = torch.linalg.vecdot(members[user], so_far)
-    top = so_far + whole[user] * (shared / left[user])[:, None]
-    return -top / (inverse.diagonal() + whole.square() / left[:, None])[user]
 
 
 def _buyers(log: Log) -> np.ndarray:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from storelab.learning.base import Card, save_folder
 from storelab.recommendation import create, evaluate, load
 from storelab.recommendation.base import Histories, Log
-from storelab.recommendation.order import OrderNetwork, Sequences, held_out
+from storelab.recommendation.order import OrderNetwork, Sequences, held_out, next_days
 from storelab.recommendation.protocol import complete_journey_frame, leave_last_out, rank
 from storelab.recommendation.sasrec import SASRec, SASRecParams
 from storelab.recommendation.sequences import SequenceParams, ordered
@@ -93,6 +93,44 @@ def test_what_is_held_out_is_in_no_history(rows, users):
         assert (own.day <= histories.now[place]).all()
 
 
+@given(rows=EVENTS, users=st.integers(1, 4))
+@settings(max_examples=60)
+def test_the_last_days_are_in_no_history(rows, users):
+    user, item, day = map(np.array, zip(*rows, strict=True))
+    log = Log(list("abcd"), [str(number) for number in range(7)], Histories.sorted(user, item, day, 4, 20.0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("storelab.recommendation.order._BACK", 1)
+        found = next_days(log, 3, users, 0)
+    old, new = ({(u, i) for u, i, d in rows if (d < log.end - 3) == early} for early in (True, False))
+    back = {u: {i for w, i in new - old if w == u} for u in {u for u, _ in old}}
+    back = {u: items for u, items in back.items() if items}
+    assert (found is None) == (not back)
+    assert next_days(log, 3, users, 0) is None  # four users are few
+    if found:
+        shown, histories, wanted = found
+        assert shown.histories.day.max() < log.end - 3
+        assert (histories.now == log.end - 3).all()
+        assert len(histories) == len(wanted) == min(users, len(back))
+        assert all(set(items) in back.values() for items in wanted)
+
+
+def test_where_customers_come_back_the_next_days_say_what_the_order_is_worth(store):
+    """It is then trained again on all purchases; where they don't, as in sessions, each one's last purchase does."""
+    log = Log.from_frame(store.orders)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("storelab.recommendation.order._BACK", 5)
+        patch.setattr("storelab.recommendation.order._BACK_SHARE", 0.05)
+        patch.setattr("storelab.recommendation.transformer._GAIN", 0.0)
+        seen = []
+        train = Transformer._train_one_order
+        patch.setattr(Transformer, "_train_one_order", lambda *a: (seen.append((a[1].end, a[3] is None)), train(*a))[1])
+        model = create("transformer", **TINY).fit(log)
+        assert seen[0] == (log.end - 30, False)
+        assert (seen[1:] == [(log.end, True)]) == (model.share > 0)
+    sessions = Log.from_frame(ordered(SequenceParams(users=200, items=60)))
+    assert next_days(sessions, 30, 500, 0) is None
+
+
 def test_it_ranks_by_order_what_a_set_cannot_tell(tmp_path):
     """One session a customer, along a ring of 30 items: the last one says what is next. By days there is no order."""
     rng, rows = np.random.default_rng(0), []
@@ -102,7 +140,7 @@ def test_it_ranks_by_order_what_a_set_cannot_tell(tmp_path):
     table = frame(*rows)
     sizes = {**TINY, "order_epochs": 20, "order_layers": 1, "order_dropout": 0.1}
     found = {}
-    for name, times in (("seconds", table), ("days", table.assign(timestamp=table["timestamp"].dt.normalize()))):
+    for name, times in (("days", table.assign(timestamp=table["timestamp"].dt.normalize())), ("seconds", table)):
         split = leave_last_out(times, whole=False)
         model = create("transformer", **sizes).fit(split.log)
         found[name] = rank(model, split, k=1)["NDCG@1"]
@@ -118,10 +156,11 @@ def test_depth_and_length_are_chosen_on_what_is_held_out(tmp_path, monkeypatch):
     worth = iter([{0.0: 0.1, 1.0: 0.2}, {0.0: 0.1, 1.0: 0.3}, {0.0: 0.1, 1.0: 0.2}, {0.0: 0.1, 0.5: 0.4}, {0.0: 0.4}])
     tried = []
 
-    def trained(self, log, sizes, _):
+    def trained(self, log, sizes, *_):
         tried.append(sizes)
         self.order = self._new_order(**sizes)
         self.order.worth = next(worth)
+        return 1.0
 
     monkeypatch.setattr(Transformer, "_train_one_order", trained)
     monkeypatch.setattr(Transformer, "_worth", lambda self, *_: self.order.worth)
@@ -137,8 +176,8 @@ def test_depth_and_length_are_chosen_on_what_is_held_out(tmp_path, monkeypatch):
 
 def test_where_order_says_nothing_nothing_else_is_tried(monkeypatch):
     tried = []
-    monkeypatch.setattr(Transformer, "_train_one_order", lambda self, log, sizes, _: tried.append(sizes))
-    monkeypatch.setattr(Transformer, "_worth", lambda *_: {0.0: 0.1, 0.3: 0.101})
+    monkeypatch.setattr(Transformer, "_train_one_order", lambda self, log, sizes, *_: tried.append(sizes))
+    monkeypatch.setattr(Transformer, "_worth", lambda *_: {0.0: 0.1, 0.3: 0.104})
     split = leave_last_out(ordered(SequenceParams(users=30, items=40, genres=3, mean=20.0)), whole=False)
     model = create("transformer", **{**TINY, "order_search": True}).fit(split.log)
     assert (len(tried), model.share) == (1, 0.0)

@@ -10,9 +10,8 @@ from storelab.recommendation import create
 from storelab.recommendation.base import Histories, Log
 from storelab.recommendation.baskets import Baskets
 from storelab.recommendation.longtail import rerank
-from storelab.recommendation.neighbours import Trend, inverse_gram
+from storelab.recommendation.neighbours import Trend, bought, inverse_gram, leave_out, running
 from storelab.recommendation.protocol import leave_last_out, rank, split_by_time
-from storelab.recommendation.transformer import _bought, _leave_out, _running
 
 from .conftest import TINY, frame
 
@@ -56,7 +55,7 @@ def test_ease_is_the_one_fitted_without_the_user(log):
     inverse = torch.from_numpy(inverse_gram(log, 20.0)).float()
     users = np.array([0, 4, 9])
     batch = Baskets.of(log.histories, 100, 30).take(users).tensors(torch.device("cpu"))
-    scores, seen = _leave_out(batch, inverse), _bought(batch, len(log.items))
+    scores, seen = leave_out(batch, inverse), bought(batch, len(log.items))
     for place, user in enumerate(users):
         others = log.histories.where(log.histories.user != user)
         table = create("ease", penalty=20.0).fit(Log(log.users, log.items, others)).rows.table
@@ -96,7 +95,7 @@ def test_scores_are_those_of_the_last_position_in_training(layers, log):
     network, last = model.network.eval(), batch.start[1:] - 1
     with torch.no_grad():
         items = network.embeddings(model.unsold)
-        simple = [_running(batch, model.ease.table)[last], *model.trend[:, None]]
+        simple = [running(batch, model.ease.table)[last], *model.trend[:, None]]
         expected = network.logits(network(batch, items)[last], items, simple)
     sold = ~model.unsold
     np.testing.assert_allclose(model.scores(log.histories)[:, sold], expected[:, sold], rtol=1e-4, atol=1e-4)
