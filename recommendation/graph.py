@@ -60,6 +60,9 @@ class Graph:
         for name in (item, *attributes):
             if name not in catalogue:
                 raise FieldError("attributes", name, f"columns of the catalogue: {', '.join(map(str, catalogue))}")
+        blank = np.flatnonzero(catalogue[item].isna() | (catalogue[item].astype(str).str.strip() == ""))
+        if len(blank):
+            raise FieldError(f"row {blank[0] + 1} of {item}", "", "a name")
         graph = cls(catalogue[item].astype(str).tolist())
         for name in attributes:
             if name in BETWEEN:

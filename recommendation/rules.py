@@ -22,13 +22,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from ..data import Column, read
 from ..errors import FieldError
 from .graph import Graph
 
-MOST_PAIRS = 200_000  # of items, that a rule may mean
-ROUNDS, PRECISION = 10_000, 1e-10  # of Dykstra's projections
+MOST_PAIRS = 20_000  # of items, that a rule may mean
+SHOWN = 6  # items of a rule, in words
+ROUNDS, PRECISION = 2_000, 1e-9  # of Dykstra's projections, of logs
 _LADDER = re.compile(r"(<=|>=)$")
 
 
@@ -72,7 +74,7 @@ class Rules:
 
     def __init__(self, source: str | Path, graph: Graph):
         self.graph = graph
-        text = source.read_text("utf-8-sig") if isinstance(source, Path) else source
+        text = _text(source) if isinstance(source, Path) else source
         self.rules = [rule for number, line in enumerate(text.splitlines(), 1) for rule in _parsed(number, line, graph)]
         size = len(graph.items)
         self.low: list[tuple[int, int, float, int]] = []  # x_a <= x_b + w in logs of prices; b or a = I: money 1
@@ -94,9 +96,7 @@ class Rules:
                 self.low += [(a, b, float(np.log(rule.factor)), place) for a, b in pairs]
             else:
                 beside += [(a, b, place) for a, b in pairs] + [(b, a, place) for a, b in pairs]
-        self.never = np.full((size, size) if beside else (0, 0), -1, np.int32)  # the rule that keeps two items apart
-        for a, b, place in reversed(beside):
-            self.never[a, b] = place
+        self.never = _apart(beside, size)
         self._check()
 
     def _members(self, rule: Rule, name: str) -> np.ndarray:
@@ -150,14 +150,18 @@ class Rules:
             return price.copy(), []
         x, binding = self._projected(np.r_[np.log(price), 0.0])
         held = np.where(np.abs(x[:-1] - np.log(price)) > 1e-12, np.exp(x[:-1]), price)
-        names, bound = [*self.graph.items, "money"], []
+        moved: dict[int, dict[int, None]] = {}  # rule -> items whose prices it changed, in their order
         for k in np.flatnonzero(binding):
             a, b, _, place = self.low[k]
             changed = [i for i in (a, b) if i < len(price) and abs(held[i] / price[i] - 1) > 1e-6]
-            words = ", ".join(f"price of {names[i]} {price[i]:,.2f} -> {held[i]:,.2f}" for i in changed)
-            if words:
-                bound.append(Bound(self.rules[place], words))
-        return held, bound
+            moved.setdefault(place, {}).update(dict.fromkeys(changed))
+        return held, [self._said(place, list(items), price, held) for place, items in sorted(moved.items()) if items]
+
+    def _said(self, place: int, items: list[int], price: np.ndarray, held: np.ndarray) -> Bound:
+        names = self.graph.items
+        words = [f"price of {names[i]} {price[i]:,.2f} -> {held[i]:,.2f}" for i in items[:SHOWN]]
+        words += [f"{len(items) - SHOWN:,} more"] if len(items) > SHOWN else []
+        return Bound(self.rules[place], ", ".join(words))
 
     def _projected(self, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The nearest log prices, and which inequalities bind."""
@@ -206,8 +210,11 @@ class Rules:
         for rank in range(ranked.shape[1]):
             item = ranked[:, rank]
             here = np.flatnonzero((item >= 0) & (filled < count))
-            if self.never.size and len(here):
-                against = np.where(lists[here] >= 0, self.never[item[here, None], lists[here]], -1)
+            if self.never.nnz and len(here):
+                rows = np.repeat(item[here], count)
+                found = self.never[rows, np.maximum(lists[here].ravel(), 0)]
+                places = np.asarray(found.toarray() if sparse.issparse(found) else found).reshape(len(here), count) - 1
+                against = np.where(lists[here] >= 0, places, -1)
                 for row in np.flatnonzero((against >= 0).any(axis=1)):
                     user, place = here[row], int(np.argmax(against[row] >= 0))
                     rule, other = self.rules[against[row, place]], self.graph.items[lists[here[row], place]]
@@ -221,6 +228,22 @@ class Rules:
         """Return how many inequalities of prices (I,) are not held, to a millionth."""
         x = np.r_[np.log(np.asarray(price, float)), 0.0]
         return sum(x[a] > x[b] + weight + 1e-6 for a, b, weight, _ in self.low)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: not UTF-8, expected a file of text in it") from None
+
+
+def _apart(beside: list[tuple[int, int, int]], size: int) -> sparse.csr_array:
+    """A table (I, I) of the first rule that keeps two items apart, its place + 1."""
+    if not beside:
+        return sparse.csr_array((size, size), dtype=np.int64)
+    a, b, place = np.array(beside).T
+    _, first = np.unique(a * size + b, return_index=True)
+    return sparse.coo_array((place[first] + 1, (a[first], b[first])), shape=(size, size)).tocsr()
 
 
 def _parsed(number: int, line: str, graph: Graph) -> list[Rule]:

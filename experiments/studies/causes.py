@@ -195,13 +195,17 @@ def decide(model: Window, count: int, seasons: int) -> str:
     money = {name: np.stack([earned(m) for m in markups]) for name, markups in chosen.items()}
     best = float(GRID[train.mean(axis=1).argmax()])
     marks = {"Lambert W, demand known": 1.0, "best constant, by simulation": best}
-    base, rows = money["naive slope"], []
+    bars, rows = ("naive slope", "least squares with the features"), []
     for name, values in (money | {name: np.tile(earned(m), (count, 1)) for name, m in marks.items()}).items():
         markup = f"{np.mean(chosen[name]):.2f} ± {np.std(chosen[name]):.2f}" if name in chosen else f"{marks[name]:.2f}"
-        low, high = hierarchical_interval(values - base)
-        gain = "" if name == "naive slope" else f"{(values - base).mean():+,.0f} [{low:,.0f}, {high:,.0f}]"
-        rows.append([name, markup, f"{values.mean():,.0f}", gain])
-    return markdown([["markup from", "multiple, mean ± sd over logs", "profit per season", "more than naive"], *rows])
+        cells = [name, markup, f"{values.mean():,.0f}"]
+        for bar in bars:
+            low, high = hierarchical_interval(values - money[bar])
+            gain = f"{(values - money[bar]).mean():+,.0f} [{low:,.0f}, {high:,.0f}]"
+            cells.append("" if name == bar else gain)
+        rows.append(cells)
+    head = ["markup from", "multiple, mean ± sd over logs", "profit per season", *(f"more than {bar}" for bar in bars)]
+    return markdown([head, *rows])
 
 
 # -- channels ---------------------------------------------------------------------------------------------------------

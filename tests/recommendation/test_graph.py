@@ -70,6 +70,8 @@ def test_bad_weights_and_columns_are_named(graph):
         graph.with_triples(triples(*rows, columns=columns))
     with pytest.raises(ValueError, match="relation"):
         graph.with_triples(triples(("tea", "cup"), columns=("head", "tail")))
+    with pytest.raises(FieldError, match="row 2 of item"):
+        Graph.from_catalogue(pd.DataFrame({"item": ["tea", None]}), [])
     with pytest.raises(FieldError, match="colour"):
         Graph.from_catalogue(CATALOGUE, ["colour"])
     with pytest.raises(FieldError, match="tea"):

@@ -121,6 +121,17 @@ def test_at_most_one_of_a_kind():
     assert lists.tolist() == [[1, 2, -1]]
 
 
+def test_the_first_of_two_rules_is_told():
+    _, said = Rules("never small beside large\nnever large beside small", GRAPH).hold_lists(np.array([[0, 1]]), 2)
+    assert [one.rule.line for one in said[0]] == [1]
+
+
+def test_a_file_of_another_encoding(tmp_path):
+    (tmp_path / "rules.txt").write_bytes("price größe <= 2".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"rules\.txt: not UTF-8"):
+        Rules(tmp_path / "rules.txt", GRAPH)
+
+
 def test_bad_prices_are_named():
     with pytest.raises(FieldError, match="price"):
         Rules("", GRAPH).hold_prices(np.array([1.0, 2.0, 3.0, 4.0, 0.0]))
