@@ -46,7 +46,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "causes.md"
 SEASONS = 16  # of a log
 TRUTH = 1_000_000  # first season of those that truths are taken from
 REGULAR, RAISED = 1, 2  # places in `LEVELS`
-GRID = np.arange(0.3, 4.001, 0.02)  # markups that a season's profit is known at
+GRID = np.arange(0.3, 4.001, 0.05)  # markups that a season's profit is known at
 METHODS = {
     "difference in means": difference_in_means,
     "least squares with the features": regression,
