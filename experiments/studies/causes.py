@@ -247,6 +247,7 @@ PARSER.add_argument("part", choices=("effects", "off_policy", "decision", "chann
 PARSER.add_argument("--logs", type=int, default=100, help="of 16 seasons each (default 100)")
 PARSER.add_argument("--seasons", type=int, default=256, help="of the truth, and held-out ones (default 256)")
 PARSER.add_argument("--tuning", type=int, default=16, help="training seasons of each coalition's rules (default 16)")
+PARSER.add_argument("--models", help="channels: folder of the store's learned models (default none)")
 PARSER.add_argument("--page", action="store_true", help="write the table into docs/causes.md")
 
 
@@ -254,7 +255,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Print a table, and write it into the page if asked."""
     given = PARSER.parse_args(arguments)
     if given.part == "channels":
-        text = channels({}, given.seasons, given.tuning)
+        common = {"models": given.models, "ranking": "learned"} if given.models else {}
+        text = channels(common, given.seasons, given.tuning)
     else:
         part = {"effects": effects, "off_policy": evaluate_policies, "decision": decide}[given.part]
         text = part(model_of(MarketplaceParams()), given.logs, given.seasons)
@@ -262,6 +264,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.page:
         usual = {name: PARSER.get_default(name) for name in ("logs", "seasons", "tuning")}
         options = [f"--{name} {getattr(given, name)}" for name in usual if getattr(given, name) != usual[name]]
+        options += ["--models FOLDER"] if given.models else []
         command = " ".join(["OMP_NUM_THREADS=1 python -m", MODULE, given.part, *options])
         content = block(command, text.strip())
         write_atomic(PAGE, filled(PAGE.read_text(), given.part, f"python -m {MODULE}", content).encode())
