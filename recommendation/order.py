@@ -17,6 +17,7 @@ from .base import Histories, Log
 from .network import Block, ItemTable
 
 _BACK, _BACK_SHARE = 100, 0.2  # users who come back, at least, for the last days to say what the order is worth
+_SET, _SET_SHARE = 5, 0.5  # items bought at one time that are a basket; share of purchases in such ones
 
 
 class OrderNetwork(ItemTable):
@@ -197,3 +198,9 @@ def next_days(log: Log, days: float, users: int, seed: int) -> tuple[Log, Histor
         return None
     chosen = np.sort(np.random.default_rng(seed).permutation(back)[:users])
     return replace(log, histories=shown), shown.take(chosen), [wanted[user] for user in chosen]
+
+
+def in_baskets(histories: Histories) -> bool:
+    """Whether half of the purchases or more are of five or more items at one time, so that times tell little order."""
+    moment = Sequences.of(histories, 1).moment
+    return float(np.mean(np.bincount(moment)[moment] >= _SET)) >= _SET_SHARE

@@ -28,7 +28,7 @@ from .longtail import rarer_alike, substituted
 from .metrics import ranking_metrics
 from .neighbours import WINDOWS, RowSums, Trend, bought, ease_table, inverse_gram, leave_out
 from .network import BasketEncoder
-from .order import OrderNetwork, Sequences, held_out, next_days, order_loss
+from .order import OrderNetwork, Sequences, held_out, in_baskets, next_days, order_loss
 from .text import text_features
 
 _HELD_OUT = 500  # users, those who bought last, whose last purchases say when to stop and how much the order weighs
@@ -121,7 +121,9 @@ class Transformer(Recommender):
         p = self.params
         self.share, self.order = 0.0, None
         ahead = next_days(log, p.horizon, _HELD_OUT, p.seed) if p.order_epochs else None
-        shown, histories, wanted = ahead or held_out(log, _HELD_OUT if p.order_epochs else 0, p.seed)
+        baskets = ahead is not None and in_baskets(log.histories)  # whose order from day to day is read already
+        tried = _HELD_OUT if p.order_epochs and not baskets else 0
+        shown, histories, wanted = ahead if ahead and tried else held_out(log, tried, p.seed)
         sizes, epochs = {}, 0.0
         if wanted:
             self._fit_baskets(shown)

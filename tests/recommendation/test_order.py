@@ -131,6 +131,23 @@ def test_where_customers_come_back_the_next_days_say_what_the_order_is_worth(sto
     assert next_days(sessions, 30, 500, 0) is None
 
 
+def test_a_shop_of_baskets_is_read_by_its_baskets_alone(monkeypatch):
+    """Customers who come back and buy ten items at a time; once they buy one by one, the order is tried."""
+    rng = np.random.default_rng(0)
+    rows = [(f"u{u}", f"i{i}", 20.0 * day) for u in range(120) for day in range(4) for i in rng.choice(60, 10, False)]
+    tried = []
+    monkeypatch.setattr(Transformer, "_train_one_order", lambda self, log, *_: tried.append(log.end) or 1.0)
+    monkeypatch.setattr(Transformer, "_worth", lambda *_: {0.0: 0.1})
+    log = Log.from_frame(frame(*rows))
+    model = create("transformer", **TINY).fit(log)
+    assert (tried, model.share, model.order) == ([], 0.0, None)
+    alone = create("transformer", **{**TINY, "order_epochs": 0}).fit(log)
+    assert torch.equal(model.scores(log.histories), alone.scores(log.histories))
+    apart = frame(*((user, item, day + k / 99) for k, (user, item, day) in enumerate(rows)))
+    create("transformer", **TINY).fit(Log.from_frame(apart))
+    assert len(tried) == 1
+
+
 def test_it_ranks_by_order_what_a_set_cannot_tell(tmp_path):
     """One session a customer, along a ring of 30 items: the last one says what is next. By days there is no order."""
     rng, rows = np.random.default_rng(0), []
