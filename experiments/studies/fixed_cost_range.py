@@ -20,7 +20,7 @@ from ...envs.core.contract import Policy
 from ...envs.core.seeds import purpose_seeds
 from ...envs.inventory.model import Inventory
 from ...envs.inventory.references.newsvendor import expected_cost
-from ...evaluation import mean_interval
+from ...evaluation import t_interval
 from ..config.settings import Settings
 from ..inputs import build, learner_of
 from .drawn import DEMANDS, drawn, evenly, kept_or_run, learner_options, options, told
@@ -105,23 +105,33 @@ def measure(settings: Settings) -> dict:
 
 
 def main() -> None:
-    """Print a line per run, and the mean and the worst gap."""
+    """Print the table of the problems, and the mean and the worst gap."""
     parser = argparse.ArgumentParser(prog="fixed_cost_range", description=str(__doc__).split("\n")[0])
     options(parser, problems=5)
     learner_options(parser, "improvement")
     args = parser.parse_args()
     gaps = []
-    print("gap in %  by generation     tuned (s, S)  optimal, cut  seconds  problem")
+    print("| problem | tuned (s, S) | gap, %, seed by seed | mean [95 % t-interval] | optimal (s, S), cut | CPU s |")
+    print("|---|---|---|---|---|---|")
+    of: dict[int, list[dict]] = {}
     for number, changes, seed, settings in drawn(args, problem, "FixedCost"):
         run = kept_or_run(settings, args.results, measure)
-        gaps.append(run["gap"])
         by = " ".join(f"{gap:.3f}" for gap in run["by"])
-        line = f"{run['gap']:8.3f}  {by:16} {run['start']:12.3f} {run['cut']:13.3f} {run['seconds']:8.0f}"
-        print(f"{line}  {number}: {told(changes)}, seed {seed}", flush=True)
-    print(f"{len(gaps)} runs: mean {np.mean(gaps):.3f} %, worst {max(gaps):.3f} %")
-    if args.seeds > 1 and args.problems == 1:
-        (low,), (high,) = mean_interval(np.array(gaps)[:, None])
-        print(f"95 % t-interval over seeds [{low:.3f}, {high:.3f}]")
+        print(f"{number}, seed {seed}: {by}, by generation; {told(changes)}", file=sys.stderr, flush=True)
+        gaps.append(run["gap"])
+        of.setdefault(number, []).append(run)
+        if len(of[number]) == args.seeds:
+            print(f"| {number}: {told(changes)} | {_row(of[number])} |", flush=True)
+    print(f"\n{len(gaps)} runs: mean {np.mean(gaps):.3f} %, worst {max(gaps):.3f} %.")
+
+
+def _row(runs: list[dict]) -> str:
+    gaps = np.array([run["gap"] for run in runs])
+    low, high = t_interval(gaps)
+    mean = f"{gaps.mean():.3f}" + (f" [{low:.3f}, {high:.3f}]" if len(runs) > 1 else "")
+    seeds = ", ".join(f"{gap:.3f}" for gap in gaps)
+    seconds = np.mean([run["seconds"] for run in runs])
+    return f"{runs[0]['start']:.3f} | {seeds} | {mean} | {runs[0]['cut']:.3f} | {seconds:.0f}"
 
 
 if __name__ == "__main__":

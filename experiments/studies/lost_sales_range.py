@@ -26,6 +26,7 @@ from .lost_sales_table import orders
 
 MEANS, DISPERSIONS, FACTORS, COSTS = (2.0, 200.0), (0.5, 10.0), (1.5, 10.0), (4.0, 39.0)  # drawn evenly in logarithms
 LEAD_TIMES = range(9)
+ASTRAY = 5.0  # per cent
 EPISODES, HORIZON = 256, 800  # of a simulation: its first 50 periods are left out
 
 
@@ -76,24 +77,44 @@ def _simulated(task, policy, others: dict) -> dict:
 
 
 def main() -> None:
-    """Print a line per problem, and the mean and the worst gap to the optimum and to heuristics."""
+    """Print the table of the problems, and the mean and the worst gap to the optimum and to heuristics."""
     parser = argparse.ArgumentParser(prog="lost_sales_range", description=__doc__.split("\n")[0])
     options(parser, problems=100)
     learner_options(parser, "pathwise")
     args = parser.parse_args()
-    runs = []
-    print("gap (±) in %     to                         seconds  problem")
+    runs, rows = [], []
     for number, changes, seed, settings in drawn(args, problem, "LostSales"):
         runs.append(run := kept_or_run(settings, args.results, measure))
-        line = f"{run['gap']:8.3f} ({run['half']:.3f})  {run['to']:26} {run['seconds']:7.0f}  {number}: {told(changes)}"
-        more = [f"seed {seed}"] * (args.seeds > 1) + [f"{run['restarts']} restarts"] * (run["restarts"] > 0)
-        print(", ".join([line, *more]), flush=True)
-    for name, chosen in (("the optimum", True), ("the best heuristic", False)):
-        gaps = np.array([run["gap"] for run in runs if (run["to"] == "optimum") == chosen])
-        if len(gaps):
-            print(f"{len(gaps)} problems, gap to {name}: mean {gaps.mean():.3f} %, worst {gaps.max():.3f} %")
+        rows.append(f"| {number} | {_row(changes, run)} |")
+        print(f"{number}, seed {seed}: {run['gap']:.3f} % to {run['to']}, {told(changes)}", file=sys.stderr, flush=True)
+    print(f"| number | {' | '.join(HEAD)} |\n|{'---|' * (len(HEAD) + 1)}")
+    print("\n".join(rows), end="\n\n")
+    print("\n".join(summary(runs)))
+
+
+HEAD = ("demand", "mean", "lead time", "lost-sale cost", "`max_order`", "gap, % (half of its 95 % CI)", "to", "CPU s")
+
+
+def _row(changes: dict, run: dict) -> str:
+    kind, mean, _, lead, cost, largest = (changes[name] for name in changes if name != "initial_stock")
+    half = f" ({run['half']:.3f})" if run["half"] else ""
+    cells = (kind, f"{mean:g}", lead, f"{cost:g}", f"{largest:g}", f"{run['gap']:.3f}{half}", run["to"])
+    return " | ".join(map(str, (*cells, f"{run['seconds']:.0f}")))
+
+
+def summary(runs: list[dict]) -> list[str]:
+    """Return the mean and worst gaps in words, how many runs are astray, and the times."""
+    said, gaps = (
+        [],
+        {to: np.array([run["gap"] for run in runs if (run["to"] == "optimum") == to]) for to in (True, False)},
+    )
+    for name, found in (("the optimum", gaps[True]), ("the best heuristic", gaps[False])):
+        if len(found):
+            said.append(f"{len(found)} problems, gap to {name}: mean {found.mean():.3f} %, worst {found.max():.3f} %.")
+    lost = sum(run["gap"] > ASTRAY for run in runs)
     seconds = [run["seconds"] for run in runs]
-    print(f"CPU seconds of learning: mean {np.mean(seconds):.0f}, most {max(seconds):.0f}")
+    said.append(f"{lost} of {len(runs)} are astray, more than {ASTRAY:g} % above the one or the other.")
+    return [*said, f"CPU seconds of learning: mean {np.mean(seconds):.0f}, most {max(seconds):.0f}."]
 
 
 if __name__ == "__main__":
