@@ -197,3 +197,8 @@ def test_rules_to_start_from_are_named_where_another_is_given(task, algorithm, k
     params = replace(sb3.Params(num_envs=2, device="cpu", hyper={}), algorithm=algorithm, log_std_init=None, hyper={})
     with pytest.raises(FieldError, match=f"^kind: '{kind}' is not allowed to start from with {algorithm}, expected"):
         sb3.Learner(made, params, 0, rule=rule)
+
+
+def test_where_weights_are_learnt_besides_orders_there_is_no_start():
+    assert starts(TASKS["OneWarehouse"](allocation="learned").model()) == []
+    assert starts(TASKS["OneWarehouse"]().model()) != []
