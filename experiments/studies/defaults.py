@@ -16,7 +16,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from ...envs.registry import entries
 from ...evaluation import REFERENCE, evaluate, t_interval
 from ...learning.base import write_atomic
 from ..config.agents import own_agent
@@ -25,6 +24,7 @@ from ..experiment import Experiment, learn, prepare
 from ..inputs import build, data_hash
 from ..reports.learning import NEAR, near
 from ..runs.folder import Run
+from .bars import own_tasks
 from .drawn import compose_settings, kept_or_run, lines
 from .pages import ROOT, block, filled
 
@@ -35,8 +35,9 @@ FIRST = ("DualSourcing", "Perishable", "LostSales")  # the others follow as the 
 
 def tasks() -> list[str]:
     """Return storelab's tasks that bring their data and whose default learner is PPO."""
-    own = [name for name, entry in entries().items() if entry.factory.startswith("storelab.") and not entry.panel]
-    return sorted((name for name in own if agent_of(name).startswith("ppo")), key=lambda name: name not in FIRST)
+    return sorted(
+        filter(lambda name: agent_of(name).startswith("ppo"), own_tasks()), key=lambda name: name not in FIRST
+    )
 
 
 def agent_of(task: str) -> str:
@@ -129,7 +130,8 @@ def _mean(values: list[float]) -> str:
 def finished(results: Path | None) -> list[dict]:
     """Return the lines of a file of results, by task in the order of `tasks` and by seed."""
     order = tasks()
-    return sorted(lines(results), key=lambda row: (order.index(row["task"]), row["seed"]))
+    known = [row for row in lines(results) if row["task"] in order]
+    return sorted(known, key=lambda row: (order.index(row["task"]), row["seed"]))
 
 
 def main() -> None:
