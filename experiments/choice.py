@@ -26,6 +26,7 @@ from ..evaluation import cluster_interval, evaluate, mean_interval, scenario_key
 APART = 1_000_000_007  # from the seed of one attempt to the next one's
 DRAWN = 512  # of the windows of recorded days, all different ones among so many are taken
 FRESH = 1_000_000  # the first of the validation scenarios on which leads are tested: nobody chooses on these
+TIMES = 16  # as many of them as of those that are chosen on: an interval a quarter as wide sees leads of some .2 %
 BLOCKS = 6  # of recorded days, as observations of a lead, at the least: of few a t-interval is very wide
 IDLE = 8  # scenarios on which it is seen whether anything is ordered
 CAUSES = (
@@ -72,8 +73,8 @@ class Judge:
         self.seeds = seeds
 
     def values(self, policy: Policy, first: int | None = None) -> np.ndarray:
-        """Return a policy's values (n,), one a scenario; of others, from the `first` one on, if that is given."""
-        seeds = self.seeds if first is None else purpose_seeds("validation", len(self.seeds), first)
+        """Return a policy's values (n,), one a scenario; of `TIMES` as many others, from the `first` one on, if given."""
+        seeds = self.seeds if first is None else purpose_seeds("validation", TIMES * len(self.seeds), first)
         episodes = evaluate({"policy": policy}, self.task, seeds, split="validation")
         return episodes["value"].to_numpy()
 
