@@ -73,7 +73,7 @@ class Judge:
         self.seeds = seeds
 
     def values(self, policy: Policy, first: int | None = None) -> np.ndarray:
-        """Return a policy's values (n,), one a scenario; of `TIMES` as many others, from the `first` one on, if given."""
+        """Return a policy's values (n,), one a scenario; of `TIMES` as many others from the `first` one on, if so."""
         seeds = self.seeds if first is None else purpose_seeds("validation", TIMES * len(self.seeds), first)
         episodes = evaluate({"policy": policy}, self.task, seeds, split="validation")
         return episodes["value"].to_numpy()
