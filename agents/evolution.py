@@ -228,10 +228,7 @@ def load_policy(folder: str | Path, task: Task) -> LinearPolicy:
 
 
 def _numbers(model: Marketplace, rule: StartRule) -> tuple[np.ndarray, np.ndarray]:
-    """Return a rule's parameters (numbers,) and their spreads, of which the closing days have a day.
-
-    Of a decision whose actions are as many as the items, all of them are moved at once: by less, see `spread`.
-    """
+    """Return a rule's parameters (numbers,) and their spreads, of which the closing days have a day."""
     sizes, constant, scale = [model.controls[name][0] for name in model.params.decides], [], []
     spreads = np.split(np.asarray(rule.spread), np.cumsum(sizes)[:-1])
     spread = dict(zip(model.params.decides, spreads, strict=True))
@@ -239,7 +236,7 @@ def _numbers(model: Marketplace, rule: StartRule) -> tuple[np.ndarray, np.ndarra
         values = np.asarray(rule.params[name], float)
         own = spread.get(name, np.ones(1))
         constant.append(values)
-        scale.append(own if len(own) == len(values) else own[:1] / len(own) ** 0.5)
+        scale.append(own if len(own) == len(values) else own[:1] / len(own) ** 0.25)
     return np.concatenate(constant), np.concatenate(scale)
 
 

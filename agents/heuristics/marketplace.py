@@ -75,7 +75,8 @@ def spread(rule: Heuristic, scenario: dict) -> np.ndarray:
 
     So the steps that a learner tries are scaled by what they cost in this store, not by how wide the actions are. Each
     number is moved alone, both ways, by an 8th to a 512th of its box; where items have their own, all of a kind at
-    once, and each of I may then be off by sqrt(I) times as much.
+    once. Each of I items may then be off by I^(1/4) as much: half-way, in logarithms, from what costs that if all are
+    off together to what does if one is.
     """
     model, halves = rule.model, 0.5 ** np.arange(3, 10)
     wide, moves, places, start = [], [], [], 0
@@ -87,7 +88,7 @@ def spread(rule: Heuristic, scenario: dict) -> np.ndarray:
             move[group] = high - low
             moves.append(move)
             places.append(group)
-            wide.append((high - low) * len(group) ** 0.5)
+            wide.append((high - low) * len(group) ** 0.25)
         start += size
     both = [np.outer(halves * way, move) for move in moves for way in (1, -1)]
     shifts = np.concatenate([np.zeros((1, len(model.action_low))), *both])
