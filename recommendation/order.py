@@ -35,17 +35,23 @@ class OrderNetwork(ItemTable):
         self.start = nn.Parameter(torch.zeros(width))
         # The last purchases say most: one head starts with a mean of all, the others look the more at near ones.
         self.near = nn.Parameter(-torch.linspace(0, 2, heads)[:, None] * torch.arange(length + 1).float().log1p())
+        self.far = nn.Parameter(
+            torch.zeros(width)
+        )  # what many purchases before say: first what all know, then the rest
         self.blocks = nn.ModuleList([Block(width, heads, dropout) for _ in range(layers)])
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, width)
         self.dropout = nn.Dropout(dropout)
         nn.init.normal_(self.item.weight, std=width**-0.5)
 
-    def forward(self, item: torch.Tensor, items: torch.Tensor, at: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, item: torch.Tensor, items: torch.Tensor, before: torch.Tensor, at: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """(B, 1 + T, width) what is known after the start and each of `item` (B, T); with `at` (B,) after one of them,
-        (B, width). `items` are `embeddings`.
+        (B, width). `items` are `embeddings`, `before` (B,) how many purchases came before those of `item`.
         """
         tokens = torch.cat([self.start.expand(len(item), 1, -1), items[item]], dim=1)
         place = torch.arange(tokens.shape[1], device=item.device)
+        tokens = tokens + (before[:, None] + place).float().log1p()[..., None] * self.far
         distance = place[:, None] - place
         bias = self.near[:, distance.clamp(min=0)].masked_fill(distance < 0, -torch.inf).expand(len(item), -1, -1, -1)
         x = self.dropout(tokens)
@@ -149,7 +155,8 @@ def order_loss(
         mine, chosen = mixed[epoch], windows[pick(step).numpy()]
         target, known = (torch.from_numpy(part).to(device) for part in mine.targets(chosen))
         items = network.embeddings(dropped(generator))
-        found = network(torch.from_numpy(mine.rows(chosen)[0]).to(device), items)
+        rows, before = mine.rows(chosen)[0], (mine.low - mine.origin)[chosen]
+        found = network(torch.from_numpy(rows).to(device), items, torch.from_numpy(before).to(device))
         seen = torch.zeros(*found.shape[:2], len(items), dtype=torch.uint8, device=device)
         seen[tuple(known)] = 1
         seen = seen.cumsum(dim=1, dtype=torch.uint8)[target[0], target[1]].bool()

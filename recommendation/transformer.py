@@ -35,7 +35,7 @@ _HELD_OUT = 500  # users, those who bought last, whose last purchases say when t
 _SHARES = tuple(k / 10 for k in range(11))  # of the order in the scores
 _GAIN = 1.05  # times the baskets' NDCG alone that a mean has to reach: less is chance among so few users
 _WINDOWS, _RATE = 32, 2e-3  # of the network over single purchases: batch, learning rate
-_PATIENCE = 5  # its evaluations without gain, every second epoch: at first it learns what the baskets know
+_PATIENCE = 8  # its evaluations without gain, every second epoch: at first it learns what the baskets know
 _TRIED = (("dropout", 0.15), ("dropout", 0.5), ("layers", 1), ("length", 200))  # one after another, in place of its own
 _TRIED_GAIN, _TRIED_UP_TO = 1.01, 250_000  # times the NDCG so far that one has to reach; purchases of a log
 _LIST = 100  # NDCG of so long a list says when to stop: of few users it is less noisy than one of ten
@@ -297,7 +297,8 @@ class Transformer(Recommender):
         sequences = Sequences.of(histories, network.near.shape[1] - 1, newest=True)
         rows, count = (torch.from_numpy(part).to(self.device) for part in sequences.rows(np.arange(len(histories))))
         items = network.embeddings(self.unsold)
-        known = network(rows, items, count) if len(histories) else items[:0]
+        before = torch.from_numpy(sequences.low - sequences.origin).to(self.device)
+        known = network(rows, items, before, count) if len(histories) else items[:0]
         bias = torch.where(self.unsold, network.bias[~self.unsold].mean(), network.bias)
         return (known @ items.T + bias).cpu()
 
@@ -337,7 +338,8 @@ class Transformer(Recommender):
         if "order.bias" in arrays:  # its depth and length may be others than asked for
             layers = len({name.split(".")[2] for name in arrays if name.startswith("order.blocks.")})
             network = self._new_order(layers, self.params.order_dropout, arrays["order.near"].shape[1] - 1)
-            self.order = self._restored(network, arrays, "order.")
+            none = {"order.far": np.zeros(self.params.d_model, np.float32)}  # of folders from before there was one
+            self.order = self._restored(network, none | arrays, "order.")
 
     def _restored(self, network: nn.Module, arrays: dict[str, np.ndarray], part: str):
         state = {k.removeprefix(part): torch.from_numpy(v) for k, v in arrays.items() if k.startswith(part)}

@@ -16,6 +16,7 @@ from storelab.recommendation.protocol import complete_journey_frame, leave_last_
 from storelab.recommendation.sasrec import SASRec, SASRecParams
 from storelab.recommendation.sequences import SequenceParams, ordered
 from storelab.recommendation.transformer import Transformer
+from torch import nn
 
 from .conftest import TINY, frame
 
@@ -48,11 +49,13 @@ def test_windows_and_targets_are_what_a_loop_finds(rows, length):
 
 
 def test_what_is_known_after_a_purchase_does_not_depend_on_later_ones():
-    network = OrderNetwork(9, 16, 2, 2, 0.3, 6, None).eval()
+    network, one = OrderNetwork(9, 16, 2, 2, 0.3, 6, None).eval(), torch.zeros(1, dtype=int)
+    nn.init.normal_(network.far)
     items = network.embeddings()
-    whole = network(torch.tensor([[3, 1, 4, 1, 5, 8]]), items)
-    torch.testing.assert_close(network(torch.tensor([[3, 1, 4, 7]]), items)[0, :4], whole[0, :4])
-    torch.testing.assert_close(network(torch.tensor([[3, 1, 4, 7]]), items, torch.tensor([3]))[0], whole[0, 3])
+    whole = network(torch.tensor([[3, 1, 4, 1, 5, 8]]), items, one)
+    torch.testing.assert_close(network(torch.tensor([[3, 1, 4, 7]]), items, one)[0, :4], whole[0, :4])
+    torch.testing.assert_close(network(torch.tensor([[3, 1, 4, 7]]), items, one, one + 3)[0], whole[0, 3])
+    assert not torch.equal(network(torch.tensor([[3, 1, 4, 7]]), items, one + 9, one + 3)[0], whole[0, 3])
 
 
 @given(rows=EVENTS, seed=st.integers(0, 9))
