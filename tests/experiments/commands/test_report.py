@@ -17,6 +17,8 @@ def test_an_effect_stands_in_the_report_that_asked_for_it(run, storelab, tmp_pat
     assert "base_stock with +1 added to its decision 'action' in every period" in done.out
     section = '<section id="what-the-decision-action-causes">'
     assert (run / "report.html").read_text().count(section) == 1
+    agent = storelab(tmp_path, "report", f"run={run}", "effect=action", "change=-1", "period=3")
+    assert "PPO with -1 added to its decision 'action' in period 3 alone" in agent.out
     assert storelab(tmp_path, "report", f"run={run}").status == 0
     assert section not in (run / "report.html").read_text()
 
