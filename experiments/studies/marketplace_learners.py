@@ -10,6 +10,7 @@ docs/benchmark_marketplace.md.
 """
 
 import argparse
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,7 +109,8 @@ def main(arguments: list[str] | None = None) -> None:
     text = table(sorted(lines(given.results), key=lambda row: (list(LEARNERS).index(row["learner"]), row["seed"])))
     print(text)
     if given.page:
-        command = " ".join([f"python -m {MODULE} RUN --results learners.jsonl --page", *overrides])
+        some = [] if given.learners == list(LEARNERS) else ["--learners", *given.learners]
+        command = f"python -m {MODULE} RUN {shlex.join([*some, '--results', 'learners.jsonl', '--page', *overrides])}"
         write_atomic(PAGE, filled(PAGE.read_text(), "learners", f"python -m {MODULE}", block(command, text)).encode())
 
 
