@@ -112,8 +112,7 @@ def _driving(p, capacity: np.ndarray) -> np.ndarray:
         root, later = np.sqrt(capacity[:, t]), waiting
         waiting = np.zeros((len(root), p.promise))  # of a parcel by its age; at the end what may wait has cost nothing
         waiting[:, -1] = tour / root if later is None else np.minimum(tour / root, later[:, -1])
-        for age in range(p.promise - 1) if later is not None else ():
-            rest = later[:, age + 1]
+        for age, rest in enumerate([] if later is None else later.T[1:]):
             share = np.clip(rest * root / max(1.5 * tour, 1e-12), 0, 1) ** 2  # of the zones, the worst case
             waiting[:, age] = (1 - share) * rest + tour * share**1.5 / root
         costs[:, t] = waiting[:, 0]

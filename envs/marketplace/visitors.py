@@ -47,13 +47,13 @@ class Visitors:
             most = inner.solve(model.horizon - 1, np.inf, credits[-1], 0.0, True).max()
             inner.late = min(credits[-1], (0 if p.continuing else p.customer_value) + last * most)
         points = [(credit, driving) for credit in credits for driving in self.driving]
-        worth = [[inner.solve(end, uneven[end], *point, end >= ending) for end in ends] for point in points]
+        worth = [[inner.solve(end, float(uneven[end]), *point, end >= ending) for end in ends] for point in points]
         self.worth = np.reshape(worth, (len(credits), len(self.driving), len(ends), p.segments))
 
     def at(self, day: int, credit: np.ndarray, driving: np.ndarray) -> np.ndarray:
         """Return the largest profit (n, S) on a day at credits (n,) and costs of driving (n,), money."""
         places = _place(self.credits, credit), _place(self.driving, driving)
-        value = 0
+        value = np.zeros(())
         for c, of_credit in places[0]:
             for d, of_driving in places[1]:
                 value = value + (of_credit * of_driving)[:, None] * self.worth[c, d, self.group[day]]

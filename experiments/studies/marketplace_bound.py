@@ -66,7 +66,7 @@ def table(params: Mapping, seasons: int, variants: Mapping[str, dict] = VARIANTS
 
 def main(arguments: list[str] | None = None) -> None:
     """Print the table, and write it where that is asked for."""
-    parser = argparse.ArgumentParser(prog="marketplace_bound", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="marketplace_bound", description=str(__doc__).split("\n")[0])
     parser.add_argument("run", help="folder of a finished run of task=Marketplace")
     parser.add_argument("--seasons", type=int, default=128, help="held-out seasons (default 128)")
     parser.add_argument("--page", action="store_true", help=f"write the table into docs/{PAGE.name}")

@@ -63,7 +63,7 @@ def measure(settings: Settings, params: dict) -> dict:
 def table(rows: list[dict]) -> str:
     """Return the table of finished runs, in Markdown: a row per learner."""
     head = ("learner", "steps", "seeds", "profit per season, money", "better than the composite by [95 % CI]")
-    out = [(*head, "least of the seeds [95 % CI]", "seeds ahead, kept")]
+    out: list[tuple[str, ...]] = [(*head, "least of the seeds [95 % CI]", "seeds ahead, kept")]
     for name in dict.fromkeys(row["learner"] for row in rows):
         of = [row for row in rows if row["learner"] == name]
         ahead = np.array([np.subtract(row["learnt"], row["composite"]) for row in of])  # (seeds, seasons)
@@ -87,7 +87,7 @@ def table(rows: list[dict]) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run what is left, then print the table of all that is there."""
-    parser = argparse.ArgumentParser(prog="marketplace_learners", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="marketplace_learners", description=str(__doc__).split("\n")[0])
     parser.add_argument("run", help="folder of a finished run of task=Marketplace")
     parser.add_argument("--results", type=Path, required=True, help="file of finished runs, a line of JSON each")
     parser.add_argument("--learners", nargs="+", choices=list(LEARNERS), default=list(LEARNERS))
