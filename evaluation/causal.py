@@ -114,7 +114,7 @@ class Log:
             model = LGBMClassifier(**TREES, verbose=-1).fit(self.features[fit], self.action[fit])
             if len(model.classes_) < self.actions:
                 raise FieldError("action", model.classes_.tolist(), "each action in more than one part of the groups")
-            out[rest] = model.predict_proba(self.features[rest])
+            out[rest] = np.asarray(model.predict_proba(self.features[rest]))
         return np.maximum(out, LEAST_CHANCE)
 
 
