@@ -238,8 +238,8 @@ class SB3Learner:
         )
         if rule:
             _start_at_rule(self.model, self.view.action_space)
-        elif isinstance(self.store, Inventory) and hasattr(self.model.policy, "action_net"):
-            _small_first_orders(self.model.policy.action_net, self.view.action_space)
+        elif isinstance(self.store, Inventory):
+            _small_first_orders(getattr(self.model.policy, "action_net", None), self.view.action_space)
         if params.start:
             sb3_state.begin(self, Path(params.start))
         # SB3 seeds the environments with `seed`; runs with other seeds must not share their rows' scenarios.
@@ -332,14 +332,14 @@ def _start_at_rule(model: Any, space: spaces.Space) -> None:
             head.bias.copy_(torch.as_tensor(values, dtype=torch.float32).expand_as(head.bias))
 
 
-def _small_first_orders(action_net: nn.Linear, space: spaces.Space) -> None:
+def _small_first_orders(action_net: nn.Linear | None, space: spaces.Space) -> None:
     """Make the largest order of a discrete action space less likely at the start than none: by `NO_ORDER_ODDS`.
 
     First orders drawn evenly may have a mean above demand; stock then runs up, and the running deviation that
     observations are divided by keeps those periods: the states of a good policy all look the same.
     """
     sizes = getattr(space, "nvec", [space.n] if isinstance(space, spaces.Discrete) else [])
-    if len(sizes):
+    if action_net is not None and len(sizes):
         logits = np.concatenate([np.linspace(0, -np.log(NO_ORDER_ODDS), size) for size in sizes])
         with torch.no_grad():
             action_net.bias.copy_(torch.tensor(logits, dtype=torch.float32))
