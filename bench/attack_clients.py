@@ -12,6 +12,7 @@ from attack import Outcome, trial
 from attack_server import ROW, Server, below, worst
 from storelab.experiments.serving.gate import BODY_SECONDS
 from storelab.experiments.serving.wire import GRACE_SECONDS, HEAD_SECONDS, TAKE_SECONDS
+from storelab.experiments.serving.worker import END_SECONDS
 
 
 @trial
@@ -92,5 +93,5 @@ def sigterm() -> list[Outcome]:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 server.process.wait(60)
             took.append(time.monotonic() - begun)
-    held = sum(seconds < GRACE_SECONDS + 3 for seconds in took)
+    held = sum(seconds < GRACE_SECONDS + END_SECONDS + 2 for seconds in took)
     return [Outcome("SIGTERM with open, half-sent and unread requests", count, held, f"at most {max(took):.1f} s")]

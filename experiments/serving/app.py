@@ -108,12 +108,20 @@ class Slot:
 
     def stop(self) -> None:
         """End the processes: the present one once it has written what it remembers, others whatever they are at."""
-        self.ended = True
-        for executor in (self.loads, self.turns):
-            executor.shutdown(wait=False, cancel_futures=True)
-        self.worker.let_go()
+        if not self.ended:
+            self.ended = True
+            for executor in (self.loads, self.turns):
+                executor.shutdown(wait=False, cancel_futures=True)
+            self.worker.let_go()
         for process in self.begun:
             process.kill()
+
+
+def stop_all(slots: list[Slot]) -> None:
+    """End the processes of some models, side by side."""
+    if slots:
+        with ThreadPoolExecutor(len(slots)) as pool:
+            list(pool.map(Slot.stop, slots))
 
 
 def create_app(slots: list[Slot], keys: Keys) -> FastAPI:
@@ -134,8 +142,7 @@ def create_app(slots: list[Slot], keys: Keys) -> FastAPI:
     @asynccontextmanager
     async def life(app):
         yield
-        for slot in slots:
-            slot.stop()
+        stop_all(slots)
 
     metrics = Metrics()
     app = FastAPI(title="storelab", version=versions()["storelab"], docs_url=None, redoc_url=None, lifespan=life)

@@ -61,7 +61,7 @@ def serve(args: list[str]) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    from .app import create_app
+    from .app import create_app, stop_all
     from .logs import begin
     from .wire import run
 
@@ -72,8 +72,7 @@ def serve(args: list[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     finally:
-        for slot in slots:
-            slot.stop()
+        stop_all(slots)
 
 
 def check_tls(certificate: str, key: str) -> None:
@@ -115,7 +114,7 @@ def _slots(options) -> list:
         raise ConfigError(f"--writer: {options.writer!r} is not allowed, expected --language with it")
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # a model has a process, and no more than a core
         os.environ.setdefault(variable, "1")
-    from .app import Slot
+    from .app import Slot, stop_all
     from .worker import CONTEXT
 
     modules = {LOADERS[name].partition(":")[0] for name in given} | {LIBRARIES[name] for name in given}
@@ -127,7 +126,6 @@ def _slots(options) -> list:
                 how = {"writer": options.writer} if options.writer and name == "language" else {}
                 slots.append(Slot(Path(folder), LOADERS[name], **how))
     except BaseException:
-        for slot in slots:
-            slot.stop()
+        stop_all(slots)
         raise
     return slots

@@ -94,10 +94,13 @@ class Worker:
 
     def let_go(self) -> None:
         """Let the process write what it remembers, and end it."""
+        threading.Thread(target=self._tell, daemon=True).start()  # of one that reads nothing the pipe may be full
+        self.process.join(END_SECONDS)
+        self.process.kill()  # no waiting: who would tell of its end may stand still as well
+
+    def _tell(self) -> None:
         with suppress(OSError):  # it may have ended already
             self._end.send(("end",))
-        self.process.join(END_SECONDS)
-        self.stop()
 
     def _send(self, message: tuple) -> None:
         try:
