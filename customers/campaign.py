@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import FieldError
-from .histories import AHEAD, FEATURES, Samples
+from .histories import AHEAD, Samples
 from .synthetic import Customers
-
-_PLACE = {name: number for number, name in enumerate(FEATURES)}
 
 
 @dataclass
@@ -32,9 +30,8 @@ class Campaign:
         A customer who churns and returns buys once with the voucher and then at the rate of before; one who stays
         uses it on a purchase that would have been made anyway.
         """
-        table = rows.table.astype(float)
-        rate = table[:, _PLACE["count"]] / np.maximum(table[:, _PLACE["tenure"]], 30.0)
-        gain = self.returns * (self._kept(table[:, _PLACE["mean_amount"]], rate) - self.voucher)
+        count, tenure, amount = (rows.feature(name).astype(float) for name in ("count", "tenure", "mean_amount"))
+        gain = self.returns * (self._kept(amount, count / np.maximum(tenure, 30.0)) - self.voucher)
         return churn * gain - (1 - churn) * self.voucher - self.mail
 
     def earned(self, truth: Customers, names: np.ndarray, day: float) -> np.ndarray:

@@ -42,10 +42,9 @@ class Samples:
     def __len__(self) -> int:
         return len(self.day)
 
-    def take(self, rows: np.ndarray) -> "Samples":
-        """Return some of the rows."""
-        parts = {name: getattr(self, name)[rows] for name in self.__dataclass_fields__ if name != "target"}
-        return Samples(**parts, target={name: values[rows] for name, values in self.target.items()})
+    def feature(self, name: str) -> np.ndarray:
+        """Return one of `FEATURES` (N,)."""
+        return self.table[:, FEATURES.index(name)]
 
 
 def read_events(source: str | Path | pd.DataFrame, columns: dict[str, str] | None = None) -> pd.DataFrame:

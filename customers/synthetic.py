@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import FieldError
+from ..learning.params import check_whole
 
 
 @dataclass
@@ -31,10 +32,7 @@ class CustomerParams:
     seed: int = 0
 
     def __post_init__(self):
-        for name, least in (("customers", 1), ("days", 1), ("categories", 2), ("seed", 0)):
-            value = getattr(self, name)
-            if type(value) is not int or not least <= value < 2**31:
-                raise FieldError(name, value, f"a whole number >= {least}")
+        check_whole(self, customers=1, days=1, categories=2, seed=0)
         for name in ("mean_gap", "gap_shape", "mean_amount"):
             if not 0 < getattr(self, name) < np.inf:
                 raise FieldError(name, getattr(self, name), "a number above 0")

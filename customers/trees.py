@@ -7,8 +7,6 @@ import numpy as np
 from ..learning.base import needs
 from .histories import AHEAD, FEATURES, TASKS, Samples
 
-_PLACE = {name: number for number, name in enumerate(FEATURES)}
-
 
 @dataclass
 class BehaviourTrees:
@@ -68,18 +66,17 @@ def rules(training: Samples, rows: Samples, categories: int) -> dict[str, np.nda
     the last 90 days; rating: the customer's mean, shrunk to all customers'; next: the customer's own shares of
     categories, smoothed.
     """
-    column = lambda samples, name: samples.table[:, _PLACE[name]]
-    gap = lambda samples: np.maximum(np.nan_to_num(column(samples, "mean_gap"), nan=AHEAD / 3), 1 / 24)
-    ratio = lambda samples: column(samples, "recency") / gap(samples)
+    gap = lambda samples: np.maximum(np.nan_to_num(samples.feature("mean_gap"), nan=AHEAD / 3), 1 / 24)
+    ratio = lambda samples: samples.feature("recency") / gap(samples)
     edges = np.quantile(ratio(training), np.linspace(0, 1, 11)[1:-1])
     cell, churn = np.digitize(ratio(training), edges), training.target["churn"]
     share = np.array([churn[cell == one].mean() if (cell == one).any() else churn.mean() for one in range(10)])
     mean = np.nanmean(training.target["rating"]) if not np.isnan(training.target["rating"]).all() else np.nan
-    own = np.nan_to_num(column(rows, "mean_rating"), nan=mean)
+    own = np.nan_to_num(rows.feature("mean_rating"), nan=mean)
     shares = rows.table[:, len(FEATURES) :] + 0.05
     return {
         "churn": share[np.digitize(ratio(rows), edges)],
-        "spend": column(rows, "amount_90").astype(float),
+        "spend": rows.feature("amount_90").astype(float),
         "rating": (own + 2 * mean) / 3,
         "next": shares / shares.sum(axis=1, keepdims=True),
     }

@@ -56,6 +56,14 @@ def check_fields(params, lowest: dict | None = None, highest: dict | None = None
     check_device(params.device)
 
 
+def check_whole(params, **least: int) -> None:
+    """Raise FieldError naming the first of the fields that is not a whole number from its least one on, below 2^31."""
+    for name, low in least.items():
+        value = getattr(params, name)
+        if type(value) is not int or not low <= value <= LARGEST_INTEGER:
+            raise FieldError(name, value, f"a whole number >= {low}")
+
+
 def _check(params, name: str, kind: type, lowest: dict, highest: dict, choices: dict) -> None:
     value = getattr(params, name)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):

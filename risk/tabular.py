@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..errors import FieldError
 from ..learning.base import Card, load_folder, needs, save_folder
+from ..learning.params import check_whole
 from .features import PLAIN, Layout
 
 _BINS, _AMOUNT_BINS = 255, 4095  # of a feature's histogram; with 255 a dear payment shares its bin with 0.4 % of all
@@ -68,10 +69,7 @@ class TreesParams:
     seed: int = 0
 
     def __post_init__(self):
-        for name, least in (("rounds", 1), ("leaves", 2), ("leaf_rows", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if type(value) is not int or not least <= value < 2**31:
-                raise FieldError(name, value, f"a whole number >= {least}")
+        check_whole(self, rounds=1, leaves=2, leaf_rows=1, seed=0)
         rate = self.learning_rate
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= 1:
             raise FieldError("learning_rate", rate, "a number above 0, up to 1")
