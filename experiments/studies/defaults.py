@@ -24,6 +24,7 @@ from ..experiment import Experiment, learn, prepare
 from ..inputs import build, data_hash
 from ..reports.learning import NEAR, near
 from ..runs.folder import Run
+from . import pages
 from .bars import own_tasks
 from .drawn import compose_settings, kept_or_run, lines
 from .pages import ROOT, block, filled
@@ -94,7 +95,7 @@ def markdown(rows: list[dict]) -> str:
         *("ahead of the best heuristic by % [95 % CI]", "worst seed", "are their start", "CPU s"),
         f"within {NEAR:.0%} after CPU s",
     )
-    table = [head, ("---",) * len(head)]
+    table: list[tuple[str, ...]] = [head]
     for task in dict.fromkeys(row["task"] for row in rows):
         of = [row for row in rows if row["task"] == task]
         gaps, leads = ([row[name] for row in of if row[name] is not None] for name in ("gap", "lead"))
@@ -117,7 +118,7 @@ def markdown(rows: list[dict]) -> str:
                 ", ".join(after),
             )
         )
-    return "\n".join(f"| {' | '.join(line)} |" for line in table)
+    return pages.markdown(table).rstrip()
 
 
 def _mean(values: list[float]) -> str:

@@ -22,6 +22,7 @@ from ...data import Panel, SyntheticStoreParams, generate
 from ...evaluation.intervals import t_interval
 from ...forecasting import create
 from ...forecasting.backtest import SUM_DAYS, rolling_forecasts, select_items
+from . import pages
 
 LEVELS = (0.1, 0.5, 0.9)
 RECENT = 8  # weeks that growth is told by
@@ -92,7 +93,7 @@ def summary(rows: pd.DataFrame) -> Iterator[dict]:
 def markdown(rows: list[dict]) -> str:
     """A table for a page: shares with their intervals."""
     head = ["", "totals", *(f"under {level:g}".replace("0.", ".") for level in LEVELS)]
-    lines = [head, ["---"] * len(head)]
+    lines = [head]
     for row in rows:
         cells = [row["group"], f"{row['totals']:,}"]
         for level in LEVELS:
@@ -100,7 +101,7 @@ def markdown(rows: list[dict]) -> str:
             words = "" if low is None else f" ({max(0.0, low):.3f} to {min(1.0, high):.3f})"
             cells.append(f"{row[f'under {level:g}']:.3f}{words}".replace("0.", "."))
         lines.append(cells)
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return pages.markdown(lines).rstrip()
 
 
 def main(arguments: list[str] | None = None) -> None:
