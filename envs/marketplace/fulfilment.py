@@ -12,6 +12,7 @@ from ..core.contract import Array
 from .params import MarketplaceParams, StoreModels
 
 CUTS = np.array([-1.5, -0.5, 0.5, 1.5])  # logits between stars 1|2 ... 4|5 (proportional odds, McCullagh 1980)
+SMOOTHING = 0.1  # weight of the last day in the store's own averages
 STREAMS = 18  # of uniforms that a day takes beside promise: 2 in `deliver`, 16 in `after_sale`
 
 
@@ -157,3 +158,11 @@ def loyalty(p: MarketplaceParams, customers: np.ndarray, buyers: np.ndarray, aft
     joining = p.satisfied_join * after.satisfied.sum(axis=1, keepdims=True) * share[:, p.segments :]
     leaving = p.unhappy_leave * after.unhappy.sum(axis=1, keepdims=True) * share[:, : p.segments]
     return np.clip(customers + joining - leaving, 0, p.population / p.segments)
+
+
+def smoothed_delivery(days: np.ndarray, sent: list) -> np.ndarray:
+    """Return the smoothed `days` (n, 1) from order to delivery, after units sent by days since the order."""
+    total = sum(units.sum(axis=1) for units in sent)
+    took = sum(day * units.sum(axis=1) for day, units in enumerate(sent)) / np.maximum(total, 1e-9)
+    smoothed = days[:, 0] + SMOOTHING * np.where(total > 0, 1 + took - days[:, 0], 0)
+    return smoothed[:, None]

@@ -13,36 +13,22 @@ from gymnasium import spaces
 from ...errors import FieldError
 from ..core.checks import check_forecast
 from ..core.contract import Model
-from ..core.demand import Days, DemandSource, RateDemand
-from ..core.random import CHOICE, DISRUPTION, as_keys, streams
-from .fulfilment import STREAMS, Thin, added, after_sale, deliver, loyalty, star_odds
-from .params import (
-    DECISIONS,
-    LARGEST_FACTOR,
-    PRIOR_REVIEWS,
-    WEIGHTS,
-    Catalogue,
-    MarketplaceParams,
-    StoreModels,
-    lambert_markup,
-)
-from .shopping import Orders, Shop, by_counts, on_page, one_by_one, rank_pages, scaled, visit_rate
-from .state import Flow, State, float32
+from ..core.demand import DemandSource
+from .fulfilment import SMOOTHING, Thin, added, after_sale, deliver, loyalty, smoothed_delivery, star_odds
+from .money import charge, terms
+from .params import DECISIONS, LARGEST_FACTOR, Catalogue, MarketplaceParams, StoreModels, controls, lambert_markup
+from .scenario import default_source, draw
+from .shopping import Orders, expected_demand, shop
+from .state import Flow, State, float32, initial
 
 UNITS = (
     *("visits", "demand", "sales", "unmet", "on_hand", "refused"),
     *("delivered", "late", "reviews", "tickets", "returns"),
 )
 PANELS = {"units": ("on_hand", "demand", "unmet"), "money": ("price",)}
-HISTORY = 28  # days of mean sales that popularity starts with
-SMOOTHING = 0.1  # weight of the last day in the store's own averages
-WEEK = np.array([0.9, 0.85, 0.9, 1.0, 1.15, 1.25, 0.95])  # visits by weekday, of a mean day
-NOISE = 20.0  # dispersion of the visits' day-to-day factor (negative binomial)
 SMALLEST_FACTOR = 0.2  # lower bound of the factor that a day's demand is divided by
 LARGEST_UTILITY = 700.0  # of an item at price 0: exp ends a little above
 LARGEST_VISITS = 2**24  # of a day, expected: float32 counts no further
-MEAN_VISITS = 100.0  # of a mean day in a source of visits
-TRAFFIC = 0.3  # largest share of the fleet's capacity that traffic takes
 
 
 class Marketplace(Model):
@@ -153,7 +139,7 @@ class Marketplace(Model):
             FieldError: a source or tables that do not fit the parameters.
         """
         self.params, self.horizon = params, params.horizon
-        self.source = source or _default_source()
+        self.source = source or default_source()
         self.models = StoreModels.load(params.models) if params.models else StoreModels.none()
         self.catalogue = Catalogue.draw(params)
         if self.source.items != 1:
@@ -185,7 +171,7 @@ class Marketplace(Model):
 
             self.routes = Routes(params)
         self._spaces()
-        self.expected = self._expected_demand()  # (I,) units on a mean day
+        self.expected = expected_demand(self)  # (I,) units on a mean day
 
     def _spaces(self):
         p = self.params
@@ -207,121 +193,27 @@ class Marketplace(Model):
         bounds = dict.fromkeys([name for name in self.layout if name != "time_left"], free)
         bounds["rating"] = 1 - 1e-4, 5 + 1e-4  # a mean of stars, rounded
         self.observation_space = self.box_of(self.layout, bounds)
-        wide = p.items if p.resolution == "item" else 1
-        item = p.resolution == "item"
-        self.controls = {  # decision -> numbers, lowest, highest
-            "restock": (wide, 0.0, p.max_level) if item else (1, -4.0, 8.0),
-            "price": (wide, 0.0, p.max_price) if item else (1, 0.1, 4.0),
-            "dispatch": (1, 0.0, 1.0),
-            "recommendation": (len(WEIGHTS), 0.0, 1.0),
-            "fraud": (1, 0.0, 1.0),
-            "marketing": (1, 0.0, p.max_marketing),
-        }
+        self.controls = controls(p)
         chosen = [self.controls[name] for name in p.decides]
         self.action_low, self.action_high = (
             np.concatenate([np.full(size, bounds[side]) for size, *bounds in chosen]) for side in (0, 1)
         )
         self.action_space = spaces.Box(self.action_low.astype(np.float32), self.action_high.astype(np.float32))
 
-    def _expected_demand(self) -> np.ndarray:
-        """Return the demand of a mean day (I,) at the heuristics' prices and a page of the most popular items."""
-        p, c = self.params, self.catalogue
-        price = c.cost + p.price * self.markup
-        utility = c.taste - c.sensitivity[:, None] * price - p.delay_effect * p.promise
-        weight = np.exp(utility) * min(1.0, p.page_size / p.items)
-        visits = visit_rate(p, np.full((1, p.segments), self._start()), np.full((1, 1), p.marketing), 1.0)
-        by_segment = visits[0].reshape(2, p.segments).sum(axis=0)
-        return (by_segment[:, None] * weight / (1 + weight.sum(axis=1, keepdims=True))).sum(axis=0)
-
-    def _start(self) -> float:
+    @property
+    def start(self) -> float:
+        """Return the customers of a segment at the start."""
         return self.params.population / self.params.segments * self.params.initial_customers
 
-    # -- the scenario -----------------------------------------------------------------------------------------------
-
     def scenarios(self, seeds) -> dict[str, np.ndarray]:
-        """Draw every random quantity of the episodes with the given seeds or keys, one row each.
-
-        Returns:
-            Over T = horizon + 1 days, for the last observation: `factor` (n, T, 1) of visits, mean 1 over days,
-            `traffic` (n, T, 1) share of the fleet, `scores` (n, T, (S + 1) I) uniform with `ranking=random`; what the
-            fidelity asks for (see `shopping`; `thin` (n, T, k I) uniform); and what is observed: `calendar`,
-            `forecast` (n, T, Q), `time_left` (n, T, 1). A row depends on its own seed alone.
-        """
-        p, keys, periods = self.params, as_keys(seeds), self.horizon + 1
-        ahead = p.lead_time + 1
-        drawn = self.source.draw(keys, periods + ahead * (p.forecast == "oracle"))
-        factor = np.minimum(drawn["demand"] / np.float32(MEAN_VISITS), np.float32(LARGEST_FACTOR))
-        scenario = {"factor": factor[:, :periods]}
-        traffic = np.stack([rng.random((periods, 1)) for rng in streams(keys, DISRUPTION)])
-        scenario["traffic"] = (TRAFFIC * traffic).astype(np.float32)
-        rows = [self._choices(rng, days) for rng, days in zip(streams(keys, CHOICE), scenario["factor"], strict=True)]
-        scenario |= {name: np.stack([row[name] for row in rows]) for name in (rows[0] if rows else {})}
-        if "calendar" in self._signals:
-            scenario["calendar"] = drawn["calendar"][:, :periods]
-        if p.forecast == "model":
-            scenario["forecast"] = drawn["forecast"][:, :, 0] / (MEAN_VISITS * ahead)
-        elif p.forecast == "oracle":
-            window = np.cumsum(np.concatenate([factor[:, :1] * 0, factor], axis=1), axis=1)
-            mean = (window[:, ahead : ahead + periods] - window[:, :periods]) / ahead
-            scenario["forecast"] = np.repeat(mean, len(p.quantiles), axis=2)
-        if "time_left" in self._signals:
-            scenario["time_left"] = self.time_left(len(keys), float)
-        return scenario
-
-    def _choices(self, rng: np.random.Generator, factor: np.ndarray) -> dict[str, np.ndarray]:
-        p, periods = self.params, self.horizon + 1
-        drawn = {}
-        if p.ranking == "random":
-            drawn["scores"] = rng.random((periods, (p.segments + 1) * p.items), dtype=np.float32)
-        if p.fidelity == "fast":
-            return drawn | {"uniform": rng.random((periods, p.items))}
-        largest_rate = np.maximum(self._largest_rate * factor, 1e-6)
-        many = self._candidates
-        candidates = np.minimum(rng.poisson(largest_rate), many).astype(np.float32)
-        uniform = rng.random((2, periods, many), dtype=np.float32)
-        noise = rng.gumbel(size=(periods, many * (p.page_size + 1))).astype(np.float32)
-        thin = rng.random((periods, (p.promise + STREAMS) * p.items), dtype=np.float32)
-        drawn |= {} if self.routes is None else self.routes.draw(rng, periods)
-        return drawn | {
-            "largest_rate": largest_rate,
-            "candidates": candidates,
-            "who": uniform[0],
-            "lets": uniform[1],
-            "noise": noise,
-            "thin": thin,
-        }
+        """Draw every random quantity of episodes, a row for each seed or key; see `scenario.draw`."""
+        return draw(self, seeds)
 
     # -- the dynamics -----------------------------------------------------------------------------------------------
 
     def initial(self, num_envs: int) -> State:
         """Return the state at the start."""
-        p = self.params
-
-        def batch(values):
-            return np.tile(np.asarray(values, np.float32), (num_envs, 1))
-
-        expected = np.maximum(np.round(self.expected), 0)
-        nothing = batch(np.zeros(p.items))
-        return State(
-            on_hand=batch(np.ceil(self.expected * (p.lead_time + 2))),
-            pipeline=tuple(batch(expected) for _ in range(p.lead_time)),
-            backlog=nothing,
-            owed=nothing.copy(),
-            doubtful=nothing.copy(),
-            parcels=tuple(
-                batch(np.zeros(p.items * (self.routes.count if self.routes else 1))) for _ in range(p.promise + 1)
-            ),
-            paid=nothing.copy(),
-            returning=nothing.copy(),
-            demand=batch(self.expected),
-            popularity=batch(1 + HISTORY * self.expected),
-            price=batch(self.cost + p.price * self.markup),
-            stars=nothing + 3 * PRIOR_REVIEWS,
-            reviews=nothing + PRIOR_REVIEWS,
-            customers=batch(np.full(p.segments, self._start())),
-            buyers=batch(np.full(2 * p.segments, self.expected.sum() / (2 * p.segments))),
-            delivery=batch([p.promise]),
-        )
+        return initial(self, num_envs)
 
     def decisions(self, action) -> dict[str, np.ndarray]:
         """Return the day's decisions (num_envs, numbers) by name: the agent's, and the heuristics' parameters."""
@@ -358,68 +250,21 @@ class Marketplace(Model):
             variance = mean + (demand * days * wide) ** 2
         return np.maximum(mean + safety * np.sqrt(variance), 0)
 
-    def _relevance(self, state: State, shock: dict) -> np.ndarray:
-        """Return scores between 0 and 1 for the pages' ranking (n or 1, S + 1 or 1, I)."""
-        p = self.params
-        if p.ranking == "learned":
-            return scaled(self.models.relevance)[None]
-        if p.ranking == "random":
-            return shock["scores"].reshape(-1, p.segments + 1, p.items)
-        return scaled(np.log(state.popularity))[:, None]
-
     def shop(self, state: State, given: dict, shock: dict) -> tuple[np.ndarray, np.ndarray, Orders, np.ndarray]:
-        """Let a day's visitors shop, under `decisions`.
+        """Let a day's visitors shop, under `decisions`; see `shopping.shop`."""
+        return shop(self, state, given, shock)
 
-        Returns:
-            Prices (n, I), units that serve those who waited (n, I), orders, the fraudulent share of them (n, I).
-        """
-        p, c = self.params, self.catalogue
-        price = given["price"]
-        if p.resolution == "store" or "price" not in p.decides:
-            price = self.cost + price * self.markup
-        price = np.broadcast_to(price, state.on_hand.shape).astype(np.float32)
-        fraud_rate = np.clip(p.fraud_share * price / (self.cost.mean() + self.markup), 0, 0.5)
-        stock = self._stock(state)
-        served = np.minimum(stock, state.backlog)  # before the day's visitors
-        pages = rank_pages(p, self._relevance(state, shock), state, price - self.cost, given["recommendation"])
-        utility = p.rating_effect * (self.ratings(state) - 3) - p.delay_effect * state.delivery
-        seen = pages[:, self.page_of]  # (n, G, K)
-        segment = np.tile(np.arange(p.segments), 2)
-        taste = c.taste[segment[:, None], seen]
-        money = on_page(price, seen) * c.sensitivity[segment][:, None]
-        utility = taste - money + on_page(utility, seen) - self._position
-        legitimate, fraudulent = self._passes(given["fraud"]) if p.screening else (1.0, 1.0)
-        accept = (1 - fraud_rate) * legitimate + fraud_rate * fraudulent
-        shop = Shop(
-            rate=visit_rate(p, state.customers, given["marketing"], shock["factor"]),
-            page=pages,
-            page_of=self.page_of,
-            utility=utility,
-            delay=p.delay_effect * p.lead_time,
-            accept=accept,
-            stock=stock - served,
-        )
-        orders = by_counts(shop, shock) if p.fidelity == "fast" else one_by_one(shop, shock)
-        return price, served, orders, fraud_rate * fraudulent / np.maximum(accept, 1e-12)
-
-    def _stock(self, state: State) -> np.ndarray:
+    def stock(self, state: State) -> np.ndarray:
         """Return the units in stock once the day's goods are in (n, I), float64."""
         return (state.on_hand + state.pipeline[0] + state.returning).astype(np.float64)
-
-    def _passes(self, threshold) -> tuple[np.ndarray, np.ndarray]:
-        """Return the shares of legitimate and of fraudulent orders (n, 1) below the threshold (n, 1)."""
-        grid = np.linspace(0, 1, len(self.models.legitimate))
-        return tuple(
-            1 - np.interp(threshold, grid, table) for table in (self.models.legitimate, self.models.fraudulent)
-        )
 
     def transition(self, state: State, action, shock: dict) -> tuple[State, Flow]:
         """Move one day on. Deterministic: all chance is in `shock`, the day's slice of the scenario."""
         p, given = self.params, self.decisions(action)
-        stock, ordered = self._stock(state), self._ordered(state, given, shock)
+        stock, ordered = self.stock(state), self._ordered(state, given, shock)
         price, served, orders, fraudulent = self.shop(state, given, shock)
         shipped = served + orders.sold
-        revenue, owed, chargebacks, doubtful = self._charge(state, price, served, orders, fraudulent)
+        revenue, owed, chargebacks, doubtful = charge(p, state, price, served, orders, fraudulent)
         thin = Thin(shock.get("thin"), p.items)
         sent, parcels, driving = self._deliver(state, shipped, given, shock, thin)
         after = after_sale(p, self.models, self.odds, sent, 1 - fraudulent, thin)
@@ -468,7 +313,7 @@ class Marketplace(Model):
             reviews=state.reviews + after.reviews,
             customers=customers,
             buyers=buyers,
-            delivery=_smoothed_delivery(state, sent),
+            delivery=smoothed_delivery(state.delivery, sent),
         )
         return float32(following), float32(flow)
 
@@ -477,20 +322,8 @@ class Marketplace(Model):
         p, level = self.params, given["restock"]
         if p.resolution == "store" or "restock" not in p.decides:
             level = self.restock_levels(state.demand, level, shock.get("forecast"))
-        position = self._stock(state) + sum(state.pipeline[1:]) - state.backlog
+        position = self.stock(state) + sum(state.pipeline[1:]) - state.backlog
         return np.floor(np.maximum(np.minimum(level, p.max_level) - position, 0) + 0.5)
-
-    def _charge(self, state: State, price, served, orders: Orders, fraudulent) -> tuple:
-        """Return the day's money (n, I): revenue, what waiting customers owe then, chargebacks, and those to come.
-
-        Who waited pays the price of the day of the order.
-        """
-        part = served / np.maximum(state.backlog, 1e-9)
-        revenue = part * state.owed + price * orders.sold
-        owed = (1 - part) * state.owed + price * orders.waiting
-        lost = fraudulent * (price + self.params.chargeback_fee)  # of an order
-        chargebacks = part * state.doubtful + lost * orders.sold
-        return revenue, owed, chargebacks, (1 - part) * state.doubtful + lost * orders.waiting
 
     def _deliver(self, state: State, shipped, given: dict, shock: dict, thin: Thin) -> tuple:
         """Return the units sent by days since the order, the parcels left, and the money for driving (n, 1)."""
@@ -510,7 +343,7 @@ class Marketplace(Model):
         """Return what stock (num_envs, I) and parcels (num_envs,) came, and what has become of them."""
         total = lambda parcels: sum(units.sum(axis=1, dtype=float) for units in parcels)
         return {
-            "stock": (self._stock(before), flow.sales.astype(float) + after.on_hand),
+            "stock": (self.stock(before), flow.sales.astype(float) + after.on_hand),
             "parcels": (
                 total(before.parcels) + flow.sales.sum(axis=1, dtype=float),
                 total(after.parcels) + flow.delivered.sum(axis=1, dtype=float),
@@ -519,29 +352,14 @@ class Marketplace(Model):
 
     # -- money and observation --------------------------------------------------------------------------------------
 
-    def _terms(self, flow: Flow) -> list[tuple]:
-        """Return the name and the money of each term, (num_envs, I or 1); costs are positive."""
-        p = self.params
-        return [
-            ("revenue", flow.revenue),
-            ("purchase_cost", self.cost * flow.ordered),
-            ("holding_cost", np.float32(p.holding_cost) * flow.on_hand),
-            ("delivery_cost", flow.driving),
-            ("refund_cost", flow.refunds),
-            ("chargeback_cost", flow.chargebacks),
-            ("screening_cost", np.float32(p.refusal_cost) * flow.refused),
-            ("service_cost", np.float32(p.service_cost) * flow.to_person),
-            ("marketing_cost", flow.marketing),
-        ]
-
     def money(self, flow: Flow) -> dict:
         """Return the day's money by name, each (num_envs,): `revenue` and the costs, all of them positive."""
-        return {name: money.sum(axis=1) for name, money in self._terms(flow)}
+        return {name: money.sum(axis=1) for name, money in terms(self, flow)}
 
     def item_profit(self, flow: Flow):
         """Return each item's profit of the day (num_envs, I); what belongs to no item is shared out evenly."""
         n, items = flow.price.shape
-        shares = [np.broadcast_to(m / (items if m.shape[1] == 1 else 1), (n, items)) for _, m in self._terms(flow)]
+        shares = [np.broadcast_to(m / (items if m.shape[1] == 1 else 1), (n, items)) for _, m in terms(self, flow)]
         return shares[0] - sum(shares[1:])
 
     def info(self, flow: Flow, terms: dict) -> dict:
@@ -577,19 +395,3 @@ class Marketplace(Model):
         from .picture import MarketplaceViewer
 
         return MarketplaceViewer(self, mode)
-
-
-def _smoothed_delivery(state: State, sent: list) -> np.ndarray:
-    """Return the smoothed days from order to delivery (n, 1), after units sent by days since the order."""
-    total = sum(units.sum(axis=1) for units in sent)
-    took = sum(day * units.sum(axis=1) for day, units in enumerate(sent)) / np.maximum(total, 1e-9)
-    smoothed = state.delivery[:, 0] + SMOOTHING * np.where(total > 0, 1 + took - state.delivery[:, 0], 0)
-    return smoothed[:, None]
-
-
-def _default_source() -> DemandSource:
-    """Return visits of ten years with a weekly pattern and day-to-day noise."""
-    days = np.arange(3650)
-    angle = 2 * np.pi * days / 7
-    calendar = Days(calendar=np.stack([np.sin(angle), np.cos(angle)], axis=1))
-    return RateDemand(MEAN_VISITS * WEEK[days % 7][:, None], NOISE, calendar)

@@ -150,6 +150,20 @@ class MarketplaceParams:
         return True
 
 
+def controls(p: MarketplaceParams) -> dict[str, tuple[int, float, float]]:
+    """Return what each decision is made of: how many numbers, the lowest and the highest."""
+    wide = p.items if p.resolution == "item" else 1
+    item = p.resolution == "item"
+    return {
+        "restock": (wide, 0.0, p.max_level) if item else (1, -4.0, 8.0),
+        "price": (wide, 0.0, p.max_price) if item else (1, 0.1, 4.0),
+        "dispatch": (1, 0.0, 1.0),
+        "recommendation": (len(WEIGHTS), 0.0, 1.0),
+        "fraud": (1, 0.0, 1.0),
+        "marketing": (1, 0.0, p.max_marketing),
+    }
+
+
 @dataclass
 class Catalogue:
     """The items and the customers' tastes, drawn from `catalogue_seed`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..pricing.demand import inverse_transform
-from .params import PRIOR_REVIEWS, MarketplaceParams
+from .params import PRIOR_REVIEWS, MarketplaceParams, StoreModels
 from .state import State
 
 
@@ -185,3 +185,66 @@ def one_by_one(shop: Shop, shock: dict) -> Orders:
         sold[on, item] += has
         waiting[on, item] += ~has
     return Orders(visits, demand, sold, waiting, refused, buyers, np.concatenate([np.empty((0, 3), int), *log]))
+
+
+def shop(model, state: State, given: dict, shock: dict) -> tuple[np.ndarray, np.ndarray, Orders, np.ndarray]:
+    """Let a day's visitors shop, under `decisions`.
+
+    Returns:
+        Prices (n, I), units that serve those who waited (n, I), orders, the fraudulent share of them (n, I).
+    """
+    p, c = model.params, model.catalogue
+    price = given["price"]
+    if p.resolution == "store" or "price" not in p.decides:
+        price = model.cost + price * model.markup
+    price = np.broadcast_to(price, state.on_hand.shape).astype(np.float32)
+    fraud_rate = np.clip(p.fraud_share * price / (model.cost.mean() + model.markup), 0, 0.5)
+    stock = model.stock(state)
+    served = np.minimum(stock, state.backlog)  # before the day's visitors
+    pages = rank_pages(p, _relevance(model, state, shock), state, price - model.cost, given["recommendation"])
+    utility = p.rating_effect * (model.ratings(state) - 3) - p.delay_effect * state.delivery
+    seen = pages[:, model.page_of]  # (n, G, K)
+    segment = np.tile(np.arange(p.segments), 2)
+    taste = c.taste[segment[:, None], seen]
+    money = on_page(price, seen) * c.sensitivity[segment][:, None]
+    utility = taste - money + on_page(utility, seen) - model._position
+    legitimate, fraudulent = passes(model.models, given["fraud"]) if p.screening else (1.0, 1.0)
+    accept = (1 - fraud_rate) * legitimate + fraud_rate * fraudulent
+    shop = Shop(
+        rate=visit_rate(p, state.customers, given["marketing"], shock["factor"]),
+        page=pages,
+        page_of=model.page_of,
+        utility=utility,
+        delay=p.delay_effect * p.lead_time,
+        accept=accept,
+        stock=stock - served,
+    )
+    orders = by_counts(shop, shock) if p.fidelity == "fast" else one_by_one(shop, shock)
+    return price, served, orders, fraud_rate * fraudulent / np.maximum(accept, 1e-12)
+
+
+def _relevance(model, state: State, shock: dict) -> np.ndarray:
+    """Return scores between 0 and 1 for the pages' ranking (n or 1, S + 1 or 1, I)."""
+    p = model.params
+    if p.ranking == "learned":
+        return scaled(model.models.relevance)[None]
+    if p.ranking == "random":
+        return shock["scores"].reshape(-1, p.segments + 1, p.items)
+    return scaled(np.log(state.popularity))[:, None]
+
+
+def passes(models: StoreModels, threshold) -> tuple[np.ndarray, np.ndarray]:
+    """Return the shares of legitimate and of fraudulent orders (n, 1) below the threshold (n, 1)."""
+    grid = np.linspace(0, 1, len(models.legitimate))
+    return tuple(1 - np.interp(threshold, grid, table) for table in (models.legitimate, models.fraudulent))
+
+
+def expected_demand(model) -> np.ndarray:
+    """Return the demand of a mean day (I,) at the heuristics' prices and a page of the most popular items."""
+    p, c = model.params, model.catalogue
+    price = c.cost + p.price * model.markup
+    utility = c.taste - c.sensitivity[:, None] * price - p.delay_effect * p.promise
+    weight = np.exp(utility) * min(1.0, p.page_size / p.items)
+    visits = visit_rate(p, np.full((1, p.segments), model.start), np.full((1, 1), p.marketing), 1.0)
+    by_segment = visits[0].reshape(2, p.segments).sum(axis=0)
+    return (by_segment[:, None] * weight / (1 + weight.sum(axis=1, keepdims=True))).sum(axis=0)

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .params import PRIOR_REVIEWS
+
+HISTORY = 28  # days of mean sales that popularity starts with
+
 
 @dataclass(slots=True)
 class State:
@@ -62,3 +66,34 @@ def float32(data):
         return tuple(map(cast, value)) if isinstance(value, tuple) else np.asarray(value, np.float32)
 
     return type(data)(*(cast(getattr(data, name)) for name in data.__slots__))
+
+
+def initial(model, num_envs: int) -> State:
+    """Return the state at the start."""
+    p = model.params
+
+    def batch(values):
+        return np.tile(np.asarray(values, np.float32), (num_envs, 1))
+
+    expected = np.maximum(np.round(model.expected), 0)
+    nothing = batch(np.zeros(p.items))
+    return State(
+        on_hand=batch(np.ceil(model.expected * (p.lead_time + 2))),
+        pipeline=tuple(batch(expected) for _ in range(p.lead_time)),
+        backlog=nothing,
+        owed=nothing.copy(),
+        doubtful=nothing.copy(),
+        parcels=tuple(
+            batch(np.zeros(p.items * (model.routes.count if model.routes else 1))) for _ in range(p.promise + 1)
+        ),
+        paid=nothing.copy(),
+        returning=nothing.copy(),
+        demand=batch(model.expected),
+        popularity=batch(1 + HISTORY * model.expected),
+        price=batch(model.cost + p.price * model.markup),
+        stars=nothing + 3 * PRIOR_REVIEWS,
+        reviews=nothing + PRIOR_REVIEWS,
+        customers=batch(np.full(p.segments, model.start)),
+        buyers=batch(np.full(2 * p.segments, model.expected.sum() / (2 * p.segments))),
+        delivery=batch([p.promise]),
+    )

@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 
-from .model import SMOOTHING
+from .fulfilment import SMOOTHING
 from .params import PRIOR_REVIEWS
 
 PRICES, VALUES = 250, 80  # points of the grids of prices and of R
@@ -235,7 +235,7 @@ def _order_values(model, price, goods, credit: float, driving: float, last: bool
     if not p.screening:
         passes = [(1.0, 1.0)]
     elif "fraud" not in p.decides:
-        passes = [tuple(float(x) for x in model._passes(p.fraud))]
+        passes = [tuple(float(x) for x in passes(model.models, p.fraud))]
     else:
         passes = list(zip(1 - model.models.legitimate, 1 - model.models.fraudulent, strict=True))
     worst = max(fraud.max() * f / max((1 - fraud.max()) * h + fraud.max() * f, 1e-12) for h, f in passes)

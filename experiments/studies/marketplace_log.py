@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from ...envs.core.random import as_keys
-from ...envs.marketplace.model import WEEK, Marketplace
+from ...envs.marketplace.model import Marketplace
 from ...envs.marketplace.params import MarketplaceParams
+from ...envs.marketplace.scenario import WEEK
 from ...evaluation.causal import Log
 
 LEVELS = (0.75, 1.0, 1.25)  # of the markup, for all items on a day

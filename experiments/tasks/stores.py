@@ -19,7 +19,7 @@ from ...envs.core.demand import Days, DemandSource, HistoryDemand, RateDemand
 from ...envs.core.task import Task, override
 from ...envs.inventory.model import Inventory
 from ...envs.inventory.params import InventoryParams
-from ...envs.marketplace.model import MEAN_VISITS
+from ...envs.marketplace.scenario import MEAN_VISITS
 from ...envs.marketplace.tasks import marketplace_task as generated_visits
 from ...errors import FieldError
 from .hindsight import hindsight_bound
