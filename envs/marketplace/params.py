@@ -48,6 +48,9 @@ class MarketplaceParams:
     forecast: str = "none"  # none | model | oracle: quantiles of the visits to come, observed and used to restock
     models: str = ""  # folder with the tables of the store's models; "": `StoreModels.none()`
     quantiles: list[float] = field(default_factory=lambda: [0.1, 0.5, 0.9])
+    # Messages: what a language model that plays the store reads of its customers; numbers do not depend on them.
+    injected_reviews: float | None = None  # share that hides an order to whoever runs the store; None: none is shown
+    review_guard: bool = False  # messages that look like orders are withheld
     # Customers.
     population: float = 2000.0  # people, in equal segments
     initial_customers: float = 0.15  # share of them who are customers at the start
@@ -98,7 +101,9 @@ class MarketplaceParams:
         check_choice("ranking", self.ranking, ("learned", "popularity", "random"))
         check_choice("forecast", self.forecast, ("none", "model", "oracle"))
         check_choice("delivery", self.delivery, ("formula", "routed") if self.fidelity == "reference" else ("formula",))
-        for name in ("continuing", "sentiment", "screening"):
+        if self.injected_reviews is not None:
+            check_number("injected_reviews", self.injected_reviews, 0, 1)
+        for name in ("continuing", "sentiment", "screening", "review_guard"):
             check_flag(name, getattr(self, name))
         if not self.decides or list(self.decides) != [name for name in DECISIONS if name in self.decides]:
             raise FieldError("decides", self.decides, f"some of {', '.join(DECISIONS)}, in this order")
