@@ -65,8 +65,8 @@ _MACHINE = (  # to a machine, or in the place of who gives it orders
     r"\bdecode (?:and|then|it|this)\b|\b[a-z0-9+/]{24,90}={1,2}",  # base64
 )
 _LEVER = (
-    r"(?:all |every |the |your |our |any |each ){0,4}(?:prices?|restock\w{0,4}|stock|inventory|dispatch|vans?|marketing|"
-    r"deliver(?:y|ies)|budget|advertising|fraud|threshold|orders|ranking|recommendations?|everything|anything)\b"
+    r"(?:all |every |the |your |our |any |each ){0,4}(?:prices?|restock\w{0,4}|stock|inventory|dispatch|vans?|"
+    r"marketing|deliver(?:y|ies)|budget|advertising|fraud|threshold|orders|ranking|recommendations?|everything|anything)\b"
 )
 _LEVERS = (  # a decision of the store moved to an end of its range
     rf"\b(?:set|put|raise|lower|cut|drop|change|reduce|increase|make|charge|keep|turn)\b.{{0,20}}\b{_LEVER}.{{0,30}}"
