@@ -107,7 +107,15 @@ def _command(name: str) -> str:
 
 def table(name: str, command: str, entries: list[Entry], seeds: int) -> str:
     """A suite's table in Markdown: of each task the reference, the learners and the heuristics, best first."""
-    lines = [f"# Benchmark: {name}", "", f"    $ {command}", ""]
+    note = (
+        f"Each table has the {REFERENCE} or the {HINDSIGHT} where there is one, the learners (bold) and all heuristics, "
+        f"tuned on training scenarios. All met the same held-out scenarios. Learners' values are means over {seeds} "
+        f"seeds, with intervals over seeds (Student's t); the intervals of heuristics are over scenarios. What learners "
+        f"are better by has an interval over seeds and scenarios, paired, and none with one seed. Gaps are paired, "
+        f"scenario by scenario, with the row '{REFERENCE}' where there is one, else with the {HINDSIGHT}, which knows "
+        f"the future."
+    )
+    lines = [f"# Benchmark: {name}", "", note, "", f"    $ {command}", ""]
     for task in dict.fromkeys(entry.task for entry in entries):
         of = [entry for entry in entries if entry.task == task]
         rows = {}  # policy -> value, interval, better, gap, fill rate, runs
@@ -130,14 +138,7 @@ def table(name: str, command: str, entries: list[Entry], seeds: int) -> str:
         order = sorted(rows.items(), key=lambda item: item[1][0] * (1 if objective == "cost" else -1))
         lines += [f"## {task}", "", f"| policy | {objective}, {unit} [95 % CI] | {HEADS}"]
         lines += [f"| {' | '.join([policy, *cells[1:]])} |" for policy, cells in order] + [""]
-    note = (
-        f"Learners (bold): means over {seeds} seeds. Their value's interval is over seeds (Student's t); that of what "
-        f"they are better by is over seeds and held-out scenarios, paired; none with one seed. The others: over "
-        f"held-out scenarios, the same for all. Heuristics are tuned on training scenarios. Gaps are paired, scenario "
-        f"by scenario, with the row '{REFERENCE}' where there is one, else with the {HINDSIGHT}, which knows the "
-        f"future."
-    )
-    return "\n".join([*lines, note, ""])
+    return "\n".join(lines)
 
 
 def _changes(line: str, of_task: bool = False) -> str:
