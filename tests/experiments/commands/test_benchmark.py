@@ -41,7 +41,7 @@ def test_the_table_has_learner_and_heuristics(suite):
     assert high - low == pytest.approx(2 * half, abs=0.02)
     assert re.search(r"\| base_stock \| [\d.,]+ \[", text)
     assert "| policy | cost, money per period [95 % CI] |" in text
-    assert text.splitlines()[2].startswith(
+    assert text.splitlines()[4].startswith(
         "    $ storelab benchmark mine \"overrides=['env.horizon=60'"
     )  # they change the table
 
