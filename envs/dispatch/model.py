@@ -30,15 +30,18 @@ class Dispatch(Model):
 
     ## Action space
 
-    `action` chooses what an action is. `prize`: MultiDiscrete, one of `prize_levels` (`discrete`: the same as a
-    Discrete); `weights`: Box [-4, 4], (8,), one weight per feature of `PRIZE_FEATURES`; `dispatch`: MultiDiscrete, hold
-    (0) or dispatch (1) per slot, with `action_masks` for sb3-contrib's MaskablePPO. What must go goes, whatever the
-    action says, as far as vehicles do.
+    The parameter `action` chooses what an action is:
 
-    With prizes, the router serves what must go, and of the rest what is worth the detour: a request's prize is
-    level x (D0i + Di0) / 2 seconds of driving, or the weighted sum of its features (at least 0) in place of the level.
-    A level above 2 pays for a vehicle of its own: such a request is sent. Routes without a request that must go or is
-    sent stay in the depot. Level 0 sends only what must go, level inf sends all.
+    - `prize`: MultiDiscrete, one of `prize_levels`. `discrete`: the same as a Discrete.
+    - `weights`: Box [-4, 4], (8,), one weight per feature of `PRIZE_FEATURES`.
+    - `dispatch`: MultiDiscrete, hold (0) or dispatch (1) per slot, with `action_masks` for sb3-contrib's MaskablePPO.
+
+    Requests that must go are sent whatever the action is, as far as there are vehicles.
+
+    With prizes the router serves what must go, and of the rest what is worth the detour. A request's prize is
+    level x (D0i + Di0) / 2 seconds of driving; with `weights` the weighted sum of its features (at least 0) is the
+    level. Level 0 sends only what must go, level inf sends all. A level above 2 pays for a vehicle of its own, so that
+    such a request is sent. Routes without a request that must go or is sent stay in the depot.
 
     ## Observation space
 
@@ -57,32 +60,32 @@ depot, 0 for those at home |
 
     ## Dynamics
 
-    At epoch e (an hour each), decided at e h, vehicles leave at e + 1 h or later. A request must go if a vehicle of
-    the next epoch would be too late for it or for the depot's closing; in the last epoch all must go. Vehicles have a
-    capacity and wait where they are early. With several `depots` a customer is served from the one that is nearest out
-    and back.
+    *Epochs* take an hour. The vehicles of the decision at hour e leave at hour e + 1 or later. A request must go if a
+    vehicle of the next epoch would be too late for it or for the depot's closing; in the last epoch all must go.
+    Vehicles have a capacity, and wait where they are early. With several `depots` a customer is served from the one
+    that is nearest out and back.
 
-    The fleet is unlimited, or each depot has `vehicles`: one that is out is back at the end of its route, and goes
-    again in the first epoch whose vehicles leave then or later. What must go and finds no place on those at home is
-    lost, at `lost_cost` (unserved requests with a penalty: Klapp, Erera and Toriello 2018, European Journal of
-    Operational Research 271(2)); the router also loses what costs more than that to drive to. To it, a request
-    that is sent and need not go is worth the way out and back on its own: it waits if there is no room.
+    *Fleet*: it is unlimited, or each depot has `vehicles`. A vehicle is back at the end of its route, and goes again in
+    the first epoch whose vehicles leave then or later. A request that must go and finds no vehicle is lost, at
+    `lost_cost` (unserved requests with a penalty: Klapp, Erera and Toriello 2018, European Journal of Operational
+    Research 271(2)). The router also loses requests that cost more than that to drive to. A request that is sent
+    without having to go is worth to it the way out and back alone, and waits if there is no room.
 
-    In a competition instance (`instances`), 100 requests are drawn per epoch and those that come too late are
-    dropped; `reset(seed=s)` draws them as the competition's environment does with that seed. In a generated city, the
-    number of an epoch's requests is drawn from `source` (by default Poisson with the rates of `profile`; a forecaster's
-    sample paths are another one). Days of fewer epochs than the longest among the cities begin with empty ones.
+    *Requests*: in a competition instance (`instances`), 100 requests are drawn per epoch and those that come too late
+    are dropped; `reset(seed=s)` draws them as the competition's environment does with that seed. In a generated city
+    the number of an epoch's requests is drawn from `source`, by default Poisson with the rates of `profile`; a
+    forecaster's sample paths are another source. Days with fewer epochs than the longest begin with empty ones.
 
     ## Reward
 
-    Less the seconds of driving, and `lost_cost` for each lost request; service and waiting cost nothing. `info` has
-    `driving_cost` (s), the numbers of `open` requests, of those that `must_go`, of `dispatched` ones and of `vehicles`
-    that left, and with a limited fleet `lost_cost` (s) and the number of `lost` requests.
+    The negative of the seconds of driving and of `lost_cost` for each lost request. Service and waiting cost nothing.
+    `info` has `driving_cost` (s), the numbers of `open` requests, of those that `must_go`, of `dispatched` ones and of
+    `vehicles` that left, and with a limited fleet `lost_cost` (s) and the number of `lost` requests.
 
     ## Start and end
 
-    A day, with no request open and all vehicles at home at its start; it terminates after its last epoch, when all
-    requests have been sent or lost.
+    An episode is a day. At its start no request is open and all vehicles are at home. It terminates after its last
+    epoch, when all requests have been sent or lost.
 
     ## Examples
 

@@ -37,13 +37,17 @@ class Flow:
 
 
 class Duopoly(Model):
-    """Two firms that set prices again and again: the batched model of `storelab/PricingDuopoly-v0`.
+    """Repeated price competition of two firms: the batched model of `storelab/PricingDuopoly-v0`.
 
     ## Action space
 
-    The agent's price. `grid`: MultiDiscrete, an index of `prices`; `discrete`: the same as a Discrete. `continuous`:
-    Box, money, between the first and the last of `prices`. Finite actions outside the space are clipped to it and
-    counted (`clipped_actions`); what is not finite, or has another shape, raises a FieldError.
+    The agent's price. The parameter `action` chooses its form:
+
+    - `grid`: MultiDiscrete, an index of `prices`. `discrete`: the same as a Discrete.
+    - `continuous`: Box, money, between the first and the last of `prices`.
+
+    Finite actions outside the space are clipped to it and counted (`clipped_actions`). An action that is not finite, or
+    has another shape, raises a FieldError.
 
     ## Observation space
 
@@ -54,21 +58,21 @@ class Duopoly(Model):
     Firm i serves customers exp((a_i - p_i) / mu) / (exp(a_0 / mu) + the sum over both) of all `customers`. The rival
     sets its price at the same time, from the prices of the period before:
 
-    - `fixed`: `rival_price`, which is also its first price whatever it does later (by default Nash).
+    - `fixed`: `rival_price`, by default the Nash price. It is the first price of the other rivals too.
     - `undercut`: `undercut` below the agent's last price, but not below `floor`.
-    - `best_response`: the price that maximises its profit of a period against the agent's last price (Bertrand), any
-      price.
-    - `q_learner`: tabular Q-learning with memory one on the grid, as in the paper; it starts from the values against
-      an agent who plays each price with the same probability, and learns through the episode.
+    - `best_response`: the price, on or off the grid, that maximises its profit of a period against the agent's last
+      price (Bertrand).
+    - `q_learner`: tabular Q-learning with memory one on the grid, as in Calvano et al. (2020). It starts from the
+      values against an agent that plays each price with the same probability, and learns during the episode.
 
     ## Reward
 
-    The agent's profit (p - c) times its customers, money: `info` has `revenue`, `purchase_cost`, `sales`, and the
+    The agent's profit, (p - c) times its customers, in money. `info` has `revenue`, `purchase_cost`, `sales`, and the
     `rival_profit`.
 
     ## Start and end
 
-    The agent's last price is taken to have been Nash's on the grid. After `horizon` periods the episode is truncated.
+    The agent's price before the start is the Nash price on the grid. After `horizon` periods the episode is truncated.
 
     ## Examples
 

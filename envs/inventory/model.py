@@ -40,11 +40,14 @@ class Inventory(Model):
 
     ## Action space
 
-    One number per item; `action` chooses what it means. `continuous`: Box, units to order, up to `max_order`.
-    `multi_discrete`: MultiDiscrete, lots to order; `discrete`: the same of one item, as a Discrete. `base_stock`: Box,
-    the level up to which the inventory position is raised, up to `max_order` x (lead time + 1). Orders are rounded to
-    whole lots. Finite actions outside the space are clipped to it and counted (`clipped_actions`); what is not finite,
-    or has another shape, raises a FieldError.
+    One number per item. The parameter `action` chooses what it means:
+
+    - `continuous`: Box, units to order, up to `max_order`.
+    - `multi_discrete`: MultiDiscrete, lots to order. `discrete`: the same for one item, as a Discrete.
+    - `base_stock`: Box, the order-up-to level of the inventory position, up to `max_order` x (lead time + 1).
+
+    Orders are rounded to whole lots. Finite actions outside the space are clipped to it and counted
+    (`clipped_actions`). An action that is not finite, or has another shape, raises a FieldError.
 
     ## Observation space
 
@@ -52,56 +55,67 @@ class Inventory(Model):
 
     | part | shape | unit |
     |---|---|---|
-    | `on_hand` | (I,) | units, with what came in for this period |
+    | `on_hand` | (I,) | units, receipts of this period included |
     | `pipeline` | (L - 1, I) | units on order by period of arrival (random lead times: by age); none for L <= 1 |
-    | `shelf` | (m, I) | units on hand by the period they expire in, the next one first; with `shelf_life` |
+    | `shelf` | (m, I) | units on hand by period of expiry, the next one first; with `shelf_life` |
     | `backlog` | (I,) | units that customers wait for; only with `backorder_share` > 0 |
     | `history` | (k, 2, I) | the last k = `history_days` periods, the latest last; with `forecast=history` |
-    | `supplier` | (I,) | 1 where the supplier is up, 0 where down; with `disruption_probability` |
-    | `price` | (I,) | money per unit; where the source gives prices |
-    | `calendar` | (C,) | where the source gives one, such as the weekday's sine and cosine |
+    | `supplier` | (I,) | 1 if the supplier is up, 0 if down; with `disruption_probability` |
+    | `price` | (I,) | money per unit; if the source of demand has prices |
+    | `calendar` | (C,) | if the source has one, such as the weekday's sine and cosine |
     | `forecast` | (I, Q) | units: `quantiles` of demand over lead time + 1 periods; with `forecast=model`, `oracle` |
-    | `arrival` | (I, Q) | units: the same of the interval's last period alone, in which the order arrives; if given |
+    | `arrival` | (I, Q) | units: quantiles of the interval's last period, in which the order arrives; if given |
     | `time_left` | (1,) | share of the season; only with `continuing=False` |
 
-    `forecast=oracle` gives the true coming demand in every quantile: a bound on the value of forecasts.
+    `forecast=oracle` has the true coming demand in every quantile, which bounds the value of forecasts.
 
-    A period of the `history` is the demand that the store saw (units), then 1 where this is a lower bound (censored
-    demand), else 0. Customers who are lost are not seen: where stock ran out, the store saw its sales and the customers
-    who wait. With `backorder_share=1` all demand is seen. A customer who takes a neighbour is seen as a customer of the
-    neighbour. Periods before the start are 0 units and 1: a lower bound of 0.
+    A period of the `history` has the demand that the store saw (units), and 1 where this is a lower bound (censored
+    demand), otherwise 0. Lost customers are not seen: where stock ran out, the store saw its sales and the customers
+    who wait. With `backorder_share=1` all demand is seen. A customer who takes a substitute is seen as a customer of
+    the substitute. Periods before the start are 0 units and 1: a lower bound of 0.
 
     ## Dynamics
 
-    With the order q, the demand D and the stock x on hand: x rises by orders of lead time 0; sales are
-    min(x, backlog + D), waiting customers first; of the unmet demand the share `backorder_share` waits (rounded at
-    random so that units stay whole and the mean exact; as it is for `lot_size` 0), the rest is lost; what is due
-    then comes in. *Random lead times* never cross (Kaplan 1970, Management Science 16(7)): at the end of every period a
-    lead time is drawn per item from `lead_time_pmf`, and all orders of at least that age arrive. *Limits*: where stock,
-    pipeline and orders together would exceed `capacity`, or the orders' cost `budget`, all orders of the period are
-    scaled down by one factor and rounded down to lots; the rest is `overflow`.
+    A period has these steps, with the order q, the demand D and the stock x on hand:
+
+    1. x rises by the orders of lead time 0.
+    2. Sales are min(x, backlog + D), waiting customers first.
+    3. Of the unmet demand the share `backorder_share` waits, the rest is lost. The share is rounded at random so that
+       units stay whole and the mean exact; with `lot_size` 0 it is not rounded.
+    4. The orders that are due arrive.
+
+    *Random lead times* never cross (Kaplan 1970, Management Science 16(7)): at the end of every period a lead time is
+    drawn per item from `lead_time_pmf`, and all orders of at least that age arrive.
+
+    *Limits*: where stock, pipeline and orders together would exceed `capacity`, or the orders' cost `budget`, all
+    orders of the period are scaled down by one factor and rounded down to lots. The rest is `overflow`.
 
     *Perishables* (Nahmias 1975, Operations Research 23(4)): units arrive fresh and can be sold in `shelf_life`
-    periods, that of arrival the first; what is then left is waste. Sales take the oldest or the freshest (`issuing`).
+    periods, the period of arrival included. What is then left is waste. Sales take the oldest or the freshest units
+    (`issuing`).
+
     *Random yield* (stochastically proportional: Henig and Gerchak 1990, Operations Research 38(4)): of an order q
-    arrives u q, u drawn for each order from a beta distribution; all of q is paid, and the pipeline shows q.
+    arrives u q, with u drawn for each order from a beta distribution. All of q is paid, and the pipeline shows q.
+
     *Disruptions* (all or nothing: Snyder and Shen 2019, section 9.2): each item's supplier is up or down, a Markov
-    chain that starts up and is observed before ordering. A supplier who is down accepts no order; the order costs
-    nothing and counts as `overflow`. What is on order already arrives. *Substitution*: see `Substitution`. Customers
-    whom neither their item nor a neighbour serves wait or are lost; lost sales are charged to the item they wanted.
+    chain that starts up and is observed before ordering. A supplier that is down accepts no order; the order costs
+    nothing and counts as `overflow`. Orders placed earlier arrive.
+
+    *Substitution*: see `Substitution`. Customers who get neither their item nor a substitute wait or are lost. Lost
+    sales are charged to the item that they wanted.
 
     ## Reward
 
-    Revenue less purchase, fixed, holding, lost-sale, backorder and waste cost, in money; `info` names each of them, and
+    Revenue less purchase, fixed, holding, lost-sale, backorder and waste cost, in money. `info` has each of them, and
     the units over all items (`demand`, `sales`, `unmet`, `backlog`, `ordered`, `received`, `on_hand`, `overflow`,
-    `shrinkage`, `waste`, `substituted`). Stock and backlog are charged as they stand after the demand, before the next
-    period's receipts; units that expire cost `waste_cost` and no holding.
+    `shrinkage`, `waste`, `substituted`). Stock and backlog are charged after the demand, before the next period's
+    receipts. Units that expire cost `waste_cost` and no holding.
 
     ## Start and end
 
-    `initial_stock` on hand; on order is `initial_pipeline`, what comes in for the second period first (with random lead
-    times: the youngest order first), by default nothing. After `horizon` periods the episode is truncated
-    (`continuing`), or it terminates and what is on hand and on order brings `salvage_value`.
+    An episode starts with `initial_stock` on hand and `initial_pipeline` on order, by default nothing. The pipeline's
+    first entry arrives for the second period (with random lead times it is the youngest order). After `horizon` periods
+    the episode is truncated (`continuing`), or it terminates and units on hand and on order bring `salvage_value`.
 
     ## Examples
 

@@ -39,8 +39,8 @@ class Marketplace(Model):
 
     ## Action space
 
-    Box, float32: what the agent decides (`decides`), in this order. What it does not decide follows the named
-    heuristic with the parameter of the same name.
+    Box, float32: the decisions of the agent (`decides`), in this order. Other decisions follow the named heuristic with
+    the parameter of the same name.
 
     | decision | numbers | bounds | meaning | heuristic |
     |---|---|---|---|---|
@@ -48,7 +48,7 @@ class Marketplace(Model):
     | | I | [0, max_level] | with `resolution=item`: order-up-to levels, units | |
     | `price` | 1 | [0.1, 4] | cost + this x the Lambert-W markup | `price` |
     | | I | [0, max_price] | with `resolution=item`: prices, money | |
-    | `dispatch` | 1 | [0, 1] | share of the zones visited although nothing there must go | `dispatch` |
+    | `dispatch` | 1 | [0, 1] | share of the zones that are visited even if nothing there must go | `dispatch` |
     | `recommendation` | 4 | [0, 1] | weights of relevance, margin, stock and exploration in the ranking | the same |
     | `fraud` | 1 | [0, 1] | orders with at least this score are refused | `fraud` |
     | `marketing` | 1 | [0, max_marketing] | money | `marketing` |
@@ -65,42 +65,43 @@ class Marketplace(Model):
     | `customers` | (S,) | people |
     | `parcels` | (promise + 1,) | under way for 0, 1, ... days |
     | `delivery` | (1,) | days from order to delivery, smoothed |
-    | `calendar` | (C,) | as the source gives it; by default the weekday's sine and cosine |
+    | `calendar` | (C,) | of the source; by default the weekday's sine and cosine |
     | `forecast` | (Q,) | of the visits' factor over lead time + 1 days, its mean day 1; with `forecast` |
     | `time_left` | (1,) | share of the season; with `continuing=False` |
 
     ## Dynamics
 
     **Visits.** Segment s has A_s customers among its N people. Its visits are Poisson with mean
-    f (a A_s + o (N - A_s) (1 + lift (1 - exp(-m / scale)))): f the day's factor (from the source, at most 3), m
-    marketing, a and o the rates of customers and others.
+    f (a A_s + o (N - A_s) (1 + lift (1 - exp(-m / scale)))), where f is the day's factor (from the source, at most 3),
+    m marketing, and a and o are the rates of customers and of others.
 
-    **Page.** Items are ranked by the weighted sum of relevance, margin, stock (of what sells in lead time + 1 days) and
-    exploration (few reviews), each between 0 and 1; customers see a page of their segment, others a common one.
+    **Page.** Items are ranked by the weighted sum of relevance, margin, stock (relative to sales in lead time + 1 days)
+    and exploration (few reviews), each between 0 and 1. Customers see a page of their segment, others a common one.
     Relevance is the models' score, the popularity so far, or random (`ranking`).
 
-    **Choice.** Utility of an item: taste - b price + `rating_effect` (rating - 3) - `position_effect` log(rank)
-    - `delay_effect` (days of delivery, and the lead time where it is out of stock) + Gumbel noise; buying nothing: 0 +
-    noise. Who chooses what is out of stock waits for it (backorder); orders that waited are served first, and pay the
-    price of the day they were placed on.
+    **Choice.** The utility of an item is taste - b price + `rating_effect` (rating - 3) - `position_effect` log(rank)
+    - `delay_effect` (days of delivery, and the lead time if it is out of stock) + Gumbel noise. Buying nothing has 0 +
+    noise. A visitor who chooses an item that is out of stock waits for it (backorder). Orders that waited are served
+    first, and pay the price of the day on which they were placed.
 
-    **Fraud.** A share of orders, in proportion to the price, is fraudulent. Screening refuses those whose score is at
-    least the threshold. What is shipped to the others is lost: chargeback and fee.
+    **Fraud.** A share of orders, in proportion to the price, is fraudulent. Screening refuses orders whose score is at
+    least the threshold. A fraud that is shipped costs the goods, a chargeback and a fee.
 
     **Dispatch.** Parcels must go when they would be late tomorrow. With N parcels waiting, u of which must go, and the
-    share x of zones visited besides, a day's tour costs `tour_cost` (x sqrt(N) + (1 - x) sqrt(u)): a zone that is
-    visited is visited for all its parcels (Beardwood, Halton and Hammersley 1959; Daganzo 1984). The fleet takes
-    `fleet_capacity` parcels at most, less traffic. With `delivery=routed` (fidelity `reference`) parcels have places in
+    share x of further zones visited, a day's tour costs `tour_cost` (x sqrt(N) + (1 - x) sqrt(u)). A zone is visited
+    for all its parcels (Beardwood, Halton and Hammersley 1959; Daganzo 1984). The fleet takes at most
+    `fleet_capacity` parcels, less traffic. With `delivery=routed` (fidelity `reference`) parcels have places in
     a city, and the router of `Dispatch` drives the day's tour; see `marketplace_routes`.
 
-    **After the sale.** Stars follow a proportional-odds model of the item's quality, less `late_penalty` where it came
-    late. Some buyers write reviews (the more, the further their stars from the middle), which the sentiment model
-    reads; what it reads makes the rating. Unhappy buyers (1 or 2 stars) write tickets, of which the service model
-    answers some; those whom nobody helped leave, satisfied ones (4 or 5) become customers. Unhappy buyers send units
-    back: what was paid is paid back (on average over the item's units under way), the unit is in stock the day after.
+    **After the sale.** Stars follow a proportional-odds model of the item's quality, less `late_penalty` if it was
+    late. Some buyers write reviews, more of them the further their stars are from the middle. The sentiment model reads
+    the reviews, and what it reads makes the rating. Unhappy buyers (1 or 2 stars) write tickets, of which the service
+    model answers some. Those whom nobody helped leave; satisfied buyers (4 or 5 stars) become customers. Unhappy buyers
+    also send units back. They get back what was paid (on average over the item's units under way), and the unit is in
+    stock on the next day.
 
-    Fidelity `reference` lets visitors come one by one and counts parcels, stars, reviews and returns in whole numbers;
-    `fast` draws orders as counts and takes the means of what follows (units are divisible).
+    **Fidelity.** `reference` lets visitors come one by one and counts parcels, stars, reviews and returns in whole
+    numbers. `fast` draws orders as counts and takes the means of what follows (units are divisible).
 
     ## Reward
 
@@ -110,9 +111,9 @@ class Marketplace(Model):
 
     ## Start and end
 
-    Stock of lead time + 2 days of expected demand, the expected demand in the pipeline, `initial_customers`, no
-    reviews. After `horizon` days the episode is truncated (`continuing`), or it terminates and stock, pipeline and
-    customers are worth `salvage_share` of the cost and `customer_value` each.
+    An episode starts with stock for lead time + 2 days of expected demand, the expected demand in the pipeline,
+    `initial_customers` and no reviews. After `horizon` days it is truncated (`continuing`), or it terminates: stock and
+    pipeline are then worth `salvage_share` of their cost, and each customer `customer_value`.
 
     ## Examples
 

@@ -53,11 +53,14 @@ class Pricing(Model):
 
     ## Action space
 
-    One price per item. `grid`: MultiDiscrete, an index of `prices`; `discrete`: the same of one item, as a Discrete.
-    `continuous`: Box, money, between the first and the last of `prices`. With `markdown` a price above the last one
-    counts as the last one; after `max_changes` changes a price stays. The first price of an episode is free and no
-    change. Finite actions outside the space are clipped to it and counted (`clipped_actions`); what is not finite, or
-    has another shape, raises a FieldError.
+    One price per item. The parameter `action` chooses its form:
+
+    - `grid`: MultiDiscrete, an index of `prices`. `discrete`: the same for one item, as a Discrete.
+    - `continuous`: Box, money, between the first and the last of `prices`.
+
+    With `markdown` a price above the previous one counts as the previous one. After `max_changes` changes a price
+    stays. The first price of an episode does not count as a change. Finite actions outside the space are clipped to it
+    and counted (`clipped_actions`). An action that is not finite, or has another shape, raises a FieldError.
 
     ## Observation space
 
@@ -65,12 +68,12 @@ class Pricing(Model):
 
     | part | shape | unit |
     |---|---|---|
-    | `on_hand` | (I,) | units; where stock has a limit |
-    | `price` | (I,) | money, of the last period (at first the highest); where changes cost or are restricted |
+    | `on_hand` | (I,) | units; if stock is limited |
+    | `price` | (I,) | money, of the last period (at first the highest); if changes cost or are restricted |
     | `changes_left` | (I,) | with a finite `max_changes` |
     | `reference` | (I,) | money; with a reference price |
-    | `calendar` | (C,) | where the source gives one |
-    | `forecast` | (I, Q) | units at the list price: quantiles as the source gives them; with `forecast=model` |
+    | `calendar` | (C,) | if the source of demand has one |
+    | `forecast` | (I, Q) | units at the list price: the source's quantiles; with `forecast=model` |
     | `time_left` | (1,) | share of the season; only with `continuing=False` |
 
     ## Dynamics
@@ -79,24 +82,24 @@ class Pricing(Model):
 
     - `exponential`: a count of mean size exp(-b (p - list_price)), b the `sensitivity` (Gallego and van Ryzin 1994).
     - `elastic`: a count of mean size (p / list_price)^-b.
-    - With a source of demand, these two take its units as the demand at the list price, in place of `size` and `noise`,
-      scale them by the same factor and round them at random so that the mean is exact.
+    - With a source of demand, these two take its units as the demand at the list price instead of `size` and `noise`.
+      They scale the units by the same factor and round them at random so that the mean is exact.
     - `linear`: size - b p + gain (r - p)+ - loss (p - r)+ + std N(0, 1), at least 0, in divisible units; the reference
       price r starts at `initial_reference` and becomes memory r + (1 - memory) p.
-    - `mnl`: customers come (a count of mean size, or the source's one item) and choose one after another from what is
-      in stock, with utilities utility_i - b p_i + Gumbel noise, and 0 + Gumbel noise for buying nothing.
+    - `mnl`: customers come (a count of mean size, or the source's one item) and choose one after another from the
+      items in stock, with utilities utility_i - b p_i + Gumbel noise, and 0 + Gumbel noise for buying nothing.
 
-    Counts are Poisson, Bernoulli (0 or 1) or negative binomial. Sales are at most what is in stock, the rest is lost.
+    Counts are Poisson, Bernoulli (0 or 1) or negative binomial. Sales are limited by the stock; other demand is lost.
 
     ## Reward
 
-    Revenue less purchase cost (of units sold), holding and price-change cost, in money; `info` names each of them, and
+    Revenue less purchase cost (of units sold), holding and price-change cost, in money. `info` has each of them, and
     the units over all items (`demand`, `sales`, `unmet`, `on_hand`).
 
     ## Start and end
 
-    `initial_stock` on hand. After `horizon` periods the episode is truncated (`continuing`), or it terminates and what
-    is on hand brings `salvage_value`.
+    An episode starts with `initial_stock` on hand. After `horizon` periods it is truncated (`continuing`), or it
+    terminates and units on hand bring `salvage_value`.
 
     ## Examples
 

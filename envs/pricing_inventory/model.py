@@ -52,10 +52,13 @@ class PricingInventory(Model):
 
     ## Action space
 
-    Two numbers, a price and the units to order. `action=grid`: MultiDiscrete, an index of `prices` and 0 to
-    `max_order` units. `action=continuous`: Box, money between the first and the last of `prices`, and units, rounded
-    to whole ones. Finite actions outside the space are clipped to it and counted (`clipped_actions`); what is not
-    finite, or has another shape, raises a FieldError.
+    Two numbers, a price and the units to order. The parameter `action` chooses their form:
+
+    - `grid`: MultiDiscrete, an index of `prices` and 0 to `max_order` units.
+    - `continuous`: Box, money between the first and the last of `prices`, and units, rounded to whole ones.
+
+    Finite actions outside the space are clipped to it and counted (`clipped_actions`). An action that is not finite, or
+    has another shape, raises a FieldError.
 
     ## Observation space
 
@@ -71,24 +74,26 @@ class PricingInventory(Model):
     ## Dynamics
 
     Demand is a count, Poisson or negative binomial, whose mean at the price p is max(size - b p, 0) (`linear`),
-    size e^(-b p) (`exponential`) or size / (1 + e^(b p - utility)) (`logit`), b the `sensitivity`. The scenario holds
-    one uniform per period, and demand is the inverse transform of it: the same uniform brings the same or less
-    demand at a higher price. The order is on hand before the demand. Customers who wait come first. Unmet demand waits
-    (`backorder`) or is lost (`lost`). With a shelf life m a unit can be sold in m periods, that of its arrival the
-    first; the oldest is sold first and what is left after the m-th is waste.
+    size e^(-b p) (`exponential`) or size / (1 + e^(b p - utility)) (`logit`), b the `sensitivity`. The scenario has one
+    uniform number per period, and demand is its inverse transform. At a higher price the same number gives the same or
+    less demand.
+
+    The order is on hand before the demand. Waiting customers are served first. Unmet demand waits (`backorder`) or is
+    lost (`lost`). With a shelf life m a unit can be sold in m periods, the period of arrival included. The oldest is
+    sold first, and what is left after the m-th period is waste.
 
     ## Reward
 
-    Revenue less purchase, fixed, holding, backorder, lost-sale and waste cost, in money; `info` names each of them, and
-    the units `demand`, `sales`, `unmet`, `ordered`, `on_hand`, `backlog`, `waste` and the `price`. Customers pay when
-    they place their demand, at the price of that period, also those who have to wait. Stock and backlog are charged as
-    they stand at the period's end; units that expire cost `waste_cost` and no holding.
+    Revenue less purchase, fixed, holding, backorder, lost-sale and waste cost, in money. `info` has each of them, the
+    units `demand`, `sales`, `unmet`, `ordered`, `on_hand`, `backlog`, `waste`, and the `price`. Customers pay when they
+    come, at the price of that period, also if they have to wait. Stock and backlog are charged at the period's end.
+    Units that expire cost `waste_cost` and no holding.
 
     ## Start and end
 
-    `initial_stock` on hand (with a shelf life as if it had come one period before), nobody waits. After `horizon`
-    periods the episode terminates: what is on hand brings `salvage_value`, and each customer who still waits is served
-    at `purchase_cost`; both are in `salvage`, which may be negative.
+    An episode starts with `initial_stock` on hand (with a shelf life, as if it had arrived one period before) and no
+    waiting customer. After `horizon` periods it terminates. Units on hand bring `salvage_value`, and each customer who
+    still waits is served at `purchase_cost`. Both are in `salvage`, which may be negative.
 
     ## Examples
 

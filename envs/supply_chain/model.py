@@ -24,11 +24,15 @@ class SupplyChain(Topology):
 
     ## Action space
 
-    Box: a number per arc and item, arcs first. `continuous`: units to order, up to `max_order`. `base_stock`: the level
-    up to which the echelon inventory position of the arc's target is raised (its stock, what is on the way to it or
-    ordered, and all of that downstream, less backlog); several arcs into a node order one after the other. Orders are
-    rounded to lots. With `allocation=learned` a weight in [0, 1] per arc follows. Finite actions outside the space are
-    clipped to it and counted (`clipped_actions`); what is not finite, or has another shape, raises a FieldError.
+    Box: a number per arc and item, arcs first. The parameter `action` chooses what it means:
+
+    - `continuous`: units to order, up to `max_order`.
+    - `base_stock`: the order-up-to level of the target's echelon inventory position: its stock, what is on the way to
+      it or ordered, and all of that downstream, less backlog. Several arcs into a node order one after the other.
+
+    With `allocation=learned` a weight in [0, 1] per arc follows. Orders are rounded to lots. Finite actions outside
+    the space are clipped to it and counted (`clipped_actions`). An action that is not finite, or has another shape,
+    raises a FieldError.
 
     ## Observation space
 
@@ -39,30 +43,34 @@ class SupplyChain(Topology):
     | `on_hand` | (N, I) | units |
     | `arriving` | (N, I) | units that arrived but are shipped on next period; with `ships_arrivals=False` |
     | `pipeline` | (P, I) | units on the way, each arc's by period of arrival (random lead times: by age) |
-    | `orders` | (Q, I) | orders under way, each arc's by period; with `order_delay` |
-    | `owed` | (A', I) | orders waiting, of the arcs whose source keeps them |
-    | `backlog` | (S, I) | units that customers wait for; where some shop takes backorders |
+    | `orders` | (Q, I) | orders that have not reached the source yet, each arc's by period; with `order_delay` |
+    | `owed` | (A', I) | units ordered and not shipped yet, of the arcs whose source keeps orders |
+    | `backlog` | (S, I) | units that customers wait for; if some shop takes backorders |
     | `time_left` | (1,) | share of the season; only with `continuing=False` |
 
     ## Dynamics
 
-    Each arc's order, with what it is owed, is shipped from its source's stock. Where that is short, `proportional`
-    gives every arc the same share of its order, `priority` serves arcs in their order, `learned` splits the stock by
-    the weights; what rounding or the weights leave over goes by priority. A node's `capacity` caps what it sends on
-    (several items: all are scaled down by one factor); its `storage` scales orders down so that stock, shipments and
-    orders fit. What is not shipped waits at a source with `backorders`, else it is lost. On arrival, a shipment
-    becomes `ratio` times as many units. *Random lead times* never cross (Kaplan 1970, Management Science 16(7)): at
-    the end of every period a lead time is drawn per arc and item, and all shipments of at least that age arrive.
+    *Shipments*: each arc's order, with the units owed to it, is shipped from its source's stock. On arrival a shipment
+    becomes `ratio` times as many units. What is not shipped waits at a source with `backorders`, otherwise it is lost.
+
+    *Allocation* of short stock: `proportional` gives every arc the same share of its order, `priority` serves arcs in
+    their order, `learned` splits the stock by the weights. What rounding or the weights leave over goes by priority.
+
+    *Limits*: a node's `capacity` bounds what it ships (several items: all are scaled down by one factor). Its `storage`
+    scales orders down so that stock, shipments and orders fit.
+
+    *Random lead times* never cross (Kaplan 1970, Management Science 16(7)): at the end of every period a lead time is
+    drawn per arc and item, and all shipments of at least that age arrive.
 
     ## Reward
 
-    Revenue less unit, fixed, pipeline, holding, lost-sale and backorder cost, in money; `info` names each of them, and
-    the units over all nodes and items. Prices between nodes of one owner cancel out, so that there are none.
+    Revenue less unit, fixed, pipeline, holding, lost-sale and backorder cost, in money. `info` has each of them, and
+    the units over all nodes and items. There are no prices between nodes, since all nodes have one owner.
 
     ## Start and end
 
-    Stock and shipments as the parameters say. After `horizon` periods the episode is truncated (`continuing`), or it
-    terminates and what is on hand and on the way brings `salvage_value`.
+    Initial stock and shipments are parameters. After `horizon` periods the episode is truncated (`continuing`), or it
+    terminates and units on hand and on the way bring `salvage_value`.
 
     ## Examples
 

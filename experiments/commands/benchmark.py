@@ -108,12 +108,12 @@ def _command(name: str) -> str:
 def table(name: str, command: str, entries: list[Entry], seeds: int) -> str:
     """A suite's table in Markdown: of each task the reference, the learners and the heuristics, best first."""
     note = (
-        f"Each table has the {REFERENCE} or the {HINDSIGHT} where there is one, the learners (bold) and all heuristics, "
-        f"tuned on training scenarios. All met the same held-out scenarios. Learners' values are means over {seeds} "
-        f"seeds, with intervals over seeds (Student's t); the intervals of heuristics are over scenarios. What learners "
-        f"are better by has an interval over seeds and scenarios, paired, and none with one seed. Gaps are paired, "
-        f"scenario by scenario, with the row '{REFERENCE}' where there is one, else with the {HINDSIGHT}, which knows "
-        f"the future."
+        f"Each table has the {REFERENCE} or the {HINDSIGHT} where there is one, the learners (bold) and all "
+        f"heuristics, tuned on training scenarios. All met the same held-out scenarios. Learners' values are means "
+        f"over {seeds} seeds, with intervals over seeds (Student's t); the intervals of heuristics are over scenarios. "
+        f"What learners are better by has an interval over seeds and scenarios, paired, and none with one seed. Gaps "
+        f"are paired, scenario by scenario, with the row '{REFERENCE}' where there is one, else with the {HINDSIGHT}, "
+        f"which knows the future."
     )
     lines = [f"# Benchmark: {name}", "", note, "", f"    $ {command}", ""]
     for task in dict.fromkeys(entry.task for entry in entries):
