@@ -6,11 +6,12 @@ Arrays are NumPy's; where a model says so with `xp`, they may be torch's, so tha
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -24,6 +25,15 @@ GAINS = ("revenue", "salvage")  # the money terms that are earned; all others ar
 CRITERIA = ("average cost per period", "discounted", "finite horizon")
 RENDERING = {"render_modes": ["rgb_array", "human", "ansi"], "render_fps": 8}  # metadata of a single environment
 KINDS = ("exact", "bound", "heuristic", "best known")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A named part of an action: what is decided together."""
+
+    numbers: int  # of the action that it takes
+    unit: str  # what the numbers are, in words
+    names: Sequence[str] = ()  # of each number, such as an arc's; (): they are counted from 0
 
 
 class Policy(Protocol):
@@ -52,6 +62,8 @@ class Model(ABC):
         observation_space: Box (F,), of one row.
         action_space: Box, MultiDiscrete or (with one number, on request) Discrete, of one row.
         action_low, action_high: (A,) float64, the bounds of an action.
+        action_parts: name -> part of the action, in the order of its numbers; by default one part, `decision`.
+        axis_names: feature -> names along each axis of its shape, () where they are counted; only where there are some.
         action_masks: only where a model has it: which discrete actions make sense at observations (num_envs, F), as
             bools (num_envs, sum of the choices).
         xp: the array library, `numpy` or `torch`.
@@ -66,6 +78,7 @@ class Model(ABC):
     action_space: spaces.Box | spaces.MultiDiscrete | spaces.Discrete
     action_low: np.ndarray
     action_high: np.ndarray
+    axis_names: Mapping[str, Sequence[Sequence[str]]] = MappingProxyType({})
     action_masks: Callable[[np.ndarray], np.ndarray]  # declared, not defined: an AttributeError where there is none
 
     @abstractmethod
@@ -135,6 +148,11 @@ class Model(ABC):
         """Return the profit of the period by item (num_envs, I): it sums to `reward` before salvage. By default as one
         item."""
         return self.reward(self.money(flow))[:, None]
+
+    @cached_property
+    def action_parts(self) -> dict[str, Part]:
+        """The parts of an action by name, in order; a model with names for them sets its own."""
+        return {"decision": Part(len(self.action_low), "as the action space says")}
 
     @cached_property
     def first_bounds(self) -> tuple[float, float, bool]:
@@ -268,6 +286,11 @@ def at_most(units) -> np.ndarray:
     """Return a bound on sums of float32 that are at most `units` but for rounding; where they are exact, `units`."""
     units = np.asarray(units, float)
     return np.where((units == np.round(units)) & (units < 2**24), units, units * 1.01)
+
+
+def menu(values: Iterable[Any]) -> str:
+    """Return in words what the indices of a list stand for, such as `index: 0 is 1, 1 is 1.5`."""
+    return "index: " + ", ".join(f"{k} is {value:.6g}" for k, value in enumerate(values))
 
 
 def choices_of(counts, discrete: bool = False) -> spaces.MultiDiscrete | spaces.Discrete:

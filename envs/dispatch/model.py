@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from gymnasium import spaces
 
-from ..core.contract import Model, choices_of
+from ..core.contract import Model, Part, choices_of, menu
 from ..core.demand import DemandSource
 from .arrivals import Forecast, too_late
 from .days import Days
@@ -134,6 +134,11 @@ depot, 0 for those at home |
             choices = [len(p.prize_levels)] if p.one_level else [2] * self.slots
             self.action_space = choices_of(choices, p.action == "discrete")
             self.action_low, self.action_high = np.zeros(len(choices)), np.array(choices) - 1.0
+        self.action_parts = {
+            "weights": {"weight": Part(len(PRIZE_FEATURES), "weight of a feature in a prize", PRIZE_FEATURES)},
+            "dispatch": {"dispatch": Part(self.slots, "of each slot: 0 holds its request, 1 dispatches it")},
+        }.get(p.action, {"prize_level": Part(1, menu(p.prize_levels))})
+        self.axis_names = {"requests": ((), (*COLUMNS, "depot")[:columns]), "arrivals": (("next", "later"), ())}
 
     def _bounds(self) -> dict[str, tuple]:
         """Return the bounds of observations: what the cities' requests, and the hours of their days, allow."""

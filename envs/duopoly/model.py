@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ...errors import FieldError
-from ..core.contract import Array, Model, choices_of
+from ..core.contract import Array, Model, Part, choices_of, menu
 from ..core.random import CHOICE, as_keys, streams
 from . import references as reference
 from .params import DuopolyParams
@@ -106,6 +106,8 @@ class Duopoly(Model):
             low, high = self.prices[[0, -1]].astype(np.float32)
             self.action_space = spaces.Box(low, high, (1,), np.float32)
             self.action_low, self.action_high = np.array([low], float), np.array([high], float)
+        unit = menu(self.prices) if params.on_grid else "money"
+        self.action_parts = {"price": Part(1, f"price of the period; {unit}")}
         nash, _ = reference.nash(**params.logit(), cost=self.cost)
         start = nash[1] if params.rival_price is None else params.rival_price
         at = self.prices[np.abs(self.prices - nash[0]).argmin()]

@@ -13,7 +13,7 @@ from gymnasium import spaces
 
 from ...errors import FieldError
 from ..core.checks import EXACT, check_forecast
-from ..core.contract import Model, at_most, choices_of, narrow, remade
+from ..core.contract import Model, Part, at_most, choices_of, narrow, remade
 from ..core.demand import KNOWN, DemandSource, TableDemand
 from ..core.random import PATIENCE, SUBSTITUTION, as_keys, streams
 from .params import InventoryParams
@@ -223,6 +223,15 @@ class Inventory(Model):
             high = self._largest_order * (self.max_lead + 1) if p.action == "base_stock" else self._largest_order
             self.action_space = spaces.Box(np.float32(0), high.astype(np.float32), dtype=np.float32)
             self.action_low, self.action_high = np.zeros(items), self.action_space.high.astype(float)
+
+        if p.action == "base_stock":
+            self.action_parts = {"order_up_to": Part(items, "units: the inventory position is raised to it")}
+        else:
+            lots = f"lots of {p.lot_size:g} units" if p.in_lots else "units"
+            self.action_parts = {"order": Part(items, f"{lots} to order")}
+        if "forecast" in self.layout:
+            levels = [f"{100 * q:g}%" for q in p.quantiles]
+            self.axis_names = {"forecast": ((), levels), "arrival": ((), levels)}
 
     def _bounds(self) -> dict[str, tuple]:
         """Return the bounds of observations: what orders up to the horizon and the largest demand allow.

@@ -16,7 +16,7 @@ from ..core.contract import Model
 from ..core.demand import DemandSource
 from .fulfilment import SMOOTHING, Thin, added, after_sale, deliver, loyalty, smoothed_delivery, star_odds
 from .money import charge, terms
-from .params import DECISIONS, LARGEST_FACTOR, Catalogue, MarketplaceParams, StoreModels, controls, lambert_markup
+from .params import DECISIONS, LARGEST_FACTOR, Catalogue, MarketplaceParams, StoreModels, controls, lambert_markup, parts
 from .scenario import default_source, draw
 from .shopping import Orders, expected_demand, shop
 from .state import Flow, State, float32, initial
@@ -194,7 +194,7 @@ class Marketplace(Model):
         bounds = dict.fromkeys([name for name in self.layout if name != "time_left"], free)
         bounds["rating"] = 1 - 1e-4, 5 + 1e-4  # a mean of stars, rounded
         self.observation_space = self.box_of(self.layout, bounds)
-        self.controls = controls(p)
+        self.controls, self.action_parts = controls(p), parts(p)
         chosen = [self.controls[name] for name in p.decides]
         self.action_low, self.action_high = (
             np.concatenate([np.full(size, bounds[side]) for size, *bounds in chosen]) for side in (0, 1)

@@ -11,11 +11,20 @@ import numpy as np
 from ...errors import FieldError
 from ...reading import read_arrays
 from ..core.checks import LARGEST, check_choice, check_episode, check_flag, check_list, check_number, check_quantiles
-from ..core.contract import Array
+from ..core.contract import Array, Part
 from ..pricing.references.mnl import lambert_w
 
 DECISIONS = ("restock", "price", "dispatch", "recommendation", "fraud", "marketing")
 WEIGHTS = ("relevance", "margin", "stock", "exploration")  # of the ranking
+UNITS = {  # of the decisions
+    "restock": "standard deviations of the demand of lead time + 1 days above its mean, up to which is ordered",
+    "price": "multiple of the Lambert-W markup, on top of the cost",
+    "dispatch": "share of the zones that are visited although nothing there must go",
+    "recommendation": "weights in the ranking",
+    "fraud": "score from which on orders are refused",
+    "marketing": "money per day",
+}
+UNITS_BY_ITEM = {"restock": "units: order-up-to level of each item", "price": "money: price of each item"}
 TRAITS = 4  # latent factors of tastes
 PRIOR_REVIEWS = 5.0  # reviews of 3 stars that a rating starts with
 LARGEST_FACTOR = 3.0  # a day's factor of visits is cut there
@@ -167,6 +176,14 @@ def controls(p: MarketplaceParams) -> dict[str, tuple[int, float, float]]:
         "fraud": (1, 0.0, 1.0),
         "marketing": (1, 0.0, p.max_marketing),
     }
+
+
+def parts(p: MarketplaceParams) -> dict[str, Part]:
+    """Return the parts of an action by name: what is decided, in words."""
+    units = UNITS | (UNITS_BY_ITEM if p.resolution == "item" else {})
+    numbers = {name: size for name, (size, *_) in controls(p).items()}
+    names = {"recommendation": WEIGHTS}
+    return {name: Part(numbers[name], units[name], names.get(name, ())) for name in p.decides}
 
 
 @dataclass

@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from ...errors import FieldError
 from ..core.checks import EXACT, check_forecast
-from ..core.contract import Array, Model, choices_of
+from ..core.contract import Array, Model, Part, choices_of, menu
 from ..core.demand import DemandSource, TableDemand
 from ..core.random import CHOICE, DEMAND, as_keys, streams
 from . import demand as price_demand
@@ -207,6 +207,9 @@ class Pricing(Model):
             low, high = self.prices[[0, -1]].astype(np.float32)
             self.action_space = spaces.Box(low, high, (items,), dtype=np.float32)
             self.action_low, self.action_high = (np.full(items, bound, dtype=float) for bound in (low, high))
+
+        unit = menu(self.prices) if p.on_grid else "money per unit"
+        self.action_parts = {"price": Part(items, f"price of the period; {unit}")}
 
     def _bounds(self) -> dict[str, tuple]:
         """Return the bounds of observations: stock only falls, and prices stay between their ends."""

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ...errors import FieldError
-from ..core.contract import Array, Model, at_most
+from ..core.contract import Array, Model, Part, at_most, menu
 from ..core.random import CHOICE, as_keys, streams
 from ..pricing.demand import CountTable, inverse_transform, longest
 from .params import PricingInventoryParams
@@ -146,6 +146,9 @@ class PricingInventory(Model):
             low, high = np.array([[self._grid[0], 0], [self._grid[-1], largest]], np.float32)
             self.action_space = spaces.Box(low, high, dtype=np.float32)
             self.action_low, self.action_high = low.astype(float), high.astype(float)
+
+        unit = menu(self.prices) if self.grid else "money per unit"
+        self.action_parts = {"price": Part(1, f"price of the period; {unit}"), "order": Part(1, "units to order")}
 
     def _bounds(self) -> dict[str, tuple]:
         """Return the bounds of observations: what orders and demand up to the horizon allow."""

@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from ...errors import FieldError
 from ..core.checks import EXACT
-from ..core.contract import Model, at_most, remade
+from ..core.contract import Model, Part, at_most, remade
 from ..core.demand import DemandSource, NormalDemand, TableDemand
 from .params import SupplyChainParams
 
@@ -174,6 +174,15 @@ class Topology(Model):
         self._order_slots = index([k * count + a for a, k in order_slots])
         self._of_slots, self._of_order_slots = of([a for a, _ in slots]), of([a for a, _ in order_slots])
         self._of_kept = of(np.flatnonzero(self.keeps))
+        named = lambda places: [f"{self.arcs[a]}[{k}]" for a, k in places]
+        self.axis_names = {
+            "on_hand": (self.nodes, ()),
+            "arriving": (self.nodes, ()),
+            "pipeline": (named(slots), ()),
+            "orders": (named(order_slots), ()),
+            "owed": ([arc for arc, keeps in zip(self.arcs, self.keeps, strict=True) if keeps], ()),
+            "backlog": (self.shops, ()),
+        }
 
     def _echelons(self, into: np.ndarray) -> np.ndarray:
         """Return (N, N): units of the row's node in a unit of the column's, a node downstream of it or itself."""
@@ -227,6 +236,14 @@ class Topology(Model):
         high = np.concatenate([highest.ravel(), np.ones(arcs if p.allocation == "learned" else 0)])
         self.action_space = spaces.Box(np.float32(0), high.astype(np.float32), dtype=np.float32)
         self.action_low, self.action_high = np.zeros(len(high)), self.action_space.high.astype(float)
+        rows = [f"{arc}/{item}" for arc in self.arcs for item in range(items)] if items > 1 else self.arcs
+        parts = {"order": Part(len(rows), "units to order on each arc", rows)}
+        if p.action == "base_stock":
+            said = "units: the echelon inventory position of each arc's target is raised to it"
+            parts = {"order_up_to": Part(len(rows), said, rows)}
+        if p.allocation == "learned":
+            parts["allocation"] = Part(arcs, "weight of each arc where its source has too little for all", self.arcs)
+        self.action_parts = parts
 
     def _bounds(self) -> dict[str, tuple]:
         """Return the bounds of observations: what is ordered on an arc up to the horizon, and what it starts with."""
