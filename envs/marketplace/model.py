@@ -16,7 +16,16 @@ from ..core.contract import Model
 from ..core.demand import DemandSource
 from .fulfilment import SMOOTHING, Thin, added, after_sale, deliver, loyalty, smoothed_delivery, star_odds
 from .money import charge, terms
-from .params import DECISIONS, LARGEST_FACTOR, Catalogue, MarketplaceParams, StoreModels, controls, lambert_markup, parts
+from .params import (
+    DECISIONS,
+    LARGEST_FACTOR,
+    Catalogue,
+    MarketplaceParams,
+    StoreModels,
+    controls,
+    lambert_markup,
+    parts,
+)
 from .scenario import default_source, draw
 from .shopping import Orders, expected_demand, shop
 from .state import Flow, State, float32, initial
