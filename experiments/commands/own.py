@@ -1,7 +1,8 @@
 """Policies of a user's own, which the command line alone can name: `--policy [NAME=]WHAT`, and what belongs to it.
 
-WHAT is code (`module:name`, `file.py:name`), which is imported; an archive of Stable-Baselines3 (`.zip`); or the folder
-of a finished run, whose learner it is. No config and no run folder leads here: a run keeps names and hashes alone.
+WHAT is code (`module:name`, `file.py:name`), which is imported; an archive of Stable-Baselines3 (`.zip`); the folder of
+a finished run, whose learner it is; or `pretrained:TASK`, a run that ships. No config and no run folder leads here: a
+run keeps names and hashes alone.
 """
 
 import hashlib
@@ -23,12 +24,13 @@ from ..config.errors import ConfigError, one_line
 from ..config.settings import Settings
 from ..experiment import learnt
 from ..runs.folder import Run
+from ..runs.shipped import PREFIX, unpacked
 
 COMMANDS = ("evaluate", "watch")  # that take policies
 POLICY, WORDS, MARKS = "--policy", ("--weights", "--vecnormalize"), ("--trust", "--scalar")
 FLAGS = (POLICY, *WORDS, *MARKS)
 NAME = re.compile(r"([A-Za-z]\w*(?:[ .+-]\w+)*)=(.+)")  # no path before the sign
-KINDS = "module:name, file.py:name, an archive.zip or the folder of a finished run"
+KINDS = "module:name, file.py:name, an archive.zip, the folder of a finished run or pretrained:TASK"
 
 
 @dataclass
@@ -47,6 +49,8 @@ class Own:
         """Return `archive`, `run` or `code`."""
         if self.what.endswith(".zip"):
             return "archive"
+        if self.what.startswith(PREFIX):
+            return "run"
         folder = Path(self.what)
         return "run" if folder.is_dir() and not (folder / "__init__.py").exists() else "code"
 
@@ -143,7 +147,7 @@ class Found:
 
     def _files(self) -> list[Path]:
         """The files that it is made from: of code, what was imported from the same folder or package."""
-        place = Path(self.own.what)
+        place = unpacked(self.own.what)
         if self.own.kind == "archive":
             return [place]
         if self.own.kind == "run":
@@ -178,7 +182,7 @@ def find(own: Own) -> Found:
         ConfigError: there is no such file, module or name (it says which there are), or the import failed.
     """
     if own.kind != "code":
-        if not Path(own.what).exists():
+        if not unpacked(own.what).exists():
             raise ConfigError(f"{own.field}: no such file, expected an archive of Stable-Baselines3")
         return Found(own, None)
     place, colon, name = own.what.rpartition(":")

@@ -32,6 +32,7 @@ from .audit import check_private
 from .checkpoints import line_of, newest_whole
 from .lease import Lease, Taken, holder, leased
 from .provenance import code_hash, digest, provenance
+from .shipped import unpacked
 
 CHOICE = "choice.json"  # which of what the learner was is kept
 GROUPS = ("data", "forecaster", "agent", "evaluation", "dataset", "model")
@@ -67,7 +68,7 @@ class Run:
     """A run folder. Nothing is read before it is asked for."""
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+        self.folder = unpacked(folder)
         self.checkpoints = self.folder / "checkpoints"
         self.best = self.folder / "best"  # checkpoints, by number: the last one did best on the validation scenarios
         self.lease: Lease | None = None  # while this process works on it
