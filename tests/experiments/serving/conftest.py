@@ -121,8 +121,16 @@ def restock(serve, ppo) -> TestClient:
     return serve(ppo)
 
 
-@pytest.fixture
-def models(serve, slot, saved) -> TestClient:
-    """All the models that are no policies."""
+@pytest.fixture(scope="session")
+def standing(_server, trained, tmp_path_factory):
+    """A slot of each model that is no policy, which no test puts anything else in or tells anything."""
+    root = shutil.copytree(trained[1], tmp_path_factory.mktemp("standing") / "models")
     loads = {"item_knn": "recommendation", "sentiment": "language", "intents": "language", "trees": "risk"}
-    return serve(*(slot(saved[1] / name, load) for name, load in loads.items()))
+    with slots() as begin:
+        yield [begin(root / name, load) for name, load in loads.items()]
+
+
+@pytest.fixture
+def models(serve, standing) -> TestClient:
+    """All the models that are no policies."""
+    return serve(*standing)

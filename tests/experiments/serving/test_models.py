@@ -103,15 +103,15 @@ def test_a_made_up_dialogue_is_refused(dialogue, field, models):
     assert post(models, "answer", {"messages": [{"text": "hello", "dialogue": dialogue}]}, 422).startswith(field)
 
 
-def test_scores_are_those_of_one_batch(models, saved, transactions):
+def test_scores_are_those_of_one_batch(serve, slot, saved, transactions):
     """However the transactions are cut into requests, and over a swap, which keeps what was seen."""
     table, trees = transactions.transactions.iloc[:300], saved[0]
-    rows = rows_of(table)
+    rows, client = rows_of(table), serve(slot(saved[1] / "trees", "risk"))
     found = [
-        p for part in (rows[:1], rows[1:200]) for p in post(models, "fraud", {"transactions": part})["probabilities"]
+        p for part in (rows[:1], rows[1:200]) for p in post(client, "fraud", {"transactions": part})["probabilities"]
     ]
-    post(models, "swap", {"route": "fraud", "name": "more_trees"})
-    found += post(models, "fraud", {"transactions": rows[200:]})["probabilities"]
+    post(client, "swap", {"route": "fraud", "name": "more_trees"})
+    found += post(client, "fraud", {"transactions": rows[200:]})["probabilities"]
     batch = features(table)
     expected = np.r_[trees["trees"].predict(batch[:200]), trees["more_trees"].predict(batch[200:])]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
