@@ -33,9 +33,11 @@ def test_an_agent_plays_as_it_did(name):
 
 def test_a_copy_is_made_once(tmp_path):
     place = unpacked(named("LostSales"))
-    assert place.is_dir() and place.resolve().is_relative_to(tmp_path)
+    assert place.is_dir()
+    assert place.resolve().is_relative_to(tmp_path)
     (place / "mark").touch()
-    assert unpacked(named("LostSales")) == place and (place / "mark").exists()
+    assert unpacked(named("LostSales")) == place
+    assert (place / "mark").exists()
     assert [path.name for path in place.parent.iterdir()] == [place.name]
 
 
