@@ -42,7 +42,7 @@ def test_a_copy_is_made_once(tmp_path):
 
 
 def test_an_agent_that_does_not_ship_is_refused():
-    with pytest.raises(ConfigError, match="run: 'pretrained:Nowhere' is not allowed, expected one of .*LostSales"):
+    with pytest.raises(ConfigError, match=r"run: 'pretrained:Nowhere' is not allowed, expected one of .*LostSales"):
         Run("pretrained:Nowhere")
 
 
