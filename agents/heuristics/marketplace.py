@@ -10,7 +10,7 @@ import numpy as np
 
 from ...envs import Marketplace, Task
 from ...envs.core.rollout import rollout
-from ...envs.marketplace.params import WEIGHTS
+from ...envs.marketplace.params import WEIGHTS, lambert_markup
 from ..core.evolutionary import own_stream, strategy
 from ..core.rules import Parameters, check_kind
 from ..core.tuner import bar, tiled
@@ -22,6 +22,7 @@ GENERATIONS, STALL = 200, 20  # of a search at the most, and without progress at
 PROGRESS, RESTARTS = 1e-4, 10  # a gain that counts, as a share of the profit; restarts at the most
 SPREADS = (0.15, 0.15, 0.3)  # of the searches in turn, shares of the box
 NARROW = {"restock": (-1.0, 4.0), "price": (0.4, 2.0)}  # where parameters are looked for; the others': all over
+FIXED = {"recommendation": len(WEIGHTS)}  # numbers of a parameter, where not one
 LOSS = 0.01  # share of the profit that a number of a residual action may cost, if it is 1 all season
 
 
@@ -138,6 +139,7 @@ def summary(model: Marketplace, observation: np.ndarray) -> np.ndarray:
     if "time_left" in named:
         left = named["time_left"][:, 0]
         columns += [left - 0.5, np.exp(-left * p.horizon / (p.lead_time + 1))]
+    columns += list(named["exchange"].T - 1) if "exchange" in named else []
     if "forecast" in named:
         columns.append(named["forecast"][:, named["forecast"].shape[1] // 2] - 1)
     return np.clip(np.stack(columns, axis=1), -2, 2)
@@ -160,8 +162,10 @@ def textbook(model: Marketplace) -> dict[str, list[float]]:
     ratio = model.markup / (model.markup + over)
     safety = float(np.clip(NormalDist().inv_cdf(ratio), -4, 8))
     weights = [1.0] + [0.0] * (len(WEIGHTS) - 1)
+    own = range(p.segments) if p.market_prices == "own" else []
+    prices = [float(np.clip(lambert_markup(p, model.catalogue, s) / model.markup, 0.1, 4)) for s in own] or [1.0]
     return {
-        "restock": [safety], "price": [1.0], "dispatch": [0.5], "recommendation": weights,
+        "restock": [safety], "price": prices, "dispatch": [0.5], "recommendation": weights,
         "fraud": [cost_threshold(model)], "marketing": [p.marketing],
     }  # fmt: skip
 
@@ -268,9 +272,14 @@ def _box(model: Marketplace, name: str) -> tuple[float, float]:
 def unpack(model: Marketplace, values: np.ndarray) -> dict:
     """Split parameters (..., numbers) up by decision; lists, where they are plain vectors."""
     names = [*model.params.decides, *([CLOSING] if _closes(model) else [])]
-    sizes = [len(WEIGHTS) if name == "recommendation" else 1 for name in names]
+    sizes = [_numbers(model, name) for name in names]
     parts = np.split(np.asarray(values, float), np.cumsum(sizes)[:-1], axis=-1)
     return {n: part.tolist() if part.ndim == 1 else part for n, part in zip(names, parts, strict=True)}
+
+
+def _numbers(model: Marketplace, name: str) -> int:
+    """Return how many numbers a parameter has: items share theirs, markets with prices of their own do not."""
+    return model.controls[name][0] if name != CLOSING and model.params.resolution == "store" else FIXED.get(name, 1)
 
 
 def _closes(model: Marketplace) -> bool:

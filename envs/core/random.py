@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import FieldError
 
 # What a stream is for: one block of Philox's counter space each.
-DEMAND, LEAD_TIME, PATIENCE, CHOICE, YIELD, DISRUPTION, SUBSTITUTION = range(7)
+DEMAND, LEAD_TIME, PATIENCE, CHOICE, YIELD, DISRUPTION, SUBSTITUTION, EXCHANGE = range(8)
 
 
 def streams(keys: np.ndarray, purpose: int) -> Iterator[np.random.Generator]:

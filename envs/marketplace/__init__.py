@@ -1,6 +1,6 @@
 """The whole store: stock, prices, page, fraud, delivery and marketing, which act on one another."""
 
-from ...plugins import Environment
+from ...plugins import Environment, TaskEntry
 
 ENVIRONMENT = Environment(
     name="marketplace",
@@ -11,5 +11,11 @@ ENVIRONMENT = Environment(
     agent="evolution",
     picture="Marketplace",
     route="store",
-    tasks={},  # its one task, whose visits may come from data, is declared with the stores
+    tasks={  # `Marketplace`, whose visits may come from data, is declared with the stores
+        "MarketplaceMarkets": TaskEntry(
+            "tasks:markets_task",
+            "the whole store across borders: currencies, value-added tax, duty and a price for each market",
+            "tuned composite of heuristics",
+        ),
+    },
 )

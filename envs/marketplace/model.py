@@ -26,8 +26,9 @@ from .params import (
     lambert_markup,
     parts,
 )
+from .restock import levels, orders_to_suppliers
 from .scenario import default_source, draw
-from .shopping import Orders, expected_demand, shop
+from .shopping import Orders, expected_demand, relevance, shop
 from .state import Flow, State, float32, initial
 
 UNITS = (
@@ -75,6 +76,7 @@ class Marketplace(Model):
     | `parcels` | (promise + 1,) | under way for 0, 1, ... days |
     | `delivery` | (1,) | days from order to delivery, smoothed |
     | `calendar` | (C,) | of the source; by default the weekday's sine and cosine |
+    | `exchange` | (S,) | rates of exchange over those at the start; where they move |
     | `forecast` | (Q,) | of the visits' factor over lead time + 1 days, its mean day 1; with `forecast` |
     | `time_left` | (1,) | share of the season; with `continuing=False` |
 
@@ -92,6 +94,13 @@ class Marketplace(Model):
     - `delay_effect` (days of delivery, and the lead time if it is out of stock) + Gumbel noise. Buying nothing has 0 +
     noise. A visitor who chooses an item that is out of stock waits for it (backorder). Orders that waited are served
     first, and pay the price of the day on which they were placed.
+
+    **Markets.** With `markets` each segment lives in a country of its own. Customers react to the price with duty and
+    value-added tax, (1 + duty) (1 + vat) times the net price, in their own currency, and to `days` more of delivery. A
+    unit sent there costs `postage`. Revenue, refunds and chargebacks are net, in home money, at the rate of the order;
+    `info` names `duty` and `vat` on the revenue. Rates of exchange are geometric random walks. `market_prices` has one
+    net price for all, one price with tax for all (`shown`), or a multiple of the markup for each segment (`own`, S
+    numbers in `price`).
 
     **Fraud.** A share of orders, in proportion to the price, is fraudulent. Screening refuses orders whose score is at
     least the threshold. A fraud that is shipped costs the goods, a chargeback and a fee.
@@ -196,6 +205,9 @@ class Marketplace(Model):
         if p.forecast != "none":
             self.layout["forecast"] = (len(p.quantiles),)
             self._signals.append("forecast")
+        if p.exchange:
+            self.layout["exchange"] = (p.segments,)
+            self._signals.append("exchange")
         if not p.continuing:
             self.layout["time_left"] = (1,)
             self._signals.append("time_left")
@@ -242,23 +254,12 @@ class Marketplace(Model):
         return state.stars / state.reviews if self.params.sentiment else np.full_like(state.stars, 3.0)
 
     def restock_levels(self, demand, safety, quantiles=None) -> np.ndarray:
-        """Return the newsvendor's order-up-to levels (n, I): mean + safety x deviation of demand in lead time + 1 days.
+        """Return the newsvendor's order-up-to levels (n, I); see `restock.levels`."""
+        return levels(self, demand, safety, quantiles)
 
-        The mean is the smoothed demand times the forecast factor (its middle quantile); the deviation is that of
-        Poisson demand, and of the factor, read from its quantiles as if it were normal.
-
-        Args:
-            demand: units per day, smoothed (n, I).
-            safety: standard deviations (n, 1).
-            quantiles: of the visits' factor (n, Q), where there are forecasts.
-        """
-        days = self.params.lead_time + 1
-        mean = variance = demand * days
-        if quantiles is not None:
-            wide = (quantiles[:, -1:] - quantiles[:, :1]) / (self._normal[-1] - self._normal[0] or 1)
-            mean = mean * quantiles[:, [quantiles.shape[1] // 2]]
-            variance = mean + (demand * days * wide) ** 2
-        return np.maximum(mean + safety * np.sqrt(variance), 0)
+    def relevance(self, state: State, shock: dict) -> np.ndarray:
+        """Return scores between 0 and 1 for the pages' ranking (n or 1, S + 1 or 1, I); see `shopping`."""
+        return relevance(self, state, shock)
 
     def shop(self, state: State, given: dict, shock: dict) -> tuple[np.ndarray, np.ndarray, Orders, np.ndarray]:
         """Let a day's visitors shop, under `decisions`; see `shopping.shop`."""
@@ -271,14 +272,14 @@ class Marketplace(Model):
     def transition(self, state: State, action, shock: dict) -> tuple[State, Flow]:
         """Move one day on. Deterministic: all chance is in `shock`, the day's slice of the scenario."""
         p, given = self.params, self.decisions(action)
-        stock, ordered = self.stock(state), self._ordered(state, given, shock)
+        stock, ordered = self.stock(state), orders_to_suppliers(self, state, given, shock)
         price, served, orders, fraudulent = self.shop(state, given, shock)
         shipped = served + orders.sold
-        revenue, owed, chargebacks, doubtful = charge(p, state, price, served, orders, fraudulent)
+        money = charge(p, state, price, served, orders, fraudulent)
         thin = Thin(shock.get("thin"), p.items)
         sent, parcels, driving = self._deliver(state, shipped, given, shock, thin)
         after = after_sale(p, self.models, self.odds, sent, 1 - fraudulent, thin)
-        paid = state.paid + revenue
+        paid = state.paid + money.revenue
         under_way = shipped + added(state.parcels).reshape(len(shipped), -1, p.items).sum(axis=1)
         mean_paid = paid / np.maximum(under_way, 1e-9)  # for a unit under way
         buyers = state.buyers + SMOOTHING * (orders.buyers - state.buyers)
@@ -289,10 +290,10 @@ class Marketplace(Model):
             visits=orders.visits,
             demand=orders.demand,
             sales=shipped,
-            revenue=revenue,
+            revenue=money.revenue,
             unmet=orders.waiting,
             refused=orders.refused,
-            chargebacks=chargebacks,
+            chargebacks=money.chargebacks,
             ordered=ordered,
             arrived=state.pipeline[0],
             on_hand=stock - shipped,
@@ -306,13 +307,15 @@ class Marketplace(Model):
             refunds=mean_paid * after.returns,
             customers=customers,
             marketing=given["marketing"],
+            taxes=money.taxes,
+            postage=money.postage,
         )
         following = State(
             on_hand=stock - shipped,
             pipeline=(*state.pipeline[1:], ordered),
             backlog=state.backlog - served + orders.waiting,
-            owed=owed,
-            doubtful=doubtful,
+            owed=money.owed,
+            doubtful=money.doubtful,
             parcels=parcels,
             paid=np.maximum(paid - mean_paid * sum(sent), 0),
             returning=after.returns,
@@ -326,14 +329,6 @@ class Marketplace(Model):
             delivery=smoothed_delivery(state.delivery, sent),
         )
         return float32(following), float32(flow)
-
-    def _ordered(self, state: State, given: dict, shock: dict) -> np.ndarray:
-        """Return the units ordered from the suppliers (n, I): up to the level, of what is there and on order."""
-        p, level = self.params, given["restock"]
-        if p.resolution == "store" or "restock" not in p.decides:
-            level = self.restock_levels(state.demand, level, shock.get("forecast"))
-        position = self.stock(state) + sum(state.pipeline[1:]) - state.backlog
-        return np.floor(np.maximum(np.minimum(level, p.max_level) - position, 0) + 0.5)
 
     def _deliver(self, state: State, shipped, given: dict, shock: dict, thin: Thin) -> tuple:
         """Return the units sent by days since the order, the parcels left, and the money for driving (n, 1)."""
@@ -375,6 +370,8 @@ class Marketplace(Model):
     def info(self, flow: Flow, terms: dict) -> dict:
         """Return what a day's `info` holds, each (num_envs,): the money of `terms`, units, customers and the rating."""
         units = {name: getattr(flow, name).sum(axis=1) for name in (*UNITS, "customers")}
+        if self.params.markets:
+            units |= {"duty": flow.taxes[:, 0], "vat": flow.taxes[:, 1]}
         return dict(terms) | units | {"rating": flow.rating.mean(axis=1)}
 
     def salvage(self, state: State):

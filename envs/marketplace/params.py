@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import FieldError
+from ...markets import Market, markets_of
 from ...reading import read_arrays
 from ..core.checks import LARGEST, check_choice, check_episode, check_flag, check_list, check_number, check_quantiles
 from ..core.contract import Array, Part
@@ -98,6 +99,9 @@ class MarketplaceParams:
     fraud_share: float = 0.03  # of orders at the mean price, in proportion to the price
     chargeback_fee: float = 30.0  # money per fraudulent order that was shipped
     refusal_cost: float = 1.0  # money per refused order: its review
+    # Across borders: with `markets` each segment lives in one of them, the first one at home. Prices are net.
+    markets: list[Any] = field(default_factory=list)  # names of `storelab.markets.MARKETS`, or dicts of a `Market`
+    market_prices: str = "net"  # net: one net price | shown: one price with tax | own: a markup for each market
 
     def __post_init__(self):
         for name, low, high in (("items", 2, 1000), ("segments", 1, 20), ("horizon", 1, 10_000)):
@@ -137,9 +141,24 @@ class MarketplaceParams:
             check_number(name, getattr(self, name), 0, LARGEST)
         check_number("marketing", self.marketing, 0, self.max_marketing)
         check_quantiles(self.quantiles)
+        if len(markets_of(self.markets)) not in (0, self.segments):
+            raise FieldError("markets", self.markets, f"none, or as many as segments, {self.segments}")
+        own = self.markets and self.resolution == "store"
+        allowed = ("net", "shown", "own") if own else ("net",)  # the others need markets, and resolution=store
+        check_choice("market_prices", self.market_prices, allowed)
         if not isinstance(self.models, str):
             raise FieldError("models", self.models, "the path of a folder")
         check_episode("horizon", self.horizon, self.numbers)
+
+    @property
+    def countries(self) -> list[Market]:
+        """Return the markets, one per segment; none where the store sells at home alone."""
+        return markets_of(self.markets)
+
+    @property
+    def exchange(self) -> bool:
+        """Return whether rates of exchange move."""
+        return any(market.volatility > 0 for market in self.countries)
 
     @property
     def largest_rate(self) -> float:
@@ -168,9 +187,10 @@ def controls(p: MarketplaceParams) -> dict[str, tuple[int, float, float]]:
     """Return what each decision is made of: how many numbers, the lowest and the highest."""
     wide = p.items if p.resolution == "item" else 1
     item = p.resolution == "item"
+    prices = p.segments if p.market_prices == "own" else 1
     return {
         "restock": (wide, 0.0, p.max_level) if item else (1, -4.0, 8.0),
-        "price": (wide, 0.0, p.max_price) if item else (1, 0.1, 4.0),
+        "price": (wide, 0.0, p.max_price) if item else (prices, 0.1, 4.0),
         "dispatch": (1, 0.0, 1.0),
         "recommendation": (len(WEIGHTS), 0.0, 1.0),
         "fraud": (1, 0.0, 1.0),
@@ -183,6 +203,8 @@ def parts(p: MarketplaceParams) -> dict[str, Part]:
     units = UNITS | (UNITS_BY_ITEM if p.resolution == "item" else {})
     numbers = {name: size for name, (size, *_) in controls(p).items()}
     names = {"recommendation": WEIGHTS}
+    if p.market_prices == "own":
+        names["price"] = tuple(market.name for market in p.countries)
     return {name: Part(numbers[name], units[name], names.get(name, ())) for name in p.decides}
 
 
@@ -192,8 +214,8 @@ class Catalogue:
 
     cost: np.ndarray  # (I,) money
     quality: np.ndarray  # (I,) logits of satisfaction with a unit that came in time
-    taste: np.ndarray  # (S, I) utilities at price 0, without rating and delay
-    sensitivity: np.ndarray  # (S,) utility per unit of money
+    taste: np.ndarray  # (S, I) utilities at price 0, without rating and delay, but for that of the way abroad
+    sensitivity: np.ndarray  # (S,) utility per unit of net money: taxes are in it
 
     @classmethod
     def draw(cls, p: MarketplaceParams) -> "Catalogue":
@@ -207,7 +229,11 @@ class Catalogue:
         base = 1 + p.price_sensitivity * cost - np.log(p.page_size) + p.delay_effect * p.promise
         taste = base + appeal + 0.5 * wishes @ traits.T / np.sqrt(TRAITS) * 2
         spread = np.linspace(-0.2, 0.2, p.segments) if p.segments > 1 else np.zeros(1)
-        return cls(cost, quality, taste, p.price_sensitivity * (1 + spread))
+        sensitivity = p.price_sensitivity * (1 + spread)
+        if p.markets:
+            taste = taste - p.delay_effect * np.array([[market.days] for market in p.countries])
+            sensitivity = sensitivity * np.array([market.factor for market in p.countries])
+        return cls(cost, quality, taste, sensitivity)
 
 
 @dataclass
@@ -273,15 +299,15 @@ class StoreModels:
         return cls(None, *above, np.eye(5), service)
 
 
-def lambert_markup(p: MarketplaceParams, catalogue: Catalogue) -> float:
+def lambert_markup(p: MarketplaceParams, catalogue: Catalogue, segments: Any = slice(None)) -> float:
     """Return the markup over cost that is best for all items on one full page of unlimited stock, money.
 
     With utilities a_i - b p_i and buying nothing at 0, the best prices are c_i + (1 + W(sum exp(a_i - b c_i - 1))) / b
     with Lambert's W (Li and Huh 2011, MSOM 13(4)); tastes are averaged over segments, and the page_size best items of
     the average customer stand for the page.
     """
-    b = float(catalogue.sensitivity.mean())
-    weights = np.exp(catalogue.taste.mean(axis=0) - p.delay_effect * p.promise - b * catalogue.cost - 1)
+    b = float(catalogue.sensitivity[segments].mean())
+    weights = np.exp(catalogue.taste[segments].mean(axis=0) - p.delay_effect * p.promise - b * catalogue.cost - 1)
     total = float(np.sort(weights)[-p.page_size :].sum())
     w = np.float64(lambert_w(total))
     for _ in range(2):  # Newton's method on w e^w = total, to the last digit

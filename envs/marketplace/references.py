@@ -50,9 +50,19 @@ the end saves what the parcels overdue then would have cost (step 6 counts them 
 
 import numpy as np
 
+from ...errors import FieldError
+from .params import MarketplaceParams
 from .visitors import Visitors
 
 CREDITS, COSTS = 5, 2  # points of the grids: a customer's value, cost of goods
+
+
+def bounded(p: MarketplaceParams) -> bool:
+    """Return whether `bounds` holds: one net price in all markets, and rates of exchange that stand still.
+
+    Taxes and longer ways are in the catalogue's sensitivities and tastes; postage is granted.
+    """
+    return p.market_prices == "net" and not p.exchange
 
 
 def bounds(model, scenario: dict) -> np.ndarray:
@@ -62,8 +72,13 @@ def bounds(model, scenario: dict) -> np.ndarray:
         model: a `Marketplace`. What it does not let agents decide is held fixed, but for restocking, dispatch and
             ranking, which are bounded as if they were free.
         scenario: of its `scenarios`, n rows.
+
+    Raises:
+        FieldError: markets with prices of their own or with rates of exchange that move, for which there is no bound.
     """
     p = model.params
+    if not bounded(p):
+        raise FieldError("market_prices", p.market_prices, "net, and markets without volatility", "for a bound")
     shares = np.linspace(0.0 if p.continuing else p.salvage_share, 1, COSTS)
     factor, traffic = (scenario[name][:, : model.horizon, 0].astype(float) for name in ("factor", "traffic"))
     return np.min([_bound(model, factor, traffic, share * model.catalogue.cost) for share in shares], axis=0)

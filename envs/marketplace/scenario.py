@@ -3,9 +3,9 @@
 import numpy as np
 
 from ..core.demand import Days, DemandSource, RateDemand
-from ..core.random import CHOICE, DISRUPTION, as_keys, streams
+from ..core.random import CHOICE, DISRUPTION, EXCHANGE, as_keys, streams
 from .fulfilment import STREAMS
-from .params import LARGEST_FACTOR
+from .params import LARGEST_FACTOR, MarketplaceParams
 
 WEEK = np.array([0.9, 0.85, 0.9, 1.0, 1.15, 1.25, 0.95])  # visits by weekday, of a mean day
 NOISE = 20.0  # dispersion of the visits' day-to-day factor (negative binomial)
@@ -20,7 +20,7 @@ def draw(model, seeds) -> dict[str, np.ndarray]:
         Over T = horizon + 1 days, for the last observation: `factor` (n, T, 1) of visits, mean 1 over days,
         `traffic` (n, T, 1) share of the fleet, `scores` (n, T, (S + 1) I) uniform with `ranking=random`; what the
         fidelity asks for (see `shopping`; `thin` (n, T, k I) uniform); and what is observed: `calendar`,
-        `forecast` (n, T, Q), `time_left` (n, T, 1). A row depends on its own seed alone.
+        `forecast` (n, T, Q), `exchange` (n, T, S), `time_left` (n, T, 1). A row depends on its own seed alone.
     """
     p, keys, periods = model.params, as_keys(seeds), model.horizon + 1
     ahead = p.lead_time + 1
@@ -39,9 +39,19 @@ def draw(model, seeds) -> dict[str, np.ndarray]:
         window = np.cumsum(np.concatenate([factor[:, :1] * 0, factor], axis=1), axis=1)
         mean = (window[:, ahead : ahead + periods] - window[:, :periods]) / ahead
         scenario["forecast"] = np.repeat(mean, len(p.quantiles), axis=2)
+    if p.exchange:
+        scenario["exchange"] = np.stack([_rates(p, rng, periods) for rng in streams(keys, EXCHANGE)])
     if "time_left" in model._signals:
         scenario["time_left"] = model.time_left(len(keys), float)
     return scenario
+
+
+def _rates(p: MarketplaceParams, rng: np.random.Generator, periods: int) -> np.ndarray:
+    """Return the rates of exchange (periods, S) over those at the start: geometric random walks of mean 1."""
+    deviation = np.array([market.volatility for market in p.countries])
+    steps = deviation * rng.standard_normal((periods, p.segments)) - deviation**2 / 2
+    steps[0] = 0
+    return np.exp(np.cumsum(steps, axis=0)).astype(np.float32)
 
 
 def _choices(model, rng: np.random.Generator, factor: np.ndarray) -> dict[str, np.ndarray]:

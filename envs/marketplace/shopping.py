@@ -24,6 +24,7 @@ class Shop:
     delay: float  # utility lost where an item is out of stock and has to be waited for
     accept: np.ndarray  # (n, I) share of orders that screening lets through
     stock: np.ndarray  # (n, I) units
+    markets: bool = False  # whether orders are told apart by segment
 
 
 @dataclass(slots=True)
@@ -36,6 +37,8 @@ class Orders:
     waiting: np.ndarray  # ordered although out of stock
     refused: np.ndarray  # by screening
     buyers: np.ndarray  # accepted orders by group
+    mix: np.ndarray | None = None  # (n, S, I) shares of an item's accepted orders by segment, with markets
+    prices: np.ndarray | None = None  # (n, S, I) net prices by market, money, with markets
     log: np.ndarray | None = None  # (k, 3) of each accepted order in turn: row, group, item (`one_by_one`)
 
 
@@ -98,6 +101,21 @@ def _scatter(values: np.ndarray, page: np.ndarray, items: int) -> np.ndarray:
     return np.bincount(cell.ravel(), values.ravel(), n * items).reshape(n, items)
 
 
+def _by_group(values: np.ndarray, page: np.ndarray, items: int) -> np.ndarray:
+    """Add values (n, G, K) of the items on pages (n, G, K) up by group and item: (n, G, I)."""
+    n, groups, size = values.shape
+    rows = _scatter(values.reshape(-1, 1, size), page.reshape(-1, 1, size), items)
+    return rows.reshape(n, groups, items)
+
+
+def _mix(placed: np.ndarray) -> np.ndarray:
+    """Return the shares (n, S, I) of an item's orders by segment, of orders (n, 2 S, I): customers, then others."""
+    segments = placed.shape[1] // 2
+    placed = placed[:, :segments] + placed[:, segments:]
+    total = placed.sum(axis=1, keepdims=True)
+    return np.where(total > 0, placed / np.where(total > 0, total, 1), 1 / segments)
+
+
 def by_counts(shop: Shop, shock: dict) -> Orders:
     """Shop by counts: Poisson orders per item, and one round of second choices where stock runs out within the day.
 
@@ -142,7 +160,9 @@ def by_counts(shop: Shop, shock: dict) -> Orders:
     accepted = sold + waiting
     buyers *= accepted.sum(axis=1, keepdims=True) / np.maximum(buyers.sum(axis=1, keepdims=True), 1e-12)
     refused = mean * (1 - shop.accept)
-    return Orders(shop.rate.sum(axis=1, keepdims=True), accepted + refused, sold, waiting, refused, buyers)
+    visits = shop.rate.sum(axis=1, keepdims=True)
+    mix = _mix(_by_group(groups, page, items)) if shop.markets else None
+    return Orders(visits, accepted + refused, sold, waiting, refused, buyers, mix)
 
 
 def one_by_one(shop: Shop, shock: dict) -> Orders:
@@ -184,7 +204,13 @@ def one_by_one(shop: Shop, shock: dict) -> Orders:
         stock[on, item] -= has
         sold[on, item] += has
         waiting[on, item] += ~has
-    return Orders(visits, demand, sold, waiting, refused, buyers, np.concatenate([np.empty((0, 3), int), *log]))
+    rows = np.concatenate([np.empty((0, 3), int), *log])
+    mix = None
+    if shop.markets:
+        placed = np.zeros((n, groups, items))
+        np.add.at(placed, tuple(rows.T), 1)
+        mix = _mix(placed)
+    return Orders(visits, demand, sold, waiting, refused, buyers, mix, log=rows)
 
 
 def shop(model, state: State, given: dict, shock: dict) -> tuple[np.ndarray, np.ndarray, Orders, np.ndarray]:
@@ -194,19 +220,20 @@ def shop(model, state: State, given: dict, shock: dict) -> tuple[np.ndarray, np.
         Prices (n, I), units that serve those who waited (n, I), orders, the fraudulent share of them (n, I).
     """
     p, c = model.params, model.catalogue
-    price = given["price"]
-    if p.resolution == "store" or "price" not in p.decides:
-        price = model.cost + price * model.markup
-    price = np.broadcast_to(price, state.on_hand.shape).astype(np.float32)
+    price, prices = day_prices(model, given["price"], len(state.on_hand))
     fraud_rate = np.clip(p.fraud_share * price / (model.cost.mean() + model.markup), 0, 0.5)
     stock = model.stock(state)
     served = np.minimum(stock, state.backlog)  # before the day's visitors
-    pages = rank_pages(p, _relevance(model, state, shock), state, price - model.cost, given["recommendation"])
+    pages = rank_pages(p, model.relevance(state, shock), state, price - model.cost, given["recommendation"])
     utility = p.rating_effect * (model.ratings(state) - 3) - p.delay_effect * state.delivery
     seen = pages[:, model.page_of]  # (n, G, K)
     segment = np.tile(np.arange(p.segments), 2)
     taste = c.taste[segment[:, None], seen]
-    money = on_page(price, seen) * c.sensitivity[segment][:, None]
+    if prices is None:
+        money = on_page(price, seen) * c.sensitivity[segment][:, None]
+    else:  # in the market's own money, over its rate of exchange at the start
+        felt = c.sensitivity[:, None] * prices / shock.get("exchange", np.ones((1, p.segments)))[:, :, None]
+        money = np.take_along_axis(np.concatenate([felt, felt], axis=1), seen, axis=2)
     utility = taste - money + on_page(utility, seen) - model._position
     legitimate, fraudulent = passes(model.models, given["fraud"]) if p.screening else (1.0, 1.0)
     accept = (1 - fraud_rate) * legitimate + fraud_rate * fraudulent
@@ -218,12 +245,38 @@ def shop(model, state: State, given: dict, shock: dict) -> tuple[np.ndarray, np.
         delay=p.delay_effect * p.lead_time,
         accept=accept,
         stock=stock - served,
+        markets=bool(p.markets),
     )
     orders = by_counts(shop, shock) if p.fidelity == "fast" else one_by_one(shop, shock)
+    orders.prices = prices
     return price, served, orders, fraud_rate * fraudulent / np.maximum(accept, 1e-12)
 
 
-def _relevance(model, state: State, shock: dict) -> np.ndarray:
+def day_prices(model, given: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return net prices (n, I), money, the mean of the markets' where these differ, and by market (n, S, I), if any.
+
+    Args:
+        model: the store.
+        given: what was decided (n, numbers).
+        n: rows.
+    """
+    p = model.params
+    if p.market_prices == "own":
+        given = np.broadcast_to(given, (n, p.segments))
+        prices = (model.cost + given[..., None] * model.markup).astype(np.float32)
+        return prices.mean(axis=1), prices
+    price = model.cost + given * model.markup if p.resolution == "store" or "price" not in p.decides else given
+    price = np.broadcast_to(price, (n, p.items)).astype(np.float32)
+    if not p.markets:
+        return price, None
+    factor = np.array([market.factor for market in p.countries], np.float32)
+    if p.market_prices == "net":
+        return price, np.broadcast_to(price[:, None], (n, p.segments, p.items))
+    prices = price[:, None] * (factor[0] / factor)[:, None]  # the price with tax is the first market's everywhere
+    return prices.mean(axis=1), prices
+
+
+def relevance(model, state: State, shock: dict) -> np.ndarray:
     """Return scores between 0 and 1 for the pages' ranking (n or 1, S + 1 or 1, I)."""
     p = model.params
     if p.ranking == "learned":
@@ -242,7 +295,8 @@ def passes(models: StoreModels, threshold) -> tuple[np.ndarray, np.ndarray]:
 def expected_demand(model) -> np.ndarray:
     """Return the demand of a mean day (I,) at the heuristics' prices and a page of the most popular items."""
     p, c = model.params, model.catalogue
-    price = c.cost + p.price * model.markup
+    price, prices = day_prices(model, np.array([[p.price]]), 1)
+    price = c.cost + p.price * model.markup if prices is None else prices[0]
     utility = c.taste - c.sensitivity[:, None] * price - p.delay_effect * p.promise
     weight = np.exp(utility) * min(1.0, p.page_size / p.items)
     visits = visit_rate(p, np.full((1, p.segments), model.start), np.full((1, 1), p.marketing), 1.0)

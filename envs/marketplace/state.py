@@ -16,7 +16,7 @@ class State:
     on_hand: np.ndarray  # units
     pipeline: tuple  # of lead_time arrays: units ordered, arriving tomorrow, the day after, ...
     backlog: np.ndarray  # units ordered by customers who wait for stock
-    owed: np.ndarray  # money that they pay once they are served
+    owed: np.ndarray  # money that they pay once they are served; with markets (, 2 S I): by market, then their units
     doubtful: np.ndarray  # money that fraud among them will cost then: chargebacks and fees
     parcels: tuple  # of promise + 1 arrays: units under way for 0, 1, ... days; the last ones are late; routed (, Z I)
     paid: np.ndarray  # money paid for the units under way
@@ -57,6 +57,8 @@ class Flow:
     refunds: np.ndarray  # money
     customers: np.ndarray  # (num_envs, S)
     marketing: np.ndarray  # (num_envs, 1) money
+    taxes: np.ndarray  # (num_envs, 2) duty and value-added tax on the revenue, which is net of them; money
+    postage: np.ndarray  # (num_envs, 1) money
 
 
 def float32(data):
@@ -81,7 +83,7 @@ def initial(model, num_envs: int) -> State:
         on_hand=batch(np.ceil(model.expected * (p.lead_time + 2))),
         pipeline=tuple(batch(expected) for _ in range(p.lead_time)),
         backlog=nothing,
-        owed=nothing.copy(),
+        owed=np.tile(nothing, 2 * p.segments) if p.markets else nothing.copy(),
         doubtful=nothing.copy(),
         parcels=tuple(
             batch(np.zeros(p.items * (model.routes.count if model.routes else 1))) for _ in range(p.promise + 1)

@@ -6,6 +6,7 @@ import numpy as np
 
 from .fulfilment import SMOOTHING
 from .params import PRIOR_REVIEWS
+from .shopping import passes
 
 PRICES, VALUES = 250, 80  # points of the grids of prices and of R
 COLUMNS = 4  # every so many prices, where all segments share one
@@ -233,17 +234,17 @@ def _order_values(model, price, goods, credit: float, driving: float, last: bool
     p = model.params
     fraud = np.clip(p.fraud_share * price / (model.catalogue.cost.mean() + model.markup), 0, 0.5)
     if not p.screening:
-        passes = [(1.0, 1.0)]
+        shares = [(1.0, 1.0)]
     elif "fraud" not in p.decides:
-        passes = [tuple(float(x) for x in passes(model.models, p.fraud))]
+        shares = [tuple(float(x) for x in passes(model.models, p.fraud))]
     else:
-        passes = list(zip(1 - model.models.legitimate, 1 - model.models.fraudulent, strict=True))
-    worst = max(fraud.max() * f / max((1 - fraud.max()) * h + fraud.max() * f, 1e-12) for h, f in passes)
+        shares = list(zip(1 - model.models.legitimate, 1 - model.models.fraudulent, strict=True))
+    worst = max(fraud.max() * f / max((1 - fraud.max()) * h + fraud.max() * f, 1e-12) for h, f in shares)
     unit = price - goods[:, None] + _after_sale(model, price - goods[:, None], credit, driving, 1 - worst, last)
     together = p.resolution == "store" or "price" not in p.decides  # a column of prices then is one markup
     axis = 0 if together else None
     best = np.full(price.shape, -np.inf)
-    for honest, cheats in passes:
+    for honest, cheats in shares:
         taken = (1 - fraud) * honest + fraud * cheats
         each = unit - fraud * cheats / np.maximum(taken, 1e-12) * (price + p.chargeback_fee)
         if p.fidelity == "fast":  # second choices pass with the first ones, which another item may be

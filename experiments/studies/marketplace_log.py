@@ -26,8 +26,8 @@ TREATMENTS = ("promotion", "rank", "promise")  # by item and day
 class Window(Marketplace):
     """The whole store with a window that is set by item and day: `featured` first, `sooner` promised."""
 
-    def _relevance(self, state, shock: dict) -> np.ndarray:
-        return super()._relevance(state, shock) + shock["rank"][:, None]
+    def relevance(self, state, shock: dict) -> np.ndarray:
+        return super().relevance(state, shock) + shock["rank"][:, None]
 
     def shop(self, state, given: dict, shock: dict):
         """Let a day's visitors shop; see `Marketplace`."""

@@ -46,7 +46,10 @@ SAMPLERS = {
     "envs/pricing/model.py": {"standard_exponential": "choice", "standard_normal": "linear", "random": "inverse"},
     "envs/pricing_inventory/model.py": {"random": "inverse"},
     "envs/duopoly/model.py": {"random": "exploration"},
-    "envs/marketplace/scenario.py": {"random": "visitors", "poisson": "visitors", "gumbel": "visitors"},
+    "envs/marketplace/scenario.py": {
+        **dict.fromkeys(("random", "poisson", "gumbel"), "visitors"),
+        "standard_normal": "test_markets",
+    },
     "envs/marketplace/routes.py": dict.fromkeys(("permuted", "choice", "random", "integers"), "test_routes"),
     "envs/marketplace/params.py": {"standard_normal": "catalogue"},
     "envs/dispatch/arrivals.py": {"integers": "requests"},

@@ -279,7 +279,7 @@ def test_a_recommendation_table_is_followed(tmp_path):
         trace=True,
     )["flow.demand"].sum(axis=(0, 1))  # fmt: skip
     assert sales[3] > 0
-    assert Marketplace(MarketplaceParams(**SMALL))._relevance(model.initial(1), {}).shape == (1, 1, 5)
+    assert Marketplace(MarketplaceParams(**SMALL)).relevance(model.initial(1), {}).shape == (1, 1, 5)
 
 
 @pytest.mark.parametrize(
