@@ -253,13 +253,7 @@ class Marketplace(Model):
         """Return the stars shown (n, I): the mean of what was read, with `PRIOR_REVIEWS` reviews of 3 stars."""
         return state.stars / state.reviews if self.params.sentiment else np.full_like(state.stars, 3.0)
 
-    def restock_levels(self, demand, safety, quantiles=None) -> np.ndarray:
-        """Return the newsvendor's order-up-to levels (n, I); see `restock.levels`."""
-        return levels(self, demand, safety, quantiles)
-
-    def relevance(self, state: State, shock: dict) -> np.ndarray:
-        """Return scores between 0 and 1 for the pages' ranking (n or 1, S + 1 or 1, I); see `shopping`."""
-        return relevance(self, state, shock)
+    restock_levels, relevance = levels, relevance
 
     def shop(self, state: State, given: dict, shock: dict) -> tuple[np.ndarray, np.ndarray, Orders, np.ndarray]:
         """Let a day's visitors shop, under `decisions`; see `shopping.shop`."""

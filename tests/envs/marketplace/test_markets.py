@@ -169,7 +169,7 @@ def test_the_bound_holds_for_one_net_price_and_is_refused_elsewhere():
     assert 0 < best < bounds(model, seasons).mean()
     assert TASKS["Marketplace"](segments=3, markets=ABROAD).hindsight is None
     moving = Marketplace(MarketplaceParams(**SMALL, markets=ABROAD))
-    with pytest.raises(FieldError, match="market_prices: .net"):
+    with pytest.raises(FieldError, match=r"market_prices: .net"):
         bounds(moving, moving.scenarios([0]))
 
 
