@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 
 from ...learning.base import write_atomic
+from ..config.errors import ConfigError
+from ..config.settings import Settings
 from ..experiment import chosen
 from ..runs.folder import CHOICE, SEALED, Run
 from ..runs.shipped import SHIPPED, named, tasks
@@ -30,11 +32,13 @@ def pack(run: Run) -> str:
     Raises:
         ConfigError: the folder holds no finished run.
     """
-    config, choice = run.settings(), chosen(run)
-    name = run.config()["task"]["name"]
+    settings, choice = run.settings(), chosen(run)
+    if not isinstance(settings, Settings):
+        raise ConfigError(f"run: {str(run.folder)!r} is not allowed, expected a run of storelab train")
+    name = settings.task.name
     last = run.newest_kept()
     if choice is None or choice.rule is not None or last is None:
-        return f"{name}: passed over, {config.top.experiment}'s run kept no learner"
+        return f"{name}: passed over, the run kept no learner"
     place = SHIPPED / name / run.folder.name
     shutil.rmtree(place.parent, ignore_errors=True)
     place.mkdir(parents=True)
