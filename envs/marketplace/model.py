@@ -88,7 +88,8 @@ class Marketplace(Model):
 
     **Page.** Items are ranked by the weighted sum of relevance, margin, stock (relative to sales in lead time + 1 days)
     and exploration (few reviews), each between 0 and 1. Customers see a page of their segment, others a common one.
-    Relevance is the models' score, the popularity so far, or random (`ranking`).
+    Relevance is the models' score, the popularity so far, or random (`ranking`). Where one markup is set for all items,
+    margin does not count: all are equal.
 
     **Choice.** The utility of an item is taste - b price + `rating_effect` (rating - 3) - `position_effect` log(rank)
     - `delay_effect` (days of delivery, and the lead time if it is out of stock) + Gumbel noise. Buying nothing has 0 +

@@ -64,7 +64,7 @@ def rank_pages(p: MarketplaceParams, relevance, state: State, margin, weights) -
         p: the parameters.
         relevance: scores between 0 and 1 (n or 1, S + 1 or 1, I).
         state: of the store.
-        margin: price less cost (n, I), money.
+        margin: price less cost (n, I), money; where all are alike it does not count.
         weights: as in `WEIGHTS` (n, 4).
     """
     cover = np.minimum(state.on_hand / np.maximum(state.demand * (p.lead_time + 1), 1e-3), 1)
@@ -224,7 +224,9 @@ def shop(model, state: State, given: dict, shock: dict) -> tuple[np.ndarray, np.
     fraud_rate = np.clip(p.fraud_share * price / (model.cost.mean() + model.markup), 0, 0.5)
     stock = model.stock(state)
     served = np.minimum(stock, state.backlog)  # before the day's visitors
-    pages = rank_pages(p, model.relevance(state, shock), state, price - model.cost, given["recommendation"])
+    alike = p.market_prices == "own" or (given["price"].shape[1] == 1 and _by_markup(p))
+    margin = np.zeros_like(price) if alike else price - model.cost  # one markup: a tie, whatever rounding says
+    pages = rank_pages(p, model.relevance(state, shock), state, margin, given["recommendation"])
     utility = p.rating_effect * (model.ratings(state) - 3) - p.delay_effect * state.delivery
     seen = pages[:, model.page_of]  # (n, G, K)
     segment = np.tile(np.arange(p.segments), 2)
@@ -265,7 +267,7 @@ def day_prices(model, given: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray
         given = np.broadcast_to(given, (n, p.segments))
         prices = (model.cost + given[..., None] * model.markup).astype(np.float32)
         return prices.mean(axis=1), prices
-    price = model.cost + given * model.markup if p.resolution == "store" or "price" not in p.decides else given
+    price = model.cost + given * model.markup if _by_markup(p) else given
     price = np.broadcast_to(price, (n, p.items)).astype(np.float32)
     if not p.markets:
         return price, None
@@ -274,6 +276,11 @@ def day_prices(model, given: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray
         return price, np.broadcast_to(price[:, None], (n, p.segments, p.items))
     prices = price[:, None] * (factor[0] / factor)[:, None]  # the price with tax is the first market's everywhere
     return prices.mean(axis=1), prices
+
+
+def _by_markup(p: MarketplaceParams) -> bool:
+    """Return whether prices are decided as multiples of the markup."""
+    return p.resolution == "store" or "price" not in p.decides
 
 
 def relevance(model, state: State, shock: dict) -> np.ndarray:

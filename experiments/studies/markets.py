@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Tune what is left, then print the table of all that is there."""
     parser = argparse.ArgumentParser(prog="markets", description=str(__doc__).split("\n")[0])
     parser.add_argument("--results", type=Path, required=True, help="file of finished tunings, a line of JSON each")
-    parser.add_argument("--stores", type=int, default=5, help="catalogues of items and tastes (default 5)")
+    parser.add_argument("--stores", type=int, default=3, help="catalogues of items and tastes (default 3)")
     parser.add_argument("--seasons", type=int, default=512, help="held-out seasons (default 512)")
     parser.add_argument("--page", action="store_true", help=f"write the table into docs/{PAGE.name}")
     given = parser.parse_args(arguments)

@@ -282,6 +282,25 @@ def test_a_recommendation_table_is_followed(tmp_path):
     assert Marketplace(MarketplaceParams(**SMALL)).relevance(model.initial(1), {}).shape == (1, 1, 5)
 
 
+def test_where_all_items_have_one_markup_the_weight_of_margin_changes_nothing():
+    """Margins are equal then but for rounding: pages are ranked by what else counts, in whatever units costs are."""
+    for price in (0.3, 1.0, 3.7):
+        model = Marketplace(MarketplaceParams(**SMALL))
+        runs = []
+        for margin in (0.0, 1.0):
+            action = [2, price, 1, 0.1, margin, 0, 0.2, 1, 60]
+            act = lambda o, s, seed, a=action: (np.tile(a, (len(o), 1)), s)
+            runs.append(rollout(model, act, model.scenarios(range(3)), trace=True))
+        assert all((runs[0][name] == runs[1][name]).all() for name in runs[0])
+    item = Marketplace(MarketplaceParams(**SMALL, resolution="item"))
+    runs = []
+    for margin in (0.0, 1.0):
+        action = [20] * 5 + [20, 25, 30, 35, 40] + [1, 0.1, margin, 0, 0.2, 1, 60]
+        act = lambda o, s, seed, a=action: (np.tile(a, (len(o), 1)), s)
+        runs.append(rollout(item, act, item.scenarios(range(3)), trace=True)["flow.demand"])
+    assert (runs[0] != runs[1]).any()  # prices of items' own are told apart
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
