@@ -1,4 +1,4 @@
-"""The command line: `storelab COMMAND [key=value ...]`. what is heavy loads with the command that needs it."""
+"""The command line: `storelab COMMAND [key=value ...]`. Heavy imports are made by the command that needs them."""
 
 import difflib
 import os
@@ -8,27 +8,27 @@ from .. import __version__
 
 USAGE = """usage: storelab COMMAND [key=value ...] [--help]
 
-  train      data, forecaster, tuned heuristics, agent, evaluation and report of one run; resumes what was killed
-  tune       a search for an agent's hyper-parameters; each trial is a run, and what was killed goes on
-  backtest   a forecaster and baselines on rolling origins of a store's data, with tables and a report
-  explain    what drove one item's forecast: features and past days, in units
-  benchmark  a suite's learners, some seeds each, beside all heuristics: benchmark SUITE; or a contest: vn2
-  fit        one of the store's models (recommendation, ratings, reviews, questions, fraud): trained, measured, saved
-  evaluate   the policies of a finished run on other held-out scenarios; --policy: one of your own beside the heuristics
-  watch      a run's agent beside the best heuristic on the same scenario, as an animation: watch RUN
-  dataset    transitions of a finished run's policy, in Minari's format for offline learning
-  report     the table and the report of a finished run of any of these, made anew; of a folder of runs: report FOLDER
-  runs       the runs that there are: list, show, compare, clean
-  demo       `train` on a small synthetic store with forecasts
-  serve      policies of finished runs and saved models behind an HTTP API
-  check      what is understood of a file of sales, and what looks wrong in it: check FILE
-  audit      whether a run's folder or a saved model's holds raw identifiers of customers: audit FOLDER
-  forget     one customer taken out of tables, and the models that must be fitted anew: forget CUSTOMER --data PATH
-  encrypt    tables encrypted at rest, their keys made and changed: encrypt PATH
-  doctor     versions, device, writable folders
+  train      run one experiment: data, forecaster, tuned heuristics, agent, evaluation, report; a killed run goes on
+  tune       search an agent's hyper-parameters; each trial is a run, and a killed search goes on
+  backtest   compare a forecaster with baselines on rolling origins of a store's data
+  explain    explain one item's forecast by its features and past days, in units
+  benchmark  compare a suite's learners, several seeds each, with all heuristics: benchmark SUITE; or a contest: vn2
+  fit        train, measure and save one of the store's models: recommendation, ratings, reviews, questions, fraud
+  evaluate   judge a run's policies on other held-out scenarios; with --policy your own, beside the heuristics
+  watch      animate a run's agent beside the best heuristic on the same scenario: watch RUN
+  dataset    write transitions of a run's policy for offline learning, in Minari's format
+  report     make the table and report of a finished run anew; of a folder of runs: report FOLDER
+  runs       list, show, compare and clean runs
+  demo       run `train` on a small synthetic store with forecasts
+  serve      serve policies of finished runs and saved models over HTTP
+  check      show how a file of sales is read, and what looks wrong in it: check FILE
+  audit      search the folder of a run or a saved model for raw identifiers of customers: audit FOLDER
+  forget     delete a customer from tables, and name the models to fit anew: forget CUSTOMER --data PATH
+  encrypt    encrypt tables at rest, make and change their keys: encrypt PATH
+  doctor     show versions, device, missing extras and writable folders
 
-storelab COMMAND --help shows a command's groups and keys; storelab train --multirun seed=0,1,2 sweeps,
-and --dry-run tells what would run and what is finished.
+storelab COMMAND --help shows a command's groups and keys. storelab train --multirun seed=0,1,2 runs a sweep;
+--dry-run shows what would run and what is finished.
 storelab --version; python -m storelab is the same as storelab.
 Tab completion: eval "$(storelab -sc install=bash)"
 Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""

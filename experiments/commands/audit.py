@@ -9,10 +9,12 @@ from ..runs.folder import Run
 
 USAGE = """usage: storelab audit FOLDER [--data PATH]
 
-Looks into all files of a run's folder or a saved model's for raw identifiers: customers' ids of the data that it was
-made from, e-mails, phones, cards, id numbers, postal addresses. FOLDER: of a run or a model. --data: the table, or
-folder of tables, that it was made from, where the run does not name it or it has moved.
-Prints file and place of each; exits with 0: none, 1: some, 2: not readable."""
+Searches all files of FOLDER, a run's or a saved model's, for raw identifiers: customers' ids of the data that it was
+made from, e-mails, phones, cards, id numbers, postal addresses. Prints file and place of each.
+
+  --data PATH   the table, or folder of tables, that it was made from, if the run does not name it or it has moved
+
+Exit status: 0 none was found, 1 some were, 2 the folder is not readable."""
 SHOWN = 100
 
 

@@ -18,11 +18,11 @@ from ...data.panel import Panel
 
 USAGE = """usage: storelab check FILE [day_first=true|false] [encoding=NAME] [columns.item=NAME ...]
 
-What is understood of a CSV, Excel or Parquet file of sales, and what looks wrong, with row numbers (the header is not
-counted). FILE has a row per item and day (item, date, units, price) or a row per line of an order (invoice, item,
-timestamp, quantity, price, or the names of Online Retail). day_first, encoding and columns (contract's name = the
-file's) are keys of data=panel too. Exits with 0: nothing looks wrong, 1: something does,
-2: not readable."""
+Shows how a CSV, Excel or Parquet file of sales is read, and what looks wrong in it, with row numbers (the header is not
+counted). FILE has a row per item and day (item, date, units, price), or a row per line of an order (invoice, item,
+timestamp, quantity, price, or the names of Online Retail). day_first, encoding and columns (storelab's name = the
+file's name) are keys of data=panel too. Exit status: 0 nothing looks wrong, 1 something does, 2 the file is not
+readable."""
 DAYS: Schema = tuple(  # PANEL's columns, but what the numbers may be is looked at here
     Column(
         column.name, column.kind, required=column.name in ("item", "date", "units"), nullable=column.kind == "number"

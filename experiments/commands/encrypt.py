@@ -16,13 +16,13 @@ USAGE = """usage: storelab encrypt --new-key FILE
        storelab encrypt --rotate [--drop-old] PATH ...
        storelab encrypt --decrypt PATH ...
 
-Encrypts tables (CSV, Excel, Parquet) in place, each as a whole or not at all; every command reads them as before.
-PATH: a table, or a folder with tables in it and below. The key is in the file that STORELAB_DATA_KEY_FILE names,
+Encrypts tables (CSV, Excel, Parquet) in place, each as a whole or not at all. Every command reads them as before.
+PATH is a table, or a folder with tables in it and below. The key is in the file that STORELAB_DATA_KEY_FILE names,
 outside the folder of the data, or in STORELAB_DATA_KEY.
 
-  --new-key FILE   make a key file, readable by you alone
-  --rotate         put a new key first in the key file and encrypt the tables by it; the old keys stay for others
-  --drop-old       after that, take the old keys out of the key file: what else they encrypted is lost
+  --new-key FILE   make a key file that only you can read
+  --rotate         add a new first key to the key file and encrypt the tables with it; old keys stay for other tables
+  --drop-old       then remove the old keys from the key file: other tables encrypted with them are lost
   --decrypt        write the tables as they were"""
 
 

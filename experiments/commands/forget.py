@@ -23,18 +23,19 @@ from .usage import carry_out, writing
 USAGE = """usage: storelab forget CUSTOMER --data PATH [--data PATH ...] [--runs FOLDER] [--models FOLDER]
                        [--column NAME] [--dry-run]
 
-Takes the rows of one customer out of tables (CSV, Excel, Parquet), JSON and npz files, all of them or, where one cannot
-be read, none, and names and marks the runs and models that have seen the customer: they must be fitted anew, and say so
-when they are loaded. A command that was killed is finished by the next one on the same folder, whomever it is about.
-CUSTOMER: the id in the tables, or its pseudonym; with STORELAB_KEY set both are found by either.
+Deletes the rows of one customer from tables (CSV, Excel, Parquet), JSON and npz files. If one file cannot be read, no
+file is changed. Names and marks the runs and models that have seen the customer: they must be fitted anew, and warn of
+it when they are loaded. If the command is killed, the next one on the same folder finishes it, for any customer.
+CUSTOMER is the id in the tables, or its pseudonym; with STORELAB_KEY set either finds both.
 
-  --data PATH      a file, or a folder with files in it and below; encrypted ones stay encrypted
-  --runs FOLDER    of runs (default: runs); --models FOLDER: of saved models elsewhere
-  --column NAME    a column of ids beside the usual names (customer, user_id, household_id, ...)
-  --dry-run        tell what would be done
+  --data PATH      a file, or a folder with files in it and below; encrypted files stay encrypted
+  --runs FOLDER    folder of runs (default: runs)
+  --models FOLDER  folder of saved models elsewhere
+  --column NAME    a column of ids besides the usual names (customer, user_id, household_id, ...)
+  --dry-run        show what would be done
 
-Exits with 0: done, 1: no file holds the customer, or a file that is no table still does, 2: not readable, or another
-command writes there."""
+Exit status: 0 done; 1 no file holds the customer, or a file that is no table still does; 2 a file is not readable, or
+another command writes there."""
 JOURNAL = ".storelab-forget.json"  # in the folders of the data, while files are replaced
 PART = ".forget.part"  # end of the name of a file that is to take another's place
 SEEN = re.compile(r"file (.+), SHA-256 ([0-9a-f]{64})")  # in a model's card

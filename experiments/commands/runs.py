@@ -18,13 +18,13 @@ USAGE = """usage: storelab runs [list] [KEY=VALUE[,VALUE] ...]
        storelab runs compare RUN RUN
        storelab runs clean [KEY=VALUE ...] [--yes]
 
-  list       a table of the runs, and the first line of what failed
-  show       a run's config, provenance and results
-  compare    what differs in config and provenance, and the results, paired where the scenarios are the same
-  clean      lists what failed or was killed; with --yes deletes it
+  list       show a table of the runs, with the first line of each error
+  show       show a run's config, provenance and results
+  compare    show differences in config and provenance, and the results, paired where the scenarios are the same
+  clean      list failed and killed runs; with --yes delete them
 
-KEY: one of the config (env.horizon, agent.gamma), or run, experiment, seed, command, task, agent, state (finished,
-failed, running, unfinished, damaged). runs=FOLDER: where they lie (runs). RUN: a run's folder."""
+KEY is a key of the config (env.horizon, agent.gamma), or run, experiment, seed, command, task, agent, state (finished,
+failed, running, unfinished, damaged). runs=FOLDER is the folder of all runs (default: runs). RUN is a run's folder."""
 
 
 def runs(args: list[str]) -> int:

@@ -23,26 +23,24 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="storelab serve", description="Policies of finished runs and saved models behind HTTP.")
     add = parser.add_argument
-    add(
-        "runs", nargs="*", metavar="RUN", help="folder of a finished run: restock, price, dispatch or store by its task"
-    )
+    add("runs", nargs="*", metavar="RUN", help="folder of a finished run; its task decides the route")
     folders = {"metavar": "DIR", "action": "append", "default": []}
-    add("--recommendation", **folders, help="saved recommender: recommend")
-    add("--language", **folders, help="saved text classifier: sentiment, or, of intents, answer")
+    add("--recommendation", **folders, help="saved recommender, for the route recommend")
+    add("--language", **folders, help="saved text classifier, for sentiment, or for answer if it knows intents")
     wording = (
         "generative checkpoint, hub name or folder, that words the help pages of answer (default: they are quoted)"
     )
     add("--writer", metavar="NAME", default="", help=wording)
-    add("--risk", **folders, help="saved trees or sequence model: fraud")
-    add("--keys", metavar="FILE", required=True, help="JSON of the API keys' sums and rights")
+    add("--risk", **folders, help="saved trees or sequence model, for the route fraud")
+    add("--keys", metavar="FILE", required=True, help="JSON file with the API keys' hashes and rights")
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    add("--port", type=_port, default=8000, help="0 to 65535; 0: one that is free (%(default)s)")
+    add("--port", type=_port, default=8000, help="0 to 65535; 0 takes a free port (%(default)s)")
     tls = {"metavar": "FILE", "default": ""}
-    add("--tls-certificate", **tls, help="PEM of the certificate, its chain after it: HTTPS in place of HTTP")
+    add("--tls-certificate", **tls, help="PEM of the certificate with its chain after it, for HTTPS")
     add("--tls-key", **tls, help="PEM of the certificate's private key, without a password")
-    add("--add-key", metavar="NAME", help="make a key, add its sum to FILE, print the key once, and end")
-    add("--rights", metavar="RIGHT,...", default="", help=f"of the new key: {', '.join(RIGHTS)}")
-    add("--per-second", type=float, default=100.0, help="requests that the new key may make (%(default)g)")
+    add("--add-key", metavar="NAME", help="make a key, add its hash to FILE, print the key once, and exit")
+    add("--rights", metavar="RIGHT,...", default="", help=f"rights of the new key: {', '.join(RIGHTS)}")
+    add("--per-second", type=float, default=100.0, help="requests per second that the new key may make (%(default)g)")
     return parser
 
 
