@@ -28,7 +28,7 @@ STATE, SEED = ("policy_state", "state"), "seed"  # names that the contract's las
 
 
 def batched(function: Callable) -> Policy:
-    """Return the policy of a function of a batch: observations (n, F) -> actions (n, A), or (n,) where A is 1."""
+    """Return a policy from a function of a batch: observations (n, F) -> actions (n, A), or (n,) if A is 1."""
 
     def act(observation, policy_state, seed: int):
         return function(observation), policy_state
@@ -37,7 +37,7 @@ def batched(function: Callable) -> Policy:
 
 
 def scalar(function: Callable) -> Policy:
-    """Return the policy of a function of one observation (F,) -> one action, a number or (A,), called row by row."""
+    """Return a policy from a function of one observation (F,) -> a number or (A,), called row by row."""
 
     def act(observation, policy_state, seed: int):
         actions = [function(row) for row in observation]
@@ -50,14 +50,14 @@ def scalar(function: Callable) -> Policy:
 
 
 def torch_policy(module, weights: str | Path | None = None) -> Policy:
-    """Return the policy of a torch module: observations (n, F) -> actions (n, A), without gradients.
+    """Return a policy from a torch module: observations (n, F) -> actions (n, A), without gradients.
 
     Args:
-        module: a `torch.nn.Module`; it is put into its mode for evaluation.
-        weights: of its `state_dict`, a file of safetensors. None: as they are.
+        module: a `torch.nn.Module`; it is set to evaluation mode.
+        weights: a safetensors file with its `state_dict`. None keeps its present weights.
 
     Raises:
-        FieldError: weights in another format, of another module or damaged.
+        FieldError: weights in another format, of another module, or damaged.
     """
     import torch
 
@@ -90,24 +90,24 @@ def _load_weights(module, path: Path) -> None:
 def as_policies(
     given: Any, task: Task, name: str = "own", one_by_one: bool = False, weights: str | Path | None = None
 ) -> dict[str, Policy]:
-    """Return the policies that something of a user's own stands for, by name.
+    """Return a user's own policy, or several, by name.
 
     Args:
-        given: a function of a batch (`batched`), or of the whole contract, by its arguments; a `Rule`, or several by
-            name, or an object with the contract's `Rules`: they are tuned on training scenarios as ours are; a torch
-            module; an object with `predict`, as Stable-Baselines3 has it, or with `act`; a class of any of these, or a
-            function that makes one: its arguments `task`, `model`, `observation_space` and `action_space` are filled
-            in.
-        task: that it is to act on.
+        given: one of these, or a class or function that makes one of them; of the latter the arguments `task`,
+            `model`, `observation_space` and `action_space` are filled in by name. A function of a batch (`batched`). A
+            function `act(observation, policy_state, seed)`. A `Rule`, several by name, or an object with `Rules`; they
+            are tuned on training scenarios as storelab's are. A torch module. An object with `predict`, as
+            Stable-Baselines3's algorithms have it, or with `act`.
+        task: the task on which the policy acts.
         name: of the policy.
-        one_by_one: a function is one of a single observation (`scalar`).
-        weights: of a torch module.
+        one_by_one: the function takes a single observation (`scalar`).
+        weights: file with the weights of a torch module.
 
     Returns:
         One policy by `name`; several rules by their own names.
 
     Raises:
-        FieldError: something else, or a class that wants other arguments.
+        FieldError: anything else, or a class with other arguments.
     """
     field = f"policy {name}"
     given = _made(given, task, field)

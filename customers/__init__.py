@@ -1,4 +1,4 @@
-"""A customer's history in; next purchase, rating, churn and spend out."""
+"""Customers: next purchase, rating, churn and spend from a customer's history."""
 
 from ..learning.registry import Registry
 from .campaign import Campaign

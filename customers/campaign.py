@@ -11,7 +11,7 @@ from .synthetic import Customers
 
 @dataclass
 class Campaign:
-    """A mailing, and its prices. A voucher is used at a customer's next purchase."""
+    """A mailing to customers, with its costs. A voucher is used at a customer's next purchase."""
 
     mail: float = 1.0  # money per letter
     voucher: float = 8.0  # money off a purchase

@@ -29,7 +29,7 @@ FEATURES = (
 
 @dataclass
 class Samples:
-    """A row per customer and day; N rows."""
+    """Samples, N rows: one per customer and day."""
 
     customer: np.ndarray  # (N,) ids
     day: np.ndarray  # (N,) days since the first event: everything before is known
@@ -77,7 +77,7 @@ def cuts(days: float, every: float = 30.0) -> dict[str, list[float]]:
 
 
 def samples(events: pd.DataFrame, at: list[float], categories: list[str]) -> Samples:
-    """Return a row for each customer who has bought before a day, and for each day of `at`.
+    """Return a row for each day of `at` and each customer who bought before that day.
 
     Args:
         events: of `read_events` or a generator, by time.

@@ -17,7 +17,7 @@ from ..learning.params import check_whole
 
 @dataclass
 class CustomerParams:
-    """Who the customers are."""
+    """Parameters of a made-up population."""
 
     customers: int = 4000
     days: int = 730
@@ -43,7 +43,7 @@ class CustomerParams:
 
 @dataclass
 class Customers:
-    """What was bought, and what no shop sees."""
+    """A made-up population: its purchases, and its true state, which no shop sees."""
 
     events: pd.DataFrame  # the columns of `histories.EVENTS`, by time
     rate: np.ndarray  # (C,) purchases per day while a customer stays

@@ -1,4 +1,4 @@
-"""What happened: tables in, tables out. Nothing here imports another part of storelab."""
+"""Data of a store: readers of tables, the `Panel`, and the synthetic store. It imports no other part of storelab."""
 
 from . import complete_journey, online_retail
 from .contract import PANEL, TRANSACTIONS, Column, Schema, read

@@ -112,16 +112,16 @@ def read(
 ) -> pd.DataFrame:
     """Read a CSV, Excel or Parquet file or a DataFrame under a column contract.
 
-    Columns that the contract doesn't name are dropped; customer ids are replaced by pseudonyms
-    under `key` (default: `privacy.default_key()`). Returns a new frame, columns in the contract's order.
+    Columns that the contract does not name are dropped. Customer ids are replaced by pseudonyms under `key` (default:
+    `privacy.default_key()`). Returns a new frame with the columns in the contract's order.
 
-    Separator, encoding, decimal mark and the order of day and month are decided over the whole table; each decision is
-    a TableNote, a warning, and stands in the list `attrs["notes"]` of the frame. `day_first` settles dates that no row
-    settles. `aliases` has other names of columns: alias -> name; the contract's own name comes first. `columns` has
-    the table's names that stand for others: contract's name -> the table's. `encoding` is that of a file of text.
+    Separator, encoding, decimal mark and the order of day and month are decided over the whole table. Each decision is
+    a warning of the category TableNote, and is in the list `attrs["notes"]` of the frame. `day_first` decides where no
+    row shows the order. `aliases` has other names of columns, alias -> name; the contract's own name takes precedence.
+    `columns` has the table's own names: contract's name -> table's name. `encoding` is that of a text file.
 
-    Raises ValueError naming the column, the first bad row, the value there and what is expected.
-    Rows are counted from 1; a file's header is not counted.
+    Raises ValueError naming the column, the first bad row, its value and what is expected. Rows are counted from 1,
+    without a file's header.
     """
     names = [column.name for column in schema]
     own = columns or {}

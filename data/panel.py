@@ -25,12 +25,11 @@ MAX_CELLS = 200_000_000  # days x items of one panel: M5 has 6e7; more is most l
 class Panel:
     """Units and covariates of I items over D contiguous days, or over D weeks.
 
-    Units and price are NaN before an item's launch (its first row); later, NaN units are days not observed,
-    and price carries the last one known. On days when the shop was shut units are what was
-    recorded (0 as a rule) and `closed` is true.
+    Units and price are NaN before an item's launch (its first row). Later, NaN units are days that were not observed,
+    and a missing price is the last one known. On days on which the shop was shut, `closed` is true and units are what
+    was recorded, usually 0.
 
-    A panel is weekly when its dates are seven days apart: wherever these pages say day, it is then the week that
-    begins on that date.
+    A panel is weekly when its dates are seven days apart. A "day" is then the week that begins on that date.
     """
 
     items: list[str]

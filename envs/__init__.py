@@ -1,4 +1,4 @@
-"""Environments: scenarios, dynamics and references, as Gymnasium sees them. What is named here loads when used."""
+"""Environments: scenarios, dynamics and references behind Gymnasium's interface. Names load when they are used."""
 
 # ruff: noqa: F401 (the imports for editors)
 

@@ -107,14 +107,14 @@ def make_env(task="Inventory", source=None, split: str = "train", render_mode: s
 
     Args:
         task: a name of `TASKS` or a `Task`.
-        source: a `DemandSource` in place of the task's own.
-        split: the task's demand to take, `train` or `test`.
+        source: a `DemandSource` instead of the task's own.
+        split: which demand of the task, `train` or `test`.
         render_mode: None, `rgb_array`, `human` or `ansi`.
         changes: parameters that differ from the task's (see `InventoryParams` and the like).
 
     Raises:
-        UnknownKeyword: a parameter that there is none of: a TypeError and a ValueError.
-        FieldError: an unknown task, a value out of its bounds.
+        UnknownKeyword: an unknown parameter; it is both a TypeError and a ValueError.
+        FieldError: an unknown task, or a value out of its bounds.
     """
     from .core.adapters import StoreEnv
 
@@ -134,7 +134,7 @@ def make_vector_env(
     max_episode_steps: int | None = None,
     **changes,
 ):
-    """Make a `gymnasium.vector.VectorEnv` (`StoreVectorEnv`, which has the other arguments); as `make_env` else."""
+    """Make a `gymnasium.vector.VectorEnv`; arguments as in `make_env` and of `StoreVectorEnv`."""
     from .core.vector import StoreVectorEnv
 
     model = _model(task, source, split, changes)
@@ -142,10 +142,10 @@ def make_vector_env(
 
 
 def make_parallel_env(task="Marketplace", source=None, split: str = "train", **changes):
-    """Make a `pettingzoo.ParallelEnv` of a task whose environment has one; arguments as in `make_env`.
+    """Make a `pettingzoo.ParallelEnv` of a task whose environment has several agents; arguments as in `make_env`.
 
     Raises:
-        FieldError: also a task for one agent alone.
+        FieldError: as in `make_env`, or a task with a single agent.
     """
     model = _model(task, source, split, changes)
     environment = environment_of(model)

@@ -22,7 +22,7 @@ def interquartile_mean(scores: Scores) -> float:
 
 
 def probability_of_improvement(scores: Scores, others: Scores) -> float:
-    """Return how likely a run of the first is to beat one of the others on a task drawn at random; a tie counts half.
+    """Return the probability that a run of the first beats a run of the others on a random task; a tie counts half.
 
     Per task the Mann-Whitney U statistic by the number of pairs, then the mean over tasks (section 4.3).
     """
@@ -44,7 +44,7 @@ def stratified_bootstrap(
 ) -> np.ndarray:
     """Return the 95 % percentile interval (2, ...) of a statistic of one or more scores.
 
-    Runs are drawn with replacement within each task, of each of the scores on its own. With few runs on few tasks the
+    Runs are drawn with replacement within each task, for each score independently. With few runs on few tasks the
     interval is too narrow.
     """
     rng = np.random.default_rng(seed)

@@ -10,19 +10,19 @@ from ..errors import FieldError
 
 
 def checked(name: str, act: Policy, model: Model) -> Policy:
-    """Return a policy that raises where `act` does not do what a policy has to.
+    """Return a policy that checks what `act` returns.
 
-    Finite actions outside the space pass: they are clipped to it and counted, as everywhere. What `act` writes into
-    its observations stays its own.
+    Finite actions outside the space pass; they are clipped to it and counted, as everywhere. `act` gets copies of the
+    observations and may change them.
 
     Args:
         name: of the policy, for the error.
         act: `act(observation, policy_state, seed) -> (action, policy_state)`.
-        model: gives the action space.
+        model: has the action space.
 
     Raises:
-        FieldError: from the policy's call; `act` raised, or returned no pair, or no finite numbers (n, A) at
-            observations (n, F). (n,) will do where A is 1.
+        FieldError: when the policy is called, if `act` raised, returned no pair, or no finite numbers (n, A) for
+            observations (n, F). (n,) is allowed if A is 1.
     """
     field, size = f"policy {name}", len(model.action_low)
 

@@ -22,9 +22,7 @@ PERIODS_PER_YEAR = 365  # inventory turns take a period for a day
 
 
 def key_figures(episodes: pd.DataFrame) -> pd.DataFrame:
-    """Return each policy's key figures, pooled over its episodes.
-
-    They are those of a store with stock; other episodes have none.
+    """Return each policy's key figures, pooled over its episodes. Episodes of problems without stock have none.
 
     `fill_rate`: share of the demand served from stock when it came (type 2, Snyder and Shen 2019, section 4.3.4);
     `stockout_rate`: share of items and periods with unmet demand; `turns`: a year's sales over the mean stock (units).
@@ -54,22 +52,21 @@ def evaluate(
 
     Args:
         policies: name -> `act(observation, policy_state, seed) -> (action, policy_state)`.
-        task: gives the model and the periods of warm-up that are left out.
-        seeds: of the scenarios, integers (n,); the held-out split takes them from another stream than training.
+        task: has the model and the number of warm-up periods, which are left out.
+        seeds: of the scenarios, integers (n,). Held-out scenarios and training scenarios come from different streams.
         split: `test` (held out) or `train`.
-        horizon: periods per episode where not the task's own (a longer one for averages per period).
+        horizon: periods per episode, if not the task's own (a longer one for averages per period).
         rows: scenarios in one batch.
-        progress: show a bar.
+        progress: show a progress bar.
 
     Returns:
         A row per policy and episode: `policy`, `seed`, `value` (cost or profit, in `task.unit`), the money terms in
         the same unit, `demand`, `sales`, `unmet`, `on_hand`, `overflow` (units per period), `stockout_rate` and
-        `clipped_actions` (per period). Where the task knows a bound in hindsight, that stands as the policy
-        `hindsight bound`.
+        `clipped_actions` (per period). If the task has a bound in hindsight, it is the policy `hindsight bound`.
 
     Raises:
-        FieldError: a policy that raises or returns the wrong thing, by its name (see `checked`), or is called
-            `hindsight bound`, or by what is not text; a horizon that ends within the warm-up.
+        FieldError: a policy that raises or returns something wrong (see `checked`), whose name is `hindsight bound`
+            or not a text; or a horizon that ends within the warm-up.
     """
     for name in policies:
         if not isinstance(name, str):
@@ -134,24 +131,24 @@ def summarise(
 ) -> pd.DataFrame:
     """Return one row per policy, best first.
 
-    The gap is paired where it can be: with the reference's policy, where the episodes hold it as the policy
-    `reference policy` (`evaluate(policies | {REFERENCE: reference.policy}, ...)`), or with the bound in hindsight. So
-    the luck of the scenarios falls out of it. A reference that was not played is a number that the gap is taken to,
-    and the gap's interval is as wide as the value's. The per cent are of the reference's value, known exactly.
+    The gap is paired where it can be: with the reference's policy, if it is among the episodes as `reference policy`
+    (`evaluate(policies | {REFERENCE: reference.policy}, ...)`), or with the bound in hindsight. Pairing removes the
+    randomness of the scenarios. Without the reference's policy the gap is to the reference's value, and its interval is
+    as wide as the value's. Per cent are of the reference's value, which is exact.
 
     Args:
         episodes: of `evaluate`.
         objective: `cost` (less is better) or `profit`.
-        reference: of the task; without one, `hindsight bound` stands in where the episodes hold it.
-        heuristics: the policies among which the best one is compared with (if not given, all but the bound and the
-            reference's). It is chosen on these very episodes, which favours it.
+        reference: of the task; without one, `hindsight bound` is used if it is among the episodes.
+        heuristics: policies are compared with the best of these (by default all but the bound and the reference's). It
+            is chosen on these very episodes, which favours it.
 
     Returns:
-        Index `policy`; `value` with `ci_low`, `ci_high`; `better` than the best heuristic by how much (money, positive
-        is better; paired over scenarios) with `better_low`, `better_high`; `gap` to the reference (money, positive is
-        worse) with `gap_low`, `gap_high`, and `gap_percent` of the reference's size; the means of the key figures. The
-        intervals are over scenarios, by `mean_interval`: NaN with a single one. In `attrs`: `best_heuristic`,
-        `objective`, and `gap_to`: `reference policy`, `reference value`, `hindsight bound` or None.
+        A table with the index `policy` and these columns. `value` with `ci_low`, `ci_high`. `better`: how much better
+        than the best heuristic (money, paired over scenarios), with `better_low`, `better_high`. `gap` to the reference
+        (money, positive is worse) with `gap_low`, `gap_high`, and `gap_percent` of the reference's size. The means of
+        the key figures. Intervals are over scenarios, by `mean_interval`; NaN with a single one. `attrs` has
+        `best_heuristic`, `objective`, and `gap_to`: `reference policy`, `reference value`, `hindsight bound` or None.
     """
     sign = 1 if objective == "profit" else -1
     values = episodes.pivot(index="seed", columns="policy", values="value")

@@ -17,7 +17,7 @@ _INSIDE = 0.95
 def mean_interval(values: np.ndarray | pd.DataFrame) -> np.ndarray:
     """Return the interval (2, k) of the means of `values` (n, k), in their unit.
 
-    `t_interval` where they are fewer than 20, else `bootstrap_interval`, which follows skewed ones.
+    `t_interval` for fewer than 20 rows, otherwise `bootstrap_interval`, which is right for skewed values too.
     """
     return t_interval(values) if len(values) < FEW else bootstrap_interval(values)
 
@@ -36,8 +36,8 @@ def bootstrap_interval(values: np.ndarray | pd.DataFrame, samples: int = 5000, s
 def t_interval(values: np.ndarray | pd.DataFrame) -> np.ndarray:
     """Return the 95 % interval (2, ...) of the mean of `values` (n, ...) over their first axis, by Student's t.
 
-    For few numbers that are independent, such as a learner's seeds. In the unit of the values; NaN where n is 1, which
-    tells no spread. Student 1908, "The probable error of a mean", Biometrika 6(1).
+    For few independent numbers, such as a learner's seeds. In the unit of the values; NaN if n is 1.
+    Student 1908, "The probable error of a mean", Biometrika 6(1).
     """
     values = np.asarray(values, dtype=float)
     n, mean = len(values), values.mean(axis=0)
@@ -50,10 +50,10 @@ def t_interval(values: np.ndarray | pd.DataFrame) -> np.ndarray:
 def stratified_t_interval(strata: Sequence[np.ndarray | Sequence[float]]) -> np.ndarray:
     """Return the 95 % interval (2,) of the mean over strata of their means, strata being fixed (tasks, problems).
 
-    Each stratum has numbers (n,) of its own, such as a learner's seeds on one task; all are in one unit. NaN where one
-    has a single number. Their variances may differ: the degrees of freedom are those of Welch 1947, "The
+    Each stratum has numbers (n,), such as a learner's seeds on one task; all are in one unit. NaN if a stratum has a
+    single number. Variances may differ: the degrees of freedom are those of Welch 1947, "The
     generalization of Student's problem when several different population variances are involved", Biometrika 34. With
-    three numbers a stratum it covers 95 % where strata are alike, and 92 % where one has nearly all of the variance.
+    three numbers a stratum the coverage is 95 % if strata are alike, and 92 % if one has nearly all of the variance.
     """
     arrays = [np.asarray(each, dtype=float) for each in strata]
     count = np.array([len(each) for each in arrays])
@@ -68,20 +68,20 @@ def stratified_t_interval(strata: Sequence[np.ndarray | Sequence[float]]) -> np.
 
 
 def hierarchical_interval(values: np.ndarray) -> np.ndarray:
-    """Return the 95 % interval (2,) of the mean of `values` (seeds, scenarios), both being drawn at random.
+    """Return the 95 % interval (2,) of the mean of `values` (seeds, scenarios), with both seeds and scenarios random.
 
     For a learner with several seeds on common scenarios: its values, or its differences to another policy on the same
-    scenarios, in one unit. The interval is that of the mean over other seeds and other scenarios. It is never narrower
-    than `t_interval` of the seeds' means. NaN with one seed or one scenario.
+    scenarios, in one unit. The interval is for the mean over other seeds and other scenarios. It is never narrower than
+    `t_interval` of the seeds' means. NaN with one seed or one scenario.
 
-    The model is the two-way random one, value = mean + seed + scenario + rest. Of the mean's variance the seeds' mean
-    square has the seeds' part and the rest's, with seeds - 1 degrees of freedom; the scenarios' part is their mean
-    square less that of the rest, if positive, with scenarios - 1 (Searle, Casella and McCulloch 1992, "Variance
-    Components", chapter 4). The half-widths by Student's t of the two add in squares (Zou and Donner 2008,
-    "Construction of confidence limits about effect measures: a general approach", Statistics in Medicine 27), which is
-    a little wide where both matter; Satterthwaite's degrees of freedom covered 92 % with three seeds. Resampling seeds
-    and scenarios (Owen 2007, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2)) is a percentile of few
-    again.
+    The model is the two-way random effects model, value = mean + seed + scenario + rest. The seeds' mean square has the
+    variance of seeds and of the rest, with seeds - 1 degrees of freedom. The scenarios' part is their mean square less
+    that of the rest, if positive, with scenarios - 1 (Searle, Casella and McCulloch 1992, "Variance Components",
+    chapter 4). The two half-widths by Student's t are added in squares (Zou and Donner 2008, "Construction of
+    confidence limits about effect measures: a general approach", Statistics in Medicine 27), which is slightly wide
+    where both matter; with Satterthwaite's degrees of freedom the coverage is 92 % with three seeds. Resampling seeds
+    and scenarios (Owen 2007, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2)) has the fault of every
+    percentile bootstrap of few numbers.
     """
     values = np.asarray(values, dtype=float)
     seeds, scenarios = values.shape
@@ -99,10 +99,11 @@ def hierarchical_interval(values: np.ndarray) -> np.ndarray:
 def cluster_interval(values: np.ndarray, cluster: np.ndarray) -> tuple[float, np.ndarray]:
     """Return the mean over rows of the sums of `values` (n, T), and its 95 % interval (2,), NaN with a single cluster.
 
-    For episodes over recorded days, which overlap: numbers with the same `cluster` (n, T), integers, such as those of
-    one block of days, may hang together in any way; those of different ones do not. The standard error is that of a
-    total over clusters of different size, cluster-robust (Cameron and Miller 2015, "A practitioner's guide to
-    cluster-robust inference", Journal of Human Resources 50(2)), with clusters - 1 degrees of freedom.
+    For episodes over recorded days, which overlap. Numbers with the same `cluster` (n, T), integers, such as those of
+    one block of days, may depend on each other in any way; those of different clusters are independent. The standard
+    error is that of a total over clusters of different size, cluster-robust (Cameron and Miller 2015, "A
+    practitioner's guide to cluster-robust inference", Journal of Human Resources 50(2)), with clusters - 1 degrees of
+    freedom.
     """
     _, at = np.unique(cluster, return_inverse=True)
     total = np.bincount(at.ravel(), np.asarray(values, dtype=float).ravel()) / len(values)

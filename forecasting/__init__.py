@@ -1,4 +1,4 @@
-"""Demand forecasts: a panel's past and the known future in, quantiles and sample paths out."""
+"""Demand forecasts: quantiles and sample paths from a panel's past and what is known of the future."""
 
 from ..learning.registry import Registry
 from ..plugins import declared

@@ -62,8 +62,8 @@ class Known:
 def known_future(panel: Panel, origin: int, horizon: int) -> Known:
     """The covariates of days `origin .. origin + horizon - 1` (row numbers) of `panel`.
 
-    Past the end of the panel the calendar goes on by a fixed rule: the last price, no promotion, no holiday, other
-    covariates not known, and a weekday is closed if it was closed in at least half of the last eight weeks.
+    Past the end of the panel the calendar is continued by a fixed rule: the last price, no promotion, no holiday, other
+    covariates unknown. A weekday is closed if it was closed in at least half of the last eight weeks.
 
     Raises ValueError when `origin` is not in 1 .. D or `horizon` is below 1.
     """
@@ -121,8 +121,8 @@ def whole_units(units: np.ndarray) -> np.ndarray:
 class Forecaster(ABC):
     """Demand quantiles and sample paths from a panel's past. `I` items, `H` days, `Q` levels.
 
-    `fit` learns from nothing but the panel; `fine_tune` starts from the present weights (pre-trained or fitted).
-    Both return the forecaster, and see only the days of the panel they are handed: hand them the past.
+    `fit` learns from the panel only. `fine_tune` starts from the present weights, pre-trained or fitted. Both return
+    the forecaster, and see all days of the panel that they get: pass only the past.
     """
 
     name: str  # the key in `forecasting.FORECASTERS`

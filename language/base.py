@@ -39,12 +39,12 @@ def pieces(text: str) -> list[tuple[int, int]]:
 
 
 class TextClassifier(ABC):
-    """Texts in, probabilities of labels out.
+    """A text classifier: probabilities of labels for texts.
 
-    `Params` has `validation`, the share of the training rows that calibrates (and stops training early), and `seed`.
-    A text without a letter or digit (empty, emoji, punctuation) says nothing: its probabilities are the labels'
-    shares of the training rows. So are those of a text in a language that the training texts are not in, as far as
-    `text.spoken` can tell, unless an encoder of the user's own reads it.
+    `Params` has `validation`, the share of the training rows for calibration and early stopping, and `seed`. A text
+    without a letter or digit (empty, emoji, punctuation) has the labels' shares of the training rows as its
+    probabilities. So has a text in another language than the training texts, as far as `text.spoken` can tell, unless
+    an encoder of the user's own reads it.
     """
 
     name: ClassVar[str]

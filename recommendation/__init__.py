@@ -1,4 +1,4 @@
-"""Recommendations: users' purchases in, ranked lists and ratings out."""
+"""Recommendation: ranked lists and ratings from users' purchases."""
 
 from collections import ChainMap
 

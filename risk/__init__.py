@@ -1,4 +1,4 @@
-"""Transactions in, the probability of fraud out."""
+"""Fraud: the probability that a transaction is fraudulent."""
 
 from ..learning.registry import Registry
 from .features import FEATURES, Layout, features

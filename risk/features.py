@@ -107,7 +107,7 @@ def _place_sums(name: str) -> tuple[dict, dict]:
 
 @dataclass(frozen=True)
 class Layout:
-    """Which features a model has: of which columns of ids, and with known frauds or without."""
+    """The features of a model: of which columns of ids, and with or without known frauds."""
 
     entities: tuple[str, ...] = ENTITIES  # the customer first; those beyond ENTITIES are named by the user
     late: bool = False  # whether known frauds are counted, of each entity
@@ -326,12 +326,12 @@ def features(
     fraud: np.ndarray | None = None,
     known: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Features (n, len(layout.names)) float32 of each transaction, from the rows above it alone; NaN: no history.
+    """Return features (n, len(layout.names)) float32 of each transaction, from the rows above it; NaN: no history.
 
-    Rows of one second count as in the order given. A customer, device, address or card not met before has counts of 0.
-    Where the layout counts known frauds, `fraud` (n,) says which rows are some and `known` (n,) datetime64 when that
-    was reported (None or NaT: the layout's delay after the transaction). A row sees what was reported before its
-    second, whichever order rows of one second have.
+    Rows of one second count in the order given. A new customer, device, address or card has counts of 0. If the layout
+    counts known frauds, `fraud` (n,) says which rows are frauds and `known` (n,) datetime64 when that was
+    reported (None or NaT: the layout's delay after the transaction). A row sees what was reported before its second,
+    in whatever order the rows of one second are.
 
     Raises:
         ValueError: as `columns`; rows out of order of time; no labels where the layout needs some; a report that comes

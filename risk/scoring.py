@@ -17,10 +17,10 @@ REMEMBERED = 500_000  # of `Stream`, where a server scores: 0.6 GB, some 50,000 
 
 
 class Scorer:
-    """The probabilities of a model, transaction by transaction: equal to those of one batch with all of them.
+    """Probabilities of fraud, transaction by transaction. They equal those of one batch with all transactions.
 
-    It keeps 30 days of sums, known frauds and, for the sequence model, the last transactions of each customer, device
-    and address. One who was never met before is scored as what he is: a first transaction.
+    The scorer keeps 30 days of sums, known frauds and, for the sequence model, the last transactions of each customer,
+    device and address. A new customer, device or address is scored as a first transaction.
     """
 
     def __init__(self, model, history: pd.DataFrame | None = None, most: int | None = None):

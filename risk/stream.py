@@ -76,14 +76,14 @@ class _Record:
 
 
 class Stream:
-    """The features of one transaction after the other, equal to those of `features` on all of them.
+    """Features of transactions, one after the other. They equal those of `features` on all of them.
 
-    With `most`, what is remembered is bounded: that many customers, devices, addresses, cards, categories and pairs of
-    them, and as many times as that in all. The one not met for longest is forgotten first, and is then as never met;
-    of one alone at most the last `MOST_TIMES` transactions are in the sums over a window.
+    `most` bounds the memory: that many customers, devices, addresses, cards, categories and pairs of them, and as many
+    times of transactions in all. The one not met for longest is forgotten first, and then counts as new. Of a single
+    one at most the last `MOST_TIMES` transactions are in the sums over a window.
 
-    Ids are remembered as salted hashes alone. `keyed` is the fingerprint of the key that the ids given are pseudonyms
-    under, see `data.privacy.fingerprint`; "": they are given as they are.
+    Ids are kept only as salted hashes. `keyed` is the fingerprint of the key under which the given ids are pseudonyms
+    (`data.privacy.fingerprint`); "" if they are not pseudonyms.
     """
 
     def __init__(self, most: int | None = None, layout: Layout | None = None):

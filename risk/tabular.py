@@ -60,7 +60,7 @@ class Scaling:
 
 @dataclass
 class TreesParams:
-    """How the trees are grown."""
+    """Parameters of the trees."""
 
     rounds: int = 200  # trees
     learning_rate: float = 0.05

@@ -67,10 +67,10 @@ def check_entities(entities: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_transactions(source, key: bytes | None = None, entities: Sequence[str] = (), **how) -> pd.DataFrame:
-    """Read a file or a DataFrame with CORE and what it has of TRANSACTIONS, ids as pseudonyms under `key`, by time.
+    """Read transactions from a file or a DataFrame, sorted by time, with ids as pseudonyms under `key`.
 
-    `entities` names further columns of ids. What is missing is filled in, see `completed`; `how`: `columns`,
-    `day_first` and `encoding` of `data.read`.
+    The columns of CORE are required, others of TRANSACTIONS are read if present, and `completed` fills in what is
+    missing. `entities` names further columns of ids. `how` has `columns`, `day_first` and `encoding` of `data.read`.
 
     Raises:
         ValueError: as `data.read`, and for another kind than purchase and refund.
@@ -209,7 +209,7 @@ def _refuse(bad: np.ndarray, name: str, table: dict, expected: str) -> None:
 
 @dataclass(frozen=True)
 class Split:
-    """Rows by time: labels of `train` and `validation` are known when the first of `test` comes."""
+    """A split by time: the labels of `train` and `validation` are known when the first row of `test` comes."""
 
     train: slice
     validation: slice
@@ -219,11 +219,10 @@ class Split:
 def split_by_time(
     time: np.ndarray, cut: float = 0.75, warm_up: float = 30, validation: float = 20, delay: float = LABEL_DELAY
 ) -> Split:
-    """Split the rows of transactions at `cut`, a share of their span, the day when a model goes into service.
+    """Split the rows of transactions at `cut`, a share of their time span: the day on which a model goes into service.
 
-    The last `delay` days before it have no labels yet and are in no part; the `validation` days before those choose
-    when to stop, the calibration and the thresholds; the first `warm_up` days, when no history is there, are not
-    trained on.
+    The last `delay` days before it have no labels yet and are in no part. The `validation` days before those are for
+    early stopping, calibration and thresholds. The first `warm_up` days, which have no history, are not trained on.
 
     Args:
         time: (n,) seconds, not decreasing.

@@ -26,10 +26,10 @@ FACTORS = (-3, -1, 1, 3)  # of the step, tried of each number where there are mo
 
 
 def rules_of(model: Model) -> Rules:
-    """Return the heuristics of a model: its environment's, and those that plug-ins add for it.
+    """Return the heuristics of a model: its environment's, and those that plug-ins add to it.
 
     Raises:
-        FieldError: a model of no known environment, or a plug-in's heuristic whose name is taken.
+        FieldError: a model of an unknown environment, or a plug-in's heuristic whose name is taken.
     """
     environment = environment_of(model)
     added = [plugin.rules[environment.name] for plugin in plugins().values() if environment.name in plugin.rules]
@@ -47,7 +47,7 @@ def own_rules(environment: Environment) -> Rules:
 
 
 def available(model: Model) -> list[str]:
-    """Return the kinds of heuristics that a model has what they need for."""
+    """Return the names of the heuristics that fit a model."""
     return rules_of(model).available(model)
 
 
@@ -55,14 +55,14 @@ def tune(kind: str, task: Task, seeds, progress: bool = False) -> Policy:
     """Return a heuristic of a task's model, with its best parameters on training scenarios.
 
     Args:
-        kind: one of `available(task.model())`, or another of the environment's that fits.
-        task: its training split is used, and no other.
+        kind: one of `available(task.model())`, or another heuristic of the environment that fits.
+        task: only its training split is used.
         seeds: of the scenarios, integers (n,) or keys (n, 2).
         progress: show a bar.
 
     Raises:
-        FieldError: a model of no known environment, an unknown kind, or one that the model has not what it needs for;
-            it lists what there is.
+        FieldError: a model of an unknown environment, or a kind that is unknown or does not fit the model; the error
+            lists those that fit.
     """
     return rules_of(task.model("train")).tune(kind, task, seeds, progress)
 

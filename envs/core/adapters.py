@@ -74,11 +74,11 @@ class Made:
 
 
 class StoreEnv(Made, gym.Env):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """One environment: a batch of one.
+    """A single environment: a batch of one row.
 
-    `reset(seed=s)` starts the scenario `(s, 0)`, each further `reset()` the next, `(s, 1)` and so on: the same
-    scenarios that a row of a vector environment with the seed s walks through. `clone()`, `copy.deepcopy(env)` and a
-    pickle of it go on exactly as it does, from the middle of an episode too: for planning by trying things out.
+    `reset(seed=s)` starts the scenario `(s, 0)`, each further `reset()` the next one, `(s, 1)` and so on. A row of a
+    vector environment with the seed s has the same scenarios. `clone()`, `copy.deepcopy(env)` and a pickle copy the
+    environment, also in the middle of an episode, for planning. The copy continues exactly as the original.
     """
 
     metadata: ClassVar[dict[str, Any]] = RENDERING

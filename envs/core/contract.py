@@ -37,10 +37,10 @@ class Part:
 
 
 class Policy(Protocol):
-    """What acts: a function of a batch of observations.
+    """A policy: a function of a batch of observations.
 
-    `policy_state` is None in the first period of an episode and then what the call before returned: most policies leave
-    it None. `seed` differs from period to period, so that random policies repeat.
+    `policy_state` is None in the first period of an episode, then what the previous call returned. Most policies leave
+    it None. `seed` differs from period to period, and makes random policies repeatable.
     """
 
     def __call__(self, observation: Array, policy_state: Any, seed: int, /) -> tuple[Array, Any]:
@@ -49,14 +49,15 @@ class Policy(Protocol):
 
 
 class Model(ABC):
-    """A problem as pure batched functions: the equations of an environment, written once.
+    """A problem as pure batched functions: the equations of an environment.
 
-    All chance is in the scenario, which `scenarios` draws before the episode; `transition` is deterministic. States and
-    flows are dataclasses of arrays (num_envs, ...).
+    All randomness is in the scenario, which `scenarios` draws before the episode; `transition` is deterministic. States
+    and flows are dataclasses of arrays (num_envs, ...).
 
     Attributes:
         version: of the dynamics, such as `v0`.
-        params: the parameters, with `continuing`: True cuts an endless problem (truncated), False ends a season.
+        params: the parameters. Their `continuing` is True where the horizon truncates an infinite-horizon problem, and
+            False where it ends a season.
         horizon: periods in an episode, T.
         layout: feature -> shape of one row, in the order of the observation vector.
         observation_space: Box (F,), of one row.
@@ -314,9 +315,9 @@ def remade(kind: Callable[..., Model], params, source, library: str) -> Model:
 
 @dataclass
 class Reference:
-    """A known value of a task, with what one must know to compare with it.
+    """A known value of a task, with its criterion, kind, tolerance and source.
 
-    Raises FieldError when `criterion` or `kind` is not one of those listed, or `value` or `tolerance` is no number.
+    Raises FieldError when `criterion` or `kind` is not one of those listed, or `value` or `tolerance` is not a number.
     """
 
     name: str  # e.g. "optimal policy"
@@ -348,9 +349,9 @@ class Reference:
 
 @dataclass
 class Rule:
-    """A heuristic as data: what it does, and where its parameters are looked for.
+    """A heuristic: its action, and the bounds within which its parameters are tuned.
 
-    A folder or a plug-in declares `RULES: dict[str, Rule]`; `agents.tune` tunes them on training scenarios.
+    A folder or a plug-in declares `RULES: dict[str, Rule]`. `agents.tune` tunes them on training scenarios.
     """
 
     act: Callable[..., Array]  # (model, features by name, seed, **parameters) -> actions (n, A); parameters (n or 1, k)

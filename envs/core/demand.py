@@ -21,7 +21,7 @@ KNOWN = ("price", "calendar", "forecast", "arrival")  # what a source may give b
 
 
 class DemandSource(Protocol):
-    """What the environments ask of a source of demand."""
+    """The interface of a source of demand."""
 
     @property
     def items(self) -> int:
@@ -88,8 +88,8 @@ class TableDemand:
     """Independent, stationary demand of any probability mass function, by inverse transform.
 
     Exact to 32 bits: a uniform 32-bit integer is compared with the cumulative probabilities. A guide table over its
-    leading bits (Chen and Asau 1974) answers all but the few integers that fall in a cell with a step of the
-    cumulative function; those are searched for.
+    leading bits (Chen and Asau 1974) gives the result for most integers. Those in a cell with a step of the cumulative
+    function are searched for.
     """
 
     def __init__(self, item_pmfs: list[np.ndarray]):
@@ -149,7 +149,7 @@ class TableDemand:
 
 
 class NormalDemand:
-    """Independent normal demand of divisible goods, in units of any size; what would be negative is 0."""
+    """Independent normal demand of divisible goods, in units of any size; negative draws are 0."""
 
     def __init__(self, mean, std):
         """Take `mean` and `std` (I,), units per period, both > 0."""
@@ -165,7 +165,7 @@ class NormalDemand:
 
 @dataclass
 class Days:
-    """What is known of each day of a calendar: the tables that the day-based sources gather from."""
+    """What is known of each day of a calendar: the tables that day-based sources read."""
 
     price: np.ndarray | None = None  # (D, I) money per unit
     calendar: np.ndarray | None = None  # (D, C) features such as the weekday's sine and cosine
@@ -298,7 +298,7 @@ class RateDemand(DayDemand):
 class PathDemand(DayDemand):
     """A forecaster's sample paths as demand: every scenario is one of the paths, drawn uniformly.
 
-    Paths of several items are drawn together, so that what the forecaster correlates stays correlated.
+    Paths of several items are drawn together, which keeps the forecaster's correlations.
     """
 
     def __init__(self, paths, days: Days | None = None):

@@ -29,11 +29,11 @@ def play(model: Model, act: Policy, scenario: dict, seed: int = 0):
 
 
 def rollout(model: Model, act: Policy, scenario: dict, seed: int = 0, trace: bool = False) -> dict:
-    """Run `act` over whole episodes of the scenarios, all rows in step.
+    """Run a policy over whole episodes of the scenarios, all rows side by side.
 
     Args:
         model: with `xp` NumPy or torch; in torch the scenario's arrays are tensors and gradients flow.
-        act: the policy; `seed` differs from period to period, so that random policies repeat.
+        act: the policy. Its `seed` differs from period to period, and makes random policies repeatable.
         scenario: of `model.scenarios`.
         seed: of the policy's own randomness.
         trace: also return the quantities of the flow, named `flow.<field>`.

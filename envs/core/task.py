@@ -23,7 +23,7 @@ SPLITS = {  # split -> whose demand it has: that of the first that is there
 
 @dataclass
 class Task(Generic[M]):
-    """A problem and what is known of its best solution."""
+    """A problem with its parameters, its demand for training and for testing, and its reference."""
 
     name: str
     params: Any  # of the environment: `InventoryParams` for `Inventory`

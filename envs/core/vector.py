@@ -17,15 +17,15 @@ RENDER_MODES = ["rgb_array", "ansi"]
 
 
 class StoreVectorEnv(Made, gym.vector.VectorEnv):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Many environments in one batch, step by step what `gymnasium.vector.SyncVectorEnv` of single ones gives.
+    """Many environments in one batch. Its numbers equal those of `gymnasium.vector.SyncVectorEnv` of single ones.
 
-    `reset(seed=s)` starts the scenarios `(s + i, 0)`. Where an episode ends, `autoreset_mode` says what follows:
+    `reset(seed=s)` starts the scenario `(s + i, 0)` in row i. `autoreset_mode` says what follows the end of an episode:
 
     - `NEXT_STEP` (the default, as Gymnasium's): the next `step` ignores the row's action and returns the first
       observation of the next episode, with reward 0.
-    - `SAME_STEP`: the observation returned is already the first of the next episode, and `info` has `final_obs` and
+    - `SAME_STEP`: the returned observation is the first of the next episode, and `info` has `final_obs` and
       `final_info`.
-    - `DISABLED`: a `reset` has to come, of the ended rows by `options={"reset_mask": ...}`, before the next `step`.
+    - `DISABLED`: ended rows need a `reset`, by `options={"reset_mask": ...}`, before the next `step`.
 
     `render` returns a tuple of one picture or text per row.
     """

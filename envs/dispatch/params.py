@@ -17,7 +17,7 @@ CANDIDATES = 100  # requests drawn per epoch of a competition instance, before t
 
 @dataclass
 class DispatchParams:
-    """Parameters of a dispatch problem. A day is drawn in one of the cities, each as likely."""
+    """Parameters of a dispatch problem. A day is drawn in one of the cities, all equally likely."""
 
     instances: list[str] = field(default_factory=list)  # files of cities (VRPLIB-like); [] generates them
     cities: int = 8  # generated cities

@@ -25,7 +25,7 @@ NOISES = ("poisson", "bernoulli", "negative_binomial")
 
 @dataclass
 class PriceDemandParams:
-    """How demand answers to price; see `Pricing` for the formulas. "Per item": a number or a list of one per item."""
+    """How demand depends on the price; `Pricing` has the formulas. "Per item": a number or a list of one per item."""
 
     kind: str = "exponential"  # exponential | elastic | linear | mnl
     size: Any = 2.0  # per item: units per period at `list_price` (linear: at 0); mnl: customers per period

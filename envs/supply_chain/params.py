@@ -13,7 +13,7 @@ from ..core.demand import DemandParams
 
 @dataclass
 class Node:
-    """A place of the network. Without arcs into it, a supplier that never runs out; with `demand`, a shop.
+    """A node of the network. Without arcs into it, it is a supplier that never runs out; with `demand`, it is a shop.
 
     "Per item": a number for all items or a list with one for each.
     """
@@ -36,7 +36,7 @@ class Node:
 
 @dataclass
 class Arc:
-    """A way for goods from one node to another; two nodes may have several (regular and express)."""
+    """An arc: goods move along it from one node to another. Two nodes may have several (regular and express)."""
 
     source: str
     target: str
