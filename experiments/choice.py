@@ -30,8 +30,8 @@ TIMES = 16  # as many of them as of those that are chosen on: an interval a quar
 BLOCKS = 6  # of recorded days, as observations of a lead, at the least: of few a t-interval is very wide
 IDLE = 8  # scenarios on which it is seen whether anything is ordered
 CAUSES = (
-    "Usual causes: too few steps (the learning curve still climbs at its end), a learning rate that is too large (it "
-    "jumps), a discount (gamma) too low for orders to pay within it, or later days that are unlike those learnt from"
+    "Usual causes: too few steps (the learning curve still rises at its end), a learning rate that is too large (the "
+    "curve jumps), a discount (gamma) too low for orders to pay off, or later days that are unlike those learnt from"
 )
 
 
@@ -239,13 +239,13 @@ def conclude(
     there = f"{choice.value:,.4g} against {before:,.4g}"
     if judge.sign * (choice.value - before) > 0 and lead[1] > 0:
         choice.said.append(
-            f"{name} starts from the {rule} and beats it on the {judge.where}: {there}, at step {choice.step:,}, which "
-            f"is kept; tested, its lead is {judge.told(lead)}."
+            f"{name} starts from the {rule} and beats it on the {judge.where}: {there}, at step {choice.step:,}. "
+            f"This checkpoint is kept; its tested lead is {judge.told(lead)}."
         )
         return
     choice.rule = rule
     because = f"did not beat the {rule} it starts from on the {judge.where} ({there})"
     if judge.sign * (choice.value - before) > 0:
-        because = f"has no lead over the {rule} it starts from that is more than chance: {there} on the {judge.where}"
+        because = f"has no significant lead over the {rule} it starts from: {there} on the {judge.where}"
         because += f", tested {judge.told(lead)}"
     choice.said.append(f"Warning: {name} {because}; the policy is the {rule}.")

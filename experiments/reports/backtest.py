@@ -86,7 +86,7 @@ def comparison(forecasts: list[pd.DataFrame], pooled: pd.DataFrame) -> str:
     best = rest.idxmin()
     other = next(frame for frame in forecasts if frame["forecaster"].iloc[0] == best)
     low, high = differences(forecasts[0], other)["wQL"]
-    verdict = "is better than" if high < 0 else "is worse than" if low > 0 else "cannot be told from"
+    verdict = "is better than" if high < 0 else "is worse than" if low > 0 else "does not differ significantly from"
     return (
         f"{name} {verdict} {best}, the best of the others on these days: wQL {wql[name]:.4f} against {rest[best]:.4f}, "
         f"difference {wql[name] - rest[best]:+.4f}, 95 % CI [{low:+.4f}, {high:+.4f}] (bootstrap over "

@@ -32,7 +32,7 @@ def effect_section(experiment: Experiment, episodes: pd.DataFrame, params: Repor
     about = (
         f"{name} with {params.change:+g} added to its decision '{params.effect}' {when} (within its bounds), and as it "
         f"was, on the same {len(seeds)} held-out scenarios; {task.objective} in {task.unit}, differences paired, 95 % "
-        "confidence intervals. What the policy decides later follows from what the change led to."
+        "confidence intervals. The policy's later decisions react to the change."
     )
     shown = columns(before, after, task.objective)
     drawn = paired_days(_by_day(task, act, seeds[:DRAWN], params), task.unit)

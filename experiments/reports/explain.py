@@ -13,8 +13,8 @@ from .page import aligned, figure, html_table, listing, page, section
 
 SHOWN = 15  # days with the largest parts
 CAPTION = (
-    "Parts of the forecast in units; with the baseline, the forecast without any of them, they sum to it. Of features "
-    "that go together one may show what is the other's due: the model is explained, not the world."
+    "Parts of the forecast in units. With the baseline, the forecast without any of them, they sum to it. Correlated "
+    "features may share their effects arbitrarily: the model is explained, not the world."
 )
 
 

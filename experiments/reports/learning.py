@@ -48,8 +48,8 @@ def first_near(metrics: list[dict], reference: float, objective: str) -> str:
     if not (first := near(metrics, reference, objective)):
         return f"The curve never comes within {NEAR:.0%} of the reference on its scenarios."
     return (
-        f"The curve first is within {NEAR:.0%} of the reference on its scenarios at step {first['step']:,}, after "
-        f"{first['seconds']:,.0f} s with the evaluations of the curve."
+        f"The curve first comes within {NEAR:.0%} of the reference on its scenarios at step {first['step']:,}, after "
+        f"{first['seconds']:,.0f} s, the curve's evaluations included."
     )
 
 
@@ -72,27 +72,28 @@ def contradictions(
     mean, (low, high) = values[agent].mean(), mean_interval(values[[agent]])[:, 0]
     if not np.isclose(mean, last["value"], rtol=1e-4, atol=1e-8):
         said.append(
-            f"The curve has {last['value']:,.4g} at step {last['step']:,}, but the policy of the table comes to "
-            f"{mean:,.4g} on the same scenarios: it is not that of this point."
+            f"The curve has {last['value']:,.4g} at step {last['step']:,}, but the policy of the table has "
+            f"{mean:,.4g} on the same scenarios: it is not the policy of this point."
         )
     top = max(metrics, key=lambda point: sign * point["value"])
     if sign * (top["value"] - last["value"]) > (high - low) / 2:
         said.append(
-            f"The curve was best at step {top['step']:,}, at {top['value']:,.4g}. The table has the policy of "
-            f"step {last['step']:,}, the best on other scenarios: {last['value']:,.4g} on the curve's."
+            f"The curve was best at step {top['step']:,}, with {top['value']:,.4g}. The table has the policy of "
+            f"step {last['step']:,}, which is best on the validation scenarios; it has {last['value']:,.4g} on the "
+            "curve's."
         )
     if mean < row["ci_low"] or mean > row["ci_high"]:
         said.append(
-            f"{agent} comes to {mean:,.4g}{bracket(low, high, ',.4g')} on the curve's {count} training scenarios "
-            f"and to {row['value']:,.4g} [{row['ci_low']:,.4g}, {row['ci_high']:,.4g}] on the table's {held_out} "
-            "held-out ones. The scenarios differ: a point compares with the heuristic's line here, not with the table."
+            f"{agent} has {mean:,.4g}{bracket(low, high, ',.4g')} on the curve's {count} training scenarios "
+            f"and {row['value']:,.4g} [{row['ci_low']:,.4g}, {row['ci_high']:,.4g}] on the table's {held_out} "
+            "held-out ones. The scenarios differ: compare a point with the heuristic's line here, not with the table."
         )
     ahead = sign * (values[agent] - values[best])
     least, most = mean_interval(ahead.to_frame())[:, 0]
     told = least > 0 or most < 0 or row["better_low"] > 0 or row["better_high"] < 0
     if told and ahead.mean() * row["better"] < 0:
         words = ["ahead of" if difference > 0 else "behind" for difference in (ahead.mean(), row["better"])]
-        few = ", which is no difference that so few can tell" if least <= 0 <= most else ""
+        few = ", which is not significant" if least <= 0 <= most else ""
         said.append(
             f"{agent} ends {words[0]} {best} on the curve's {count} training scenarios ({ahead.mean():+,.4g}"
             f"{bracket(least, most, ',.4g', ', 95 % CI ')}{few}) and is {words[1]} it on the table's {held_out} "

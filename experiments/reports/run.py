@@ -107,7 +107,7 @@ def findings(table: pd.DataFrame, experiment: Experiment, episodes: int) -> list
     for name in [*experiment.compared, *table.index.intersection(experiment.pretrained)]:  # older runs have none
         row, form = table.loc[name], f",.{max(2, digits_of(table, 'better'))}f"
         low, high, percent = row["better_low"], row["better_high"], 100 * row["better"] / abs(table.loc[best, "value"])
-        verdict = "is better than" if low > 0 else "is worse than" if high < 0 else "cannot be told from"
+        verdict = "is better than" if low > 0 else "is worse than" if high < 0 else "does not differ significantly from"
         said.append(
             f"{name} {verdict} the best tuned heuristic, {best}: {row['better']:+{form}} {task.unit} ({percent:+.2f} "
             f"% of its {objective}){bracket(low, high, form, ', 95 % CI ')}, paired over {episodes} scenarios."
@@ -121,20 +121,20 @@ def findings(table: pd.DataFrame, experiment: Experiment, episodes: int) -> list
         )
     elif HINDSIGHT in table.index:
         said.append(
-            "Reference: a bound in hindsight, per scenario: what could have been earned at most by one who knew the "
-            "scenario's demand beforehand. No policy need be able to reach it; the gap is not what is left to gain."
+            "Reference: a bound in hindsight for each scenario, the most that a planner who knew its demand beforehand "
+            "could have earned. A policy may be unable to reach it, so that the gap is more than what is left to gain."
         )
     else:
         said.append("No reference is known for these parameters.")
     said.append(
-        "The best heuristic is chosen on the scenarios of this table, which favours it; all were tuned on training "
-        "scenarios."
+        "The best heuristic is chosen on the scenarios of this table, which favours it. All heuristics were tuned on "
+        "training scenarios."
     )
     if isinstance(task.test, HistoryDemand):
         said.append(
             f"The scenarios are the {episodes} different windows of {task.params.horizon} days found in "
-            f"{task.test.days} held-out days of one recorded history. They overlap: the intervals are too narrow for "
-            "another year or another store."
+            f"{task.test.days} held-out days of one recorded history. They overlap, so that the intervals are too "
+            "narrow for another year or another store."
         )
     return said
 
@@ -144,12 +144,12 @@ def _played(table: pd.DataFrame, reference: Reference) -> str:
     if REFERENCE in table.index:
         value, low, high = table.loc[REFERENCE, ["value", "ci_low", "ci_high"]]
         return (
-            f"Its policy is the row '{REFERENCE}', on these scenarios {value:,.4f}{bracket(low, high, ',.4f')}. Gaps "
-            "are paired with it, scenario by scenario, so that the luck of the scenarios falls out; in per cent they "
-            f"are of {reference.value:,.4f}."
+            f"Its policy is the row '{REFERENCE}', with {value:,.4f}{bracket(low, high, ',.4f')} on these scenarios. "
+            "Gaps are paired with it, scenario by scenario, which removes the randomness of the scenarios. In per cent "
+            f"they are of {reference.value:,.4f}."
         )
     why = "was not played on these scenarios" if reference.policy else "has no policy that could be played"
-    return f"It {why}: gaps are to this number, with the luck of the scenarios, and a policy may seem to beat it."
+    return f"It {why}: gaps are to this number and not paired, so that a policy may seem to beat it."
 
 
 def clipped(experiment: Experiment, episodes: pd.DataFrame) -> list[str]:

@@ -27,16 +27,16 @@ from .standings import (
 
 SCORE = "score: better than the best tuned heuristic by, % of its value"
 NOTE = (
-    "Intervals: 95 %, over runs; of the mean by Student's t (of the tasks' means, stratified), which is right for few "
-    "runs; none where a task has one run. Interquartile mean: of the middle half of all runs. Likely to beat the next: "
-    "the probability of improvement, that a run of this learner scores higher than one of the next on a task drawn at "
-    "random of those that both have. "
+    "Intervals are 95 % and over runs; there are none where a task has one run. That of the mean is by Student's t "
+    "(of the tasks' means, stratified), which is right for few runs. The interquartile mean is the mean of the middle "
+    "half of all runs. Likely to beat the next is the probability of improvement: that a run of this learner scores "
+    "higher than one of the next, on a random task that both have. "
     f"Both have an interval (stratified percentile bootstrap) where each task has {FEW} runs or more."
 )
 BY_TASK = (
-    "Held-out scenarios. Intervals: 95 %, of learners over their runs (Student's t; none of one run), of the others "
-    "over scenarios. What a learner is better by is paired, and its interval is over runs and scenarios. A gap is to "
-    f"the row '{REFERENCE}' where there is one, else to the {HINDSIGHT}, else to the reference's value."
+    "Held-out scenarios. Intervals are 95 %: of learners over their runs (Student's t; none with one run), of other "
+    "policies over scenarios. What a learner is better by is paired, with an interval over runs and scenarios. Gaps "
+    f"are to the row '{REFERENCE}' where there is one, else to the {HINDSIGHT}, else to the reference's value."
 )
 KNOWN = (REFERENCE, HINDSIGHT)
 
@@ -155,14 +155,14 @@ def _figures(runs: pd.DataFrame, table: pd.DataFrame, tables: dict[str, pd.DataF
     if learned:
         drawn = sweep_plots.curves(learned, tables, best, units)
         caption = (
-            f"Learners on training scenarios, mean over runs and its 95 % interval (Student's t).{some} Lines across: "
-            "means on the held-out scenarios, which are others: a curve may end on another side of a line than its row "
-            "of the table."
+            f"Learners on training scenarios, mean over runs and its 95 % interval (Student's t).{some} Horizontal "
+            "lines are means on the held-out scenarios. These are other scenarios, so that a curve may end on another "
+            "side of a line than its row of the table."
         )
         sections.append(section("Learning curves", figure(drawn, caption)))
     traded = trade_offs(tables, dict(runs[["problem", "objective"]].to_numpy()))
     if traded:
-        caption = "Held-out scenarios; mean over runs. Dashed: the front, on which none is beaten in both."
+        caption = "Held-out scenarios; mean over runs. Dashed: the Pareto front."
         sections.append(
             section("Value against fill rate", figure(sweep_plots.pareto(traded, best, units), caption + some))
         )

@@ -60,7 +60,7 @@ def test_the_terminal_has_the_table_with_units(done):
     for words in ("wQL,", "share of", "naive", "seconds", "2 x 14 days from 20", "by demand class", "by age"):
         assert words in done.out
     assert re.search(
-        r"moving_average (is better|is worse|cannot be told) .* difference [+-]0\.\d+, 95 % CI \[", done.out
+        r"moving_average (is better|is worse|does not differ) .* difference [+-]0\.\d+, 95 % CI \[", done.out
     )
     rows = [line.split() for line in done.out.splitlines()]
     pooled = measure(forecasts(done)["moving_average"])
@@ -227,7 +227,7 @@ def test_the_comparison_goes_with_the_numbers():
     def said(*frames):
         return comparison(list(frames), pd.concat([table(frame).iloc[-1:] for frame in frames]))
 
-    assert said(average, twin).startswith("average cannot be told from twin")
+    assert said(average, twin).startswith("average does not differ significantly from twin")
     assert said(average, twin, wise).startswith("average is worse than wise")
     assert said(wise, average).startswith("wise is better than average")
     assert said(average) == "No baseline to compare with."

@@ -45,7 +45,7 @@ NOISE = np.array([0.3, -0.2, 0.1, -0.3, 0.2, -0.1])
     [
         ("cost", BASE - 2 + NOISE, "is better than", "base_stock", "+2.00 money per period (+19.35 % of its cost)"),
         ("cost", BASE + 2 + NOISE, "is worse than", "base_stock", "-2.00 money per period (-19.35 % of its cost)"),
-        ("cost", BASE + NOISE, "cannot be told from", "base_stock", ""),
+        ("cost", BASE + NOISE, "does not differ significantly from", "base_stock", ""),
         ("profit", BASE + 12 + NOISE, "is better than", "s_S", "+7.00 money per period (+45.65 % of its profit)"),
         ("profit", BASE + 3 + NOISE, "is worse than", "s_S", "-2.00 money per period (-13.04 % of its profit)"),
         ("profit", -BASE + NOISE + 1, "is worse than", "s_S", "-24.67 money per period (-160.87 % of its profit)"),
@@ -75,7 +75,7 @@ def test_the_gap_says_what_it_is_taken_to():
     told = lambda table, known: (columns(table)[3][0], said(table, reference=known)[1])
     head, line = told(sums({"reference policy": BASE}, reference), reference)
     assert head == "gap to the reference policy"
-    assert "Its policy is the row 'reference policy', on these scenarios 10.3333 [" in line
+    assert "Its policy is the row 'reference policy', with 10.3333 [" in line
     head, line = told(sums({}, reference), reference)
     assert head == "gap to the reference's value, not paired"
     assert "It was not played on these scenarios: gaps are to this number" in line
@@ -139,7 +139,7 @@ def test_one_scenario_has_no_interval():
     assert dict(columns(shown))["cost"] == ["4.00", "5.00", "9.00"]
     lines = said(shown)
     assert not [line for line in lines if "nan" in line]
-    assert lines[0].startswith("PPO cannot be told from the best tuned heuristic")
+    assert lines[0].startswith("PPO does not differ significantly from the best tuned heuristic")
 
 
 def test_every_line_of_the_terminal_table_is_as_wide():
