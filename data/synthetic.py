@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import FieldError
+from ..markets import MARKETS, Market, markets_of
+from .abroad import across
 from .holidays import bank_holidays
 from .panel import Panel
 
@@ -47,11 +49,13 @@ class SyntheticStoreParams:
     lines_per_order: float = 3.0  # lines, mean of an order
     taste_factors: int = 4  # latent dimensions in which customers' tastes and items differ
     rating_share: float = 0.3  # share of the (customer, item) pairs sold that are rated, at their first purchase
+    markets: tuple[str, ...] = ()  # names of `storelab.markets.MARKETS` where customers live; (): at home alone
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if field.name != "start":
+            if field.name not in ("start", "markets"):
                 setattr(self, field.name, _checked(field, getattr(self, field.name)))
+        self.markets = tuple(market.name for market in self.countries())
         if not isinstance(self.start, str) or not re.fullmatch(r"(19|20|21)\d\d-\d\d-\d\d", self.start):
             raise FieldError("start", self.start, "a day YYYY-MM-DD between 1900 and 2199")
         try:
@@ -60,6 +64,18 @@ class SyntheticStoreParams:
             raise FieldError("start", self.start, "a day that exists") from None
         if self.items * self.days > MAX_CELLS:
             raise FieldError("days", self.days, f"at most {MAX_CELLS} items x days", f"for {self.items} items")
+
+    def countries(self) -> list[Market]:
+        """Return the markets, the first one at home.
+
+        Raises:
+            FieldError: what is no list of names of `MARKETS`.
+        """
+        found = markets_of(self.markets)
+        for market in found:
+            if MARKETS.get(market.name) != market:
+                raise FieldError("markets", market.name, f"names: {', '.join(MARKETS)}")
+        return found
 
     def panel(self) -> Panel:
         """Return the days of the store that these parameters make."""
@@ -136,8 +152,8 @@ class SyntheticStore:
     panel: Panel
     rate: np.ndarray  # (D, I) float64, mean units/day; 0 before launch and on closed days
     dispersion: np.ndarray  # (I,) negative-binomial size r: variance = rate + rate^2 / r
-    customers: pd.DataFrame  # customer, joined (day), activity (relative order rate)
-    orders: pd.DataFrame  # a row per order line, under the TRANSACTIONS contract
+    customers: pd.DataFrame  # customer, joined (day), activity (relative order rate); with markets see `across`
+    orders: pd.DataFrame  # a row per order line, under the TRANSACTIONS contract; with markets see `across`
     satisfaction: Satisfaction
     ratings: pd.DataFrame  # customer, item, timestamp, rating (stars, 1 to 5)
 
@@ -175,6 +191,10 @@ def generate(params: SyntheticStoreParams) -> SyntheticStore:
     )
     customers, orders = _orders(params, panel, streams[4])
     satisfaction, ratings = _ratings(params, catalogue, customers, orders, streams[5])
+    if params.markets:
+        customers, orders, ratings = across(
+            params.countries(), catalogue["elasticity"].mean(), params.seed, customers, orders, ratings
+        )
     return SyntheticStore(params, catalogue, panel, rate, size, customers, orders, satisfaction, ratings)
 
 

@@ -8,6 +8,8 @@ With `without=(3,)` every fourth phrase of each list is left out: a model that i
 in all other texts that it never saw, as it would in a store.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -58,17 +60,51 @@ def write(lived: pd.DataFrame, seed: int = 0, without: tuple[int, ...] = ()) -> 
     return _misspelt([_review(row, _Draws(draw, row.language, without)) for row, draw in rows], draws, seed)
 
 
+def reviews_of(ratings: pd.DataFrame, seed: int = 0, without: tuple[int, ...] = ()) -> pd.DataFrame:
+    """The ratings of a store with a review of each: `text`, in its row's language, and late, quality and price.
+
+    Args:
+        ratings: with `rating` (1 to 5 stars) and `language` (en or zh), as those of a synthetic store with markets.
+        seed: of what was lived through, given the stars, and of the texts.
+        without: as in `reviews`.
+
+    Raises:
+        FieldError: a column that is missing, or a value in it that is none.
+    """
+    for name, allowed in (("rating", range(1, 6)), ("language", LANGUAGES)):
+        if name not in ratings:
+            raise FieldError("ratings", ", ".join(ratings), f"a column {name}")
+        wrong = ratings[name][~ratings[name].isin(allowed)]
+        if len(wrong):
+            raise FieldError(f"ratings.{name}", wrong.iloc[0], f"one of {', '.join(map(str, allowed))}")
+    pool = experiences(max(20 * len(ratings), 1000), 0.0, seed)
+    generator, lived = np.random.default_rng([seed, 3]), np.zeros(len(ratings), int)
+    for stars in range(1, 6):
+        rows = np.flatnonzero(ratings["rating"].to_numpy() == stars)
+        lived[rows] = generator.choice(np.flatnonzero(pool["stars"] == stars), len(rows))
+    told = pool.iloc[lived].reset_index(drop=True).assign(language=ratings["language"].to_numpy())
+    table = ratings.reset_index(drop=True).assign(**{name: told[name] for name in ("late", "quality", "price")})
+    return table.assign(text=write(told, seed, without))
+
+
+def tickets_in(languages: Sequence[str], seed: int = 0, without: tuple[int, ...] = ()) -> pd.DataFrame:
+    """A ticket in each of the languages, such as those of a synthetic store's orders with markets; see `tickets`."""
+    for language in languages:
+        if language not in LANGUAGES:
+            raise FieldError("languages", language, f"one of {', '.join(LANGUAGES)}")
+    draws = np.random.default_rng([seed, 2]).random((len(languages), _DRAWS))
+    rows = [_ticket(_Draws(draw, language, without)) for draw, language in zip(draws, languages, strict=True)]
+    table = pd.DataFrame(rows, columns=["reason", "language", "text", "order", "passage"])
+    return table.assign(text=_misspelt(table["text"].tolist(), draws, seed))
+
+
 def tickets(count: int, chinese: float = 0.4, seed: int = 0, without: tuple[int, ...] = ()) -> pd.DataFrame:
     """`count` service tickets, a row each: reason (one of REASONS, equally often), language, text, order, passage.
 
     `order` is the number that the customer knows, in half of the texts. One of the reason other is answered by the help
     corpus' passage of the title `passage`; "" stands for none.
     """
-    lived = experiences(count, chinese, seed)
-    draws = np.random.default_rng([seed, 2]).random((count, _DRAWS))
-    rows = [_ticket(_Draws(draw, language, without)) for draw, language in zip(draws, lived["language"], strict=True)]
-    table = pd.DataFrame(rows, columns=["reason", "language", "text", "order", "passage"])
-    return table.assign(text=_misspelt(table["text"].tolist(), draws, seed))
+    return tickets_in(experiences(count, chinese, seed)["language"].tolist(), seed, without)
 
 
 class _Draws:

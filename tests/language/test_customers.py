@@ -1,6 +1,7 @@
 """What made-up customers write: same seed same texts, many forms, texts that follow the experience."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -120,3 +121,26 @@ def test_keywords_say_the_reason_or_leave_it_to_a_person():
         "late and broken",
     ]
     assert reasons(asked) == ["late", "refund", "damaged", "return", "", ""]
+
+
+def test_reviews_and_tickets_are_in_the_language_of_the_market():
+    from storelab.data import SyntheticStoreParams, generate
+    from storelab.language.customers import reviews_of, tickets_in
+
+    store = generate(SyntheticStoreParams(items=8, days=120, customers=200, top_rate=8.0, markets=("gb", "cn")))
+    table = reviews_of(store.ratings, seed=1)
+    assert len(table) == len(store.ratings) > 100
+    chinese = table["text"].map(lambda text: any("一" <= letter <= "鿿" for letter in text))
+    assert (chinese == (table["language"] == "zh")).all()
+    assert 0.2 < chinese.mean() < 0.9
+    many = reviews_of(pd.DataFrame({"rating": np.arange(2000) % 5 + 1, "language": "en"}))
+    assert many.groupby("rating")["quality"].mean().is_monotonic_increasing  # told by what was lived through
+    assert many.loc[many["rating"] == 1, "late"].mean() > 2 * many.loc[many["rating"] == 5, "late"].mean()
+    assert reviews_of(store.ratings, seed=1).equals(table)
+    written = tickets_in(["en", "zh", "en"], seed=2)
+    assert written["language"].tolist() == ["en", "zh", "en"]
+    assert any("一" <= letter <= "鿿" for letter in written["text"][1])
+    with pytest.raises(ValueError, match="language"):
+        reviews_of(store.ratings.assign(language="fr"))
+    with pytest.raises(ValueError, match="column language"):
+        reviews_of(store.ratings.drop(columns="language"))

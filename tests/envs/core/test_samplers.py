@@ -58,6 +58,7 @@ SAMPLERS = {
     "envs/dispatch/ruin_recreate.py": dict.fromkeys(
         ("random", "uniform"), "the router's search: its routes are checked"
     ),
+    "data/abroad.py": {"choice": "test_abroad"},
     "data/synthetic.py": {
         **dict.fromkeys(("negative_binomial", "uniform", "normal"), "store"),
         **dict.fromkeys(("random", "beta", "gamma", "integers", "permutation"), "test_synthetic"),
