@@ -23,13 +23,13 @@ def notes_on_gaps(units: np.ndarray, price: np.ndarray, dates: np.ndarray, apart
     share = observed_share(units, price)
     if share < LEAST_OBSERVED:
         notes.append(
-            f"column 'units': observed on {share:.1%} of the days from launch on; where no row means no sale, "
+            f"column 'units': observed on {share:.1%} of the days from launch on; if no row means no sale, "
             "add the row with 0 units"
         )
     elif missing:
         notes.append(
             f"column 'units': no row on {missing} of the items' {days} days with rows from launch on: not observed; "
-            "where no row means no sale, no_row=zero says so"
+            "if no row means no sale, set no_row=zero"
         )
     return notes
 
@@ -58,7 +58,7 @@ def refuse_gaps(units: np.ndarray, price: np.ndarray, dates: np.ndarray, apart: 
         )
     if no_row == "zero":
         return
-    settle = "expected no_row=zero where no row means no sale, or no_row=unobserved"
+    settle = "expected no_row=zero if no row means no sale, or no_row=unobserved"
     if len(between) and np.median(between) > apart:
         raise ValueError(
             f"column 'date': most dates lie {np.median(between):g} days apart and {len(dates)} of {len(units)} "

@@ -100,7 +100,7 @@ def stripped(values: pd.Series) -> tuple[pd.Series, str]:
     joined = len(unique) - len(set(text))
     result = pd.Series(np.array([*(word or None if isinstance(word, str) else word for word in text), None], object))
     result = pd.Series(result.to_numpy()[codes], index=values.index, name=values.name)
-    note = f"{joined} values differ from others by blanks around them, or .0 behind, alone: read as the same"
+    note = f"{joined} values differ from others only by blanks around them or a final .0, and are read as the same"
     return result, note if joined else ""
 
 

@@ -191,7 +191,7 @@ def troubles(table: pd.DataFrame) -> list[str]:
     if table.empty:
         return ["the table has no rows"]
     if "units" in table:
-        note(table["units"] < 0, "less than 0 units: returns are no sales, and stay out")
+        note(table["units"] < 0, "less than 0 units: returns are not sales, leave them out")
         note(np.isinf(table["units"]), "infinitely many units")
         if not (table["units"] > 0).any():
             found.append("no row with more than 0 units")
@@ -245,11 +245,11 @@ def _gaps(table: pd.DataFrame) -> list[str]:
         cells = int((len(days) - days.searchsorted(first)).sum())
         absent = cells - len(table[["item", "day"]].drop_duplicates())
         if share < LEAST_OBSERVED:
-            found.append(f"{share:.1%} of the days are observed: where no row means no sale, data.no_row=zero says so")
+            found.append(f"{share:.1%} of the days are observed: if no row means no sale, set data.no_row=zero")
         elif absent:
             found.append(
                 f"no row on {absent:,} of the items' {cells:,} days with rows since their first: not observed; "
-                "where no row means no sale, data.no_row=zero says so"
+                "if no row means no sale, set data.no_row=zero"
             )
     return found
 

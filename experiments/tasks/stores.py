@@ -232,7 +232,7 @@ def _best_sellers(panel: Panel, held_out: int, items: int | None, notes: list[st
     if not len(eligible):
         raise ValueError(
             f"none of {len(panel.items)} items is on sale within the first {LAUNCHED_WITHIN} days and observed on "
-            f"every day since ({observed.sum()} are observed so); where no row means no sale, no_row=zero says so"
+            f"every day since ({observed.sum()} are observed so); if no row means no sale, set no_row=zero"
         )
     items = min(ITEMS, len(eligible)) if items is None else items
     if not isinstance(items, int) or isinstance(items, bool) or not 1 <= items <= len(eligible):

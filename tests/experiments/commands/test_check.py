@@ -72,7 +72,7 @@ def test_what_looks_wrong_has_its_row(tmp_path_factory, row, change):
     ("change", "words"),
     [
         (lambda t: t.drop(index=[4, 5]), "no row on 2 of 30 dates, the first 2023-04-24"),
-        (lambda t: t.iloc[::9], "% of the days are observed: where no row means no sale"),
+        (lambda t: t.iloc[::9], "% of the days are observed: if no row means no sale"),
         (lambda t: t.assign(date=t["date"].replace("2023-05-02", "soon")), "column 'date', row 13: 'soon'"),
         (lambda t: t.assign(units=t["units"].replace(5, "many")), "column 'units', row 5: 'many'"),
         (lambda t: t.drop(columns="units"), "column 'units': missing"),
