@@ -84,7 +84,9 @@ def effects(model: Window, count: int, seasons: int) -> str:
             for method, estimate in METHODS.items():
                 found.setdefault((name, method), []).append(estimate(log, *pair))
     rows = [[name, f"{truth[name]:.3f}", method, *_quality(found[name, method], truth[name])] for name, method in found]
-    return markdown([["decision", "truth", "method", "mean estimate", "RMSE", "interval, half", "coverage"], *rows])
+    return markdown(
+        [["decision", "truth", "method", "mean estimate", "RMSE", "interval, half-width", "coverage"], *rows]
+    )
 
 
 def _quality(estimates: list[Estimate], truth: float) -> list[str]:
@@ -141,7 +143,7 @@ def evaluate_policies(model: Window, count: int, seasons: int) -> str:
         [name, f"{truth[name]:.1f}", f"{played[name]:.1f}", m, *_quality(found[name, m], truth[name])]
         for name, m in found
     ]
-    head = ["policy", "truth", "played", "estimator", "mean estimate", "RMSE", "interval, half", "coverage"]
+    head = ["policy", "truth", "played", "estimator", "mean estimate", "RMSE", "interval, half-width", "coverage"]
     table = markdown([head, *rows])
     chosen = {m: np.array([truth[pick[m]] for pick in best]) for m in best[0]}
     base, lines = chosen["matching"], []

@@ -92,7 +92,7 @@ def markdown(rows: list[dict]) -> str:
     """Return the table of finished runs, a row per task."""
     head = (
         *("task", "gap is to", "best heuristic, its gap in %", "PPO's gap in % [95 % CI]", "worst seed"),
-        *("ahead of the best heuristic by % [95 % CI]", "worst seed", "are their start", "CPU s"),
+        *("ahead of the best heuristic by % [95 % CI]", "worst seed", "runs that kept their start", "CPU s"),
         f"within {NEAR:.0%} after CPU s",
     )
     table: list[tuple[str, ...]] = [head]

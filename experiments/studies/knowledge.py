@@ -214,7 +214,13 @@ def _offers_table(held: dict[str, np.ndarray], money: np.ndarray, customer: np.n
             if weights is None:
                 cells.append(f"{clustered_mean(value, customer, money).value:.3f}")
         rows.append(cells)
-    head = ["offers", "share of switches", "more than its bar, 95 % CI", "share of money", "more than its bar, 95 % CI"]
+    head = [
+        "offers",
+        "share of switches",
+        "gain over its baseline, 95 % CI",
+        "share of money",
+        "gain over its baseline, 95 % CI",
+    ]
     return markdown([head, *rows])
 
 

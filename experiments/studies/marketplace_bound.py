@@ -28,10 +28,10 @@ PAGE = ROOT / "docs" / "marketplace.md"
 VARIANTS: dict[str, dict] = {  # name -> changes to the default store
     "the default store": {},
     "nobody joins or leaves": {"satisfied_join": 0.0, "unhappy_leave": 0.0},
-    "ratings of no account": {"rating_effect": 0.0},
-    "tours for nothing": {"tour_cost": 0.0},
-    "delivery time of no account": {"delay_effect": 0.0},
-    "all shown, in any order": {"page_size": 20, "position_effect": 0.0},
+    "ratings without effect": {"rating_effect": 0.0},
+    "free tours": {"tour_cost": 0.0},
+    "delivery time without effect": {"delay_effect": 0.0},
+    "all items shown, ranks without effect": {"page_size": 20, "position_effect": 0.0},
     "one segment": {"segments": 1},
     "nothing sent back": {"return_share": 0.0},
     "no fraud": {"fraud_share": 0.0},
@@ -54,7 +54,7 @@ def distance(changes: Mapping, params: Mapping, seasons: int) -> tuple[np.ndarra
 
 def table(params: Mapping, seasons: int, variants: Mapping[str, dict] = VARIANTS) -> str:
     """Return the table of the variants, in Markdown."""
-    rows = [("store", "bound", "composite", "between them [95 % CI], paired", "% of the bound")]
+    rows = [("store", "bound", "composite", "difference [95 % CI], paired", "% of the bound")]
     for name, changes in variants.items():
         bound, earned = distance(changes, params, seasons)
         (low,), (high,) = mean_interval((bound - earned)[:, None])

@@ -13,7 +13,7 @@ SMALL = {"items": 6, "page_size": 4, "horizon": 12, "population": 600.0}
 
 
 def test_the_bound_lies_above_in_every_variant():
-    variants = {"small": SMALL, "tours for nothing": SMALL | {"tour_cost": 0.0}}
+    variants = {"small": SMALL, "free tours": SMALL | {"tour_cost": 0.0}}
     text = study.table(COMPOSITE, 8, variants).splitlines()
     assert len(text) == 4
     usual, free = ([float(cell.replace(",", "")) for cell in row.split(" | ")[1:3]] for row in text[2:])
