@@ -94,6 +94,14 @@ def test_links_lead_to_files(page):
         assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: page.name)
+def test_files_that_are_named_are_there(page):
+    """Tests, benchmarks and modules, from the root of the repository."""
+    folders = "agents|bench|conf|customers|data|envs|experiments|forecasting|language|recommendation|risk|tests"
+    for name in re.findall(rf"(?<![\w/.])((?:{folders})/[\w/]+\.(?:py|yaml))", page.read_text()):
+        assert (ROOT / name).exists() or (page.name == "SECURITY.md" and (ROOT / "tests" / name).exists()), name
+
+
 def test_the_two_commands_are_the_makefiles():
     readme, rules = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
     for target in ("demo", "test", "bench", "slow", "hostile"):
