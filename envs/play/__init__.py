@@ -2,7 +2,7 @@
 
 from .desk import Desk, Reply
 from .session import Session
-from .tools import Tool, tools_of
+from .tools import Board, Tool, tools_of
 from .words import briefing, observation_text
 
-__all__ = ["Desk", "Reply", "Session", "Tool", "briefing", "observation_text", "tools_of"]
+__all__ = ["Board", "Desk", "Reply", "Session", "Tool", "briefing", "observation_text", "tools_of"]

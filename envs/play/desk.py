@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.contract import Model, Part
-from .tools import END, NOTE, NOTEBOOK, READ, SET, Tool, tools_of
+from .tools import END, NOTE, NOTEBOOK, READ, SET, Board, Tool, tools_of
 from .words import number, observation_text
 
 LARGEST = 200_000  # characters of arguments that are read
@@ -45,7 +45,7 @@ class Desk:
     `action` is what was decided.
 
     Attributes:
-        action: (A,) float64, the decisions as they stand.
+        action: (K,) float64, the decisions as they stand: the numbers of the board.
         closed: whether the period has ended: no call is taken until the next `begin`.
         notes: the notebook, at most `NOTEBOOK` characters.
         counters: `calls`, `refused`, `forced` (periods that too many calls ended), `unset` (decisions that were left to
@@ -53,32 +53,41 @@ class Desk:
         refusals: reason -> how often.
     """
 
-    def __init__(self, model: Model, calls_per_period: int = CALLS, mail: Callable[[int], str] | None = None):
-        """Bind a model; `mail` gives the text of customers that stands in the observation of a period."""
+    def __init__(
+        self,
+        model: Model,
+        calls_per_period: int = CALLS,
+        mail: Callable[[int], str] | None = None,
+        board: Board | None = None,
+    ):
+        """Bind a model.
+
+        Args:
+            model: whose observations are shown.
+            calls_per_period: after which a period ends.
+            mail: gives the text of customers that stands in the observation of a period (0, 1, ...).
+            board: what is decided; None: the model's action.
+        """
         self.model, self.calls_per_period, self.mail = model, calls_per_period, mail
-        low, high = model.action_low.astype(float), model.action_high.astype(float)
-        self.action = np.clip(0.0, low, high)
+        self.board = board or Board.of(model)
+        self.action = self.board.first()
         self.notes, self.closed, self.period = "", True, -1
         self.counters: Counter[str] = Counter(dict.fromkeys(("calls", "refused", "forced", "unset", "periods"), 0))
         self.refusals: Counter[str] = Counter()
-        self._whole = model.action_space.dtype is not None and model.action_space.dtype.kind == "i"
-        self._low, self._high = low, high
-        self._parts: dict[str, tuple[Part, int]] = {}
-        start = 0
-        for name, part in model.action_parts.items():
-            self._parts[name], start = (part, start), start + part.numbers
+        self._whole, self._low, self._high = self.board.whole, self.board.low, self.board.high
+        self._parts = self.board.places()
         self._text, self._calls, self._set = "", 0, set()
 
     def tools(self) -> list[Tool]:
         """Return the tools that `call` takes."""
-        return tools_of(self.model)
+        return tools_of(self.board)
 
     def begin(self, observation: np.ndarray, advice: np.ndarray | None = None) -> str:
         """Open a period; return its observation as text.
 
         Args:
             observation: (F,).
-            advice: a rule's action (A,), which is shown and stands for what is not set; None: there is none.
+            advice: a rule's decision (K,), which is shown and stands for what is not set; None: there is none.
         """
         self.period, self.closed, self._calls, self._set = self.period + 1, False, 0, set()
         lines = [f"Period {self.period + 1} of {self.model.horizon}.", observation_text(self.model, observation)]
@@ -163,9 +172,8 @@ class Desk:
         return f"noted ({len(whole):,} of {NOTEBOOK:,} characters)"
 
     def _decide(self, name: str, given: dict[str, Any]) -> str:
-        part, start = self._parts[name]
-        changed = self.action.copy()
-        for place, value in self._changes(part, given).items():
+        start, changed = self._parts[name].start, self.action.copy()
+        for place, value in self._changes(self.board.parts[name], given).items():
             changed[start + place] = self._admitted(name, start + place, value)
         self.action = changed
         self._set.add(name)
@@ -213,8 +221,7 @@ class Desk:
         return "; ".join(f"{name}: {self._values(name)}" for name in self._parts)
 
     def _values(self, name: str) -> str:
-        part, start = self._parts[name]
-        return ", ".join(map(number, self.action[start : start + part.numbers]))
+        return ", ".join(map(number, self.action[self._parts[name]]))
 
 
 def _arguments(given: object) -> dict[str, Any]:

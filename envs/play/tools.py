@@ -1,7 +1,11 @@
 """The tools that a model is played by: one per part of its action, the end of the period, and a notebook."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from ..core.contract import Model, Part
 
@@ -25,12 +29,36 @@ class Tool:
         return {"type": "function", "function": function}
 
 
-def tools_of(model: Model) -> list[Tool]:
-    """Return the tools of a model: `set_<part>` for each part of its action, `end_period`, `note`, `read_notes`."""
-    decisions, start = [], 0
-    for name, part in model.action_parts.items():
-        decisions.append(_decision(model, name, part, start))
-        start += part.numbers
+@dataclass(frozen=True)
+class Board:
+    """What is decided: named parts of one row of numbers, and their bounds."""
+
+    parts: Mapping[str, Part]
+    low: np.ndarray  # (K,) float64, K numbers in all
+    high: np.ndarray
+    whole: bool = False  # whether they are whole numbers
+    start: np.ndarray | None = None  # (K,) what holds before anything is set; None: what lies nearest to 0
+
+    @classmethod
+    def of(cls, model: Model) -> "Board":
+        """Return the board of a model's action."""
+        dtype = model.action_space.dtype
+        whole = dtype is not None and dtype.kind == "i"
+        return cls(model.action_parts, model.action_low.astype(float), model.action_high.astype(float), whole)
+
+    def first(self) -> np.ndarray:
+        """Return what holds before anything is set (K,)."""
+        return np.clip(0.0 if self.start is None else self.start, self.low, self.high)
+
+    def places(self) -> dict[str, slice]:
+        """Return where each part stands in the row."""
+        ends = np.cumsum([0, *(part.numbers for part in self.parts.values())]).tolist()
+        return {name: slice(*pair) for name, pair in zip(self.parts, pairwise(ends), strict=True)}
+
+
+def tools_of(board: Board) -> list[Tool]:
+    """Return the tools of a board: `set_<part>` for each of its parts, `end_period`, `note`, `read_notes`."""
+    decisions = [_decision(board, name, place) for name, place in board.places().items()]
     text = {"type": "string", "maxLength": NOTEBOOK}
     kept = {"text": text, "replace": {"type": "boolean", "description": "true: in place of all that it holds"}}
     return [
@@ -41,9 +69,9 @@ def tools_of(model: Model) -> list[Tool]:
     ]
 
 
-def _decision(model: Model, name: str, part: Part, start: int) -> Tool:
-    low, high = (bound[start : start + part.numbers].tolist() for bound in (model.action_low, model.action_high))
-    whole = model.action_space.dtype is not None and model.action_space.dtype.kind == "i"
+def _decision(board: Board, name: str, place: slice) -> Tool:
+    part, whole = board.parts[name], board.whole
+    low, high = board.low[place].tolist(), board.high[place].tolist()
     kind = {"type": "integer" if whole else "number", "minimum": _plain(min(low), whole)}
     kind |= {"maximum": _plain(max(high), whole)}
     if part.numbers == 1:

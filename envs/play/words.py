@@ -11,7 +11,7 @@ from ..core.contract import Model
 from ..core.task import Task
 from ..registry import entries
 from .page import comments_of, is_data, rows_of, rules_of
-from .tools import tools_of
+from .tools import Board, tools_of
 
 DIGITS = 5  # significant ones of a number that is not whole
 FEW = 10  # named values that are written out although they are 0
@@ -27,7 +27,7 @@ of the whole episode ({unit}), {aim}.
 - `note` writes into a notebook that stays through the episode; `read_notes` reads it. You may forget the rest."""
 
 
-def briefing(task: Task, model: Model, advised: bool = False, calls: int = 50) -> str:
+def briefing(task: Task, model: Model, advised: bool = False, calls: int = 50, board: Board | None = None) -> str:
     """Return what a player has to know before the first period, in Markdown.
 
     Args:
@@ -35,6 +35,7 @@ def briefing(task: Task, model: Model, advised: bool = False, calls: int = 50) -
         model: of the task, on the split that is played.
         advised: whether a rule's decision stands in each observation.
         calls: after which a period ends.
+        board: what is decided; None: the model's action.
     """
     entry = entries().get(task.name)
     title = f"# {task.name}" + (f": {entry.problem}" if entry else "")
@@ -50,7 +51,7 @@ def briefing(task: Task, model: Model, advised: bool = False, calls: int = 50) -
     parts = [
         f"{title}\n\nYou run this store for {model.horizon} periods ({end}).",
         rules,
-        f"## Tools\n\n{tools_text(model)}",
+        f"## Tools\n\n{tools_text(board or Board.of(model))}",
         f"## The rules of the store\n\n{rules_of(_page_of(model))}",
         f"## Parameters\n\n{parameters_text(task)}",
         f"## Observation\n\n{layout_text(model)}",
@@ -58,9 +59,9 @@ def briefing(task: Task, model: Model, advised: bool = False, calls: int = 50) -
     return "\n\n".join([*parts, *(f"Of the data: {note}" for note in task.notes)])
 
 
-def tools_text(model: Model) -> str:
+def tools_text(board: Board) -> str:
     """Return the tools in lines, each with what it does."""
-    return "\n".join(f"- `{tool.name}`: {tool.description}" for tool in tools_of(model))
+    return "\n".join(f"- `{tool.name}`: {tool.description}" for tool in tools_of(board))
 
 
 def parameters_text(task: Task) -> str:
