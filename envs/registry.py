@@ -20,7 +20,7 @@ _above: dict[str, TaskEntry] = {}  # tasks that the layers above have added
 
 @cache
 def environments() -> dict[str, Environment]:
-    """Return the environments by name: ours, then the plug-ins'.
+    """Return the environments by name: storelab's, then the plug-ins'.
 
     Raises:
         FieldError: a plug-in's environment with a name that is taken.

@@ -97,7 +97,7 @@ class Answers:
 
 
 def read_answers(path: str | Path | None = None) -> Answers:
-    """Answers from a JSON file, ours where none is given; raises ValueError naming what does not fit."""
+    """Answers from a JSON file, by default storelab's; raises ValueError naming what does not fit."""
     path = path or Path(__file__).with_name("answers.json")
     try:
         content = read_json(path)

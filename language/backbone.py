@@ -63,7 +63,7 @@ class TextEncoder(TextNetwork):
 
 
 class ReadyEncoder(TextEncoder):
-    """An encoder with the classification head that its checkpoint brings; its labels are folded into ours.
+    """An encoder with the classification head that its checkpoint brings; its labels are mapped to storelab's.
 
     `groups` (its labels,): the place of each among ours, or -1 for one that speaks for none of them, such as neutral.
     """

@@ -1,4 +1,4 @@
-"""The learners by name: ours and those of plug-ins. A module of learners loads when it is asked for."""
+"""The learners by name: storelab's and those of plug-ins. A learner's module loads when it is used."""
 
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType

@@ -16,7 +16,7 @@ from ...plugins import Environment, load, plugins
 from .tuner import Score, bar, coordinates, halved, neighbourhood, pattern_search
 
 HERE = __name__.partition(".core.")[0]  # storelab.agents
-ENVIRONMENTS = f"{HERE.rpartition('.')[0]}.envs."  # our own ones
+ENVIRONMENTS = f"{HERE.rpartition('.')[0]}.envs."  # storelab's own
 ROWS = 2048  # candidates x scenarios run in one batch
 GRID, POINTS = 1000, 21  # candidates of a declared rule's first grid, and values of each of its numbers, at the most
 FINEST = 1 / 256  # share of its range that a number is tuned to

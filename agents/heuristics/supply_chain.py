@@ -82,7 +82,7 @@ def dual_index(model: SupplyChain, named: dict, level, seed: int, cap=np.inf):
 
 def capped_dual_index(model: SupplyChain, named: dict, level, cap, seed: int):
     """As `dual_index`, but never more than a cap from the slow source (Sun and Van Mieghem 2019, Manufacturing &
-    Service Operations Management 21(4)); `cap` of the fast arc is of no account."""
+    Service Operations Management 21(4)); the fast arc's `cap` is ignored."""
     return dual_index(model, named, level, seed, cap)
 
 

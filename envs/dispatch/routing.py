@@ -33,7 +33,7 @@ class RoutingProblem:
     service: np.ndarray  # seconds
     demand: np.ndarray  # units
     capacity: int  # units per vehicle
-    prize: np.ndarray  # seconds of driving that serving it is worth; of no account where required
+    prize: np.ndarray  # seconds of driving that serving it is worth; ignored where required
     required: np.ndarray  # bool
     release: np.ndarray | None = (
         None  # no route with it leaves the depot before; None: now (the fast router's only case)

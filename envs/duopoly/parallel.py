@@ -14,7 +14,7 @@ from .model import Duopoly, DuopolyParams
 class DuopolyParallel(StoreParallel):
     """Both firms of `Duopoly` as agents, `firm_0` and `firm_1`: each sees its own and its rival's last price.
 
-    Spaces are the duopoly's, `rival` is of no account: both prices come from the agents. Rewards are profits of a
+    Spaces are the duopoly's, `rival` is ignored: both prices come from the agents. Rewards are profits of a
     period, money; after `horizon` periods both agents are truncated. The game has no chance of its own, so that a seed
     changes nothing.
     """

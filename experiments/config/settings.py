@@ -123,7 +123,7 @@ def read(config: DictConfig) -> Settings:
     top = _top(config, TrainParams)
     env = _env(config, typed["task"].name, typed["data"])
     if env.get("forecast") != "model":
-        typed["forecaster"] = None  # checked, but of no account
+        typed["forecaster"] = None  # checked, but ignored
     _check_data(typed["task"].name, typed["data"])
     _check_planned(typed["data"], typed["forecaster"])
     return Settings(top=top, env=env, environment=environment, **typed)

@@ -34,7 +34,7 @@ class Health(BaseModel):
 
 WHY = {400: "no JSON", 401: "no known key", 403: "the key lacks the right", 408: "a body that took too long"}
 WHY |= {413: "too large a body", 415: "not application/json", 422: "a bad value", 429: "too many requests"}
-WHY |= {500: "an error of ours", 503: "the route's queue is full"}
+WHY |= {500: "an internal error", 503: "the route's queue is full"}
 REFUSALS = {status: {"model": Problem, "description": why} for status, why in WHY.items()}
 
 
