@@ -1,7 +1,7 @@
 """Linear policies for the whole store, learned by covariance matrix adaptation. It needs the extra `dispatch` (cma).
 
 Every day the parameters of the store's heuristics are linear functions of a few features (`marketplace.summary`). The
-search starts at the best constant ones, the tuned composite, and goes on over all weights by covariance matrix
+search starts at the best constant parameters, the tuned composite, and searches all weights by covariance matrix
 adaptation (Hansen 2016, arXiv:1604.00772), each generation on fresh training seasons. Policy search
 without gradients is a strong baseline where noise is large and policies are small (Mania, Guy and Recht 2018,
 arXiv:1803.07055).
@@ -34,7 +34,7 @@ START = 64  # training seasons that this is tuned on, where it is not given
 
 @dataclass
 class EvolutionParams:
-    """How long to search."""
+    """Parameters of the search."""
 
     total_steps: int = 300  # generations
     candidates: int = 20  # policies in a generation

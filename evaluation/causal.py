@@ -1,8 +1,8 @@
 """What a decision causes, and what another policy would earn, from logged decisions.
 
-A log has n rows: what was known (features), which of K actions was taken, what came of it, and the group of each row
-(such as its season), within which rows depend on each other. Effects are identified where the features hold all that
-both the decision and the outcome react to, and each action had a chance everywhere (Rubin 1974; Imbens and Rubin 2015).
+A log has n rows: what was known (features), which of K actions was taken, its outcome, and the group of each row (such
+as its season), within which rows depend on each other. Effects are identified if the features hold everything that both
+the decision and the outcome depend on, and each action had a positive probability (Rubin 1974; Imbens and Rubin 2015).
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a policy returns, looked at: one error with its name, what it returned and what the space is."""
+"""Checks of what a policy returns: one error with its name, what it returned, and the action space."""
 
 import traceback
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a decision causes within a run: the same scenarios with it changed, all else following from that."""
+"""Effects of a decision: the same held-out scenarios with the decision changed."""
 
 from typing import Any
 
@@ -25,9 +25,9 @@ def decisions(model: Model) -> dict[str, slice]:
 
 
 class Changed:
-    """A policy one of whose decisions is changed by an amount, in every period or in one; the rest is as it decides.
+    """A policy with one of its decisions changed by an amount, in every period or in one. Its other decisions stay.
 
-    It goes on seeing what its changed decisions led to. Actions stay within their bounds, whole where they are whole.
+    The policy observes the results of the changed decisions. Actions stay within their bounds, and whole numbers whole.
 
     Raises:
         FieldError: a decision that the model has none of, a change of nothing, of a part of a whole number, or in a

@@ -1,4 +1,4 @@
-"""A checkpoint that somebody else may have written: it is such as the learner would write itself, or it is refused."""
+"""Checks of checkpoints: one that the learner would not have written itself is refused."""
 
 import copy
 import math
@@ -19,7 +19,7 @@ SAME = {(a, b) for kinds in ("b", "iu", "f", "M", "m") for a in kinds for b in k
 
 @contextmanager
 def reading(folder: Path):
-    """Turn what a checkpoint's content may raise, in any library, into a FieldError that names its folder."""
+    """Turn any error that a checkpoint's content causes into a FieldError that names its folder."""
     try:
         yield
     except FieldError:

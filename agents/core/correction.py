@@ -1,7 +1,7 @@
-"""Where a learner begins that prices, sends or orders in lots: at a tuned rule's action, which its own ones move.
+"""Learners of prices, dispatch and orders in lots start at a tuned rule's action, which their actions move.
 
-As in `residual`, an action of 0 (or the middle one of a menu) is the rule's. Here it is the rule's action that is
-moved, not what is ordered: by a share of the room up to the bounds, or by places of a menu.
+As in `residual`, an action of 0 (or the middle one of a discrete space) is the rule's action. Here the rule's action
+is moved, not the order: by a share of the distance to the bounds, or by a number of indices.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ STEPS = 20  # moves on either side of a rule's place in a menu, at the most: nea
 
 
 def moves(reach: int) -> np.ndarray:
-    """Return by how many places of a menu the actions 0 .. 2K move (2K + 1,), K = min(reach, `STEPS`); the middle: 0.
+    """Return by how many indices the actions 0 .. 2K move (2K + 1,), K = min(reach, `STEPS`); the middle one by 0.
 
     They are each other's mirror images, grow by one place near the middle, and end at `reach` places.
     """
@@ -33,9 +33,9 @@ class Correction:
     """A model's actions, moved from those of a rule.
 
     Attributes:
-        space: the learner's actions. Of a Box, a Box [-S, S] per number: a share of the way from the rule's action to
-            the lower or the upper bound. Of a menu, the places of `moves`: with orders up to `SPAN` spreads of the rule
-            (in lots), else all over the menu.
+        space: the learner's actions. For a Box, a Box [-S, S] per number: a share of the distance from the rule's
+            action to the lower or the upper bound. For a discrete space, the moves of `moves`: of orders in lots up to
+            `SPAN` spreads of the rule, otherwise over the whole space.
     """
 
     def __init__(self, model: Any, start: StartRule):

@@ -1,4 +1,4 @@
-"""What searches by covariance matrix adaptation (Hansen 2016, arXiv:1604.00772) share."""
+"""Shared parts of searches by covariance matrix adaptation (Hansen 2016, arXiv:1604.00772)."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
-"""Where a learner begins: a tuned rule, of whose orders (or parameters) its actions say how much more or less.
+"""Residual policies: a learner's actions say how much more or less is ordered than a tuned rule orders.
 
-A residual policy (Silver et al. 2018, arXiv:1812.06298) is the rule as long as its actions are 0. So what a learner
-reaches does not depend on how wide the space of actions is, and it begins as well as the best rule that it knows.
+A residual policy (Silver et al. 2018, arXiv:1812.06298) equals the rule as long as its actions are 0. A learner thus
+starts at the best rule that it knows, and its result does not depend on how wide the action space is.
 """
 
 import json
@@ -37,7 +37,7 @@ LEAST = 0.1  # share of its usual deviation that a forecast's is taken for, at t
 
 @dataclass
 class StartRule:
-    """A rule, tuned, with what an action of 1 orders more: plain data, so that a checkpoint can keep it."""
+    """A tuned rule, with what an action of 1 orders in addition: plain data that a checkpoint can keep."""
 
     kind: str
     params: Parameters  # name -> list of numbers
@@ -150,11 +150,11 @@ def _sizes(model: Model, kind: str) -> dict[str, int]:
 
 
 class Residual:
-    """A model's actions of what is ordered more than a rule says, in its spreads; in the whole store, actions whose
-    parameters of the day are more than the rule's.
+    """Actions as residuals of a rule: what is ordered in addition, in the rule's spreads. In the whole store they are
+    added to the rule's parameters of the day.
 
-    With forecasts, a newsvendor's spread is that of the forecast at hand: a normal distribution's standard deviation,
-    by two of its quantiles.
+    With forecasts, a newsvendor's spread is that of the observed forecast: the standard deviation of a normal
+    distribution by two of its quantiles.
     """
 
     def __init__(self, model: Any, start: StartRule):

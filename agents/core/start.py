@@ -1,4 +1,4 @@
-"""What a learner may begin with: the weights of a checkpoint; and what is told where a checkpoint is another's."""
+"""Starts from a checkpoint's weights, and the errors of a checkpoint that does not fit."""
 
 import json
 from collections.abc import Collection

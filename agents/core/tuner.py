@@ -1,4 +1,4 @@
-"""The one tuner: candidates are scored on the same training scenarios, and a pattern search improves on the best.
+"""Tuning of heuristics: candidates are scored on the same training scenarios, and a pattern search improves the best.
 
 Shapes: n scenarios, a parameter block (..., I) of any shape, whose last axis are items that are scored apart, or 1.
 """

@@ -1,4 +1,4 @@
-"""What a learner sees of a model: the store as one, or each of its items as a row of its own.
+"""Views of a model for learners: the whole store as one row, or each of its items as a row.
 
 A view turns observations of a model (num_envs, F) into a learner's rows, and a learner's actions into the model's.
 """

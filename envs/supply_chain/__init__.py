@@ -26,7 +26,7 @@ ENVIRONMENT = Environment(
         "NetworkManagement": TaskEntry("tasks:network_management_task", "or-gym's network (Perez et al. 2021)", BOUND),
         "DualSourcing": TaskEntry(
             "tasks:dual_sourcing_task",
-            "a cheap slow supplier and a dear fast one (Veeraraghavan and Scheller-Wolf 2008)",
+            "a cheap slow supplier and a costly fast one (Veeraraghavan and Scheller-Wolf 2008)",
             "optimum, by value iteration",
         ),
         "ManyItems": TaskEntry("tasks:many_items_task", "many items in three echelons, as in MABIM (Yang et al. 2023)"),

@@ -53,9 +53,9 @@ def supply_chain_task(**changes) -> Task:
 def serial_task(**changes) -> Task:
     """Three stages in series (Clark and Scarf 1960): Snyder and Shen 2019, example 6.1, divisible goods.
 
-    The book's lead time of L periods is one of L - 1 at the last stage, whose order comes before the demand here. It
-    counts a stage's arrivals of the night as stock already, here they are on the way until the morning: the pipeline
-    costs make up for it, so that costs agree with the book's.
+    The book's lead time of L periods is L - 1 at the last stage, since its order comes before the demand here. The book
+    counts a stage's arrivals at night as stock; here they are in the pipeline until the morning. The pipeline costs are
+    set so that costs agree with the book's.
     """
     nodes = {
         "supplier": Node(),
@@ -99,7 +99,7 @@ def serial_task(**changes) -> Task:
 def beer_game_task(**changes) -> Task:
     """The beer game (Sterman 1989, Management Science 35(3)): four stages, demand 4 a week, from the fifth week on 8.
 
-    Orders take 2 weeks to the next stage (the brewery's 1) and goods 2 weeks back; all that is not filled waits.
+    Orders take 2 weeks to the next stage (the brewery's 1) and goods 2 weeks back. Unfilled orders wait.
     """
     costs: dict[str, Any] = {"holding_cost": 0.5, "backorder_cost": 1.0, "initial_stock": 12.0}
     stages = ["retailer", "wholesaler", "distributor", "brewery"]
@@ -152,8 +152,8 @@ def inv_management_task(**changes) -> Task:
 def network_management_task(**changes) -> Task:
     """The network of or-gym's NetworkManagement-v1 (Perez et al. 2021, Processes 9(1)), also gym-invmgmt's.
 
-    Lost sales: `nodes={"retailer": {"backorders": False}}`. Prices between the nodes cancel out; a plant's operating
-    cost stands with what it ships.
+    Lost sales: `nodes={"retailer": {"backorders": False}}`. Prices between the nodes cancel out. A plant's operating
+    cost is part of the cost of what it ships.
     """
 
     def factory(holding_cost, initial_stock, capacity):
@@ -195,7 +195,7 @@ def _or_gym(name: str, nodes: dict, arcs: list, changes: dict) -> Task:
 
 
 def dual_sourcing_task(**changes) -> Task:
-    """A cheap slow supplier and a dear fast one (Veeraraghavan and Scheller-Wolf 2008, Operations Research 56(4))."""
+    """A cheap slow supplier and a costly fast one (Veeraraghavan and Scheller-Wolf 2008, Operations Research 56(4))."""
     nodes = {
         "regular": Node(),
         "express": Node(),
