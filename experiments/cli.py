@@ -16,6 +16,7 @@ USAGE = """usage: storelab COMMAND [key=value ...] [--help]
   fit        train, measure and save one of the store's models: recommendation, ratings, reviews, questions, fraud
   evaluate   judge a run's policies on other held-out scenarios; with --policy your own, beside the heuristics
   watch      animate a run's agent beside the best heuristic on the same scenario: watch RUN
+  mcp        serve a scenario of a task as tools (Model Context Protocol), with the heuristics' results at its end
   dataset    write transitions of a run's policy for offline learning, in Minari's format
   report     make the table and report of a finished run anew; of a folder of runs: report FOLDER
   runs       list, show, compare and clean runs
@@ -32,7 +33,8 @@ storelab COMMAND --help shows a command's groups and keys. storelab train --mult
 storelab --version; python -m storelab is the same as storelab.
 Tab completion: eval "$(storelab -sc install=bash)"
 Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""
-HYDRA = ("train", "tune", "backtest", "explain", "fit", "benchmark", "evaluate", "watch", "dataset", "report", "demo")
+HYDRA = ("train", "tune", "backtest", "explain", "fit", "benchmark", "evaluate", "watch", "mcp", "dataset", "report")
+HYDRA += ("demo",)
 COMMANDS = (*HYDRA, "runs", "serve", "check", "audit", "forget", "encrypt", "doctor")
 GOES_ON = {
     **dict.fromkeys(("train", "tune", "demo", "fit"), ": the same command goes on from the last checkpoint"),

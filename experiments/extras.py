@@ -32,6 +32,7 @@ WHAT = {  # extra -> what it is for
     "wandb": "tracker=wandb",
     "mlflow": "tracker=mlflow",
     "serve": "serve",
+    "mcp": "mcp",
 }
 OF_COMMAND = {  # command -> extras that it needs whatever it is asked for
     **dict.fromkeys(("train", "demo", "benchmark", "evaluate", "watch"), ("learn", "sweep")),
@@ -43,6 +44,7 @@ OF_COMMAND = {  # command -> extras that it needs whatever it is asked for
     "runs": ("sweep",),
     "dataset": ("dataset", "learn"),
     "serve": ("learn", "serve"),
+    "mcp": ("learn", "mcp"),
 }
 NAMES = {  # module -> the distribution that brings it, where the names differ
     **dict.fromkeys(("hydra", "omegaconf", "yaml", "antlr4"), "hydra-core"),

@@ -47,6 +47,7 @@ WORK = {  # command -> what does its work: (config); its module loads when the c
     "evaluate": "evaluate:evaluate",
     "report": "report:report",
     "watch": "watch:watch",
+    "mcp": "mcp:mcp",
 }
 DRY, FAST, RETRY, RERUN, PAIRS = "--dry-run", "--fail-fast", "--retry-failed", "--rerun", "--pairs"
 ALLOW = "--allow-identifiers"
@@ -195,7 +196,12 @@ def _pairs(flags: list[str], sweep: bool) -> list[list[str]]:
 
 
 def config_of(command: str, args: list[str]) -> tuple[str, list[str]]:
-    """Return the config that a command composes, and its words: of a task's evaluation those of the run to make."""
+    """Return the config that a command composes, and its words: of a task's evaluation those of the run to make.
+
+    Where no agent is named, `mcp` and such an evaluation take the heuristics alone.
+    """
+    if command == "mcp":
+        return command, [*([] if any(arg.startswith("agent=") for arg in args) else ["agent=heuristics"]), *args]
     if command != "evaluate" or not any(arg.startswith("task=") for arg in args):
         return command, args
     return "train", [*([] if any(arg.startswith("agent=") for arg in args) else ["agent=heuristics"]), *args]

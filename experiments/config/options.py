@@ -25,6 +25,7 @@ from . import plain, schemas
 COMMANDS = {
     "train": schemas.TrainParams,
     "tune": schemas.TuneParams,
+    "mcp": schemas.McpParams,
     "backtest": schemas.BacktestParams,
     "explain": schemas.ExplainParams,
     "fit": schemas.FitParams,

@@ -4,7 +4,7 @@ Nothing in a config is ever code: choices are names in registries.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from omegaconf import MISSING
@@ -83,6 +83,26 @@ class TuneParams(TrainParams):
     """The top of `storelab tune`."""
 
     tune: Any = MISSING
+
+
+@dataclass
+class McpParams(TrainParams):
+    """The top of `storelab mcp`: that of the run of the heuristics, and what is served."""
+
+    scenario: int = 0  # number of the held-out one
+    transport: str = "stdio"  # | http: streamable HTTP on the loopback
+    port: int = 8765  # of http
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_number("scenario", self.scenario, 0, 2**31 - 1, integer=True)
+        check_choice("transport", self.transport, ("stdio", "http"))
+        check_number("port", self.port, 1, 65535, integer=True)
+
+    @classmethod
+    def own(cls) -> list[str]:
+        """Return the keys that `storelab train` does not have."""
+        return [f.name for f in fields(cls) if f.name not in {f.name for f in fields(TrainParams)}]
 
 
 @dataclass

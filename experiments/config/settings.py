@@ -23,6 +23,7 @@ from .schemas import (
     EvaluationParams,
     ExplainParams,
     FitParams,
+    McpParams,
     ReportParams,
     RunParams,
     StudyParams,
@@ -136,6 +137,16 @@ def read_study(config: DictConfig) -> tuple[StudyParams, DictConfig]:
     for key, text in found.items():
         OmegaConf.update(config, key, text)
     return _choice(config, "tune"), OmegaConf.masked_copy(config, [key for key in config if key != "tune"])
+
+
+def read_mcp(config: DictConfig) -> tuple[McpParams, DictConfig]:
+    """The top of `storelab mcp`, checked, and the config of its heuristics' run, which still names the environment."""
+    found = resolve(config)
+    _check_keys("", config, McpParams)
+    top = _top(config, McpParams)
+    for key, text in found.items():
+        OmegaConf.update(config, key, text)
+    return top, OmegaConf.masked_copy(config, [key for key in config if key not in McpParams.own()])
 
 
 def read_backtest(config: DictConfig, kind: type = BacktestParams) -> BacktestSettings:
