@@ -16,8 +16,8 @@ from ..config.settings import Settings, read, read_mcp, within
 from ..experiment import restore
 from ..inputs import build, data_hash
 from ..runs.folder import Run
-from ..serving.tools import over_http, over_stdio, server_of
 from ..tasks.messages import mail_of
+from .mcp_server import over_http, over_stdio, server_of
 
 WAIT = 30.0  # seconds that `results` waits for the heuristics
 YOU = "you"  # the player's row

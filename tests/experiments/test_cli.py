@@ -18,6 +18,7 @@ COMMANDS = (
     "benchmark",
     "evaluate",
     "watch",
+    "mcp",
     "dataset",
     "report",
     "demo",

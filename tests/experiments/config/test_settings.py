@@ -27,7 +27,7 @@ from storelab.forecasting import FORECASTERS
 
 CONF = Path(storelab.conf.__file__).parent
 COMMANDS = ("train", "tune", "demo", "backtest", "explain", "fit")
-COMMANDS += ("benchmark", "evaluate", "dataset", "report", "watch")
+COMMANDS += ("benchmark", "evaluate", "dataset", "report", "watch", "mcp")
 GROUPS = ("env", "task", "data", "forecaster", "agent", "evaluation")
 FILES = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml"))]
 OPTIONS = [(group, option) for group, option in FILES if group not in ("sweep", "suite")]
