@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint slow hostile bench docs
+.PHONY: demo test lint slow nightly hostile bench docs
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed") if sys.version_info < (3, 11) else None'
@@ -24,6 +24,9 @@ lint: $(VENV)/installed
 
 slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow
+
+nightly: $(VENV)/installed  # a seventh of the slow tests, by the day of the week
+	$(BIN)/python -m pytest -m slow --part $(shell date +%u)/7
 
 hostile: $(VENV)/installed
 	STORELAB_FULL=1 $(BIN)/python -m pytest -k hostile

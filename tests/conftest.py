@@ -17,6 +17,21 @@ settings.load_profile("storelab")
 FULL = bool(os.environ.get("STORELAB_FULL"))  # all examples instead of CI's share
 
 
+def pytest_addoption(parser):
+    parser.addoption("--part", default="1/1", help="K/N: of the files with tests every N-th, from the K-th on")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Keep the files of a part: what takes long is run in parts, say one on each day of the week."""
+    part, parts = map(int, config.getoption("part").split("/"))
+    if not 1 <= part <= parts:
+        raise pytest.UsageError(f"--part: {part}/{parts} is not allowed, expected K/N with K from 1 to N")
+    files = list(dict.fromkeys(item.path for item in items))
+    kept = {path for number, path in enumerate(files) if number % parts == part - 1}
+    config.hook.pytest_deselected(items=[item for item in items if item.path not in kept])
+    items[:] = [item for item in items if item.path in kept]
+
+
 @pytest.fixture(autouse=True)
 def environment():
     """What a test, or a command that it runs, sets in the environment is gone after it."""
