@@ -16,8 +16,9 @@ SHORT = {  # example -> arguments of a short run, and what it needs
     "pettingzoo_duopoly": (["2000"], "pettingzoo"),
     "torchrl_ppo": (["1000"], "torchrl"),
     "rllib_ppo": (["1", "200"], "ray"),
+    "openenv_store": (["LostSales"], "openenv"),
 }
-HEAVY = {"torchrl_ppo", "rllib_ppo"}
+HEAVY = {"torchrl_ppo", "rllib_ppo", "openenv_store"}
 
 
 @pytest.mark.parametrize(
