@@ -22,21 +22,28 @@ from .runs import checkpoints
 from .runs.folder import Run
 from .runs.provenance import digest, source_hash
 
+FILES = ("path", "catalogue", "triples", "rules")  # keys of data that are paths
+
 
 def data_hash(settings: AnySettings) -> str:
     """Return the hash of what the data is made from; raises ConfigError for a path that cannot be read."""
     group = "dataset" if isinstance(settings, FitSettings) else "data"
     data = getattr(settings, group)
-    path = getattr(data, "path", "")
-    if not path:
-        return digest(data and vars(data))
+    files = {name: getattr(data, name) for name in FILES if getattr(data, name, "")}
+    hashes = {name: _source_hash(f"{group}.{name}", path) for name, path in files.items()}
+    if list(hashes) == ["path"]:
+        return hashes["path"]
+    return digest((data and vars(data), hashes) if hashes else data and vars(data))
+
+
+def _source_hash(field: str, path: str) -> str:
     try:
         return source_hash(path)
     except FieldError as error:
-        raise ConfigError(f"{group}.path: {error}") from error
+        raise ConfigError(f"{field}: {error}") from error
     except OSError as error:
         expected = f"expected a file or folder: {error.strerror}"
-        raise ConfigError(f"{group}.path: {path!r} is not allowed, {expected}") from error
+        raise ConfigError(f"{field}: {path!r} is not allowed, {expected}") from error
 
 
 def panel_of(settings: BacktestSettings) -> Panel:

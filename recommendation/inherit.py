@@ -72,14 +72,58 @@ class Logit:
 # -- new items --------------------------------------------------------------------------------------------------------
 
 
-def cold_features(
-    graph: Graph, history: sparse.csr_array, log: sparse.csr_array, candidates: np.ndarray
-) -> tuple[list[str], np.ndarray]:
-    """Return what the graph says of candidates for customers, as if nobody had bought a candidate yet.
+@dataclass
+class ColdTables:
+    """What a graph says of candidates, as if nobody had bought one yet: all of it that does not depend on a customer.
 
     For each attribute: how popular the other items of its value are (log of their mean buyers); how much of its value
     the customer has bought; and how much its value goes with the values that the customer has bought (the weights of
     EASE between values, Steck 2019, arXiv:1905.03375). And whether it complements or substitutes what was bought.
+    """
+
+    graph: Graph
+    candidates: np.ndarray  # (C,) places
+    popular: dict[str, np.ndarray]  # attribute -> (C,)
+    goes: dict[str, np.ndarray]  # attribute -> (V, V)
+
+    @classmethod
+    def of(cls, graph: Graph, log: sparse.csr_array, candidates: np.ndarray) -> "ColdTables":
+        """Make them of what all customers have bought (W, I), whose purchases of candidates are left out."""
+        keep = np.ones(log.shape[1])
+        keep[candidates] = 0.0
+        log = sparse.csr_array(log @ sparse.diags_array(keep))
+        buyers = np.asarray(log.sum(axis=0)).ravel()
+        sold = (buyers > 0).astype(float)
+        average = buyers.sum() / max(sold.sum(), 1.0)
+        popular, goes = {}, {}
+        for name, table in graph.links.items():
+            theirs = sparse.csr_array(table > 0, dtype=float)[candidates]
+            popular[name] = np.log(
+                (theirs @ (table.T @ buyers) + SHRINK * average) / (theirs @ (table.T @ sold) + SHRINK)
+            )
+            goes[name] = _together(log @ table)
+        return cls(graph, candidates, popular, goes)
+
+    def features(self, history: sparse.csr_array) -> tuple[list[str], np.ndarray]:
+        """Return the F features' names, and (U, C, F) of what customers have bought (U, I)."""
+        names, columns = [], []
+        for name, table in self.graph.links.items():
+            theirs = sparse.csr_array(table > 0, dtype=float)[self.candidates]
+            columns.append(np.broadcast_to(self.popular[name], (history.shape[0], len(self.candidates))))
+            own = history @ table
+            columns.append(np.log1p((own @ theirs.T).toarray()))
+            columns.append((own @ sparse.csr_array(self.goes[name]) @ theirs.T).toarray())
+            names += [f"popularity by {name}", f"bought of {name}", f"goes with by {name}"]
+        for relation, edges in self.graph.edges.items():
+            columns.append(np.log1p((history @ edges[:, self.candidates]).toarray()))
+            names.append(relation)
+        return names, np.stack(columns, axis=2)
+
+
+def cold_features(
+    graph: Graph, history: sparse.csr_array, log: sparse.csr_array, candidates: np.ndarray
+) -> tuple[list[str], np.ndarray]:
+    """Return what the graph says of candidates for customers; see `ColdTables`.
 
     Args:
         graph: of I items.
@@ -90,25 +134,7 @@ def cold_features(
     Returns:
         The F features' names, and (U, C, F).
     """
-    keep = np.ones(log.shape[1])
-    keep[candidates] = 0.0
-    log = sparse.csr_array(log @ sparse.diags_array(keep))
-    buyers = np.asarray(log.sum(axis=0)).ravel()
-    sold = (buyers > 0).astype(float)
-    average = buyers.sum() / max(sold.sum(), 1.0)
-    names, columns, users = [], [], history.shape[0]
-    for name, table in graph.links.items():
-        theirs = sparse.csr_array(table > 0, dtype=float)[candidates]
-        popular = np.log((theirs @ (table.T @ buyers) + SHRINK * average) / (theirs @ (table.T @ sold) + SHRINK))
-        columns.append(np.broadcast_to(popular, (users, len(candidates))))
-        own = history @ table
-        columns.append(np.log1p((own @ theirs.T).toarray()))
-        columns.append((own @ sparse.csr_array(_together(log @ table)) @ theirs.T).toarray())
-        names += [f"popularity by {name}", f"bought of {name}", f"goes with by {name}"]
-    for relation, edges in graph.edges.items():
-        columns.append(np.log1p((history @ edges[:, candidates]).toarray()))
-        names.append(relation)
-    return names, np.stack(columns, axis=2)
+    return ColdTables.of(graph, log, candidates).features(history)
 
 
 def _together(bought: sparse.csr_array) -> np.ndarray:

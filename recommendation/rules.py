@@ -74,7 +74,7 @@ class Rules:
 
     def __init__(self, source: str | Path, graph: Graph):
         self.graph = graph
-        text = _text(source) if isinstance(source, Path) else source
+        text = text_of(source) if isinstance(source, Path) else source
         self.rules = [rule for number, line in enumerate(text.splitlines(), 1) for rule in _parsed(number, line, graph)]
         size = len(graph.items)
         self.low: list[tuple[int, int, float, int]] = []  # x_a <= x_b + w in logs of prices; b or a = I: money 1
@@ -230,7 +230,8 @@ class Rules:
         return sum(x[a] > x[b] + weight + 1e-6 for a, b, weight, _ in self.low)
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return the text of a file of rules; raises ValueError where it is none in UTF-8."""
     try:
         return path.read_text("utf-8-sig")
     except UnicodeDecodeError:

@@ -4,7 +4,7 @@ A switch is a purchase of another item of the kind whose item the customer bough
 how much is a conditional logit (`Logit`) of what customers switched to.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -114,6 +114,11 @@ class Substitutes:
         buyers = np.asarray((own > 0).sum(axis=0)).ravel().astype(float)
         switched = _counts(events["gone"].to_numpy(), events["item"].to_numpy(), (size, size))
         return cls(graph, within, buyers, switched, own, customers)
+
+    def anonymous(self) -> "Substitutes":
+        """Return the same without the customers: what a server keeps. The weights must not be `personal`."""
+        nobody = sparse.csr_array((0, len(self.graph.items)))
+        return replace(self, own=nobody, customers=pd.Index([]))
 
     def choices(self, events: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return all known candidates of the item's kind in each event: which event, what is gone, the candidate."""

@@ -1,6 +1,7 @@
 """`storelab fit`: one of the store's models trained on a dataset, measured on its test rows, saved, explained.
 
-In the run folder: `model/`, the saved model with its card, and of fraud what a server goes on from (`stream.npz`);
+In the run folder: `model/`, the saved model with its card, of fraud what a server goes on from (`stream.npz`), of
+purchases with a catalogue, triples or rules the graph of their items (`knowledge/`);
 `figures.json`, figures by model (of a stack also its members', where there are any the references'), `groups.json`,
 errors by group of the test rows, and `results.json`, the main one; `explanation.csv`, one held-out case taken apart;
 of reviews with items `by_item.csv` and `.png`, with days `by_month`, shares of positive ones by aspect; `checkpoints/`,
@@ -43,7 +44,10 @@ def fit(config: DictConfig) -> None:
         figures = dataset.figures(name, model, data)
         figures[name][SECONDS] = seconds
         groups = dataset.groups(name, model, data)
-        model.save(run.folder / "model", card(dataset, figures[name], source, groups))
+        told = card(dataset, figures[name], source, groups)
+        model.save(run.folder / "model", told)
+        if beside := getattr(dataset, "beside", None):
+            beside(data, settings.seed, run.folder / "model", told)
         if isinstance(dataset, Transactions):
             models.remember(model, data, bool(dataset.path), run.folder / "model")
         for file, content in getattr(dataset, "more", lambda *_: {})(model, data).items():

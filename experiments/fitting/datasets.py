@@ -19,6 +19,7 @@ from ...errors import FieldError
 from ...learning.base import Card
 from ...recommendation import RANKERS, RATING_MODELS
 from ...risk import FRAUD_MODELS
+from .graphs import ItemGraph
 from .groups import Groups, of_lists, of_ratings
 from .texts import Questions, Reviews
 
@@ -59,8 +60,11 @@ class Ranking:
 
 
 @dataclass
-class Purchases(Ranking, Reading):
-    """Purchases of the synthetic store, each seed another, or a file's: customer, item, timestamp[, group, split]."""
+class Purchases(Ranking, ItemGraph, Reading):
+    """Purchases of the synthetic store, each seed another, or a file's: customer, item, timestamp[, group, split].
+
+    With a catalogue, triples, rules or a kind, a graph of the items is kept beside the model: see `ItemGraph`.
+    """
 
     path: str = ""  # CSV, Excel or Parquet file; "": the synthetic store, with as many items, customers and days
     items: int = 200
@@ -75,6 +79,12 @@ class Purchases(Ranking, Reading):
         check_number("test_days", self.test_days, 1, 10_000 if self.path else self.days - 1, integer=True)
 
     def load(self, seed: int):
+        split = self._split(seed)
+        if self.given:
+            self.graph(split.log.items, self._catalogue(seed))  # what is wrong with it is said before the training
+        return split
+
+    def _split(self, seed: int):
         if self.path:
             from .tables import purchases
 
@@ -87,6 +97,15 @@ class Purchases(Ranking, Reading):
         if self.last_out:
             return leave_last_out(store.orders, text, whole=False)
         return split_by_time(store.orders, str(first.date()), self.test_days, text)
+
+    def _catalogue(self, seed: int) -> pd.DataFrame | None:
+        return None if self.path else generate(_store(self, self.days, seed)).catalogue[["item", "category"]]
+
+    def beside(self, data, seed: int, folder: Path, card: Card) -> None:
+        """Write what belongs beside the model in its folder: a graph of the items, if one is given."""
+        if self.given:
+            graph, rules = self.graph(data.log.items, self._catalogue(seed))
+            self.keep(data.log, graph, rules, seed, folder, card)
 
 
 @dataclass

@@ -17,11 +17,13 @@ from ...language.service import Dialogue, Service, default_retrieval
 from ...language.writer import SERVICE, Writer
 from ...reading import read_json
 from ...recommendation.base import Histories
+from ...recommendation.knowledge import FOLDER, SLACK, Knowledge
 from ...risk import Scorer, Trees
 from ...risk.scoring import REMEMBERED
 from .served import ITEMS, MAX_ROWS, Answer, Body, Id, Served, Text, Time, Whole
 
 AHEAD = timedelta(minutes=1)  # that a transaction's clock may be ahead of ours, or behind the last one's
+OFFERS = 3  # in the place of an item
 LISTED = 50_000  # items in the lists of one answer
 SCORES = 2**24  # of items that are held at once
 MESSAGES = 128  # of a request: each is answered for itself
@@ -48,10 +50,21 @@ class RecommendBody(Body):
         None, description="the items to choose from; null: all"
     )
     repeats: bool = Field(False, description="also what was bought before")
+    new_items: Whole = Field(0, ge=0, le=1000, description="how many of the k places are for new items")
+    instead_of: list[Id] = Field(
+        default_factory=list, max_length=MAX_ROWS, fail_fast=True, description="items that are out of stock"
+    )
+
+
+class Offer(Body):
+    item: Id
+    because: list[str] = Field(description="what links it to the item that is out of stock")
 
 
 class Lists(Answer):
     items: list[list[str]] = Field(description="a list per customer, best first; shorter where fewer are to be had")
+    because: list[list[str]] = Field(description="of each list: what new items inherit from, and which rules bind")
+    substitutes: dict[str, list[Offer]] = Field(description="what to offer in the place of instead_of, best first")
 
 
 class Recommend(Served):
@@ -63,23 +76,56 @@ class Recommend(Served):
         super().__init__(folder)
         self.model = recommendation.load(folder)
         self.about = {"kind": self.model.name, "items": len(self.model.items)}
+        self.knowledge = Knowledge.load(folder / FOLDER) if (folder / FOLDER).is_dir() else None
+        if self.knowledge is not None:
+            names = [self.knowledge.graph.items[k] for k in self.knowledge.known]
+            if names != self.model.items:
+                raise ValueError(f"{folder / FOLDER}: the graph of another model's items")
+            self.about |= {"new_items": len(self.knowledge.new), "rules": len(self.knowledge.held.rules)}
         bought = [{"item": item, "time": "2000-01-01T00:00:00Z"} for item in self.model.items[:2]]
         self.sample = {"customers": [[], bought[:1], bought], "now": "2000-02-01T00:00:00Z"}
 
     def read(self, body):
         if body.k * len(body.customers) > LISTED:
             raise FieldError("k", body.k, f"at most {LISTED // len(body.customers)} for as many customers")
+        if self.knowledge is None and (body.new_items or body.instead_of):
+            field = "new_items" if body.new_items else "instead_of"
+            raise FieldError(field, getattr(body, field), "none, as this model has no graph of its items")
+        if body.new_items > body.k:
+            raise FieldError("new_items", body.new_items, f"at most k, {body.k}")
+        for item in body.instead_of:
+            self.knowledge.graph.number(item)  # raises where there is none
         purchases = [[(p.item, _utc(p.time)) for p in customer] for customer in body.customers]
-        histories = Histories.of(purchases, self.model.items, _utc(body.now))
-        stock = None if body.in_stock is None else np.isin(self.model.items, body.in_stock)
-        return histories, body.k, stock, body.repeats
+        return Histories.of(purchases, self.model.items, _utc(body.now)), body
 
     def answer(self, inputs) -> dict:
-        histories, *how = inputs
-        names, step = self.model.items, max(1, SCORES // len(self.model.items))
+        histories, body = inputs
+        step = max(1, SCORES // len(self.model.items))
         parts = [np.arange(start, min(start + step, len(histories))) for start in range(0, len(histories), step)]
-        lists = [row for part in parts for row in self.model.recommend(histories.take(part), *how)]
-        return {"items": [[names[k] for k in row if k >= 0] for row in lists]}
+        made = [self._lists(histories.take(part), body) for part in parts]
+        lists, because = ([row for part in made for row in part[k]] for k in (0, 1))
+        return {"items": lists, "because": because, "substitutes": self._substitutes(body)}
+
+    def _lists(self, histories: Histories, body: RecommendBody) -> tuple[list, list]:
+        names, stock = self.model.items, body.in_stock
+        there = None if stock is None else np.isin(names, stock)
+        if self.knowledge is None:
+            ranked = self.model.recommend(histories, body.k, there, body.repeats)
+            return [[names[k] for k in row if k >= 0] for row in ranked], [[] for _ in ranked]
+        more = SLACK if self.knowledge.held.never.nnz else 1
+        ranked = self.model.recommend(histories, min(more * body.k, len(names)), there, body.repeats)
+        return self.knowledge.lists(ranked, histories, body.k, body.new_items, self._there(stock))
+
+    def _substitutes(self, body: RecommendBody) -> dict:
+        if self.knowledge is None:
+            return {}
+        there = self._there(body.in_stock)
+        offers = {item: self.knowledge.instead(item, there, OFFERS) for item in body.instead_of}
+        return {item: [{"item": name, "because": why} for name, why in found] for item, found in offers.items()}
+
+    def _there(self, stock: list[str] | None) -> np.ndarray | None:
+        """Return which items of the graph are in stock."""
+        return None if stock is None else np.isin(self.knowledge.graph.items, stock)
 
 
 class SentimentBody(Body):

@@ -62,10 +62,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="markets", description=str(__doc__).split("\n")[0])
     parser.add_argument("--results", type=Path, required=True, help="file of finished tunings, a line of JSON each")
     parser.add_argument("--stores", type=int, default=3, help="catalogues of items and tastes (default 3)")
+    parser.add_argument("--first", type=int, default=0, help="the first of them (default 0)")
     parser.add_argument("--seasons", type=int, default=512, help="held-out seasons (default 512)")
     parser.add_argument("--page", action="store_true", help=f"write the table into docs/{PAGE.name}")
     given = parser.parse_args(arguments)
-    for store in range(given.stores):
+    for store in range(given.first, given.first + given.stores):
         for way in WAYS:
             make = partial(measure, way, store, given.seasons)
             row = kept(given.results, {"way": way, "store": store}, make)
