@@ -102,7 +102,14 @@ class _Tasks(Mapping[str, Callable[..., Any]]):
 TASKS = _Tasks()
 
 
-def make_env(task="Inventory", source=None, split: str = "train", render_mode: str | None = None, **changes):
+def make_env(
+    task="Inventory",
+    source=None,
+    split: str = "train",
+    render_mode: str | None = None,
+    kernel: str = "auto",
+    **changes,
+):
     """Make a `gymnasium.Env` (`StoreEnv`).
 
     Args:
@@ -110,6 +117,8 @@ def make_env(task="Inventory", source=None, split: str = "train", render_mode: s
         source: a `DemandSource` instead of the task's own.
         split: which demand of the task, `train` or `test`.
         render_mode: None, `rgb_array`, `human` or `ansi`.
+        kernel: what steps it, bit for bit the same: `numpy`, `numba` (in the extra `dispatch`) or `auto`: numba once it
+            was stepped 1,000 times, where that is installed.
         changes: parameters that differ from the task's (see `InventoryParams` and the like).
 
     Raises:
@@ -118,7 +127,7 @@ def make_env(task="Inventory", source=None, split: str = "train", render_mode: s
     """
     from .core.adapters import StoreEnv
 
-    return StoreEnv(_model(task, source, split, changes), render_mode)
+    return StoreEnv(_model(task, source, split, changes), render_mode, kernel)
 
 
 vars(make_env)["metadata"] = RENDERING  # where `gymnasium.make` looks for render modes, to offer lists of them too
@@ -132,13 +141,14 @@ def make_vector_env(
     render_mode: str | None = None,
     autoreset_mode="NextStep",
     max_episode_steps: int | None = None,
+    kernel: str = "auto",
     **changes,
 ):
     """Make a `gymnasium.vector.VectorEnv`; arguments as in `make_env` and of `StoreVectorEnv`."""
     from .core.vector import StoreVectorEnv
 
     model = _model(task, source, split, changes)
-    return StoreVectorEnv(model, num_envs, render_mode, autoreset_mode, max_episode_steps)
+    return StoreVectorEnv(model, num_envs, render_mode, autoreset_mode, max_episode_steps, kernel)
 
 
 def make_parallel_env(task="Marketplace", source=None, split: str = "train", **changes):

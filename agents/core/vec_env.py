@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
-from ...envs.core.batch import Batch, admit
+from ...envs.core.batch import Batch
 from ...errors import FieldError
 from .checkpoints import check_arrays
 from .views import RawView
@@ -18,15 +18,15 @@ class StoreVecEnv(VecEnv):
 
     Environment i walks through the scenarios `(seed + i, 0)`, `(seed + i, 1)`, ... Where an episode ends, its info has
     `terminal_observation`, `TimeLimit.truncated` and `episode` (reward `r`, length `l`, as SB3's own Monitor), so
-    that no wrapper is needed (with a row per item, the first one has the store's); the other infos are empty. The flow
-    of the last step is in `flow`.
+    that no wrapper is needed (with a row per item, the first one has the store's); the other infos are empty.
     """
 
     def __init__(self, model, num_envs: int, view: RawView | None = None):
-        self.model, self.flow, self.render_mode = model, None, None
+        self.model, self.render_mode = model, None
         self.view = view or RawView(model)
         super().__init__(num_envs * self.view.rows, self.view.observation_space, self.view.action_space)
-        self._batch = Batch(model, num_envs)
+        self._split = self.view.rows > 1  # rewards are of items: they are taken from the flow, which no kernel keeps
+        self._batch = Batch(model, num_envs, "numpy" if self._split else "auto")
         self._returns = np.zeros(num_envs)
         self._none = np.zeros(self.num_envs, bool)
         self._started = False
@@ -64,10 +64,10 @@ class StoreVecEnv(VecEnv):
     def step_wait(self):
         """Move one period on; return observations, rewards (num_envs,) float32, dones and infos."""
         batch, view, infos = self._batch, self.view, [{} for _ in range(self.num_envs)]
-        actions = admit(self.model, view.act(self._actions, self._observation), batch.num_envs)[0]
-        self.flow, _, rewards, ended = batch.step(actions)
+        flow, rewards, ended, _ = batch.turn(view.act(self._actions, self._observation))
         self._returns += rewards
-        rewards = view.rewards(rewards, self.flow, batch.state, ended)
+        if self._split:
+            rewards = view.rewards(rewards, flow, batch.state, ended)
         observations = self._observe()
         if not np.any(ended):
             return observations, rewards, self._none.copy(), infos

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from ...errors import FieldError
-from .batch import Batch, admit
+from .batch import Batch
 from .contract import RENDERING, Model
 
 
@@ -83,12 +83,12 @@ class StoreEnv(Made, gym.Env):  # pyright: ignore[reportIncompatibleVariableOver
 
     metadata: ClassVar[dict[str, Any]] = RENDERING
 
-    def __init__(self, model: Model, render_mode: str | None = None):
+    def __init__(self, model: Model, render_mode: str | None = None, kernel: str = "auto"):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise FieldError("render_mode", render_mode, "rgb_array, human or ansi")
         self.model, self.render_mode = model, render_mode
         self.observation_space, self.action_space = model.observation_space, model.action_space
-        self._batch = Batch(model, 1)
+        self._batch = Batch(model, 1, "numpy" if render_mode else kernel)  # pictures are of flows
         self._started = self._over = False
         self._viewer = None
 
@@ -115,10 +115,8 @@ class StoreEnv(Made, gym.Env):  # pyright: ignore[reportIncompatibleVariableOver
         if not self._started or self._over:
             raise gym.error.ResetNeeded("the episode has ended: call reset" if self._over else "call reset before step")
         batch = self._batch
-        action, clipped = admit(self.model, action, 1)
-        flow, terms, reward, ended = batch.step(action)
-        info = {name: value.item() for name, value in self.model.info(flow, terms).items()}
-        info["clipped_actions"] = 0 if clipped is None else int(clipped[0])
+        flow, reward, ended, info = batch.turn(action)
+        info = {name: value.item() for name, value in info.items()}
         if self.render_mode:
             self._watch(flow, self.render_mode)
         ended, finite = bool(ended), not self.model.params.continuing

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import FieldError
 from .contract import Model
+from .kernels import WARM, Stepper, check_kernel, installed
 from .random import as_keys
 
 
@@ -111,16 +112,30 @@ def unpack(template, packed: dict[str, np.ndarray]):
 
 
 class Batch:
-    """Episodes of a model, `num_envs` at a time, in NumPy."""
+    """Episodes of a model, `num_envs` at a time, in NumPy or by the model's compiled kernel (see `kernels`)."""
 
-    def __init__(self, model: Model, num_envs: int):
+    def __init__(self, model: Model, num_envs: int, kernel: str = "auto"):
         self.model, self.num_envs = model, num_envs
+        self._wait = {"auto": WARM, "numpy": math.inf, "numba": 0}[check_kernel(kernel)]  # steps until it is loaded
+        self._stepper: Stepper | None = None
+        self._packed: np.ndarray | None = None  # the state, as the stepper has it
         self.keys = np.zeros((num_envs, 2), np.uint64)
         self.clock: int | np.ndarray = 0  # one number while all rows are in step, else (num_envs,)
         self._all = np.arange(num_envs)
         self.scenario: dict[str, np.ndarray] = {}
-        self.state: Any = None
+        self._state: Any = None  # None: not unpacked yet
         self._shock: dict[str, np.ndarray] | None = None  # the period's slice of the scenario, once it is cut
+
+    @property
+    def state(self) -> Any:
+        """The state of all rows, before the period."""
+        if self._state is None and self._packed is not None and self._stepper is not None:
+            self._state = self._stepper.unpack(self._packed)
+        return self._state
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        self._state, self._packed = state, None
 
     def reset(self, keys, rows: np.ndarray | None = None) -> None:
         """Start the episodes `keys` (n, 2) in all rows, or in those where `rows` (num_envs,) is true."""
@@ -177,6 +192,8 @@ class Batch:
 
     def observe(self) -> np.ndarray:
         """Return the observations (num_envs, F)."""
+        if self._packed is not None and self._stepper is not None:
+            return self._stepper.observe(self._packed, self._now)
         return self.model.observation(self.state, self._now())
 
     def action_masks(self) -> np.ndarray:
@@ -203,6 +220,49 @@ class Batch:
         ended = self.advance(state)
         terms = model.money(flow) if ended is False else model.terms(flow, self.state, ended)
         return flow, terms, model.reward(terms), ended
+
+    def turn(self, action) -> tuple[Any, np.ndarray, Any, dict]:
+        """Move one period on by actions as they were given: see `admit`.
+
+        Returns:
+            The flow (None: the kernel keeps none), the rewards (num_envs,), whether episodes ended: one bool for all,
+            or (num_envs,), and the info by name, each (num_envs,).
+        """
+        played = self._by_kernel(action) if self._wait <= 0 else None
+        if played is not None:
+            packed, rewards, info, clipped = played
+            self._state, self._packed, self._shock, self.clock = None, packed, None, self.clock + 1
+            flow, ended = None, self.clock == self.model.horizon
+        else:
+            self._wait -= 1
+            action, clipped = admit(self.model, action, self.num_envs)
+            flow, terms, rewards, ended = self.step(action)
+            info = self.model.info(flow, terms)
+        info["clipped_actions"] = np.zeros(self.num_envs, int) if clipped is None else clipped
+        return flow, rewards, ended, info
+
+    def _by_kernel(self, action) -> tuple | None:
+        """Return what the stepper says of a period; None where NumPy has to step it."""
+        model, given = self.model, np.asarray(action)
+        stepper = self._stepper or self._load()
+        if stepper is None:
+            return None
+        fits = given.size == self.num_envs * len(model.action_low) and given.dtype.kind in "iuf"
+        if not fits or (given.ndim == 2 and len(given) != self.num_envs) or not isinstance(self.clock, int):
+            return None
+        if not model.params.continuing and self.clock == model.horizon - 1:  # what is left is salvaged
+            return None
+        if self._packed is None:
+            self._packed = stepper.pack(self._state)
+        actions = np.ascontiguousarray(given, np.float64)
+        return stepper.step(self._packed, actions, self.scenario, self.clock)
+
+    def _load(self) -> Stepper | None:
+        """Load the model's stepper where numba is installed and the model has one; never ask again where not."""
+        self._stepper = self.model.stepper() if installed() else None
+        if self._stepper is None:
+            self._wait = math.inf
+        return self._stepper
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return all that a later `load_state_dict` needs to go on exactly: plain arrays; scenarios are drawn again."""

@@ -18,6 +18,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ...errors import FieldError
+from .kernels import Stepper
 from .seeds import imagined_keys
 
 Array = Any  # a NumPy array, or a tensor where the model's `xp` is torch
@@ -130,6 +131,10 @@ class Model(ABC):
     @abstractmethod
     def viewer(self, mode: str) -> Any:
         """Return the picture of an environment of this model: see `core.picture.Viewer`."""
+
+    def stepper(self) -> Stepper | None:
+        """Return the compiled kernel that steps this model; by default None: NumPy does. It needs numba."""
+        return None
 
     # -- what follows from these --------------------------------------------------------------------------------------
 

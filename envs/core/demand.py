@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...errors import FieldError
+from . import kernels
 from . import pmf as pmfs
 from .checks import check_choice, check_episode, check_number
 from .random import DEMAND, streams
@@ -128,6 +129,12 @@ class TableDemand:
         """See `DemandSource.draw`."""
         count = periods * self.items
         demand = np.empty((len(keys), count), dtype=np.float32)
+        if kernels.draws(demand.size):
+            from . import philox
+
+            rest = (self._shift, self._table, self._guide, self._steps, self._first)
+            philox.draw(keys, np.uint64(DEMAND), *rest, demand)
+            return {"demand": demand.reshape(len(keys), periods, self.items)}
         rows = max(1, 2**15 // count)  # so many at a time stay in the cache
         rngs = streams(keys, DEMAND)
         for start in range(0, len(keys), rows):

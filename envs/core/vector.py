@@ -10,7 +10,7 @@ from gymnasium.vector.utils import batch_space
 
 from ...errors import FieldError
 from .adapters import Made, StoreEnv, check_options, seed_or_entropy
-from .batch import Batch, admit, row_of
+from .batch import Batch, row_of
 from .contract import RENDERING, Model
 
 RENDER_MODES = ["rgb_array", "ansi"]
@@ -40,6 +40,7 @@ class StoreVectorEnv(Made, gym.vector.VectorEnv):  # pyright: ignore[reportIncom
         render_mode: str | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         max_episode_steps: int | None = None,
+        kernel: str = "auto",
     ):
         """Make `num_envs` environments of a model.
 
@@ -50,6 +51,7 @@ class StoreVectorEnv(Made, gym.vector.VectorEnv):  # pyright: ignore[reportIncom
             autoreset_mode: a member of `AutoresetMode`, or its value: `SameStep`, `NextStep`, `Disabled`.
             max_episode_steps: truncates episodes after so many steps, as `gymnasium.wrappers.TimeLimit`; None or -1: no
                 limit but the model's horizon.
+            kernel: what steps the rows, bit for bit the same: `numpy`, `numba`, or `auto` (see `core.kernels`).
 
         Raises:
             FieldError: a value that is not allowed.
@@ -72,7 +74,7 @@ class StoreVectorEnv(Made, gym.vector.VectorEnv):  # pyright: ignore[reportIncom
         self.single_observation_space, self.single_action_space = model.observation_space, model.action_space
         self.observation_space = batch_space(model.observation_space, num_envs)
         self.action_space = batch_space(model.action_space, num_envs)
-        self._batch = Batch(model, num_envs)
+        self._batch = Batch(model, num_envs, "numpy" if render_mode else kernel)  # pictures are of flows
         self._viewers = [model.viewer(render_mode) for _ in range(num_envs)] if render_mode else []
         self._started = False
         self._yes, self._no = np.ones(num_envs, bool), np.zeros(num_envs, bool)
@@ -163,10 +165,7 @@ class StoreVectorEnv(Made, gym.vector.VectorEnv):  # pyright: ignore[reportIncom
         if begun is not None:
             actions = np.array(actions, float).reshape(n, -1)
             actions[begun] = self.model.action_low  # whatever it was: it is not played
-        actions, clipped = admit(self.model, actions, n)
-        flow, terms, rewards, ended = batch.step(actions)
-        info = self.model.info(flow, terms)
-        info["clipped_actions"] = np.zeros(n, int) if clipped is None else clipped
+        flow, rewards, ended, info = batch.turn(actions)
         cut = self._limit is not None and batch.clock >= self._limit
         finite = not self.model.params.continuing
         terminated, truncated = self._flags(ended if finite else False), self._flags(cut if finite else ended | cut)

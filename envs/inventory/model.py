@@ -480,6 +480,12 @@ class Inventory(Model):
             features[name] = signal[name]
         return narrow(features) if self.wide else features
 
+    def stepper(self):
+        """Return the compiled kernel, for one item and the plain parameters that it knows (see `kernel.steps`)."""
+        from . import kernel
+
+        return kernel.Stepper(self) if type(self) is Inventory and kernel.steps(self) else None
+
     def viewer(self, mode: str):
         """Return what draws an environment of this model; see `StoreViewer`."""
         from ..core.picture import StoreViewer

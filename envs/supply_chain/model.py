@@ -10,10 +10,8 @@ import numpy as np
 
 from ..core.contract import GAINS, narrow
 from ..core.random import LEAD_TIME, as_keys, streams
-from .state import Flow, State
+from .state import UNITS, Flow, State
 from .topology import Topology
-
-UNITS = ("demand", "sales", "unmet", "backlog", "ordered", "shipped", "received", "on_hand", "in_transit", "overflow")
 
 
 class SupplyChain(Topology):
@@ -395,6 +393,12 @@ class SupplyChain(Topology):
         if "time_left" in self.layout:
             features["time_left"] = signal["time_left"]
         return narrow(features) if self.wide else features
+
+    def stepper(self):
+        """Return the compiled kernel, for one item and the plain rules that it knows (see `kernel.steps`)."""
+        from . import kernel
+
+        return kernel.Stepper(self) if type(self) is SupplyChain and kernel.steps(self) else None
 
     def viewer(self, mode: str):
         """Return what draws an environment of this model, summed over its nodes and arcs; see `StoreViewer`."""

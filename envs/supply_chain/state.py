@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from ..core.contract import Array
 
+# What a period's info holds of the flow, summed over its rows.
+UNITS = ("demand", "sales", "unmet", "backlog", "ordered", "shipped", "received", "on_hand", "in_transit", "overflow")
+
 
 @dataclass(slots=True)
 class State:
