@@ -14,7 +14,7 @@ CYCLE = 1_000  # periods of greedy play over which profits are averaged, after a
 
 @dataclass
 class Sessions:
-    """What sessions of two Q-learners came to."""
+    """Results of sessions of two Q-learners."""
 
     gain: np.ndarray  # (sessions,) profit gain: 0 Nash, 1 monopoly
     prices: np.ndarray  # (sessions, 2) mean prices, money

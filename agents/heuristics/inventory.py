@@ -68,7 +68,7 @@ class Heuristic:
 
 
 def starts(model: Inventory) -> tuple[str, ...]:
-    """Return the kinds that residual policies can start from: what they order changes with the state bit by bit."""
+    """Return the kinds that residual policies can start from: those whose orders change gradually with the state."""
     return ("base_stock", "capped_base_stock", *FORECAST, "myopic", *KNOWN)
 
 

@@ -165,7 +165,7 @@ HEURISTICS = tuple(RULES)
 
 
 def available(model: Inventory) -> list[str]:
-    """Return the heuristics that a model has what they need for.
+    """Return the heuristics that fit a model.
 
     `newsvendor` needs forecasts, `lost_sales_newsvendor` and `shrunk_newsvendor` also those of the period of arrival,
     `ewa` and `bsp_low_ew` perishables with fixed lead times, `projected_inventory_level` lost sales, fixed lead times

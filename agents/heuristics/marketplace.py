@@ -146,7 +146,7 @@ def summary(model: Marketplace, observation: np.ndarray) -> np.ndarray:
 
 
 def available(model: Marketplace) -> list[str]:
-    """Return the kinds of `Heuristic` that a model has what they need for: all."""
+    """Return the kinds of `Heuristic` that fit a model: all."""
     return list(HEURISTICS)
 
 

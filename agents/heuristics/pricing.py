@@ -197,7 +197,7 @@ def _means(model: Pricing, price, sizes, slopes):
 
 
 def available(model: Pricing) -> list[str]:
-    """Return the rules that a model has what they need for: a limit of stock, a season, a curve to learn."""
+    """Return the rules that fit a model, by its stock limit, season and demand curve."""
     p = model.params
     curve = p.demand.kind in ("exponential", "elastic") and model.source is None and p.demand.noise == "poisson"
     needs = {

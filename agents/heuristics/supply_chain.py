@@ -188,7 +188,7 @@ class Heuristic:
 
 
 def starts(model: SupplyChain) -> tuple[str, ...]:
-    """Return the kinds that residual policies can start from: what they order changes with the state bit by bit."""
+    """Return the kinds that residual policies can start from: those whose orders change gradually with the state."""
     if len(model.action_low) != len(model.arcs) * model.params.items:  # weights are learnt besides
         return ()
     echelons = ("echelon_base_stock", "shang_song")

@@ -41,7 +41,7 @@ AT_ONCE, BLOCKS = 1000, 2**20  # generations of a learner's seed, and blocks of 
 
 @dataclass
 class ImprovementParams:
-    """How actions are simulated, and how a network is taught."""
+    """Parameters of the simulation and of the network that is taught."""
 
     total_steps: int = 2  # generations
     act: str = (

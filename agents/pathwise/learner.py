@@ -41,7 +41,7 @@ NUDGE = 1e-3  # lots, see `_whole`
 
 @dataclass
 class PathwiseParams:
-    """A pathwise learner and how long it learns."""
+    """Parameters of a pathwise learner."""
 
     total_steps: int = 800  # gradient steps, at most
     num_envs: int = 512  # scenarios in a mini-batch, drawn anew for every step

@@ -49,7 +49,7 @@ OURS = {"policy", "env", "learning_rate", "gamma", "seed", "device", "verbose", 
 
 @dataclass
 class SB3Params:
-    """A Stable-Baselines3 learner and how long it learns. The defaults are those of `agent=ppo` on the command line."""
+    """Parameters of a Stable-Baselines3 learner. The defaults are those of `agent=ppo` on the command line."""
 
     algorithm: str = "PPO"  # PPO | A2C | SAC | TD3 | DQN | MaskablePPO
     total_steps: int = 2_000_000  # of rows: an environment, or an item of one, moves one period on
