@@ -25,15 +25,15 @@ METRICS = {  # column -> its head with the unit, and how it is written
     "coverage_80_7d": ("in its 80 % interval", ".1%"),
 }
 NOTE = (
-    "MASE and WAPE are of the median, RMSSE and bias of the mean forecast, wQL of the nine deciles. Naive errors: "
-    "those of the same weekday a week before (MASE) and of the day before (RMSSE) in each item's history. Demand "
-    "classes (Syntetos, Boylan and Croston) and ages are those of the history before each origin."
+    "MASE and WAPE are errors of the median, RMSSE and bias of the mean forecast, wQL of the nine deciles. MASE and "
+    "RMSSE are relative to naive errors in each item's history: those of the same weekday a week before (MASE) and of "
+    "the day before (RMSSE). Demand classes (Syntetos, Boylan and Croston) and ages are those before each origin."
 )
 SHOWN_DAYS = 56  # of history, before a fan
 CALIBRATION_CAPTION = (
-    "Share of days, over all items and origins. Left, central intervals: observed against nominal. Others, each "
-    "quantile: from the share below it to the share below or at it. Demand comes in whole units, many days in none: a "
-    "forecast is calibrated where the diagonal runs inside the band."
+    "Shares of days, over all items and origins. Left: central intervals, observed against nominal. Other panels: for "
+    "each quantile the share of days below it, and below or at it. Demand comes in whole units and is often zero, so "
+    "that a forecast is calibrated where the diagonal is inside the band."
 )
 
 
@@ -69,7 +69,7 @@ def present(run: Run, settings: BacktestSettings, panel: Panel, forecasts: list[
         body.append(section(f"By {column.replace('_', ' ')}", shown))
     body.append(section("By origin", html_table(_named_together(_columns(by_origin, ["origin", "forecaster"])))))
     fans, calibration = plots.backtest_fans(_fans(panel, forecasts[0])), _calibration(forecasts)
-    caption = f"Of each demand class the item that sold most, {settings.forecaster_name}, last origin."
+    caption = f"The item with most sales of each demand class, {settings.forecaster_name}, last origin."
     body.append(section("Forecasts and what came", figure(fans, caption)))
     body.append(section("Calibration", figure(plots.calibration(calibration), CALIBRATION_CAPTION)))
     body += [listing("Configuration", to_config(settings)), listing("Provenance", run.read("provenance.json"))]

@@ -57,7 +57,7 @@ def asked_for(scene: Scene, trace: dict) -> tuple[int, str]:
     items = trace["item_profit"].shape[2]
     units = trace["flow.demand" if "flow.demand" in trace else "flow.sales"][0].reshape(scene.model.horizon, -1)
     item = int(units.sum(axis=0).argmax()) % items  # shops have a column each
-    return item, f"Item {item + 1} of {items} (the most asked for), held-out scenario {scene.seed}"
+    return item, f"Item {item + 1} of {items} (the one in highest demand), held-out scenario {scene.seed}"
 
 
 def store(scene: Scene) -> list[str]:
