@@ -18,9 +18,10 @@ from ..plugins import declared, plugins
 CONF = Path(__file__).parents[1] / "conf"
 MADE = {  # options that no file makes, of groups whose registries are heavy; a test compares them
     "data": ("online_retail", "panel", "synthetic", "vn2"),
-    "dataset": ("online_retail", "purchases", "questions", "ratings", "reviews", "transactions"),
+    "dataset": ("customers", "online_retail", "purchases", "questions", "ratings", "reviews", "transactions"),
     "model": (
-        *("characters", "ease", "embedding", "fine_tuned", "fraud_sequence", "fraud_trees", "frobenius_mf", "ials"),
+        *("behaviour_network", "characters", "ease", "embedding", "fine_tuned", "fraud_sequence", "fraud_trees"),
+        *("frobenius_mf", "ials"),
         *("item_knn", "own_frequency", "popularity", "rating_mf", "rating_mlp", "rating_transformer", "stack", "tfidf"),
         "transformer",
     ),

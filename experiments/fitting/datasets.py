@@ -19,6 +19,7 @@ from ...errors import FieldError
 from ...learning.base import Card
 from ...recommendation import RANKERS, RATING_MODELS
 from ...risk import FRAUD_MODELS
+from .behaviour import CustomerEvents
 from .graphs import ItemGraph
 from .groups import Groups, of_lists, of_ratings
 from .texts import Questions, Reviews
@@ -309,6 +310,7 @@ DATASETS = {
     "reviews": Reviews,
     "questions": Questions,
     "transactions": Transactions,
+    "customers": CustomerEvents,
 }
 
 

@@ -9,12 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from ...customers import BEHAVIOUR_MODELS
 from ...data.privacy import default_key, fingerprint
 from ...language import CLASSIFIERS
 from ...recommendation import RECOMMENDERS
 from ...risk import FRAUD_MODELS
 
-MODELS = ChainMap(CLASSIFIERS, RECOMMENDERS, FRAUD_MODELS)  # the registries, as they are at any time
+MODELS = ChainMap(CLASSIFIERS, RECOMMENDERS, FRAUD_MODELS, BEHAVIOUR_MODELS)  # the registries, as they are at any time
 GIVEN = ("seed", "checkpoints", "tensorboard")  # by the run: its seed, its folder
 
 
