@@ -29,6 +29,7 @@ UNITS_BY_ITEM = {"restock": "units: order-up-to level of each item", "price": "m
 TRAITS = 4  # latent factors of tastes
 PRIOR_REVIEWS = 5.0  # reviews of 3 stars that a rating starts with
 LARGEST_FACTOR = 3.0  # a day's factor of visits is cut there
+UNTOLD = {"told": False}  # metadata of a parameter that the briefing of a player leaves out
 GRID = 101  # thresholds of the default fraud score's tables
 
 
@@ -58,9 +59,11 @@ class MarketplaceParams:
     forecast: str = "none"  # none | model | oracle: quantiles of the visits to come, observed and used to restock
     models: str = ""  # folder with the tables of the store's models; "": `StoreModels.none()`
     quantiles: list[float] = field(default_factory=lambda: [0.1, 0.5, 0.9])
-    # Messages: what a language model that plays the store reads of its customers; numbers do not depend on them.
-    injected_reviews: float | None = None  # share that hides an order to whoever runs the store; None: none is shown
-    review_guard: bool = False  # messages that look like orders are withheld
+    # Messages of customers, which players by text read: no number depends on them, and no player is told of these two.
+    injected_reviews: float | None = field(
+        default=None, metadata=UNTOLD
+    )  # share that hides an order; None: no messages
+    review_guard: bool = field(default=False, metadata=UNTOLD)  # messages that look like orders are withheld
     # Customers.
     population: float = 2000.0  # people, in equal segments
     initial_customers: float = 0.15  # share of them who are customers at the start

@@ -184,10 +184,10 @@ def _table(key: tuple[str, int], columns: Mapping[str, np.ndarray]) -> str:
 
 
 def _lines(params: Any, prefix: str, skipped: Sequence[str] = ()):
-    """Yield a line per parameter, and those of the groups in it after it."""
+    """Yield a line per parameter, and those of the groups in it after it; none for a field whose metadata say so."""
     comments = comments_of(type(params))
     for f in fields(params):
-        if f.name in skipped:
+        if f.name in skipped or not f.metadata.get("told", True):
             continue
         value, name = getattr(params, f.name), f"{prefix}{f.name}"
         said = f"  ({comments[f.name]})" if f.name in comments else ""

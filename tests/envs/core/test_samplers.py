@@ -64,7 +64,13 @@ SAMPLERS = {
         **dict.fromkeys(("random", "beta", "gamma", "integers", "permutation"), "test_synthetic"),
     },
 }
-NO_DYNAMICS = ("heuristics.py", "conformance.py", "fuzz.py", "tasks.py")  # policies, checks, and fixed networks
+NO_DYNAMICS = (
+    "heuristics.py",
+    "hostile.py",
+    "conformance.py",
+    "fuzz.py",
+    "tasks.py",
+)  # policies, checks, and fixed networks
 METHODS = {name for name in dir(np.random.Generator) if not name.startswith("_")} | {"random_raw"}
 
 
