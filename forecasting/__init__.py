@@ -19,6 +19,7 @@ FORECASTERS = Registry(
         "ensemble": ".ensemble:Ensemble",
         "conformal": ".conformal:Conformal",
         "hub": ".hub:Hub",
+        "new_store": ".new_store:NewStore",
     },
     key="forecaster",
 )

@@ -95,10 +95,13 @@ def known_future(panel: Panel, origin: int, horizon: int) -> Known:
     )
 
 
-def check_inputs(history: Panel, known: Known, levels=DECILES) -> np.ndarray:
-    """Check what a forecaster was given; the levels as an array (Q,). Raises ValueError naming the field."""
-    if len(history.dates) < MIN_HISTORY:
-        raise ValueError(f"history has {len(history.dates)} days: at least {MIN_HISTORY} are needed")
+def check_inputs(history: Panel, known: Known, levels=DECILES, least: int = MIN_HISTORY) -> np.ndarray:
+    """Check what a forecaster was given; the levels as an array (Q,). Raises ValueError naming the field.
+
+    `least`: days that the history must have.
+    """
+    if len(history.dates) < least:
+        raise ValueError(f"history has {len(history.dates)} days: at least {least} are needed")
     if list(history.items) != list(known.items):
         raise ValueError("known.items differ from history.items: both must name the same items in one order")
     if list(history.covariates) != list(known.covariates):
@@ -127,6 +130,7 @@ class Forecaster(ABC):
 
     name: str  # the key in `forecasting.FORECASTERS`
     Params: type  # a dataclass of plain types
+    least_history: int = MIN_HISTORY  # days that a history to forecast from must have
 
     def __init__(self, params=None):
         self.params = params or self.Params()

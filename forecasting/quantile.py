@@ -44,7 +44,7 @@ class QuantileForecaster(Forecaster):
         return history
 
     def predict(self, history: Panel, known: Known, levels=DECILES) -> np.ndarray:
-        levels = torch.from_numpy(check_inputs(history, known, levels)).float()
+        levels = torch.from_numpy(check_inputs(history, known, levels, self.least_history)).float()
         quantiles, scale = self._forecast(history, known)
         level = levels.expand(*quantiles.shape[:2], -1)
         units = at_levels(quantiles, scale, self.dependence.tail, level)

@@ -223,7 +223,7 @@ class Transformer(QuantileForecaster):
         return history.window(max(0, len(history.dates) - self.params.context), len(history.dates))
 
     def _forecast(self, history: Panel, known: Known) -> tuple[torch.Tensor, torch.Tensor]:
-        check_inputs(history, known)
+        check_inputs(history, known, least=self.least_history)
         if self.network is None:
             raise ValueError("the model has no weights: call fit, or name a pre-trained checkpoint")
         if known.horizon > self.params.horizon:
@@ -264,7 +264,7 @@ class Transformer(QuantileForecaster):
     @classmethod
     def _empty(cls, config: dict) -> "Transformer":
         """A model of the parameters in `config`, without weights."""
-        model = cls(TransformerParams(**{**config["params"], "pretrained": ""}))
+        model = cls(cls.Params(**{**config["params"], "pretrained": ""}))
         model.params.pretrained = config["params"]["pretrained"]
         return model
 

@@ -119,6 +119,11 @@ class FineTuned(TextClassifier):
         if contrastive:
             self._probe(texts, codes)
 
+    def _refit(self, texts, codes):
+        """Contrastive training is for few texts: those that calibrated are worth training anew."""
+        if self.params.loss == "contrastive" and self.params.validation:
+            self._fit(texts, codes, [], codes[:0])
+
     def _start(self, texts: list[str], codes: np.ndarray) -> TextNetwork:
         """The network that training begins with."""
         own = self.params.head == "auto" and self.params.loss == "cross_entropy"

@@ -16,7 +16,7 @@ from .retrieval import Match, Retrieval
 from .text import clean, has_words, language
 from .text import spoken as spoken_in
 
-_LEAST = 0.65  # confidence, with whatever classifier
+LEAST_SURE = 0.65  # confidence, with whatever classifier
 _PRECISION = 0.97  # of the answers to messages that our classifier was not trained on
 Lookup = Callable[[str, dict[str, str]], dict[str, str] | None]
 Words = Callable[[str, str], str | None]  # question and passage -> an answer from it, None where it has none
@@ -136,7 +136,7 @@ class Service:
             language=spoken if spoken in self.answers.phrases else dialogue.language,
         )
         least = self.params.confidence
-        confident = sure >= (max(_LEAST, self.classifier.threshold) if least is None else least)
+        confident = sure >= (max(LEAST_SURE, self.classifier.threshold) if least is None else least)
         confident = confident and not self._barred(text, intent)
         waits = [slot for slot in self._needs(dialogue.intent) if slot in given]
         missing = [slot for slot in self._needs(dialogue.intent) if slot not in dialogue.slots]

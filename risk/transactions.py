@@ -54,6 +54,7 @@ class Labelled:
     marked: np.ndarray | None  # (n,) the column `split`
     groups: pd.DataFrame  # customer and a group of customers that errors are measured by
     notes: list[str]  # what was understood and filled in
+    labelled: np.ndarray | None = None  # (n,) bool, whether it is known what a row is; None: of all
 
 
 def check_entities(entities: Sequence[str]) -> tuple[str, ...]:
@@ -78,16 +79,24 @@ def read_transactions(source, key: bytes | None = None, entities: Sequence[str] 
     return _read(source, (), key, entities, how)[0]
 
 
-def read_labelled(source, key: bytes | None = None, entities: Sequence[str] = (), **how) -> Labelled:
-    """Read transactions, as `read_transactions`, with the column `fraud` (true or false).
+def read_labelled(
+    source, key: bytes | None = None, entities: Sequence[str] = (), unlabelled: bool = False, **how
+) -> Labelled:
+    """Read transactions, as `read_transactions`, with the column `fraud` (true or false; nothing, where `unlabelled`).
 
     Columns that may be there: `known_at`, when the label came, `group` of the customer, and `split`.
     """
-    whole, table, own, notes = _read(source, LABELS, key, entities, how)
+    labels = tuple(replace(c, nullable=c.nullable or (unlabelled and c.name == "fraud")) for c in LABELS)
+    whole, table, own, notes = _read(source, labels, key, entities, how)
+    told = table["fraud"].notna().to_numpy()
+    table["fraud"] = table["fraud"].where(told, False).astype(bool)
     found = {name: table[name].to_numpy() if name in table else None for name in ("known_at", "split")}
     people = pd.DataFrame({"customer": table["customer"], "group": table.get("group", "")})
     people = people[people["group"].notna()].drop_duplicates("customer", keep="last")
-    return Labelled(whole, own, table["fraud"].to_numpy(bool), found["known_at"], found["split"], people, notes)
+    labelled = None if told.all() else told
+    return Labelled(
+        whole, own, table["fraud"].to_numpy(bool), found["known_at"], found["split"], people, notes, labelled
+    )
 
 
 def _read(source, more: Schema, key: bytes | None, entities: Sequence[str], how: dict) -> tuple:
@@ -154,8 +163,10 @@ def split_labelled(read: Labelled, delay: float = LABEL_DELAY) -> tuple["Split",
     if read.known is not None:
         late = read.known >= table["timestamp"].to_numpy()[split.test.start]
         fraud = fraud & ~(late & (np.arange(len(fraud)) < split.test.start))
+    told = np.ones(len(fraud), bool) if read.labelled is None else read.labelled
     for name in SPLITS:
-        if not fraud[getattr(split, name)].any() or fraud[getattr(split, name)].all():
+        of = fraud[getattr(split, name)][told[getattr(split, name)]]
+        if not of.any() or of.all():
             raise ValueError(f"fraud: the {name} rows are all alike; expected frauds and others among them")
     return split, fraud
 

@@ -14,7 +14,7 @@ from omegaconf import MISSING
 
 from ...data import SyntheticStoreParams, generate
 from ...data.contract import Reading
-from ...envs.core.checks import check_number
+from ...envs.core.checks import check_choice, check_number
 from ...errors import FieldError
 from ...learning.base import Card
 from ...recommendation import RANKERS, RATING_MODELS
@@ -22,7 +22,7 @@ from ...risk import FRAUD_MODELS
 from .behaviour import CustomerEvents
 from .graphs import ItemGraph
 from .groups import Groups, of_lists, of_ratings
-from .texts import Questions, Reviews
+from .texts import UNLABELLED, Questions, Reviews
 
 
 class Ranking:
@@ -218,6 +218,7 @@ class Transactions(Reading):
     entities: list[str] = field(default_factory=list)  # a file's further columns of ids, such as a terminal
     late_labels: bool = True  # known frauds are counted, of the customer and of each entity
     label_delay: float = 7.0  # days until it is known whether a transaction was fraud
+    unlabelled: str = "refuse"  # a file's rows whose fraud is empty: refuse, leave_out, honest, self_training
 
     models: ClassVar = FRAUD_MODELS
     figure: ClassVar = "AUPRC"
@@ -231,6 +232,7 @@ class Transactions(Reading):
         if not isinstance(self.entities, list) or (self.entities and not self.path):
             raise FieldError("entities", self.entities, "names of columns of ids, with dataset.path")
         self._layout(tuple(self.entities))
+        check_choice("unlabelled", self.unlabelled, (*UNLABELLED, "honest"))
 
     def _params(self, seed: int):
         from ...risk import TransactionParams
@@ -252,7 +254,7 @@ class Transactions(Reading):
         if self.path:
             from .tables import transactions
 
-            read = transactions(self.path, self, self.entities)
+            read = transactions(self.path, self, self.entities, self.unlabelled != "refuse")
             data = FraudData(self._params(seed), read.transactions, pd.DataFrame({"fraud": read.fraud}), read.groups)
         else:
             data = generate(self._params(seed))
@@ -266,11 +268,32 @@ class Transactions(Reading):
             raise FieldError("customers", self.customers, f"more of them: {error}") from None
         layout = self._layout(read.entities)
         table = features(read.transactions, layout, read.fraud, read.known)
-        return {"data": data, "layout": layout, "table": table, "split": split, "known": known, "told": read.known}
+        found = {"data": data, "layout": layout, "table": table, "split": split, "known": known, "told": read.known}
+        return found | {"bare": np.empty(0, int)} if read.labelled is None else self._set_apart(found, read.labelled)
+
+    def _set_apart(self, data: dict[str, Any], labelled: np.ndarray) -> dict[str, Any]:
+        """Parts have their labelled rows alone; `bare` are the training rows without a label."""
+        from ...risk import Split
+
+        split, rows = data["split"], np.arange(len(labelled))
+        train, late, test = (rows[part][labelled[part]] for part in (split.train, split.validation, split.test))
+        bare = rows[split.train][~labelled[split.train]]
+        print(f"dataset: {len(bare)} training rows without a label: {self.unlabelled}, beside {len(train)} with one")
+        if self.unlabelled == "honest":
+            train, bare = rows[split.train], bare[:0]
+        return data | {"split": Split(train, late, test), "bare": bare}
 
     def train(self, model, data):
         fraud, table, split = data["known"], data["table"], data["split"]
         model.layout = data["layout"]
+        if not isinstance(split.train, slice) and model.name != "risk-trees":
+            raise FieldError("unlabelled", self.unlabelled, "no row without a label", "with model fraud_sequence")
+        if self.unlabelled == "self_training":
+            from ...risk.self_training import self_train
+
+            train, late = split.train, split.validation
+            model = self_train(model, table[train], fraud[train], table[data["bare"]])
+            return model.calibrate(table[late], fraud[late])
         if model.name == "risk-trees":
             train, late = split.train, split.validation
             return model.fit(table[train], fraud[train]).calibrate(table[late], fraud[late])

@@ -101,10 +101,13 @@ def ratings(path: str, how: Reading) -> dict[str, Any]:
     return data | ({"group": rows["group"].fillna("").to_numpy(object)} if "group" in rows else {})
 
 
-def transactions(path: str, how: Reading, entities: list[str]) -> Labelled:
-    """Transactions with the label `fraud`: core columns, those of the contract that are there, and the entities."""
+def transactions(path: str, how: Reading, entities: list[str], unlabelled: bool = False) -> Labelled:
+    """Transactions with the label `fraud`: core columns, those of the contract that are there, and the entities.
+
+    `unlabelled`: the label may be empty.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TableNote)
-        read = read_labelled(path, entities=entities, **vars_of(how))
+        read = read_labelled(path, entities=entities, unlabelled=unlabelled, **vars_of(how))
     print("\n".join(f"dataset: {note}" for note in read.notes), end="\n" * bool(read.notes))
     return read

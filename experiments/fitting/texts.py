@@ -7,11 +7,14 @@ import pandas as pd
 
 from ...data.contract import Reading
 from ...data.sheets import write_csv
-from ...envs.core.checks import check_number
+from ...envs.core.checks import check_choice, check_number
 from ...errors import FieldError
 from ...language import CLASSIFIERS
+from ...language.self_training import self_train
 from ...language.tables import held_rows
 from .groups import Groups, of_texts
+
+UNLABELLED = ("refuse", "leave_out", "self_training")  # what becomes of rows whose label is empty
 
 
 @dataclass
@@ -25,6 +28,7 @@ class Texts(Reading):
     rows: int = 0  # training rows, the first of the split; 0: all
     examples: int = 0  # training rows per label, drawn by the seed; 0: all
     test_rows: int = 0  # the first of the split; 0: all
+    unlabelled: str = "refuse"  # a file's rows whose label is empty: refuse, leave_out, self_training
 
     models: ClassVar = CLASSIFIERS
     figure: ClassVar = "accuracy"
@@ -37,13 +41,15 @@ class Texts(Reading):
         super().__post_init__()
         for name in ("rows", "examples", "test_rows"):
             check_number(name, getattr(self, name), 0, 2**31 - 1, integer=True)
+        check_choice("unlabelled", self.unlabelled, UNLABELLED)
 
     def load(self, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Rows that train, those of the split `validation` last, which calibrate alone; and rows of the test."""
         from ...language.evaluate import per_class
         from ...language.tables import read, split
 
-        table = read(self.path, self.columns, self.day_first, self.encoding) if self.path else self.made_up()
+        how = (self.columns, self.day_first, self.encoding, self.unlabelled != "refuse")
+        table = read(self.path, *how) if self.path else self.made_up()
         train, test = split(table, held=True)
         for name, part in (("train", train), ("test", test)):
             if part.empty:
@@ -53,12 +59,19 @@ class Texts(Reading):
         train = train[: self.rows or None]
         if self.examples:
             train = train.iloc[per_class(train[self.target].tolist(), self.examples, seed)]
-        return pd.concat([train, held_rows(table)]), test[: self.test_rows or None]
+        train = pd.concat([train, held_rows(table)])
+        train.attrs["unlabelled"] = table.attrs.get("unlabelled", [])
+        return train, test[: self.test_rows or None]
 
     def train(self, model, data):
         train = data[0]
         held = range(len(train) - len(held_rows(train)), len(train))
-        return model.fit(train["text"].tolist(), train[self.target].tolist(), held)
+        texts, labels, others = train["text"].tolist(), train[self.target].tolist(), train.attrs["unlabelled"]
+        if others:
+            print(f"dataset: {len(others)} rows without a label: {self.unlabelled}, beside {len(texts)} with one")
+        if self.unlabelled != "self_training":
+            return model.fit(texts, labels, held)
+        return self_train(model, texts, labels, others, held)
 
     def figures(self, name: str, model, data) -> dict[str, dict[str, float]]:
         from ...language.evaluate import by_member
