@@ -6,6 +6,7 @@ texts' own, in a folder that `model.backbone` takes (`storelab fit model=fine_tu
 """
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ _HIDDEN, _REPLACED = 0.8, 0.1  # of the chosen tokens
 class PretrainParams:
     """The encoder, and how it is trained."""
 
-    vocabulary: int = 4000  # word pieces, at most
+    vocabulary: int = 4000  # letters, letters within words, and words, at most
     width: int = 96  # of a token, a multiple of heads
     layers: int = 2
     heads: int = 4
@@ -108,19 +109,22 @@ def masked_loss(network: nn.Module, numbers: torch.Tensor, share: float, generat
 
 
 def _tokenizer(texts: Sequence[str], params: PretrainParams):
-    """Word pieces of the texts, in lower case, each Han character one."""
+    """The texts' most common words, in lower case, and letters, of which others are made; each Han character is one."""
     from tokenizers import Tokenizer
     from tokenizers.models import WordPiece
     from tokenizers.normalizers import BertNormalizer
     from tokenizers.pre_tokenizers import BertPreTokenizer
     from tokenizers.processors import TemplateProcessing
-    from tokenizers.trainers import WordPieceTrainer
     from transformers import PreTrainedTokenizerFast
 
-    words = Tokenizer(WordPiece(unk_token="[UNK]"))
-    words.normalizer, words.pre_tokenizer = BertNormalizer(lowercase=True), BertPreTokenizer()
-    trainer = WordPieceTrainer(vocab_size=params.vocabulary, special_tokens=list(SPECIAL), show_progress=False)
-    words.train_from_iterator(texts, trainer)
+    cut, plain = BertPreTokenizer(), BertNormalizer(lowercase=True)
+    counts = Counter(word for text in texts for word, _ in cut.pre_tokenize_str(plain.normalize_str(text)))
+    common = sorted(counts, key=lambda word: (-counts[word], word))  # a trained vocabulary differs from run to run
+    first, inner = ({part for word in common for part in of(word)} for of in (lambda w: w[:1], lambda w: w[1:]))
+    letters = [*sorted(first - set(common)), *sorted(f"##{letter}" for letter in inner)]
+    pieces = list(dict.fromkeys([*SPECIAL, *letters[: params.vocabulary // 2], *common]))[: params.vocabulary]
+    words = Tokenizer(WordPiece({piece: number for number, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    words.normalizer, words.pre_tokenizer = plain, cut
     words.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     return PreTrainedTokenizerFast(tokenizer_object=words, mask_token="[MASK]", **names)

