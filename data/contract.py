@@ -263,7 +263,9 @@ def _checked(
         )
     if column.kind == "customer":
         parsed = pseudonymise(parsed, default_key() if key is None else key)
-    return (parsed.astype(bool) if column.kind == "bool" else parsed), note
+    if column.kind == "bool":
+        parsed = parsed.astype("boolean" if parsed.isna().any() else bool)  # the former may be nothing
+    return parsed, note
 
 
 def shown(value: object) -> str:

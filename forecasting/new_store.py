@@ -20,7 +20,7 @@ class NewStoreParams(TransformerParams):
     """Those of the sequence model; the defaults are for few days."""
 
     pretrained: str = "new_store"  # shipped checkpoint to start from: new_store (meta-trained), small; "" = none
-    fine_tune_steps: int = 120  # at most; 0: the weights as they are
+    fine_tune_steps: int = 40  # at most; 0: the weights as they are
     validation: int = 0  # last days, kept for early stopping; 0: all days train
 
 

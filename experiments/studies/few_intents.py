@@ -5,7 +5,7 @@
     python -m storelab.experiments.studies.few_intents banking77 PATH
 
 Each prints a table in Markdown, and with `--page` writes it into docs/few_shots.md. A seed draws the examples from the
-training rows; a fifth of them calibrates, then all train. Measured are the first 600 of the test rows, permuted.
+training rows; a fifth of them calibrates, then all train. Measured are the first 400 of the test rows, permuted.
 Answered is what the service answers by itself, being at least .65 sure; the rest goes to a person. With `--rows FILE`
 what was measured is kept there, a line of JSON each, and not measured again.
 """
@@ -29,7 +29,7 @@ from .pages import block, filled, markdown
 
 MODULE = "storelab.experiments.studies.few_intents"
 PAGE = Path(__file__).parents[2] / "docs" / "few_shots.md"
-EXAMPLES, SEEDS, TEST_ROWS = (5, 10, 20), (0, 1, 2), 600
+EXAMPLES, SEEDS, TEST_ROWS = (5, 10, 20), (0, 1, 2), 400
 WORDS = {"unit": "character_in_word", "longest": 4, "least_texts": 1, "strength": 100.0}
 STEPS = 40  # of the contrastive training, chosen with the other settings on training rows of Bitext
 CONTRASTIVE = {"loss": "contrastive", "frozen_layers": 4, "learning_rate": 3e-4, "batch_size": 64}
