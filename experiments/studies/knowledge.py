@@ -2,6 +2,7 @@
 
     python -m storelab.experiments.studies.knowledge cold FOLDER
     python -m storelab.experiments.studies.knowledge retail FOLDER
+    python -m storelab.experiments.studies.knowledge prior FOLDER
     python -m storelab.experiments.studies.knowledge substitutes FOLDER
     python -m storelab.experiments.studies.knowledge rules
 
@@ -28,6 +29,7 @@ from ...recommendation.graph import Graph
 from ...recommendation.inherit import Describe, cold_features, fit_cold
 from ...recommendation.metrics import ranking_metrics
 from ...recommendation.neighbours import RowSums
+from ...recommendation.prior import DemandPrior
 from ...recommendation.protocol import Split, online_retail_frame, split_by_time
 from ...recommendation.rules import Rules
 from ...recommendation.substitutes import Substitutes, switches
@@ -42,6 +44,7 @@ RETAIL_DAY, RETAIL_DAYS = "2011-11-09", 30  # Online Retail's test month, as in 
 ATTRIBUTES = ("product_category", "product_type", "manufacturer_id", "brand", "package_size")
 WORDS = ("department", "product_category", "product_type", "brand", "package_size")  # the text of a product
 KIND = "product_type"
+FREQUENT = 10  # buyers of a product whose demand is told, at least
 COLD_SHARE = 0.1  # of the items, hidden from the training
 BAR, TUNED = "nearest text", "nearest text and popularity of the kind"
 MARKUPS, TUNING = np.arange(0.7, 1.61, 0.05), 32  # multiples tried on so many training seasons
@@ -157,6 +160,49 @@ def _retail(folder: str | Path) -> tuple:
     return frame, RETAIL_DAY, RETAIL_DAYS, text
 
 
+def prior(folder: str | Path, seeds: int) -> str:
+    """Return the table of new items' demand: errors of each way to tell it, over sets of hidden items.
+
+    Known items are told by their units in the quarter before the test's, hidden ones are held to theirs in the test's.
+    """
+    lines, catalogue = products(folder)
+    day = pd.Timestamp(DAY)
+    buyers = lines[lines["timestamp"] < day].groupby("item")["customer"].nunique()
+    catalogue = catalogue[catalogue["item"].isin(buyers.index[buyers >= FREQUENT])]
+    graph = Graph.from_catalogue(catalogue, ATTRIBUTES)
+    spans = [(day - pd.Timedelta(days=DAYS), day), (day, day + pd.Timedelta(days=DAYS))]
+    before, after = (_monthly(lines, graph, *span) for span in spans)
+    only = lambda name: Graph(graph.items, {name: graph.values[name]}, {name: graph.links[name]})
+    ways = {f"mean of the {name}": only(name) for name in (ATTRIBUTES[0], KIND)} | {"graph": graph}
+    rows = []
+    for seed in range(seeds):
+        hidden = np.random.default_rng(seed).random(len(graph.items)) < COLD_SHARE
+        known, new = np.flatnonzero(~hidden & (before > 0)), np.flatnonzero(hidden & (after > 0))
+        told = {"mean of all": np.full(len(new), np.exp(np.log(before[known]).mean()))}
+        for name, some in ways.items():
+            made = DemandPrior.fit(some, known, before[known])
+            told[name] = made.predict(new) / made.smear  # the geometric mean, as errors are those of logs
+        rows.append({name: float(np.sqrt(np.mean(np.log(v / after[new]) ** 2))) for name, v in told.items()})
+    values, bars = pd.DataFrame(rows), ["mean of all", *list(ways)[:2]]
+    out = [["demand told by", "RMS error of logs", *(f"less than {bar}, 95 % CI" for bar in bars[1:])]]
+    for name in values:
+        cells = [name, f"{values[name].mean():.3f}"]
+        for bar in bars[1:]:
+            low, high = t_interval((values[bar] - values[name]).to_numpy())
+            gain = f"{(values[bar] - values[name]).mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+            cells.append("" if name == bar else gain)
+        out.append(cells)
+    return markdown(out)
+
+
+def _monthly(lines: pd.DataFrame, graph: Graph, first: pd.Timestamp, end: pd.Timestamp) -> np.ndarray:
+    """Return the units (I,) that each item sold per 28 days of a span."""
+    some = lines[(lines["timestamp"] >= first) & (lines["timestamp"] < end)]
+    place = pd.Index(graph.items).get_indexer(some["item"])
+    units = np.bincount(place[place >= 0], some["quantity"].to_numpy(float)[place >= 0], len(graph.items))
+    return units * 28 / (end - first).days
+
+
 # -- out of stock -----------------------------------------------------------------------------------------------------
 
 
@@ -268,7 +314,7 @@ def _profit(model, prices: np.ndarray, scenario: dict) -> float:
 
 
 PARSER = argparse.ArgumentParser(prog=f"python -m {MODULE}", description="Measure what a graph of items is worth.")
-PARSER.add_argument("part", choices=("cold", "retail", "substitutes", "rules"))
+PARSER.add_argument("part", choices=("cold", "retail", "prior", "substitutes", "rules"))
 PARSER.add_argument("folder", nargs="?", help="with Complete Journey's files, or Online Retail's")
 PARSER.add_argument("--seeds", type=int, default=10, help="sets of hidden items (default 10)")
 PARSER.add_argument("--offers", type=int, default=3, help="substitutes offered (default 3)")
@@ -287,7 +333,8 @@ def main(arguments: list[str] | None = None) -> None:
     elif given.part == "substitutes":
         text = substitutes(given.folder, given.offers)
     else:
-        text = (cold_journey if given.part == "cold" else cold_retail)(given.folder, given.seeds)
+        parts = {"cold": cold_journey, "retail": cold_retail, "prior": prior}
+        text = parts[given.part](given.folder, given.seeds)
     print(text)
     if given.page:
         usual = {name: PARSER.get_default(name) for name in ("seeds", "offers", "seasons", "stores")}

@@ -2,9 +2,10 @@
 
     python -m storelab.experiments.studies.markets --results markets.jsonl --page
 
-The composite is tuned anew for every way to price and every store, on training seasons, and played on held-out ones.
-The file has a line for each finished tuning, which is not run again. Prints a table in Markdown; `--page` writes it
-into docs/markets.md.
+Multiples of the markup are chosen on training seasons, for every way to price and every store, and played on held-out
+ones; all else is the textbook's. One multiple is the best of a grid. Of several, one after the other is set to the best
+of the grid, from the best common one on, until none moves. The file has a line for each finished store and way, which
+is not run again. Prints a table in Markdown; `--page` writes it into docs/markets.md.
 """
 
 import argparse
@@ -30,13 +31,37 @@ WAYS = {
     "a markup for each market": "own",
 }
 TUNING = 64  # training seasons
+GRID = np.round(np.arange(0.4, 2.001, 0.05), 2)  # multiples of the markup
+
+
+def chosen(rule: marketplace.Heuristic, scenario: dict) -> list[float]:
+    """Return the best multiples of the markup on seasons: see the module."""
+    model, count = rule.model, len(rule.params["price"])
+
+    def earned(multiples: np.ndarray) -> np.ndarray:  # (candidates, numbers)
+        each = np.repeat(multiples, len(scenario["factor"]), axis=0)
+        some = marketplace.Heuristic("composite", {**rule.params, "price": each}, model)
+        return marketplace.profits(model, some, scenario, len(multiples))
+
+    best = np.full(count, GRID[earned(np.repeat(GRID[:, None], count, axis=1)).argmax()])
+    moved = count > 1
+    while moved:
+        before = best.copy()
+        for number in range(count):
+            tried = np.tile(best, (len(GRID), 1))
+            tried[:, number] = GRID
+            best = tried[earned(tried).argmax()]
+        moved = not np.array_equal(before, best)
+    return best.tolist()
 
 
 def measure(way: str, store: int, seasons: int) -> dict:
-    """Return the tuned composite of a way to price in a store, and what it earns on held-out seasons, money each."""
+    """Return the multiples that a way to price has in a store, and what they earn on held-out seasons, money each."""
     task = TASKS["MarketplaceMarkets"](market_prices=WAYS[way], catalogue_seed=store)
-    rule = marketplace.tune("composite", task, purpose_seeds("tuning", TUNING))
-    played = evaluate({"composite": rule}, replace(task, hindsight=None), np.arange(seasons))
+    model = task.model("train")
+    rule = marketplace.Heuristic("composite", marketplace.textbook(model), model)
+    rule.params["price"] = chosen(rule, model.scenarios(purpose_seeds("tuning", TUNING)))
+    played = evaluate({"rule": rule}, replace(task, hindsight=None), np.arange(seasons))
     earned = played.sort_values("seed")["value"].round(2).tolist()
     return {"way": way, "store": store, "price": rule.params["price"], "earned": earned}
 
@@ -58,10 +83,10 @@ def table(rows: list[dict]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Tune what is left, then print the table of all that is there."""
+    """Choose what is left, then print the table of all that is there."""
     parser = argparse.ArgumentParser(prog="markets", description=str(__doc__).split("\n")[0])
-    parser.add_argument("--results", type=Path, required=True, help="file of finished tunings, a line of JSON each")
-    parser.add_argument("--stores", type=int, default=3, help="catalogues of items and tastes (default 3)")
+    parser.add_argument("--results", type=Path, required=True, help="file of what is finished, a line of JSON each")
+    parser.add_argument("--stores", type=int, default=10, help="catalogues of items and tastes (default 10)")
     parser.add_argument("--first", type=int, default=0, help="the first of them (default 0)")
     parser.add_argument("--seasons", type=int, default=512, help="held-out seasons (default 512)")
     parser.add_argument("--page", action="store_true", help=f"write the table into docs/{PAGE.name}")
