@@ -12,6 +12,7 @@ from ..markets import MARKETS, Market, markets_of
 from .abroad import across
 from .holidays import bank_holidays
 from .panel import Panel
+from .taste import Satisfaction, drawn_to, ratings, satisfaction
 
 MAX_CELLS = 20_000_000  # items x days
 MAX_UNITS = 20_000_000  # units in the whole history: orders are cut from single units
@@ -50,6 +51,7 @@ class SyntheticStoreParams:
     taste_factors: int = 4  # latent dimensions in which customers' tastes and items differ
     rating_share: float = 0.3  # share of the (customer, item) pairs sold that are rated, at their first purchase
     markets: tuple[str, ...] = ()  # names of `storelab.markets.MARKETS` where customers live; (): at home alone
+    appeal: float = 0.0  # per star: quality moves the log of an item's demand, taste who buys it
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -112,7 +114,9 @@ _BOUNDS = {  # lowest and highest value allowed; of both values where a field is
     "lines_per_order": (1, 1e6),
     "taste_factors": (1, 100),
     "rating_share": (0, 1),
+    "appeal": (0, 10),
 }
+_LOOKING = 16  # customers of whom one places an order, where taste says who
 
 
 def _checked(field: Field, value: object) -> object:
@@ -130,17 +134,6 @@ def _checked(field: Field, value: object) -> object:
         raise FieldError(field.name, value, f"{what} from {low} to {high}")
     values = tuple(kind(v) for v in values)
     return values if pair else values[0]
-
-
-@dataclass(eq=False)
-class Satisfaction:
-    """What decides ratings: stars are 3.6 + quality + leniency + taste . feature + noise, rounded and cut to 1 .. 5."""
-
-    quality: np.ndarray  # (I,) stars
-    feature: np.ndarray  # (I, K)
-    taste: np.ndarray  # (C, K)
-    leniency: np.ndarray  # (C,) stars
-    noise: float = 0.6  # standard deviation, stars
 
 
 @dataclass(eq=False)
@@ -171,8 +164,11 @@ def generate(params: SyntheticStoreParams) -> SyntheticStore:
     rate[closed] = 0.0
     launched = np.arange(params.days)[:, None] >= catalogue["launch"].to_numpy()
     rate *= launched
+    known = satisfaction(params.taste_factors, params.customers, catalogue, streams[5])
+    attraction = np.exp(params.appeal * known.quality)
+    rate *= attraction
     size = catalogue.pop("dispersion").to_numpy()
-    catalogue["demand_class"] = demand_class(catalogue.pop("base_rate").to_numpy(), size)
+    catalogue["demand_class"] = demand_class(catalogue.pop("base_rate").to_numpy() * attraction, size)
     if rate.sum() > MAX_UNITS:
         sold = f"for zipf_exponent, items and days: {rate.sum():.3g} units are sold"
         expected = f"at most {MAX_UNITS} units (discount x elasticity multiplies them, too)"
@@ -189,13 +185,13 @@ def generate(params: SyntheticStoreParams) -> SyntheticStore:
         category=catalogue["category"].tolist(),
         supply={name: np.broadcast_to(catalogue[name].to_numpy(float), price.shape) for name in ("cost", "lead_time")},
     )
-    customers, orders = _orders(params, panel, streams[4])
-    satisfaction, ratings = _ratings(params, catalogue, customers, orders, streams[5])
+    customers, orders = _orders(params, panel, known, streams[4])
+    stars = ratings(params.rating_share, catalogue, customers, orders, known, streams[5])
     if params.markets:
-        customers, orders, ratings = across(
-            params.countries(), catalogue["elasticity"].mean(), params.seed, customers, orders, ratings
+        customers, orders, stars = across(
+            params.countries(), catalogue["elasticity"].mean(), params.seed, customers, orders, stars
         )
-    return SyntheticStore(params, catalogue, panel, rate, size, customers, orders, satisfaction, ratings)
+    return SyntheticStore(params, catalogue, panel, rate, size, customers, orders, known, stars)
 
 
 def _catalogue(params: SyntheticStoreParams, rng: np.random.Generator) -> pd.DataFrame:
@@ -294,7 +290,9 @@ def demand_class(mean: np.ndarray, size: np.ndarray) -> np.ndarray:
     return np.select([rare & varied, rare, varied], ["lumpy", "intermittent", "erratic"], "smooth")
 
 
-def _orders(params: SyntheticStoreParams, panel: Panel, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _orders(
+    params: SyntheticStoreParams, panel: Panel, known: Satisfaction, rng: np.random.Generator
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Cut every item's units of a day into lines, shuffle the day's lines and cut them into orders."""
     units = np.nan_to_num(panel.units).astype(np.int64)
     day, item = np.nonzero(units)
@@ -316,7 +314,11 @@ def _orders(params: SyntheticStoreParams, panel: Panel, rng: np.random.Generator
     order_day = np.zeros(count, dtype=int)
     order_day[order] = day[cell]
 
-    customers, buyer = _customers(params, panel.dates, order_day, rng)
+    # What an order's items look like, summed over its lines: (orders, K).
+    feature = np.zeros((count if params.appeal else 0, known.feature.shape[1]))
+    if params.appeal:
+        np.add.at(feature, line_order, known.feature[line_item])
+    customers, buyer = _customers(params, panel.dates, order_day, feature, known.taste, rng)
     # Most orders come in the afternoon and evening; the shop never sleeps, the clock is the customer's.
     seconds = np.minimum(rng.beta(4.0, 2.5, count) * 86_400, 86_399).astype("timedelta64[s]")
     time = panel.dates.to_numpy()[order_day] + seconds
@@ -334,17 +336,29 @@ def _orders(params: SyntheticStoreParams, panel: Panel, rng: np.random.Generator
 
 
 def _customers(
-    params: SyntheticStoreParams, dates: pd.DatetimeIndex, order_day: np.ndarray, rng: np.random.Generator
+    params: SyntheticStoreParams,
+    dates: pd.DatetimeIndex,
+    order_day: np.ndarray,
+    feature: np.ndarray,
+    taste: np.ndarray,
+    rng: np.random.Generator,
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Customers, half of them there on the first day, and who placed each order (index into customers)."""
+    """Customers, half of them there on the first day, and who placed each order (index into customers).
+
+    With `appeal` it is one of some who look, drawn by activity: by the logit of what the items are to their tastes.
+    """
     count = params.customers
     joined = np.sort(np.where(rng.random(count) < 0.5, 0, rng.integers(0, params.days, count)))
     joined[0] = 0
     activity = rng.gamma(0.8, size=count)
     weight = np.cumsum(activity)
     known = np.searchsorted(joined, np.arange(params.days), side="right")
-    drawn = rng.random(len(order_day)) * weight[known[order_day] - 1]
-    buyer = np.minimum(np.searchsorted(weight, drawn, side="right"), known[order_day] - 1)
+    looking = (_LOOKING,) if params.appeal else ()
+    last = known[order_day].reshape(-1, *(1 for _ in looking)) - 1
+    drawn = rng.random((len(order_day), *looking)) * weight[last]
+    buyer = np.minimum(np.searchsorted(weight, drawn, side="right"), last)
+    if params.appeal:
+        buyer = drawn_to(params.appeal, feature, buyer, taste, rng)
     frame = pd.DataFrame(
         {
             "customer": [f"C{number:06d}" for number in range(count)],
@@ -353,25 +367,3 @@ def _customers(
         }
     )
     return frame, buyer
-
-
-def _ratings(
-    params: SyntheticStoreParams,
-    catalogue: pd.DataFrame,
-    customers: pd.DataFrame,
-    orders: pd.DataFrame,
-    rng: np.random.Generator,
-) -> tuple[Satisfaction, pd.DataFrame]:
-    """Stars of a share of the pairs of customer and item, of what was bought first. Items of a category are alike."""
-    factors, (names, category) = params.taste_factors, np.unique(catalogue["category"], return_inverse=True)
-    center = rng.normal(0.0, 0.7, (len(names), factors))
-    feature = center[category] + rng.normal(0.0, 0.7, (params.items, factors))
-    taste = rng.normal(0.0, 0.6 / math.sqrt(factors), (params.customers, factors))
-    drawn = Satisfaction(rng.normal(0.0, 0.4, params.items), feature, taste, rng.normal(0.0, 0.3, params.customers))
-    pairs = orders[["customer", "item", "timestamp"]].drop_duplicates(["customer", "item"])
-    pairs = pairs[rng.random(len(pairs)) < params.rating_share].reset_index(drop=True)
-    item = pd.Index(catalogue["item"]).get_indexer(pairs["item"])
-    user = pd.Index(customers["customer"]).get_indexer(pairs["customer"])
-    stars = 3.6 + drawn.quality[item] + drawn.leniency[user] + (taste[user] * feature[item]).sum(axis=1)
-    stars = np.clip(np.rint(stars + rng.normal(0.0, drawn.noise, len(pairs))), 1, 5).astype(int)
-    return drawn, pairs.assign(rating=stars)

@@ -22,6 +22,7 @@ WHAT = {  # extra -> what it is for
     "maskable": "agent=maskableppo",
     "risk": "fit model=boosting and others on transactions",
     "language": "fit on reviews and questions by fine-tuned encoders",
+    "images": "fit model=content on purchases with pictures of items",
     "minilm": "a sentence encoder that needs no network",
     "sweep": "configurations: every command but check and doctor",
     "privacy": "tables encrypted at rest: encrypt",
@@ -48,7 +49,7 @@ OF_COMMAND = {  # command -> extras that it needs whatever it is asked for
 }
 NAMES = {  # module -> the distribution that brings it, where the names differ
     **dict.fromkeys(("hydra", "omegaconf", "yaml", "antlr4"), "hydra-core"),
-    **{"sklearn": "scikit-learn", "chronos": "chronos-forecasting", "PIL": "matplotlib", "httpx": "httpx2"},
+    **{"sklearn": "scikit-learn", "chronos": "chronos-forecasting", "PIL": "pillow", "httpx": "httpx2"},
     **{
         "stdnum": "python-stdnum",
         "prometheus_client": "prometheus-client",

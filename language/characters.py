@@ -42,7 +42,7 @@ class CharactersParams(FineTunedParams):
             self,
             lowest={"most_texts": 0, "longest": 2, "tokens": 8, **absent},
             highest={"longest": 8, "tokens": 10_000, "validation": 0.5, "head_strength": 1e6, **absent},
-            choices={"loss": ("cross_entropy",), "method": ("full",)},
+            choices={"loss": ("cross_entropy",), "method": ("full",), "inference": ("float32",)},
         )
 
 

@@ -1,33 +1,41 @@
 """The vectors of a frozen encoder: the nearest example, and logistic regression."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..device import device_of
+from ..learning.int8 import to_int8
 from ..learning.params import check_fields
 from .backbone import OFFLINE, TextEncoder, embed, load_backbone
 from .base import TextClassifier, logistic
 
+INFERENCE = "float32"  # by default: docs/cheap_inference.md says why
 _SHARPNESS = 20.0  # of a cosine among the logits, before calibration
 _KEPT = 50_000  # texts, of which the vectors are kept
 _COMPARED, _MEASURED = 10_000, 1000  # training texts that a text is compared with; that are compared with each other
 _STEEPNESS = 5  # of the familiarity's fall with the cosine
-_VECTORS: dict[tuple[str, str, int], dict[str, np.ndarray]] = {}  # by backbone, device, tokens; then by text
-_ENCODERS: dict[tuple[str, str], TextEncoder] = {}  # by backbone and device: they are never trained, so one is enough
+_VECTORS: dict[tuple, dict[str, np.ndarray]] = {}  # by backbone, device, inference, tokens; then by text
+_ENCODERS: dict[tuple, TextEncoder] = {}  # by the first three of these: they are never trained, so one is enough
 
 
-def encoder_of(backbone: str, device: str = "auto") -> TextEncoder:
-    """The frozen encoder, loaded once."""
-    key = (backbone, str(device_of(device)))
+def encoder_of(backbone: str, device: str = "auto", inference: str = INFERENCE) -> TextEncoder:
+    """The frozen encoder, loaded once; `inference` is float32 or int8 (its wide layers are bytes)."""
+    key = (backbone, str(device_of(device)), inference)
     if key not in _ENCODERS:
-        _ENCODERS[key] = load_backbone(backbone, 1).to(key[1]).eval()
+        encoder = load_backbone(backbone, 1).to(key[1]).eval()
+        if inference == "int8":
+            to_int8(encoder.encoder)
+        _ENCODERS[key] = encoder
     return _ENCODERS[key]
 
 
-def sentence_vectors(backbone: str = OFFLINE, tokens: int = 128, device: str = "auto"):
+def sentence_vectors(
+    backbone: str = OFFLINE, tokens: int = 128, device: str = "auto", inference: str = INFERENCE
+) -> Callable[[list[str]], np.ndarray]:
     """A function from texts to unit vectors (N, width) of a frozen encoder: what `Retrieval` takes."""
-    return lambda texts: embed(encoder_of(backbone, device), texts, tokens)
+    return lambda texts: embed(encoder_of(backbone, device, inference), texts, tokens)
 
 
 def forget() -> None:
@@ -46,9 +54,10 @@ class EmbeddingParams:
     validation: float = 0.1  # share of the training texts that calibrates; then all train
     seed: int = 0
     device: str = "auto"  # auto (CUDA where there is one), cpu, cuda, cuda:1, ...
+    inference: str = INFERENCE  # of the encoder: float32, int8 (its wide layers are bytes)
 
     def __post_init__(self):
-        choices = {"head": ("logistic", "nearest")}
+        choices = {"head": ("logistic", "nearest"), "inference": ("float32", "int8")}
         check_fields(
             self, lowest={"tokens": 8}, highest={"tokens": 512, "validation": 0.5, "strength": 1e6}, choices=choices
         )
@@ -67,13 +76,14 @@ class Embedding(TextClassifier):
     def _vectors(self, texts: list[str]) -> np.ndarray:
         """Unit vectors (N, width); those of the last texts are kept, for a simulation asks for the same ones again."""
         params = self.params
-        known = _VECTORS.setdefault((params.backbone, str(device_of(params.device)), params.tokens), {})
+        key = (params.backbone, str(device_of(params.device)), params.inference, params.tokens)
+        known = _VECTORS.setdefault(key, {})
         new = [text for text in dict.fromkeys(texts) if text not in known]
         if len(known) + len(new) > _KEPT:
             known.clear()
             new = list(dict.fromkeys(texts))
         if new:
-            vectors = embed(encoder_of(params.backbone, params.device), new, params.tokens)
+            vectors = embed(encoder_of(params.backbone, params.device, params.inference), new, params.tokens)
             known.update(zip(new, vectors, strict=True))
         return np.stack([known[text] for text in texts])
 

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy, normalize
 from ..device import device_of
 from ..errors import FieldError
 from ..learning.adaptation import add_adapters, has_adapters
+from ..learning.int8 import expect_int8, to_int8
 from ..learning.params import TrainingParams, check_fields
 from ..learning.training import Objective, Plan, train
 from .backbone import OFFLINE, ReadyEncoder, load_backbone, ready, rebuild
@@ -38,14 +39,22 @@ class FineTunedParams(TrainingParams):
     batch_size: int = 32  # texts
     validation: float = 0.1  # share of the training texts that stops the training and calibrates
     evaluations: int = 6  # of the validation texts over the training
+    teacher: str = ""  # folder of a saved classifier of the same labels, whose probabilities are learnt too; "": none
+    inference: str = "float32"  # once it is trained: float32, int8 (the encoder's wide layers are bytes)
 
     def __post_init__(self):
         check_fields(
             self,
             lowest={"most_texts": 0, "tokens": 8, "layers": 0, "frozen_layers": 0, "epochs": 0},
             highest={"tokens": 512, "head_strength": 1e6, "validation": 0.5},
-            choices={"loss": ("cross_entropy", "contrastive"), "head": ("auto", "new")},
+            choices={
+                "loss": ("cross_entropy", "contrastive"),
+                "head": ("auto", "new"),
+                "inference": ("float32", "int8"),
+            },
         )
+        if self.teacher and (self.loss != "cross_entropy" or not self.epochs):
+            raise FieldError("teacher", self.teacher, "none with loss contrastive or epochs 0")
         if self.frozen_layers and self.method != "full":
             raise FieldError("frozen_layers", self.frozen_layers, f"0 with method {self.method}")
 
@@ -92,6 +101,7 @@ class FineTuned(TextClassifier):
         tokens, held_tokens = network.tokens(texts, params.tokens), network.tokens(held, params.tokens)
         rows = by_length(np.array([len(row) for row in tokens]), params.batch_size, params.seed)
         target = torch.from_numpy(codes).to(network.device)
+        told = self._told(texts)
         contrastive = params.loss == "contrastive"
 
         def loss(network: TextNetwork, step: int, generator: torch.Generator) -> torch.Tensor:
@@ -99,14 +109,17 @@ class FineTuned(TextClassifier):
                 pick = _pairs(codes, params.batch_size, generator)
                 return supervised_contrastive(network.features([tokens[row] for row in pick]), target[pick])
             pick = rows(step)
-            return cross_entropy(network([tokens[row] for row in pick]), target[pick])
+            logits = network([tokens[row] for row in pick])
+            hard = cross_entropy(logits, target[pick])
+            return hard if told is None else 0.5 * (hard + cross_entropy(logits, told[pick]))
 
         def validation(network: TextNetwork) -> float:
             logits = torch.from_numpy(network.run(held_tokens, "forward"))
             return float(cross_entropy(logits, torch.from_numpy(held_codes)))
 
         steps = params.epochs * -(-len(texts) // params.batch_size)
-        objective = Objective(loss, validation if held and not contrastive else None, lambda: [*texts, codes])
+        content = [*texts, codes] + ([] if told is None else [told])
+        objective = Objective(loss, validation if held and not contrastive else None, lambda: content)
         new = {} if contrastive else {"head": params.learning_rate}
         if isinstance(network, ReadyEncoder):
             new = {name: params.learning_rate for name in network.own_head()}
@@ -118,6 +131,19 @@ class FineTuned(TextClassifier):
                 checkpoint.unlink(missing_ok=True)
         if contrastive:
             self._probe(texts, codes)
+        if params.inference == "int8":
+            to_int8(network.encoder)
+
+    def _told(self, texts: list[str]) -> torch.Tensor | None:
+        """The teacher's probabilities (N, labels) of texts (Hinton, Vinyals and Dean 2015, arXiv:1503.02531)."""
+        if not self.params.teacher:
+            return None
+        from . import load
+
+        teacher = load(self.params.teacher)
+        if list(teacher.labels) != list(self.labels):
+            raise FieldError("teacher", self.params.teacher, f"a classifier of the labels {self.labels}")
+        return torch.from_numpy(teacher.predict_proba(texts)).float().to(self.network.device)
 
     def _refit(self, texts, codes):
         """Contrastive training is for few texts: those that calibrated are worth training anew."""
@@ -191,6 +217,7 @@ class FineTuned(TextClassifier):
         weights = {name[8:]: torch.from_numpy(value) for name, value in arrays.items() if name.startswith("network:")}
         if has_adapters(weights):
             add_adapters(network, self.params.rank, 0.0)
+        expect_int8(network, weights)
         network.load_state_dict(weights)
         self.network = network.to(device_of(self.params.device))
 

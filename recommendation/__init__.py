@@ -15,6 +15,7 @@ RANKERS = Registry(
         "frobenius_mf": ".factorisation:FrobeniusMF",
         "ials": ".factorisation:IALS",
         "transformer": ".transformer:Transformer",
+        "content": ".content:Content",
     },
 )
 RATING_MODELS = Registry(

@@ -11,6 +11,7 @@ import torch
 from scipy import sparse
 
 from ..data import Column, read
+from ..data.images import Pictures
 from ..data.values import absent, plain, refuse_zone, stripped
 from ..errors import FieldError
 from ..learning.base import Card, load_folder, save_folder
@@ -107,6 +108,7 @@ class Log:
     items: list[str]  # (I,)
     histories: Histories
     text: list[str] | None = None  # (I,) descriptions
+    images: Pictures | None = None  # of the items
 
     def __post_init__(self):
         if not self.items:

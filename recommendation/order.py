@@ -137,11 +137,13 @@ def order_loss(
     prior: torch.Tensor,
     dropped: Callable,
     augmented: Callable,
+    teacher: OrderNetwork | None = None,
 ) -> tuple[Callable, int]:
     """The loss of a step, the softmax over all items not bought yet at every place, and how many steps an epoch has.
 
     `prior` (items,) is added to the logits in training; `dropped` draws the items that go without their own embedding;
-    `augmented` gives the sequences of an epoch, from the log's and the epoch's number.
+    `augmented` gives the sequences of an epoch, from the log's and the epoch's number. Half of the loss is from the
+    probabilities of a `teacher`, where there is one.
     """
     windows = np.flatnonzero(sequences.high > sequences.low)
     pick, steps, mixed = shuffled(len(windows), batch, seed), -(-len(windows) // batch), {}
@@ -161,9 +163,23 @@ def order_loss(
         seen[tuple(known)] = 1
         seen = seen.cumsum(dim=1, dtype=torch.uint8)[target[0], target[1]].bool()
         logits = F.linear(found[target[0], target[1]], items, network.bias + prior)
-        return F.cross_entropy(logits.masked_fill(seen | unsold, -torch.inf), target[2])
+        hard = F.cross_entropy(logits.masked_fill(seen | unsold, -torch.inf), target[2])
+        if teacher is None:
+            return hard
+        with torch.no_grad():
+            table = teacher.embeddings()
+            known = teacher(torch.from_numpy(rows).to(device), table, torch.from_numpy(before).to(device))
+            said = F.linear(known[target[0], target[1]], table, teacher.bias)
+        return 0.5 * (hard + told(logits, said, seen | unsold))
 
     return loss, steps
+
+
+def told(logits: torch.Tensor, said: torch.Tensor, closed: torch.Tensor) -> torch.Tensor:
+    """The cross-entropy of logits (P, I) under a teacher's probabilities, both without what is `closed` (P, I)."""
+    share = said.masked_fill(closed, -torch.inf).softmax(dim=1)
+    log = logits.masked_fill(closed, -torch.inf).log_softmax(dim=1).masked_fill(closed, 0.0)
+    return -(share * log).sum(dim=1).mean()
 
 
 def held_out(log: Log, users: int, seed: int) -> tuple[Log, Histories, list[np.ndarray]]:

@@ -1,6 +1,6 @@
 """How recommenders are measured: splits by time, leave-last-out, and Online Retail's month of new items."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ class Split:
     histories: Histories  # of the users that are ranked, as the log ends
     bought: list[np.ndarray]  # item numbers that each of them bought afterwards, at least one
     group: np.ndarray | None = None  # of each of them, "" where it is not known; None: of nobody
+    ranked: np.ndarray | None = None  # (I,) bool: the items that are ranked; None: all
+    users: np.ndarray | None = None  # their numbers in the log
 
     def relevant(self, repeats: bool) -> tuple[Histories, list[np.ndarray]]:
         """The users with anything to find; without `repeats` what is in the history does not count."""
@@ -103,7 +105,7 @@ def _split(log: Log, later: pd.DataFrame) -> Split:
     if "group" in later:
         known = later.dropna(subset="group").drop_duplicates("customer", keep="last").set_index("customer")["group"]
         own = known.reindex(np.asarray(log.users, object)[users]).fillna("").to_numpy(object)
-    return Split(log, log.histories.take(users), list(groups), own)
+    return Split(log, log.histories.take(users), list(groups), own, None, users)
 
 
 def online_retail_frame(folder: str | Path) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -132,16 +134,36 @@ def complete_journey_frame(folder: str | Path) -> pd.DataFrame:
 def rank(model: Recommender, split: Split, k: int = 10, repeats: bool = False) -> dict[str, float]:
     """`ranking_metrics` of a fitted model on a split."""
     histories, wanted = split.relevant(repeats)
-    lists = lists_of(model, histories, k, repeats)
+    lists = lists_of(model, histories, k, repeats, split.ranked)
     buyers = np.asarray(split.log.histories.bought(len(split.log.items)).sum(axis=0))
     return ranking_metrics(lists, wanted, buyers)
 
 
-def lists_of(model: Recommender, histories: Histories, k: int = 10, repeats: bool = False) -> np.ndarray:
-    """Lists (U, k) of item numbers for all users of histories."""
-    return np.concatenate(
-        [model.recommend(histories.take(users), k, repeats=repeats) for users in _batches(len(histories))]
-    )
+def lists_of(
+    model: Recommender, histories: Histories, k: int = 10, repeats: bool = False, ranked: np.ndarray | None = None
+) -> np.ndarray:
+    """Lists (U, k) of item numbers, of those `ranked` (I,) if given, for all users of histories."""
+    parts = [model.recommend(histories.take(users), k, ranked, repeats) for users in _batches(len(histories))]
+    return np.concatenate(parts)
+
+
+def cold(split: Split, share: float, seed: int) -> Split:
+    """The split with a share of its items hidden from the training, which alone are ranked.
+
+    Raises:
+        ValueError: nobody bought one of them in the test.
+    """
+    hidden = np.random.default_rng(seed).random(len(split.log.items)) < share
+    log, histories = split.log.histories, split.histories
+    log = replace(split.log, histories=log.where(~hidden[log.item]))
+    before = np.split(histories.item, histories.start[1:-1])
+    fresh = [np.setdiff1d(new[hidden[new]], old) for new, old in zip(split.bought, before, strict=True)]
+    keep = np.array([user for user, items in enumerate(fresh) if len(items)], int)
+    if not len(keep):
+        raise ValueError("no customer buys one of the hidden items in the test: there is nothing to rank")
+    shown = histories.take(keep)
+    group, users = (None if part is None else part[keep] for part in (split.group, split.users))
+    return Split(log, shown.where(~hidden[shown.item]), [fresh[user] for user in keep], group, hidden, users)
 
 
 def _batches(users: int, size: int = 1024) -> list[np.ndarray]:

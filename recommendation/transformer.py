@@ -28,7 +28,7 @@ from .longtail import rarer_alike, substituted
 from .metrics import ranking_metrics
 from .neighbours import WINDOWS, RowSums, Trend, bought, ease_table, inverse_gram, leave_out
 from .network import BasketEncoder
-from .order import OrderNetwork, Sequences, held_out, in_baskets, next_days, order_loss
+from .order import OrderNetwork, Sequences, held_out, in_baskets, next_days, order_loss, told
 from .text import text_features
 
 _HELD_OUT = 500  # users, those who bought last, whose last purchases say when to stop and how much the order weighs
@@ -68,6 +68,7 @@ class TransformerParams(TrainingParams):
     epochs: int = 8
     batch_size: int = 64  # users
     weight_decay: float = 0.05
+    teacher: str = ""  # folder of a saved transformer of the same items, whose probabilities are learnt too; "": none
 
     def __post_init__(self):
         highest = {"penalty": 1e9, "length": 1000, "horizon": 10_000, "order_length": 1000}
@@ -116,10 +117,18 @@ class Transformer(Recommender):
     def __init__(self, params: TransformerParams | None = None):
         super().__init__(params)
         self.history: list[dict] = []  # a row per evaluation of the last training
+        self.teacher: Transformer | None = None
 
     def _fit(self, log: Log) -> None:
         p = self.params
-        self.share, self.order = 0.0, None
+        self.share, self.order, self.teacher = 0.0, None, self._taught()
+        if self.teacher:  # which has seen what would be held out: it says how much the order weighs
+            self._fit_baskets(log)
+            self.share = self.teacher.share if p.order_epochs else 0.0
+            if self.share:
+                sizes = {"layers": p.order_layers, "dropout": p.order_dropout, "length": p.order_length}
+                self._train_one_order(log, sizes, None, p.order_epochs)
+            return
         ahead = next_days(log, p.horizon, _HELD_OUT, p.seed) if p.order_epochs else None
         baskets = ahead is not None and in_baskets(log.histories)  # whose order from day to day is read already
         tried = _HELD_OUT if p.order_epochs and not baskets else 0
@@ -131,6 +140,18 @@ class Transformer(Recommender):
         self._fit_baskets(log)
         if ahead and self.share:
             self._train_one_order(log, sizes, None, epochs)
+
+    def _taught(self) -> "Transformer | None":
+        """The teacher (Hinton, Vinyals and Dean 2015, arXiv:1503.02531)."""
+        if not self.params.teacher:
+            return None
+        teacher = Transformer.load(self.params.teacher)
+        if teacher.items != self.items:
+            raise FieldError("teacher", self.params.teacher, "a transformer fitted on the same items")
+        if teacher.order is not None and teacher.order.near.shape[1] <= self.params.order_length:
+            most = teacher.order.near.shape[1] - 1
+            raise FieldError("order_length", self.params.order_length, f"at most the teacher's, {most}")
+        return teacher
 
     def _fit_baskets(self, log: Log) -> None:
         p = self.params
@@ -164,10 +185,16 @@ class Transformer(Recommender):
                 seen |= bought(batch, len(self.items))
             items = network.embeddings(self._dropped(generator))
             logits = network.logits(network(batch, items), items, simple) + prior
-            logits = logits.masked_fill(seen | self.unsold, -torch.inf).log_softmax(dim=1)
+            shares = logits.masked_fill(seen | self.unsold, -torch.inf).log_softmax(dim=1)
             position, item = batch.target
             weight = 1.0 / torch.bincount(position, minlength=len(seen)).clamp(min=1)
-            return -(weight[position] * logits[position, item]).sum() / len(position.unique())
+            hard = -(weight[position] * shares[position, item]).sum() / len(position.unique())
+            if not self.teacher:
+                return hard
+            with torch.no_grad():
+                other, table = self.teacher.network, self.teacher.network.embeddings()
+                said = other.logits(other(batch, table), table, simple)
+            return 0.5 * (hard + told(logits, said, seen | self.unsold))
 
         validation = None if whole is None else self._validation(whole, log)
         steps = epochs * -(-len(users) // p.batch_size)
@@ -216,6 +243,7 @@ class Transformer(Recommender):
         loss, per_epoch = order_loss(
             Sequences.of(log.histories, sizes["length"]),
             *(_WINDOWS, p.seed, self.unsold, self._prior(log), self._dropped, self._augmented),
+            self.teacher.order if self.teacher else None,
         )
         validation = (lambda network: 1.0 - max(worth().values())) if worth else None
         steps, stop = p.order_epochs * per_epoch, None if worth else round(epochs * per_epoch)

@@ -14,6 +14,8 @@ from omegaconf import MISSING
 
 from ...data import SyntheticStoreParams, generate
 from ...data.contract import Reading
+from ...data.images import SIZES, read_pictures
+from ...data.pictures import draw
 from ...envs.core.checks import check_choice, check_number
 from ...errors import FieldError
 from ...learning.base import Card
@@ -23,6 +25,8 @@ from .behaviour import CustomerEvents
 from .graphs import ItemGraph
 from .groups import Groups, of_lists, of_ratings
 from .texts import UNLABELLED, Questions, Reviews
+
+DRAWN = "drawn"  # of dataset.images
 
 
 class Ranking:
@@ -38,6 +42,8 @@ class Ranking:
     limits: ClassVar = "Knows the items of its training days alone. Lists lean to what sells; see coverage and tail."
 
     def train(self, model, data):
+        if data.log.images is not None and model.name != "content":
+            raise FieldError("images", "pictures", "none, or model=content: no other model reads them")
         return model.fit(data.log)
 
     def figures(self, name: str, model, data) -> dict[str, dict[str, float]]:
@@ -51,11 +57,11 @@ class Ranking:
         histories, wanted = data.relevant(repeats=False)
         buyers = np.asarray(data.log.histories.bought(len(data.log.items)).sum(axis=0)).ravel()
         own = data.groups_of(repeats=False)
-        return of_lists(lists_of(model, histories), wanted, np.diff(histories.start), buyers, own)
+        return of_lists(lists_of(model, histories, ranked=data.ranked), wanted, np.diff(histories.start), buyers, own)
 
     def explain(self, model, data) -> pd.DataFrame:
         one = data.relevant(repeats=False)[0].take(np.array([0]))
-        item = int(model.recommend(one, 1)[0, 0])
+        item = int(model.recommend(one, 1, data.ranked)[0, 0])
         rows = [(model.items[item], model.items[other], fall) for other, fall in model.explain(one, 0, item)]
         return pd.DataFrame(rows, columns=["recommended", "because of", "score falls by"])
 
@@ -73,31 +79,51 @@ class Purchases(Ranking, ItemGraph, Reading):
     days: int = 365
     test_days: int = 30  # the last ones
     last_out: bool = False  # each customer's last purchase is the test, not the last days
+    cold: float = 0.0  # share of the items that are hidden from the training, and alone ranked: new ones
+    images: str = ""  # folder of pictures ITEM.png, .jpg, .webp; drawn: the synthetic store's; "": none
+    image_size: int = 32  # pixels, height and width that pictures are brought to
+    appeal: float = 0.0  # synthetic: how much quality and taste, which pictures show, decide (docs/images.md)
 
     def __post_init__(self):
         super().__post_init__()
         _store(self, self.days, 0)
         check_number("test_days", self.test_days, 1, 10_000 if self.path else self.days - 1, integer=True)
+        check_number("cold", self.cold, 0, 0.9)
+        check_number("image_size", self.image_size, *SIZES, integer=True)
+        if self.path and (self.appeal or self.images == DRAWN):
+            name = "appeal" if self.appeal else "images"
+            raise FieldError(name, getattr(self, name), "none with dataset.path: it is the synthetic store's")
 
     def load(self, seed: int):
-        split = self._split(seed)
+        from ...recommendation.protocol import cold
+
+        split, pictures = self._of_file() if self.path else self._made_up(seed)
         if self.given:
             self.graph(split.log.items, self._catalogue(seed))  # what is wrong with it is said before the training
-        return split
+        if self.images:
+            split.log.images = pictures or read_pictures(self.images, split.log.items, self.image_size)
+            print(f"dataset: {int(split.log.images.known.sum())} of {len(split.log.items)} items have a picture")
+        return cold(split, self.cold, seed) if self.cold else split
 
-    def _split(self, seed: int):
-        if self.path:
-            from .tables import purchases
+    def _of_file(self):
+        from .tables import purchases
 
-            return purchases(self.path, self, self.test_days, self.last_out)
+        return purchases(self.path, self, self.test_days, self.last_out), None
+
+    def _made_up(self, seed: int):
+        """The split, and the pictures of its items if they are to be drawn."""
         from ...recommendation.protocol import leave_last_out, split_by_time
 
         store = generate(_store(self, self.days, seed))
         first = store.panel.dates[-self.test_days]
-        text = dict(zip(store.catalogue["item"], store.catalogue["category"].str.replace("-", " "), strict=True))
+        words = store.catalogue["category"].str.replace("-", "" if self.appeal else " ")
+        text = dict(zip(store.catalogue["item"], words, strict=True))
         if self.last_out:
-            return leave_last_out(store.orders, text, whole=False)
-        return split_by_time(store.orders, str(first.date()), self.test_days, text)
+            split = leave_last_out(store.orders, text, whole=False)
+        else:
+            split = split_by_time(store.orders, str(first.date()), self.test_days, text)
+        place = pd.Index(store.catalogue["item"]).get_indexer(split.log.items)
+        return split, draw(store, self.image_size).take(place) if self.images == DRAWN else None
 
     def _catalogue(self, seed: int) -> pd.DataFrame | None:
         return None if self.path else generate(_store(self, self.days, seed)).catalogue[["item", "category"]]
@@ -202,7 +228,8 @@ class Ratings(Reading):
 
 
 def _store(sizes, days: int, seed: int) -> SyntheticStoreParams:
-    return SyntheticStoreParams(items=sizes.items, customers=sizes.customers, days=days, seed=seed)
+    appeal = getattr(sizes, "appeal", 0.0)
+    return SyntheticStoreParams(items=sizes.items, customers=sizes.customers, days=days, seed=seed, appeal=appeal)
 
 
 @dataclass
