@@ -76,8 +76,9 @@ def _packed(weight: torch.Tensor, scale: torch.Tensor):
 
 
 def to_int8(module: nn.Module, least: int = LEAST) -> list[str]:
-    """Make the linear layers of a module, of `least` inputs or more, layers of bytes, in place; return their names."""
-    names = [name for name, part in module.named_modules() if type(part) is nn.Linear and part.in_features >= least]
+    """Make linear layers of `least` (2 or more) inputs layers of bytes, in place; return their names."""
+    wide = max(2, least)
+    names = [name for name, part in module.named_modules() if type(part) is nn.Linear and part.in_features >= wide]
     for name in names:
         module.set_submodule(name, Int8Linear.of(module.get_submodule(name)))
     return names

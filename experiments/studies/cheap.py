@@ -5,7 +5,7 @@
 
 Each prints a table in Markdown, and with `--page` writes it into docs/cheap_inference.md. Times are CPU time of one
 thread per row, the least of several turns in which all models are asked one after another, so that their ratios say
-more than they themselves. `--results FILE` keeps a line of JSON per seed, from which a killed run goes on.
+more than they themselves. `--results FOLDER` keeps models and figures, from which a killed run goes on.
 """
 
 import argparse
@@ -14,15 +14,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ...language import create as classifier
+from ... import language, recommendation
 from ...language import customers
 from ...language.embedding import forget
 from ...learning.base import Card, write_atomic
-from ...recommendation import create as recommender
+from ...learning.int8 import to_int8
+from ...reading import read_json
 from ...recommendation.protocol import leave_last_out, rank
 from ...recommendation.sequences import SequenceParams, ordered
 from .pages import block, filled, markdown
@@ -30,8 +32,8 @@ from .pages import block, filled, markdown
 MODULE = "storelab.experiments.studies.cheap"
 PAGE = Path(__file__).parents[2] / "docs" / "cheap_inference.md"
 CARD = Card("made up", "see docs/cheap_inference.md", {}, "a teacher", "made up")
-LABELLED, UNLABELLED, ASKED, MANY = 800, 2400, 1500, 10_000  # texts
-TURNS = 5
+LABELLED, UNLABELLED, ASKED, MANY = 400, 1200, 1000, 10_000  # texts
+TURNS = 3
 BAR = "encoder, 6 layers"
 
 
@@ -46,48 +48,66 @@ def least_ms(models: dict[str, Callable[[], object]], rows: int) -> dict[str, fl
     return {name: min(values) for name, values in taken.items()}
 
 
+def kept(folder: Path, load: Callable, make: Callable):
+    """Return the model saved in a folder; where there is none it is made and saved."""
+    if not (folder / "config.json").is_file():
+        make().save(folder, CARD)
+    return load(folder)
+
+
+def measured(models: dict, quality: Callable, ask: Callable, many: int, alone: int) -> dict[str, dict[str, float]]:
+    """Return quality and CPU time per row by model.
+
+    Args:
+        models: by name.
+        quality: of a model.
+        ask: a model, the first row and the one after the last, for its answers.
+        many: rows that are asked at once.
+        alone: rows that are asked one by one.
+    """
+    together = least_ms({name: partial(ask, model, 0, many) for name, model in models.items()}, many)
+    single = {name: lambda m=model: [ask(m, row, row + 1) for row in range(alone)] for name, model in models.items()}
+    one = least_ms(single, alone)
+    return {name: {"quality": quality(models[name]), "many": together[name], "one": one[name]} for name in models}
+
+
 # -- texts ------------------------------------------------------------------------------------------------------------
 
 
-def text_row(seed: int) -> dict[str, dict[str, float]]:
+def text_row(seed: int, folder: Path) -> dict[str, dict[str, float]]:
     """Return accuracy and CPU time per review by model: English reviews of the marketplace, stars."""
     drawn = lambda count, part, *without: customers.reviews(count, 0.0, 5 * seed + part, without)
-    train, more, test = drawn(LABELLED, 2, 3), drawn(UNLABELLED, 3, 3), drawn(ASKED, 0)
-    many = drawn(MANY, 4, 3)
+    train, more, test, many = drawn(LABELLED, 2, 3), drawn(UNLABELLED, 3, 3), drawn(ASKED, 0), drawn(MANY, 4, 3)
     texts, stars = train["text"].tolist(), train["stars"].tolist()
-    common = {"tokens": 48, "seed": seed, "progress": False, "device": "cpu"}
-    words = lambda: classifier("tfidf", unit="character", longest=4, strength=1.0, seed=seed)
-    teacher = classifier("fine_tuned", **common).fit(texts, stars)
-    models = {BAR: teacher, "encoder, 6 layers, int8": in_bytes(teacher)}
-    models["encoder, 2 layers"] = classifier("fine_tuned", layers=2, **common).fit(texts, stars)
-    with tempfile.TemporaryDirectory() as folder:
-        teacher.save(folder, CARD)
-        both = [*texts, *more["text"]]
-        said = [*stars, *teacher.predict(more["text"].tolist())]
-        student = classifier("fine_tuned", layers=2, teacher=folder, **(common | {"epochs": 2})).fit(both, said)
+
+    def tuned(name: str, texts: list[str], stars: list, **params):
+        common = {"tokens": 48, "seed": seed, "progress": False, "device": "cpu", "inference": "float32"}
+        make = lambda: language.create("fine_tuned", **common, **params).fit(texts, stars)
+        return kept(folder / f"text-{seed}-{name}", language.load, make)
+
+    teacher = tuned("teacher", texts, stars)
+    models = {BAR: teacher, f"{BAR}, int8": in_bytes(teacher)}
+    models["encoder, 2 layers"] = tuned("small", texts, stars, layers=2)
+    both, said = [*texts, *more["text"]], [*stars, *teacher.predict(more["text"].tolist())]
+    student = tuned("student", both, said, layers=2, epochs=2, teacher=str(folder / f"text-{seed}-teacher"))
     models |= {"encoder, 2 layers, distilled": student, "encoder, 2 layers, distilled, int8": in_bytes(student)}
     for inference in ("float32", "int8"):
-        frozen = classifier("embedding", tokens=48, seed=seed, device="cpu", inference=inference)
+        frozen = language.create("embedding", tokens=48, seed=seed, device="cpu", inference=inference)
         models[f"frozen encoder, {inference}"] = frozen.fit(texts, stars)
+    words = lambda: language.create("tfidf", unit="character", longest=4, strength=1.0, seed=seed)
     models["TF-IDF"] = words().fit(texts, stars)
     models["TF-IDF, 10,000 labels"] = words().fit(many["text"].tolist(), many["stars"].tolist())
     asked, true = test["text"].tolist(), test["stars"].to_numpy()
-    quality = {name: float(np.mean(np.array(model.predict(asked)) == true)) for name, model in models.items()}
 
-    def fresh(model, batch: list[str]) -> Callable[[], object]:
-        return lambda: (forget(), model.predict_proba(batch))
+    def ask(model, first: int, stop: int) -> np.ndarray:
+        forget()  # what a frozen encoder remembers of a text
+        return model.predict_proba(asked[first:stop])
 
-    many_ms = least_ms({name: fresh(model, asked[:128]) for name, model in models.items()}, 128)
-    one_ms = least_ms(
-        {name: lambda m=model: [fresh(m, [text])() for text in asked[:16]] for name, model in models.items()}, 16
-    )
-    return {name: {"quality": quality[name], "many": many_ms[name], "one": one_ms[name]} for name in models}
+    return measured(models, lambda model: float(np.mean(np.array(model.predict(asked)) == true)), ask, 128, 16)
 
 
 def in_bytes(model):
     """Return a copy of a fine-tuned classifier whose wide layers are bytes; its calibration stays."""
-    from ...learning.int8 import to_int8
-
     made = deepcopy(model)
     to_int8(made.network.encoder)
     return made
@@ -96,29 +116,27 @@ def in_bytes(model):
 # -- sequences --------------------------------------------------------------------------------------------------------
 
 
-def sequence_row(seed: int) -> dict[str, dict[str, float]]:
+def sequence_row(seed: int, folder: Path) -> dict[str, dict[str, float]]:
     """Return NDCG@10 of what customers buy last and CPU time per customer, by model: made-up ordered sequences."""
-    from ...learning.int8 import to_int8
-
     split = leave_last_out(ordered(SequenceParams(users=150, items=300, seed=seed)), whole=False)
-    common = {"seed": seed, "progress": False, "device": "cpu", "order_search": False}
-    teacher = recommender("transformer", **common).fit(split.log)
-    half = {"d_model": 32, "order_layers": 1, **common}
+
+    def fitted(name: str, **params):
+        common = {"seed": seed, "progress": False, "device": "cpu", "order_search": False}
+        make = lambda: recommendation.create("transformer", **common, **params).fit(split.log)
+        return kept(folder / f"sequence-{seed}-{name}", recommendation.load, make)
+
+    teacher = fitted("teacher")
     models = {"transformer": teacher, "transformer, int8": deepcopy(teacher)}
     for network in (models["transformer, int8"].network, models["transformer, int8"].order):
         if network is not None:
-            to_int8(network, least=1)
-    models["half as wide, one layer"] = recommender("transformer", **half).fit(split.log)
-    with tempfile.TemporaryDirectory() as folder:
-        teacher.save(folder, CARD)
-        models["half as wide, one layer, distilled"] = recommender("transformer", teacher=folder, **half).fit(split.log)
-    models["EASE"] = recommender("ease", penalty=100.0).fit(split.log)
-    quality = {name: rank(model, split)["NDCG@10"] for name, model in models.items()}
-    histories = split.histories
-    many = least_ms({name: lambda m=model: m.scores(histories) for name, model in models.items()}, len(histories))
-    alone = [histories.take(np.array([user])) for user in range(16)]
-    one = least_ms({name: lambda m=model: [m.scores(h) for h in alone] for name, model in models.items()}, 16)
-    return {name: {"quality": quality[name], "many": many[name], "one": one[name]} for name in models}
+            to_int8(network, least=2)
+    half = {"d_model": 32, "order_layers": 1}
+    models["half as wide, one layer"] = fitted("small", **half)
+    folder_of = str(folder / f"sequence-{seed}-teacher")
+    models["half as wide, one layer, distilled"] = fitted("student", teacher=folder_of, **half)
+    models["EASE"] = recommendation.create("ease", penalty=100.0).fit(split.log)
+    ask = lambda model, first, stop: model.scores(split.histories.take(np.arange(first, stop)))
+    return measured(models, lambda model: rank(model, split)["NDCG@10"], ask, len(split.histories), 16)
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
@@ -141,8 +159,19 @@ PARTS = {"text": (text_row, "stars read rightly"), "sequence": (sequence_row, "N
 PARSER = argparse.ArgumentParser(prog=f"python -m {MODULE}", description="Measure cheaper inference.")
 PARSER.add_argument("part", choices=tuple(PARTS))
 PARSER.add_argument("--seeds", type=int, default=3, help="of data and models (default 3)")
-PARSER.add_argument("--results", type=Path, help="file of a line per seed, from which a killed run goes on")
+PARSER.add_argument("--results", type=Path, help="folder of models and figures, from which a killed run goes on")
 PARSER.add_argument("--page", action="store_true", help="write the table into docs/cheap_inference.md")
+
+
+def rows_of(part: str, seeds: int, folder: Path) -> list[dict[str, dict[str, float]]]:
+    """Return what is measured of each seed; what stands in the folder is not measured again."""
+    rows = []
+    for seed in range(seeds):
+        file = folder / f"{part}-{seed}.json"
+        if not file.is_file():
+            write_atomic(file, json.dumps(PARTS[part][0](seed, folder)).encode())
+        rows.append(read_json(file))
+    return rows
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -151,13 +180,9 @@ def main(arguments: list[str] | None = None) -> None:
 
     given = PARSER.parse_args(arguments)
     torch.set_num_threads(1)
-    row, what = PARTS[given.part]
-    known = given.results.read_text().splitlines() if given.results and given.results.is_file() else []
-    rows = [json.loads(line) for line in known][: given.seeds]
-    for seed in range(len(rows), given.seeds):
-        rows.append(row(seed))
-        if given.results:
-            write_atomic(given.results, ("\n".join(map(json.dumps, rows)) + "\n").encode())
+    with tempfile.TemporaryDirectory() as own:
+        rows = rows_of(given.part, given.seeds, given.results or Path(own))
+    what = PARTS[given.part][1]
     text = table(rows, what)
     print(text)
     if given.page:

@@ -5,7 +5,7 @@
     python -m storelab.experiments.studies.images draw FOLDER
 
 The first two draw stores that nothing was chosen on, print a table in Markdown, and with `--page` write it into
-docs/images.md; `--results FILE` keeps a line of JSON per store, from which a killed run goes on. `draw` writes the
+docs/images.md; `--results FILE` keeps what is measured, from which a killed run goes on. `draw` writes the
 pictures and orders of a store into a folder, as a user would bring them.
 """
 
@@ -13,6 +13,7 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +62,11 @@ WAYS = {  # of Content and FirstMonth: whether they read descriptions, pictures,
 NEITHER = "neither"
 
 
-def cold_row(seed: int) -> dict[str, float]:
-    """Return NDCG@10 of one store's new items, among themselves for those who bought one, by model."""
+Row = dict[str, Callable[[], float]]  # of one store: name -> what measures it
+
+
+def cold_row(seed: int) -> Row:
+    """Return what measures NDCG@10 of one store's new items, among themselves for those who bought one, by model."""
     store, pictures, text = store_of(seed)
     names = store.catalogue["item"].tolist()
     first = str(store.panel.dates[-TEST_DAYS].date())
@@ -70,27 +74,31 @@ def cold_row(seed: int) -> dict[str, float]:
     split = cold(whole, COLD_SHARE, seed)
     place, new = pd.Index(names).get_indexer(split.log.items), np.flatnonzero(split.ranked)
     users = pd.Index(store.customers["customer"]).get_indexer(np.array(split.log.users)[split.users])
-    known = store.satisfaction
-    scores = {NEITHER: np.random.default_rng([seed, 1]).random((len(users), len(new)))}
-    for name, (words, images, encoder) in WAYS.items():
-        log = replace(
-            split.log, text=split.log.text if words else None, images=pictures.take(place) if images else None
-        )
+    known, size = store.satisfaction, len(split.log.items)
+    judged = lambda scores: ndcg(scores, new, size, split.histories, split.bought)
+
+    def fitted(words: bool, looks: bool, encoder: str) -> float:
+        images = pictures.take(place) if looks else None
+        log = replace(split.log, text=split.log.text if words else None, images=images)
         model = Content(ContentParams(encoder=encoder, seed=seed, progress=False)).fit(log)
-        scores[name] = model.scores(split.histories).numpy()[:, new]
-    # Demand grows with quality; taste only says who buys, so an item that few like much is no less sold.
-    taste = SIZES["appeal"] * known.taste @ known.feature[place[new]].T
-    share = taste - np.log(np.exp(taste).mean(axis=0))
-    scores["true taste and quality"] = share[users] + SIZES["appeal"] * known.quality[place[new]]
-    size = len(split.log.items)
-    return {name: ndcg(values, new, size, split.histories, split.bought) for name, values in scores.items()}
+        return judged(model.scores(split.histories).numpy()[:, new])
+
+    def truth() -> float:
+        # Demand grows with quality; taste only says who buys, so an item that few like much is no less sold.
+        taste = SIZES["appeal"] * known.taste @ known.feature[place[new]].T
+        share = taste - np.log(np.exp(taste).mean(axis=0))
+        return judged(share[users] + SIZES["appeal"] * known.quality[place[new]])
+
+    found: Row = {NEITHER: lambda: judged(np.random.default_rng([seed, 1]).random((len(users), len(new))))}
+    found |= {name: partial(fitted, *way) for name, way in WAYS.items()}
+    return found | {"true taste and quality": truth}
 
 
 # -- first orders -----------------------------------------------------------------------------------------------------
 
 
-def month_row(seed: int) -> dict[str, float]:
-    """Return the mean profit per new item of its first 28 days, by what the first order is based on.
+def month_row(seed: int) -> Row:
+    """Return what measures the mean profit per new item of its first 28 days, by what the first order is based on.
 
     Half way through the days a store orders for every item that is launched later, once, at the newsvendor's level: an
     unsold unit is worth nothing.
@@ -98,22 +106,24 @@ def month_row(seed: int) -> dict[str, float]:
     store, pictures, text = store_of(seed, new_share=0.3)
     cut = SIZES["days"] // 2
     panel, launch = store.panel, store.catalogue["launch"].to_numpy()
-    months = first_months(panel.until(cut))
+    history, words = panel.until(cut), text_features(text, 0)
+    months = first_months(history)
     new = np.flatnonzero((launch >= cut) & (launch + MONTH <= len(panel.dates)))
     sold = np.array([np.nansum(panel.units[launch[i] : launch[i] + MONTH, i]) for i in new])
     price, cost = (store.catalogue[name].to_numpy()[new] for name in ("price", "cost"))
     level = (price - cost) / price
     earned = lambda order: float((price * np.minimum(np.rint(order), sold) - cost * np.rint(order)).mean())
-    levels = np.full(len(launch), 0.5)
-    levels[new] = level
-    words, found = text_features(text, 0), {}
-    for name, (reads, looks, encoder) in {NEITHER: (False, False, ""), **WAYS}.items():
-        params = ImageParams(encoder=encoder, seed=seed)
-        model = FirstMonth(params).fit(months, words if reads else None, pictures if looks else None)
-        found[name] = earned(model.predict(levels)[new])
-    found["the forecaster: one of its category"] = earned(_mixture(panel.until(cut), panel, cut, new, level))
-    found["true mean demand"] = earned(_truth(store, launch, new, level))
-    return found
+
+    def fitted(reads: bool, looks: bool, encoder: str) -> float:
+        model = FirstMonth(ImageParams(encoder=encoder, seed=seed))
+        model.fit(months, words if reads else None, pictures if looks else None)
+        levels = np.full(len(launch), 0.5)
+        levels[new] = level
+        return earned(model.predict(levels)[new])
+
+    found: Row = {name: partial(fitted, *way) for name, way in {NEITHER: (False, False, ""), **WAYS}.items()}
+    found["the forecaster: one of its category"] = lambda: earned(_mixture(history, panel, cut, new, level))
+    return found | {"true mean demand": lambda: earned(_truth(store, launch, new, level))}
 
 
 def _mixture(history: Panel, panel: Panel, cut: int, new: np.ndarray, level: np.ndarray) -> np.ndarray:
@@ -135,18 +145,22 @@ def _truth(store: SyntheticStore, launch: np.ndarray, new: np.ndarray, level: np
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def measured(row: Callable[[int], dict[str, float]], stores: int, results: Path | None) -> pd.DataFrame:
-    """Return a row per store, those in the file of results as they stand there."""
-    known = {}
+def measured(row: Callable[[int], Row], stores: int, results: Path | None) -> pd.DataFrame:
+    """Return a row of values per store; what stands in the file of results is not measured again."""
+    known: dict[int, dict[str, float]] = {}
     if results and results.is_file():
         known = {line.pop("store"): line for line in map(json.loads, results.read_text().splitlines())}
-    for seed in range(FIRST_SEED, FIRST_SEED + stores):
-        if seed not in known:
-            known[seed] = row(seed)
+    seeds = range(FIRST_SEED, FIRST_SEED + stores)
+    for seed in seeds:
+        mine = known.setdefault(seed, {})
+        for name, measure in row(seed).items():
+            if name in mine:
+                continue
+            mine[name] = measure()
             if results:
                 lines = [json.dumps({"store": store} | values) for store, values in known.items()]
                 write_atomic(results, ("\n".join(lines) + "\n").encode())
-    return pd.DataFrame([known[seed] for seed in range(FIRST_SEED, FIRST_SEED + stores)])
+    return pd.DataFrame([known[seed] for seed in seeds])
 
 
 def table(values: pd.DataFrame, what: str, form: str) -> str:

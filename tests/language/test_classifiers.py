@@ -437,3 +437,45 @@ def test_held_rows_calibrate_and_do_not_train(english):
     rest = create("tfidf", validation=0.0).fit(texts[:80], labels[:80])
     np.testing.assert_allclose(held._logits(texts), rest._logits(texts), atol=1e-6)
     assert held.temperature == fit_temperature(rest._logits(texts[80:]), np.array(labels[80:])) != 1.0
+
+
+def test_an_encoder_of_bytes_is_near_and_saved_as_bytes(backbone, english, tmp_path, monkeypatch):
+    from functools import partial
+
+    from storelab.learning import int8
+
+    monkeypatch.setattr("storelab.language.fine_tuned.to_int8", partial(int8.to_int8, least=8))  # the tests' is narrow
+    texts, labels = english[0]["text"].tolist(), english[0]["positive"].tolist()
+    plain, small = (made("fine_tuned", backbone, inference=how).fit(texts, labels) for how in ("float32", "int8"))
+    asked = english[1]["text"].tolist()
+    assert abs(plain.predict_proba(asked) - small.predict_proba(asked)).mean() < 0.05
+    for model, folder in ((plain, tmp_path / "plain"), (small, tmp_path / "made")):
+        model.save(folder, CARD)
+        np.testing.assert_allclose(load(folder).predict_proba(asked), model.predict_proba(asked), atol=1e-5)
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("plain", "made")]
+    assert sizes[1] < sizes[0]
+    assert small.attribute("I love it", 1)  # gradients go through floats
+
+
+def test_a_student_learns_what_its_teacher_says(backbone, english, tmp_path):
+    texts, labels = english[0]["text"].tolist(), english[0]["positive"].tolist()
+    teacher = made("fine_tuned", backbone, epochs=6).fit(texts, labels)
+    teacher.save(tmp_path, CARD)
+    asked = english[1]["text"].tolist()
+    said = teacher.predict_proba(asked)
+    wrong = [1 - label for label in labels]  # half of what it learns from; the teacher says the other half
+    alone = made("fine_tuned", backbone).fit(texts, wrong).predict_proba(asked)
+    taught = made("fine_tuned", backbone, teacher=str(tmp_path)).fit(texts, wrong).predict_proba(asked)
+    assert abs(taught - said).mean() < abs(alone - said).mean() - 0.1
+    for more, field in (({"teacher": str(tmp_path / "none")}, "holds no usable"), ({"epochs": 0}, "teacher")):
+        with pytest.raises(ValueError, match=field):
+            made("fine_tuned", backbone, **({"teacher": str(tmp_path)} | more)).fit(texts, labels)
+    with pytest.raises(ValueError, match="a classifier of the labels"):
+        made("fine_tuned", backbone, teacher=str(tmp_path)).fit(texts, [label + 3 for label in labels])
+
+
+def test_a_frozen_encoder_of_bytes(backbone, english):
+    texts, labels = english[0]["text"].tolist(), english[0]["positive"].tolist()
+    plain, small = (made("embedding", backbone, inference=how).fit(texts, labels) for how in ("float32", "int8"))
+    asked = english[1]["text"].tolist()
+    assert abs(plain.predict_proba(asked) - small.predict_proba(asked)).mean() < 0.05

@@ -19,6 +19,7 @@ TINY = {
     "device": "cpu",
 }
 SETTINGS = {name: {} for name in RANKERS} | {"transformer": TINY}
+SETTINGS["content"] = {"factors": 4, "device": "cpu", "progress": False}
 SETTINGS |= {name: {"factors": 8} for name in ("frobenius_mf", "ials")}
 
 

@@ -199,3 +199,29 @@ def test_a_split_by_time_holds_no_later_day(store):
 def test_bad_parameters_are_named(field, value):
     with pytest.raises(ValueError, match=rf"{field}: {value} is not allowed, expected"):
         create("transformer", **{field: value})
+
+
+def test_a_student_learns_from_its_teacher(log, tmp_path):
+    from storelab.errors import FieldError
+    from storelab.learning.base import Card
+
+    teacher = create("transformer", **TINY | {"epochs": 6}).fit(log)
+    teacher.share = 0.5  # as if order told something here
+    teacher._train_one_order(log, {"layers": 2, "dropout": 0.3, "length": 100}, None, 4)
+    teacher.save(tmp_path, Card("made up", "none", {}, "tests", "none"))
+    said = teacher.scores(log.histories).softmax(dim=1)
+    small = TINY | {"d_model": 8, "order_layers": 1, "epochs": 6, "order_epochs": 4}
+    student = create("transformer", teacher=str(tmp_path), **small).fit(log)
+    assert student.share == 0.5
+    alone = create("transformer", **small).fit(log)
+    alone.share, alone.order = 0.5, student.order
+    gap = lambda model: (model._baskets(log.histories).softmax(dim=1) - said).abs().mean()
+    assert gap(student) < gap(alone)
+    again = create("transformer", teacher=str(tmp_path), **small).fit(log)
+    assert torch.equal(again.scores(log.histories), student.scores(log.histories))
+    with pytest.raises(FieldError, match="order_length"):
+        create("transformer", teacher=str(tmp_path), **small | {"order_length": 101}).fit(log)
+    with pytest.raises(FieldError, match="teacher"):
+        create("transformer", teacher=str(tmp_path), **small).fit(
+            Log(log.users, [*log.items[:-1], "other"], log.histories)
+        )

@@ -63,6 +63,8 @@ SAMPLERS = {
         **dict.fromkeys(("negative_binomial", "uniform", "normal"), "store"),
         **dict.fromkeys(("random", "beta", "gamma", "integers", "permutation"), "test_synthetic"),
     },
+    "data/taste.py": dict.fromkeys(("normal", "random", "gumbel"), "test_taste"),
+    "data/pictures.py": dict.fromkeys(("normal", "uniform"), "test_images"),
 }
 NO_DYNAMICS = (
     "heuristics.py",
