@@ -18,7 +18,6 @@ import numpy as np
 
 from ...agents import rules_of
 from ...envs import TASKS, Task
-from ...envs.core.seeds import purpose_seeds
 from ...envs.play import Session
 from ...evaluation import mean_interval
 from ...language.guards import injected
@@ -27,8 +26,7 @@ from ..tasks.messages import mail_of
 from .pages import markdown
 
 SHARES = (0.05, 0.2)  # of the messages
-RULE = "composite"  # what decides where no order is obeyed
-TUNING = 16  # training seasons that it is tuned on
+RULE = "textbook"  # what decides where no order is obeyed: from costs and models alone, nothing is tuned
 DRAWN = 5000  # messages that the guard is asked about
 
 
@@ -59,7 +57,7 @@ def season(share: float, guard: bool, obeys: bool, seed: int, rule) -> tuple[flo
 def money(seasons: int) -> str:
     """Return the table of what hidden orders cost, paired over held-out seasons."""
     task: Task = TASKS["Marketplace"]()
-    rule = rules_of(task.model("train")).tune(RULE, task, purpose_seeds("tuning", TUNING))
+    rule = rules_of(task.model("train")).tune(RULE, task, [])
     rows = []
     plain = np.array([season(0.0, False, True, seed, rule)[0] for seed in range(seasons)])
     for share in SHARES:
