@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for editors
     from .duopoly.params import DuopolyParams
     from .inventory.model import Inventory
     from .inventory.params import InventoryParams
+    from .inventory_game.model import InventoryGame
+    from .inventory_game.params import InventoryGameParams
     from .marketplace.model import Marketplace
     from .marketplace.params import MarketplaceParams
     from .pricing.model import Pricing

@@ -12,7 +12,8 @@ USAGE = """usage: storelab COMMAND [key=value ...] [--help]
   tune       search an agent's hyper-parameters; each trial is a run, and a killed search goes on
   backtest   compare a forecaster with baselines on rolling origins of a store's data
   explain    explain one item's forecast by its features and past days, in units
-  benchmark  compare a suite's learners, several seeds each, with all heuristics: benchmark SUITE; or a contest: vn2
+  benchmark  compare a suite's learners, several seeds each, with all heuristics: benchmark SUITE; or play
+             others' benchmarks: benchmark vn2, inventorybench, euro_neurips, gym_invmgmt
   fit        train, measure and save one of the store's models: recommendation, ratings, reviews, questions, fraud
   evaluate   judge a run's policies on other held-out scenarios; with --policy your own, beside the heuristics
   watch      animate a run's agent beside the best heuristic on the same scenario: watch RUN
@@ -33,6 +34,7 @@ storelab COMMAND --help shows a command's groups and keys. storelab train --mult
 storelab --version; python -m storelab is the same as storelab.
 Tab completion: eval "$(storelab -sc install=bash)"
 Errors are one line; STORELAB_TRACEBACK=1 shows where they come from."""
+CONTESTS = ("vn2", "inventorybench", "euro_neurips", "gym_invmgmt")  # other people's benchmarks
 HYDRA = ("train", "tune", "backtest", "explain", "fit", "benchmark", "evaluate", "watch", "mcp", "dataset", "report")
 HYDRA += ("demo",)
 COMMANDS = (*HYDRA, "runs", "serve", "check", "audit", "forget", "encrypt", "doctor")
@@ -106,10 +108,10 @@ def _run(command: str, args: list[str]) -> int:
         from .reports.sweep import sweep_report
 
         return sweep_report(args[0])
-    if command == "benchmark" and args[:1] == ["vn2"]:
-        from .commands.vn2 import vn2
+    if command == "benchmark" and args and args[0] in CONTESTS:
+        from .commands.outside import contest
 
-        return vn2(args[1:])
+        return contest(args[0], args[1:])
     if command in HYDRA:
         from .commands.compose import run
 

@@ -4,13 +4,14 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from storelab.experiments.cli import COMMANDS, HYDRA
-from storelab.experiments.commands import own, vn2
+from storelab.experiments.cli import COMMANDS, CONTESTS, HYDRA
+from storelab.experiments.commands import own
 from storelab.experiments.commands.compose import config_of
 from storelab.experiments.config.options import register
 
@@ -66,8 +67,8 @@ def test_commands_are_understood(page):
     """Each command exists and its config composes: groups, options and keys are there. Of a sweep: the first job."""
     for command, *words in commands(page):
         assert command in COMMANDS or command.startswith("-"), command
-        if words[:1] == ["vn2"]:
-            vn2.settings(words[1:])
+        if words and words[0] in CONTESTS:
+            import_module(f"storelab.experiments.commands.{words[0]}").settings(words[1:])
             continue
         words = own.take(words)[1] if command in own.COMMANDS else words
         command, words = config_of(command, words)

@@ -182,7 +182,8 @@ def _with_suite(args: list[str]) -> list[str]:
         return [f"suite={args[0]}", *args[1:]]
     if not set(args) & {*QUIET, "--cfg", "-c"} and not any(arg.startswith("suite=") for arg in args):
         suites = [word.partition("=")[2] for word in complete("benchmark", args, "suite=")]
-        raise ConfigError(f"suite: not set, expected benchmark SUITE, one of {', '.join(suites)}, or vn2")
+        others = "vn2, inventorybench, euro_neurips, gym_invmgmt"
+        raise ConfigError(f"suite: not set, expected benchmark SUITE, one of {', '.join(suites)}, or {others}")
     return args
 
 

@@ -1,6 +1,5 @@
 """`storelab benchmark vn2`: the VN2 Inventory Planning Challenge, played on a folder of the contest's files."""
 
-import sys
 import time
 from dataclasses import dataclass, field
 from importlib import resources
@@ -9,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import MISSING
 
 from ...data.vn2 import ROUNDS, UNCHARGED, WEEKS, Contest, order_file, pseudo_contest, read_contest
 from ...errors import FieldError
@@ -18,6 +16,7 @@ from ...forecasting import create
 from ...learning.base import write_atomic
 from ..tasks.forecasts import fine_tuned
 from ..tasks.vn2 import CONTESTS, benchmark, on_forecasts, play
+from .outside import read_words
 
 USAGE = """usage: storelab benchmark vn2 path=FOLDER [key=value ...]
 
@@ -44,29 +43,9 @@ class Vn2Params:
     paths: int = MISSING  # of demand, per week and series
 
 
-def vn2(args: list[str]) -> int:
-    """Play the contest; return the exit status."""
-    if "--help" in args or "-h" in args:
-        print(USAGE)
-        return 0
-    try:
-        _play(settings(args))
-    except (FieldError, ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
-
-
 def settings(args: list[str]) -> Vn2Params:
     """Return the settings of a command's words; raises ValueError for a word that is none."""
-    if wrong := [arg for arg in args if "=" not in arg]:
-        raise FieldError("argument", wrong[0], "key=value")
-    frozen = OmegaConf.create((resources.files("storelab.conf") / "vn2.yaml").read_text())
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(Vn2Params), frozen, OmegaConf.from_dotlist(args))
-        read: Any = OmegaConf.to_object(merged)
-    except OmegaConfBaseException as error:
-        raise ValueError(f"{error.full_key or 'key'}: {error.msg or error}".splitlines()[0]) from None
+    read = read_words(Vn2Params, args, (resources.files("storelab.conf") / "vn2.yaml").read_text())
     if not 0 < read.fractile < 1:
         raise FieldError("fractile", read.fractile, "a number between 0 and 1, both excluded")
     if not 1 <= read.paths <= 10_000:
@@ -74,7 +53,8 @@ def settings(args: list[str]) -> Vn2Params:
     return read
 
 
-def _play(keys: Vn2Params) -> None:
+def contest(keys: Vn2Params) -> None:
+    """Play the contest, or pseudo-contests; print the costs, write them and the order files."""
     started, contest, output = time.perf_counter(), read_contest(keys.path), Path(keys.output)
     forecaster = create(keys.forecaster, **keys.params)
     contests = [contest]

@@ -206,5 +206,6 @@ def test_benchmark_without_a_suite_says_which_there_are(storelab, tmp_path):
     ended = storelab(tmp_path, "benchmark")
     assert (ended.status, ended.err.count("\n")) == (2, 1)
     assert ended.err.startswith(
-        "suite: not set, expected benchmark SUITE, one of dispatch, inventory, marketplace, pricing, or vn2"
+        "suite: not set, expected benchmark SUITE, one of dispatch, inventory, marketplace, pricing, "
+        "or vn2, inventorybench, euro_neurips, gym_invmgmt"
     )

@@ -45,6 +45,8 @@ SAMPLERS = {
     "envs/supply_chain/model.py": {"random": "lead_times"},
     "envs/pricing/model.py": {"standard_exponential": "choice", "standard_normal": "linear", "random": "inverse"},
     "envs/pricing_inventory/model.py": {"random": "inverse"},
+    "envs/inventory_game/games.py": dict.fromkeys(("normal", "uniform", "integers", "random", "choice"), "test_games"),
+    "envs/inventory_game/model.py": {"integers": "test_games"},
     "envs/duopoly/model.py": {"random": "exploration"},
     "envs/marketplace/scenario.py": {
         **dict.fromkeys(("random", "poisson", "gumbel"), "visitors"),

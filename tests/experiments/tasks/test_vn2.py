@@ -12,7 +12,7 @@ from storelab.data.vn2 import Contest, pseudo_contest, read_contest
 from storelab.envs.core.rollout import rollout
 from storelab.errors import FieldError
 from storelab.evaluation import evaluate
-from storelab.experiments.commands.vn2 import vn2
+from storelab.experiments.commands.outside import contest
 from storelab.experiments.tasks.vn2 import BOUND, benchmark, play, policy_of, vn2_task
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data" / "vn2"
@@ -122,27 +122,27 @@ def _damaged(folder: Path, case: str) -> None:
 )
 def test_damaged_files_end_in_one_line(folder, capsys, case):
     _damaged(folder, case)
-    assert vn2([f"path={folder}"]) == 2
+    assert contest("vn2", [f"path={folder}"]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("argument", ["fractile=1.5", "paths=0", "nothing", "colour=red", "paths=many"])
 def test_wrong_keys_end_in_one_line(folder, capsys, argument):
-    assert vn2([f"path={folder}", argument]) == 2
+    assert contest("vn2", [f"path={folder}", argument]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
 def test_the_command_plays_and_writes(folder, tmp_path, capsys):
     output = tmp_path / "out"
     keys = [f"path={folder}", f"output={output}", "paths=20", "params.rounds=5", "params.leaf_rows=5"]
-    assert vn2(keys) == 0
+    assert contest("vn2", keys) == 0
     shown = capsys.readouterr().out
     assert "cost of weeks 3 to 8" in shown
     assert "perfect foresight" in shown
     orders = [pd.read_csv(output / f"Week {week} - Order.csv") for week in range(6)]
     assert list(orders[0]) == [*NAMES, "0"]
     assert len(orders[0]) == 6
-    assert vn2(keys) == 0  # the same again, from the kept forecaster
+    assert contest("vn2", keys) == 0  # the same again, from the kept forecaster
     again = [pd.read_csv(output / f"Week {week} - Order.csv") for week in range(6)]
     assert all(one.equals(two) for one, two in zip(orders, again, strict=True))
 
