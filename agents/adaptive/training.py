@@ -18,7 +18,7 @@ from ...envs.core.seeds import purpose_seeds, training_seeds
 from ...envs.inventory_game.score import score
 from .recurrent import HIDDEN, INPUTS, forward, recurrent
 
-STEPS, BATCH, RATE, RISE, AVERAGE = 4500, 256, 2e-3, 100, 0.995  # of Adam, the rate rising, then a half cosine
+STEPS, BATCH, RATE, RISE, AVERAGE = 3000, 256, 2e-3, 100, 0.995  # of Adam, the rate rising, then a half cosine
 PROFITS = np.geomspace(1, 19, 13).round(4).tolist()  # money per unit sold, where a unit left costs 1
 BELOW = 0.3  # weight of what a score is below 0, which the benchmark counts as 0
 HELD, EVERY = 720, 500  # games of validation, and steps between looks at them

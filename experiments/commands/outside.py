@@ -20,6 +20,8 @@ def contest(name: str, args: list[str]) -> int:
         return 0
     try:
         module.contest(module.settings(args))
+    except BrokenPipeError:  # `| head` has seen enough: see `cli.main`
+        raise
     except (FieldError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -23,6 +23,8 @@ SLOW = {"dispatch": 12, "marketplace": 30, "supply_chain": 40}  # as many take a
 OTHER = {
     "initial_pipeline",
     "instances",
+    "leads",
+    "patterns",
     "models",
     "decides",
     "nodes",
