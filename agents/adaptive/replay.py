@@ -51,8 +51,8 @@ def stateful(model: InventoryGame, begin: Callable[[dict], Any], step: Callable[
                 orders[rows] = act(observation[rows], None, seed)[0]
             return orders, None
         period = period_of(named)
-        kept = policy_state is not None and policy_state[0] == (period, len(left))
-        orders, memory = step(named, policy_state[1] if kept else begin(named), seed)
+        at, memory = policy_state or (None, None)
+        orders, memory = step(named, memory if at == (period, len(left)) else begin(named), seed)
         return np.clip(orders, model.action_low, model.action_high), ((period + 1, len(left)), memory)
 
     return act

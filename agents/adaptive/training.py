@@ -18,10 +18,11 @@ from ...envs.core.seeds import purpose_seeds, training_seeds
 from ...envs.inventory_game.score import score
 from .recurrent import HIDDEN, INPUTS, forward, recurrent
 
-STEPS, BATCH, RATE, RISE, AVERAGE = 3000, 256, 2e-3, 100, 0.995  # of Adam, the rate rising, then a half cosine
+STEPS, BATCH, RATE, RISE = 125, 256, 5e-3, 20  # of Adam, the rate rising, then falling by a half cosine
+AVERAGE = 0.1  # share of the steps whose weights are averaged
 PROFITS = np.geomspace(1, 19, 13).round(4).tolist()  # money per unit sold, where a unit left costs 1
 BELOW = 0.3  # weight of what a score is below 0, which the benchmark counts as 0
-HELD, EVERY = 720, 500  # games of validation, and steps between looks at them
+HELD, EVERY = 720, 125  # games of validation, and steps between looks at them
 
 
 def train(out: Path, steps: int = STEPS, seed: int = 0) -> None:
@@ -55,7 +56,7 @@ def train(out: Path, steps: int = STEPS, seed: int = 0) -> None:
         optimizer.step()
         with torch.no_grad():
             for name, value in average.items():
-                value.lerp_(network[name], 1 - min(AVERAGE, k / (10 + k)))
+                value.lerp_(network[name], min(1.0, max(1 / (AVERAGE * steps), 10 / (10 + k))))
         if (k + 1) % EVERY == 0 or k + 1 == steps:
             print(
                 f"step {k + 1}: score of the batch {-loss.item():.4f}, of validation {held_out(average):.4f}",

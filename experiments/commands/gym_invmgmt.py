@@ -139,13 +139,13 @@ def play(scenario: str, model: SupplyChain, policies: Mapping[str, Policy], seed
         for t in range(model.horizon):
             signal = {"time_left": np.full((1, 1), 1 - t / model.horizon, np.float32)}
             action, memory = act(_observation(model, inside, state, signal), memory, t)
-            units = model.orders(state, np.clip(action, model.action_low, model.action_high).astype(np.float32))
+            action = np.clip(action, model.action_low, model.action_high).astype(np.float32)
             asked = np.zeros(len(order))
-            asked[order] = units[0, :, 0]
+            asked[order] = np.asarray(model.orders(state, action))[0, :, 0]
             _, reward, *_ = env.step(asked)
             shock = signal | {"demand": inside.D[t].reshape(1, -1).astype(np.float32)}
-            state, flow = model.transition(state, np.asarray(action, np.float32), shock)
-            own = float(model.reward(model.money(flow))[0])
+            state, flow = model.transition(state, action, shock)
+            own = float(np.asarray(model.reward(model.money(flow)))[0])
             if abs(own - reward) > APART:
                 raise ValueError(f"gym-invmgmt: profit {reward} of seed {seed}, period {t}; our model's is {own}")
             total += reward
@@ -180,10 +180,10 @@ def table(rows: pd.DataFrame, scenario: str) -> str:
     """Return the table of mean profits per episode, with 95 % intervals, best first."""
     values = rows.pivot(index="seed", columns="policy", values="profit")
     lines = ["| policy | profit per episode [95 % CI] | below the bound, % |", "| --- | ---: | ---: |"]
-    mean = values.mean().sort_values(ascending=False)
-    for name, value in mean.items():
-        low, high = mean_interval(values[[name]])[:, 0]
-        below = 100 * (1 - value / mean[BOUND])
+    means = {str(name): float(np.mean(values[name])) for name in values.columns}
+    for name, value in sorted(means.items(), key=lambda item: -item[1]):
+        low, high = mean_interval(values[name].to_numpy()[:, None])[:, 0]
+        below = 100 * (1 - value / means[BOUND])
         lines.append(f"| {name} | {value:.1f}{bracket(low, high, '.1f')} | {below:.2f} |")
     published = PUBLISHED if scenario == "network" else {}
     return "\n".join([*lines, *(f"| {name} | {value} | |" for name, value in published.items())])

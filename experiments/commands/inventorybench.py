@@ -70,7 +70,7 @@ def contest(keys: InventoryBenchKeys) -> None:
         games = read_games(keys.path)
         scores, orders = play_games(games, makers())
         for policy in OURS:
-            _submit(output / policy, policy, scores[scores["policy"] == policy], orders[policy])
+            _submit(output / policy, policy, scores.loc[scores["policy"] == policy], orders[policy])
         scores["draw"] = 0
         groups = ["all", *dict.fromkeys(scores["setting"])]
     else:
@@ -93,8 +93,8 @@ def by_setting(scores: pd.DataFrame, groups: Sequence[str], published: bool) -> 
         cells = []
         for group in groups:
             some = own if group == "all" else own[own["setting"] == group]
-            draws = some.groupby("draw")["score"].mean().to_numpy()
-            values = draws if len(draws) > 1 else some["score"].to_numpy()
+            draws = np.array([part["score"].mean() for _, part in some.groupby("draw")])
+            values = draws if len(draws) > 1 else np.asarray(some["score"])
             low, high = t_interval(values) if len(draws) > 1 else mean_interval(values[:, None])[:, 0]
             cells.append(f"{some['score'].mean():.4f}{bracket(low, high, '.4f')}")
         rows[str(policy)] = cells

@@ -76,7 +76,7 @@ def remake(page: Path, paths: Mapping[str, str] | None = None) -> None:
         raise ValueError(f"{page}: no block with commands, expected lines such as '    $ storelab ...' in one")
     for label, maker, commands in blocks:
         path = (paths or {}).get(label)
-        if path is None and any("PATH" in command.split() for command in commands):
+        if path is None and any({"PATH", "path=PATH"} & {*command.split()} for command in commands):
             raise ValueError(f"{page}: expected --path {label}=PATH, where the data of this block is")
         if maker == COMMAND:
             made = "\n".join(_output(command, path) for command in commands).strip("\n")
@@ -94,7 +94,8 @@ def _output(command: str, path: str | None) -> str:
         name, _, given[name] = words.pop(0).partition("=")
     if not words or words[0] not in PROGRAMS:
         raise ValueError(f"{command}: expected a command of {' or '.join(PROGRAMS)}")
-    words = [*PROGRAMS[words[0]], *(path if path and word == "PATH" else word for word in words[1:])]
+    placed = (f"{word[:-4]}{path}" if path and word in ("PATH", "path=PATH") else word for word in words[1:])
+    words = [*PROGRAMS[words[0]], *placed]
     print(f"$ {command}", file=sys.stderr)
     return subprocess.run(words, env=os.environ | given, stdout=subprocess.PIPE, text=True, check=True).stdout
 

@@ -75,7 +75,7 @@ def _table(file: Path) -> pd.DataFrame:
         raise FieldError("file", str(file), f"a CSV file: {error}") from None
 
 
-def _column(table: pd.DataFrame, prefix: str) -> pd.Series | None:
+def _column(table: pd.DataFrame, prefix: str) -> Any:  # a Series, or None
     """Return the column of a prefix: the item's name follows it."""
     found = [name for name in table if str(name) == prefix or str(name).startswith(f"{prefix}_")]
     return table[found[0]] if found else None
@@ -86,7 +86,7 @@ def _numbers(table: pd.DataFrame, prefix: str, file: Path) -> np.ndarray:
     where = f"{file.parent.name}/{file.name}"
     if column is None:
         raise FieldError(where, prefix, f"a column {prefix}_ITEM; there are {', '.join(map(str, table))[:100]}")
-    values = pd.to_numeric(column, errors="coerce").to_numpy(float)
+    values = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=float)
     bad = ~((values >= 0) & (values <= 1e6)) if prefix != "lead_time" else np.isnan(values) | (values < 0)
     if bad.any():
         row = int(np.argmax(bad))
@@ -112,7 +112,7 @@ def _constant(table: pd.DataFrame, prefix: str, place: Path) -> float:
     return float(values[0])
 
 
-def _history_end(train: pd.Series | None, test: pd.Series | None) -> int:
+def _history_end(train: Any, test: Any) -> int:
     """Return the history's last period on the game's clock: by labels such as `Period_5`; by dates it is 0."""
     if train is None or test is None:
         return 0
