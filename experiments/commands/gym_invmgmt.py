@@ -38,7 +38,8 @@ Plays the environments of the package gym-invmgmt (pip install gym-invmgmt), 30 
   scenario    network | serial (network)
   episodes    seeds of the package's reset that are played (10)
   first       the first of them (42)
-  policies    of ours: base_stock, echelon_base_stock, s_S, newsvendor, stochastic_program ([base_stock,newsvendor])
+  policies    of ours: base_stock, echelon_base_stock, s_S, newsvendor, stochastic_program 
+              ([stochastic_program,base_stock,newsvendor])
   training    scenarios that they are tuned on, none of them played (32)
   output      folder of the table (runs/gym_invmgmt)"""
 IDS = {"network": "GymInvMgmt/MultiEchelon-v0", "serial": "GymInvMgmt/Serial-v0"}
@@ -55,7 +56,7 @@ class GymInvmgmtKeys:
     scenario: str = "network"
     episodes: int = 10
     first: int = 42
-    policies: Any = ("base_stock", "newsvendor")
+    policies: Any = ("stochastic_program", "base_stock", "newsvendor")
     training: int = 32
     output: str = "runs/gym_invmgmt"
 
