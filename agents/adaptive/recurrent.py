@@ -63,7 +63,7 @@ def inputs(xp: Any, named: dict, period: int) -> tuple[Array, Array]:
     scale = xp.maximum(recent.mean(1)[:, None], 0.02 * usual)
     spread = (((history - history.mean(1)[:, None]) ** 2).sum(1)[:, None] / (history.shape[1] - 1)) ** 0.5
     units = [named["on_hand"], named["in_transit"], recent]
-    units += [named["ordered"][:, size - LAST :], named["arrived"][:, size - ARRIVALS :], spread]
+    units += [_last(xp, named["ordered"], LAST), _last(xp, named["arrived"], ARRIVALS), spread]
     promised = [xp.asarray(named["promised"] == lead, dtype=xp.float32) for lead in (0, 2, 4)]
     rest = [
         xp.log(scale / usual),
@@ -75,6 +75,16 @@ def inputs(xp: Any, named: dict, period: int) -> tuple[Array, Array]:
     ]
     sizes = xp.log1p(xp.concatenate(units, axis=1) / scale)
     return xp.concatenate([sizes, *promised, xp.log(profit) / 3, *rest], axis=1), scale
+
+
+def _last(xp: Any, series: Array, count: int) -> Array:
+    """Return the last entries (n, count) of a series; of a game that is shorter, zeros come first."""
+    size = series.shape[1]
+    return (
+        series[:, size - count :]
+        if size >= count
+        else xp.concatenate([series[:, :1] * 0] * (count - size) + [series], axis=1)
+    )
 
 
 def _relu(xp: Any, x: Array) -> Array:

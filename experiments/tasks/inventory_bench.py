@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...envs.core.checks import LARGEST
 from ...envs.core.contract import Policy
 from ...envs.core.rollout import play
 from ...envs.inventory_game.games import LEADS, LOST, SAMPLES, Game
@@ -134,7 +135,7 @@ def play_games(games: Sequence[Game], makers: Makers) -> tuple[pd.DataFrame, dic
     orders: dict[str, dict[str, np.ndarray]] = {name: {} for name in makers}
     for length in sorted({len(game.demand) for game in games}):
         some = [game for game in games if len(game.demand) == length]
-        model = InventoryGame(InventoryGameParams(horizon=length))
+        model = InventoryGame(InventoryGameParams(horizon=length, max_order=LARGEST))
         scenario = _scenario(model, some)
         for name, maker in makers.items():
             flows = [flow for _, flow, _ in play(model, maker(model), scenario)]

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from storelab.envs.inventory_game.games import LOST, Game
 from storelab.errors import FieldError
+from storelab.experiments.commands import inventorybench as command
 from storelab.experiments.commands.outside import contest
-from storelab.experiments.tasks.inventory_bench import read_games
+from storelab.experiments.tasks.inventory_bench import play_games, read_games
 
 STOCHASTIC = "synthetic_trajectory/lead_time_stochastic/p01_stationary_iid/v1_normal_100_25/r1_high"
 REAL = "real_trajectory/lead_time_4/108775044"
@@ -128,14 +130,30 @@ def test_no_games_and_a_missing_history_are_named(folder, tmp_path):
 
 
 def test_new_games_stand_beside_the_published_scores(tmp_path, capsys, monkeypatch):
-    from storelab.experiments.commands import inventorybench as command
-
     monkeypatch.setattr(command, "draw_games", lambda k, draw=command.draw_games: draw(k)[k::48])
     assert contest("inventorybench", ["draws=2", f"output={tmp_path}"]) == 0
     shown = capsys.readouterr().out
     assert "| rule corrected by the best language model (published) | 0.5964 |" in shown
     assert "30 games" in shown
     assert len((tmp_path / "scores.csv").read_text().splitlines()) == 1 + 3 * 30
+
+
+def test_games_of_any_size_are_played():
+    """One period, no demand, a million a period, every order lost: scores from 0 to 1, and no warning."""
+    lost, steady, history = np.full(9, LOST), np.full(9, 100.0), np.full(5, 100.0)
+    games = [
+        Game("one", "x", "0", history, steady[:1], np.zeros(1), 0, 4.0),
+        Game("none", "x", "0", 0 * history, 0 * steady, 0 * steady, 0, 4.0),
+        Game("huge", "x", "0", 5e3 * history, 5e3 * steady, 0 * steady, 0, 4.0),
+        Game("lost", "x", "stochastic", history, steady, lost, 2, 4.0),
+        Game("late", "x", "9", history, steady, 0 * steady + 9, 9, 4.0, 0),
+    ]
+    scores, orders = play_games(games, command.makers())
+    table = scores.pivot(index="game", columns="policy", values="score")
+    assert ((table >= 0) & (table <= 1)).to_numpy().all()
+    assert (table.loc[["none", "lost"]] == 0).to_numpy().all()
+    assert (table.loc["huge", ["adaptive", "capped base-stock"]] > 0.8).all()
+    assert all(len(orders["adaptive"][game.name]) == len(game.demand) for game in games)
 
 
 @pytest.mark.parametrize("word", ["draws=0", "draws=x", "nothing", "paths=a", "first=-1"])
