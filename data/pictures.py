@@ -12,6 +12,7 @@ from ..errors import FieldError
 from .images import SIZES, Pictures
 from .synthetic import SyntheticStore
 
+DRAWN = "drawn"  # in the place of a folder: the synthetic store's own pictures
 STREAM = 6  # of the seed of the store, which itself takes 0 to 5
 
 

@@ -12,6 +12,7 @@ from ..agents.core.learners import LEARNERS
 from ..agents.generalist.policy import NAME
 from ..data import Panel
 from ..data.contract import TableNote
+from ..data.pictures import DRAWN
 from ..envs import TASKS, Model, Task
 from ..envs.registry import entry_of
 from ..errors import FieldError
@@ -22,14 +23,14 @@ from .runs import checkpoints
 from .runs.folder import Run
 from .runs.provenance import digest, source_hash
 
-FILES = ("path", "catalogue", "triples", "rules")  # keys of data that are paths
+FILES = ("path", "catalogue", "triples", "rules", "images")  # keys of data that are paths
 
 
 def data_hash(settings: AnySettings) -> str:
     """Return the hash of what the data is made from; raises ConfigError for a path that cannot be read."""
     group = "dataset" if isinstance(settings, FitSettings) else "data"
     data = getattr(settings, group)
-    files = {name: getattr(data, name) for name in FILES if getattr(data, name, "")}
+    files = {name: getattr(data, name) for name in FILES if getattr(data, name, "") not in ("", DRAWN)}
     hashes = {name: _source_hash(f"{group}.{name}", path) for name, path in files.items()}
     if list(hashes) == ["path"]:
         return hashes["path"]

@@ -15,7 +15,7 @@ from omegaconf import MISSING
 from ...data import SyntheticStoreParams, generate
 from ...data.contract import Reading
 from ...data.images import SIZES, read_pictures
-from ...data.pictures import draw
+from ...data.pictures import DRAWN, draw
 from ...envs.core.checks import check_choice, check_number
 from ...errors import FieldError
 from ...learning.base import Card
@@ -25,8 +25,6 @@ from .behaviour import CustomerEvents
 from .graphs import ItemGraph
 from .groups import Groups, of_lists, of_ratings
 from .texts import UNLABELLED, Questions, Reviews
-
-DRAWN = "drawn"  # of dataset.images
 
 
 class Ranking:

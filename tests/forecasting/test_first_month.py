@@ -1,8 +1,12 @@
 """First months of new items: content narrows them, quantiles hold, nothing of the new ones is looked at."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import storelab
 from storelab.data import SyntheticStoreParams, generate
 from storelab.data.images import Pictures
 from storelab.errors import FieldError
@@ -68,6 +72,15 @@ def test_months_of_a_panel():
     old = np.flatnonzero(launch == 0)[0]
     assert months.units[old] == pytest.approx(MONTH * store.panel.units[:cut, old].mean())
     np.testing.assert_array_equal(months.launched, launch > 0)
+
+
+def test_the_example_runs():
+    text = (Path(storelab.__file__).parent / "docs" / "images.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    names: dict = {}
+    exec(code, names)
+    assert names["order"].shape == (80,)
+    assert (names["order"] > 0).mean() > 0.5
 
 
 def test_bad_input(shop):
