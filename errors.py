@@ -27,6 +27,10 @@ class FieldError(ValueError):
         return type(self)(f"{group}.{self.field}", self.value, self.expected, self.because)
 
 
+class Unavailable(RuntimeError):
+    """Something outside that work needs, such as an endpoint, does not answer or refuses: what was done so far stays."""
+
+
 class UnknownKeyword(FieldError, TypeError):
     """A keyword argument that there is none of: a TypeError too, as Python's own, which other libraries look for.
 

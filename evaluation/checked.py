@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..envs.core.contract import Model, Policy
-from ..errors import FieldError
+from ..errors import FieldError, Unavailable
 
 
 def checked(name: str, act: Policy, model: Model) -> Policy:
@@ -31,6 +31,8 @@ def checked(name: str, act: Policy, model: Model) -> Policy:
         expected = f"actions ({rows}, {size}) of {space_line(model)} at observations {observation.shape}"
         try:
             returned = act(observation.copy(), policy_state, seed)
+        except Unavailable:  # not the policy's own fault
+            raise
         except Exception as error:
             shown = _Shown(f"{type(error).__name__}: {' '.join(str(error).split())}")
             raise FieldError(field, shown, expected, f"(raised at {_place(error)})") from error

@@ -18,6 +18,7 @@ from .intervals import mean_interval
 
 HINDSIGHT = "hindsight bound"  # rows of what the others are measured against
 REFERENCE = "reference policy"
+ACCOUNTS = ("questions", "tokens", "spend", "fallback")  # per episode, of policies that keep accounts
 PERIODS_PER_YEAR = 365  # inventory turns take a period for a day
 
 
@@ -62,7 +63,8 @@ def evaluate(
     Returns:
         A row per policy and episode: `policy`, `seed`, `value` (cost or profit, in `task.unit`), the money terms in
         the same unit, `demand`, `sales`, `unmet`, `on_hand`, `overflow` (units per period), `stockout_rate` and
-        `clipped_actions` (per period). If the task has a bound in hindsight, it is the policy `hindsight bound`.
+        `clipped_actions` (per period), and what a policy's `tally` says.
+        If the task has a bound in hindsight, it is the policy `hindsight bound`.
 
     Raises:
         FieldError: a policy that raises or returns something wrong (see `checked`), whose name is `hindsight bound`
@@ -89,7 +91,7 @@ def evaluate(
                 bound = task.hindsight(model, scenario) / (model.horizon if average else 1)
                 frames.append(pd.DataFrame({"policy": HINDSIGHT, "seed": batch, "value": bound}))
             for name, act in policies.items():
-                frames.append(_episodes(name, act, model, scenario, batch, task.objective, warmup))
+                frames.append(_episodes(name, act, model, scenario, batch, split, task.objective, warmup))
                 if done is not None:
                     done.update()
     return pd.concat(frames, ignore_index=True)
@@ -108,7 +110,9 @@ def scenario_keys(seeds, split: str) -> np.ndarray:
     return test_keys(seeds) if split == "test" else as_keys(seeds)
 
 
-def _episodes(name: str, act, model, scenario: dict, seeds, objective: str, warmup: int) -> pd.DataFrame:
+def _episodes(name: str, act, model, scenario: dict, seeds, split: str, objective: str, warmup: int) -> pd.DataFrame:
+    if hasattr(act, "begin"):
+        act.begin(seeds, split)
     series = rollout(model, checked(name, act, model), scenario)
     series = {key: values[:, warmup:].astype(np.float64) for key, values in series.items()}
     total = np.mean if model.params.continuing else np.sum
@@ -120,6 +124,7 @@ def _episodes(name: str, act, model, scenario: dict, seeds, objective: str, warm
     row |= {key: series[key].mean(axis=1) for key in units if key in series}
     if "stockout_rate" in series:
         row["stockout_rate"] = series["stockout_rate"].mean(axis=1)
+    row |= act.tally() if hasattr(act, "tally") else {}
     return pd.DataFrame(row)
 
 
@@ -174,6 +179,8 @@ def summarise(
         table["gap_low"], table["gap_high"] = mean_interval(gap)
         table["gap_percent"] = 100 * table["gap"] / abs(aim.mean() if reference is None else reference.value)
     table = table.join(key_figures(episodes))
+    if kept := [name for name in ACCOUNTS if name in episodes]:
+        table = table.join(episodes.groupby("policy")[kept].mean())
     order = (sign * table["value"]).sort_values(ascending=False, kind="stable").index
     table = table.loc[order]
     table.attrs |= {"best_heuristic": best, "objective": objective, "gap_to": gap_to}

@@ -15,6 +15,7 @@ from ..agents import rules_of
 from ..agents.generalist import pretrained
 from ..envs import HistoryDemand, Policy, Reference, Task
 from ..envs.core.seeds import purpose_seeds
+from ..errors import FieldError, Unavailable
 from ..evaluation import REFERENCE, evaluate, mean_interval, summarise
 from .choice import Astray, Choice, Judge, anew, astray, begin, conclude, different, seed_of, slower, start_rule
 from .config.schemas import EvaluationParams
@@ -65,7 +66,10 @@ class Experiment:
             seeds = different(self.task, seeds, "test")
         known = self.reference.policy if self.reference else None
         policies = self.policies | ({REFERENCE: known} if known else {})
-        return evaluate(policies, self.task, seeds, progress=True)
+        try:
+            return evaluate(policies, self.task, seeds, progress=True)
+        except Unavailable as error:
+            raise ConfigError(f"agent: {error}") from error
 
     def add(self, policy: Policy, choice: Choice | None) -> None:
         """Let the learner's policy compete."""
@@ -92,7 +96,7 @@ def restore(run: Run) -> Experiment:
     with damage_named(run.folder / "config.yaml"):
         task = build(settings)
     experiment = prepare(run, task, settings)
-    policy = learnt(run, experiment.task, settings)
+    policy = asked(run, experiment) if trains_nothing(settings) else learnt(run, experiment.task, settings)
     if policy is not None:
         experiment.add(policy, chosen(run))
     return experiment
@@ -163,6 +167,34 @@ def _kept(run: Run, task: Task, settings: Settings) -> Policy:
 def checkpoint_steps(settings: Settings) -> int:
     """Return the steps from a checkpoint to the next."""
     return settings.top.checkpoint_every or max(1, settings.agent.total_steps // 40)
+
+
+def trains_nothing(settings: Settings) -> bool:
+    """Return whether the agent learns nothing, such as a language model."""
+    return settings.learner is not None and hasattr(learner_of(settings), "acting")
+
+
+def agent(run: Run, experiment: Experiment, watch: Watch | None = None) -> Policy:
+    """Return the agent's policy: of a learner after its training."""
+    return asked(run, experiment) if trains_nothing(experiment.settings) else learn(run, experiment, watch)
+
+
+def asked(run: Run, experiment: Experiment) -> Policy:
+    """Return the policy of an agent that learns nothing, with the best heuristic on validation scenarios beside it."""
+    task, settings = experiment.task, experiment.settings
+    choice = chosen(run)
+    if choice is None:
+        choice = begin(Judge(task, settings.evaluation.validation_episodes), experiment.heuristics, [])
+        if run.lease:
+            run.write(CHOICE, choice.plain())
+    with within("agent"):
+        periods = -(-task.model("test").horizon // settings.agent.every) * settings.evaluation.episodes
+        if periods > settings.agent.limit:
+            because = f"as {settings.evaluation.episodes} episodes ask in {periods:,} periods"
+            expected = f"at least {periods:,}, fewer evaluation.episodes, a shorter env.horizon or a larger agent.every"
+            raise FieldError("limit", settings.agent.limit, expected, because)
+        module, folder = learner_of(settings), run.folder / "transcripts"
+        return module.acting(task, settings.agent, folder, experiment.heuristics, choice.best)
 
 
 def learn(run: Run, experiment: Experiment, watch: Watch | None = None) -> Policy:

@@ -7,11 +7,12 @@ from typing import Any
 from ...errors import FieldError
 from ...plugins import declared, load
 
-OURS = {name: f"{__name__.partition('.core.')[0]}.{name}" for name in ("sb3", "pathwise", "evolution", "improvement")}
+NAMES = ("sb3", "pathwise", "evolution", "improvement", "llm")
+OURS = {name: f"{__name__.partition('.core.')[0]}.{name}" for name in NAMES}
 
 
 class _Learners(Mapping[str, ModuleType]):
-    """Name -> module with `Params`, `Learner`, `check` and `load_policy`: see `envs.core.contract.Learner`."""
+    """Name -> module with `Params`, `check`, and `Learner` and `load_policy`, or `acting`: see the contract."""
 
     def _places(self) -> dict[str, str]:
         theirs = declared("learners")

@@ -42,6 +42,9 @@ class Policy(Protocol):
 
     `policy_state` is None in the first period of an episode, then what the previous call returned. Most policies leave
     it None. `seed` differs from period to period, and makes random policies repeatable.
+
+    A policy that keeps accounts has two more methods, which `evaluate` calls: `begin(seeds, split)` before the episodes
+    of these scenarios, and after them `tally()`, which returns columns of the table, name -> numbers (n,).
     """
 
     def __call__(self, observation: Array, policy_state: Any, seed: int, /) -> tuple[Array, Any]:
@@ -389,6 +392,8 @@ class Learner(Protocol):
 
     A module of learners has `Params` (a dataclass with `total_steps` and `name`), `Learner(task, params, seed,
     log_folder)`, `check(model, params)`, which raises where they do not fit, and `load_policy(folder, task)`.
+    One of agents that learn nothing has `acting(task, params, folder, rules, best)` in place of the last and of
+    `Learner`: it returns the policy.
     """
 
     due: bool  # set it for a call of `on_checkpoint` as soon as one is possible

@@ -92,10 +92,8 @@ class Desk:
         self.period, self.closed, self._calls, self._set = self.period + 1, False, 0, set()
         lines = [f"Period {self.period + 1} of {self.model.horizon}.", observation_text(self.model, observation)]
         if advice is not None:
-            self.action = np.clip(np.asarray(advice, float), self._low, self._high)
-            if self._whole:
-                self.action = np.floor(self.action + 0.5)
-            lines.append(f"A tuned rule would decide: {self._decided()}")
+            self.take(advice)
+            lines.append(f"A tuned rule would decide: {self.decided()}")
         if self.mail is not None and (text := self.mail(self.period)):
             lines.append(f"{MAIL}:\n{text}")
         self._text = "\n".join(lines)
@@ -132,6 +130,19 @@ class Desk:
             )
         return reply
 
+    def pass_by(self, advice: np.ndarray | None = None) -> None:
+        """Let a period pass in which nobody is asked: the advice holds, or what stands."""
+        self.period += 1
+        self.counters["periods"] += 1
+        if advice is not None:
+            self.take(advice)
+
+    def take(self, decision: np.ndarray) -> None:
+        """Decide as somebody else does (K,): within the bounds, in whole numbers where they are."""
+        self.action = np.clip(np.asarray(decision, float), self._low, self._high)
+        if self._whole:
+            self.action = np.floor(self.action + 0.5)
+
     def close(self) -> None:
         """End the period with the decisions as they stand."""
         if not self.closed:
@@ -148,7 +159,7 @@ class Desk:
         if name == END:
             _only(given)
             self.close()
-            return f"The period ends: {self._decided()}"
+            return f"The period ends: {self.decided()}"
         if name == NOTE:
             return self._note(given)
         if name == READ:
@@ -217,7 +228,8 @@ class Desk:
             raise Refusal("not a number", f"{name}: {value:g} is no whole number")
         return min(max(value, low), high)
 
-    def _decided(self) -> str:
+    def decided(self) -> str:
+        """Return the decisions as they stand, in words."""
         return "; ".join(f"{name}: {self._values(name)}" for name in self._parts)
 
     def _values(self, name: str) -> str:

@@ -4,7 +4,7 @@ from omegaconf import DictConfig
 
 from ...envs import Task
 from ..config.settings import Settings, read
-from ..experiment import Watch, learn, prepare
+from ..experiment import Watch, agent, prepare
 from ..inputs import build, data_hash, plain_params, started
 from ..reports.run import present
 from ..runs.folder import Run
@@ -40,7 +40,7 @@ def carry_out(run: Run, settings: Settings, task: Task, watch: Watch | None = No
 
         experiment = prepare(run, task, settings)
         if settings.learner:
-            experiment.add(learn(run, experiment, see), experiment.choice)
+            experiment.add(agent(run, experiment, see), experiment.choice)
         run.status("running", stage="evaluation")
         episodes = experiment.episodes(settings.evaluation)
         run.write_episodes(episodes)

@@ -81,6 +81,9 @@ def columns(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
     if "fill_rate" in table:
         shown += [("fill rate", text("fill_rate", ".2%")), ("stock-out rate", text("stockout_rate", ".2%"))]
         shown.append(("turns a year", text("turns", ".1f")))
+    if "questions" in table:
+        shown += [("questions", text("questions", ",.1f")), ("tokens", text("tokens", ",.0f"))]
+        shown += [("spend", text("spend", ",.4f")), ("fallback periods", text("fallback", ".1f"))]
     return shown
 
 
