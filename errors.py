@@ -28,7 +28,7 @@ class FieldError(ValueError):
 
 
 class Unavailable(RuntimeError):
-    """Something outside that work needs, such as an endpoint, does not answer or refuses: what was done so far stays."""
+    """Something outside that work needs, such as an endpoint, does not answer: what was done so far stays."""
 
 
 class UnknownKeyword(FieldError, TypeError):

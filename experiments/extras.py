@@ -21,6 +21,7 @@ WHAT = {  # extra -> what it is for
     "dispatch": "task=Dispatch, agent=evolution",
     "maskable": "agent=maskableppo",
     "risk": "fit model=boosting and others on transactions",
+    "llm": "agent=llm with a model that runs here",
     "language": "fit on reviews and questions by fine-tuned encoders",
     "images": "fit model=content on purchases with pictures of items",
     "minilm": "a sentence encoder that needs no network",

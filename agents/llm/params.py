@@ -36,6 +36,7 @@ class LLMParams:
     questions: int = 1000  # in an episode, at most
     tokens: int = 1_000_000  # in an episode, at most: of prompts and answers
     limit: int = 5000  # periods asked about in an evaluation: one that would need more is refused before it begins
+    rounds: int = 10  # questions in a period, at most: then it ends with the decisions as they stand
     retries: int = 2  # after a reply without a tool call, in a period
     attempts: int = 6  # at a question, where the endpoint does not answer
     backoff: float = 1.0  # seconds after the first of them; doubled each time
@@ -53,7 +54,13 @@ class LLMParams:
         check_choice("fallback", self.fallback, FALLBACKS)
         for name, least, most in (
             *(("every", 1, 1e5), ("memory", 0, 1e4), ("questions", 1, 1e7), ("tokens", 1, 1e10), ("limit", 1, 1e8)),
-            *(("retries", 0, 100), ("attempts", 1, 100), ("concurrency", 1, 1024), ("answer_tokens", 1, 1e6)),
+            *(
+                ("rounds", 1, 1000),
+                ("retries", 0, 100),
+                ("attempts", 1, 100),
+                ("concurrency", 1, 1024),
+                ("answer_tokens", 1, 1e6),
+            ),
         ):
             check_number(name, getattr(self, name), least, most, integer=True)
         for name, most in (("backoff", 3600), ("timeout", 86400), ("temperature", 10), ("span", 100)):

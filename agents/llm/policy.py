@@ -73,7 +73,8 @@ class Episode:
     name: str
     desk: Desk
     asked: bool = False  # whether the model decides in this period
-    retries: int = 0  # in this period
+    rounds: int = 0  # questions in this period
+    retries: int = 0  # of them, without a tool call
     rule: np.ndarray | None = None  # what the rule decides in this period
     periods: list[Messages] = field(default_factory=list)  # the turns of each period in which it was asked
     logged: int = 0  # turns of the period that its transcript has
@@ -177,7 +178,7 @@ class LLMPolicy:
             episode.asked = False
             return
         text = desk.begin(observation, advice)
-        episode.retries, episode.logged = 0, 0
+        episode.rounds = episode.retries = episode.logged = 0
         standing = [] if self._advised else [f"Decisions as they stand: {desk.decided()}"]
         notes = [f"Your notebook:\n{desk.notes}"] if desk.notes else []
         episode.periods.append([{"role": "user", "content": "\n".join([text, *standing, *notes])}])
@@ -216,8 +217,12 @@ class LLMPolicy:
             results.append(AGAIN)
         episode.periods[-1] += answer.messages(results, int(counts["questions"]))
         useless = not answer.calls and episode.retries > params.retries
+        episode.rounds += 1
         if not episode.desk.closed and (useless or self._spent(episode)):
             self._fall_back(episode, episode.rule)
+        elif not episode.desk.closed and episode.rounds >= params.rounds:
+            episode.desk.counters["forced"] += 1
+            episode.desk.close()
 
     def _answers(self, pending: list[Episode]) -> list[Answer]:
         """Return the answers of the episodes: those that are known, and the others by asking."""

@@ -15,20 +15,23 @@ from storelab.errors import FieldError
 pytest.importorskip("stable_baselines3")
 from storelab.agents.evolution import EvolutionParams
 from storelab.agents.improvement import ImprovementParams
+from storelab.agents.llm import LLMParams
 from storelab.agents.pathwise import PathwiseParams
 from storelab.agents.sb3 import SB3Learner, SB3Params
 
 
 def test_every_learner_has_what_the_contract_says():
-    assert list(LEARNERS)[:4] == ["sb3", "pathwise", "evolution", "improvement"]
+    assert list(LEARNERS)[:5] == ["sb3", "pathwise", "evolution", "improvement", "llm"]
     for name in LEARNERS:
         module = LEARNERS[name]
         params = module.Params()
         assert params.total_steps > 0
         assert params.name
+        assert callable(module.check)
+        if hasattr(module, "acting"):  # it learns nothing
+            continue
         for method in ("learn", "save", "load", "policy", "due", "steps"):
             assert hasattr(module.Learner, method) or name == "pathwise"
-        assert callable(module.check)
         assert callable(module.load_policy)
 
 
@@ -44,7 +47,7 @@ def test_a_plug_in_adds_a_learner(monkeypatch):
     place = "storelab.agents.evolution"
     monkeypatch.setattr(plugins, "plugins", lambda: {"mine": plugins.Plugin(learners={"mine": place})})
     assert LEARNERS["mine"] is LEARNERS["evolution"]
-    assert len(LEARNERS) == 5
+    assert len(LEARNERS) == 6
     monkeypatch.setattr(plugins, "plugins", lambda: {"mine": plugins.Plugin(learners={"sb3": place})})
     with pytest.raises(FieldError, match="learners: 'sb3' is not allowed, expected a name that is not taken"):
         LEARNERS["mine"]
@@ -63,6 +66,7 @@ def written(option: str) -> dict:
         ("pathwise", PathwiseParams),
         ("evolution", EvolutionParams),
         ("improvement", ImprovementParams),
+        ("llm", LLMParams),
     ],
 )
 def test_python_and_the_command_line_have_the_same_defaults(option, kind):
