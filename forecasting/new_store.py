@@ -41,10 +41,11 @@ class NewStore(Transformer):
     def fine_tune(self, panel: Panel) -> "NewStore":
         """Adapt to the days of the panel, from the weights that are there."""
         if self.network is None:
-            return self.fit(panel)
+            self.fit(panel)
+            return self
         windows = self._training_windows(panel)
         stop = windows.days - self.params.validation - PATCH + 1
         if self.params.fine_tune_steps and len(windows.origins(0, max(0, stop))[0]):
-            return self._train(panel, windows, self._fine_tuning())
+            self._train(panel, windows, self._fine_tuning())
         self.trained_until = str(panel.dates[-1].date())
         return self
