@@ -43,7 +43,7 @@ from .pages import block, filled, markdown
 MODULE = "storelab.experiments.studies.few_labels"
 PAGE = Path(__file__).parents[2] / "docs" / "few_labels.md"
 SHARES, SEEDS = (0.01, 0.05, 0.2), (0, 1, 2)
-TRAIN_ROWS, TEST_ROWS = 6000, 1000  # of reviews, the first of the split
+TRAIN_ROWS, TEST_ROWS = 4000, 1000  # of reviews, the first of the split
 BASE = "labelled rows alone"
 LEAVES = {"leaf_rows": 10, "leaves": 15}  # of trees on few rows
 CHARACTERS = {"unit": "character_in_word", "shortest": 1, "longest": 4, "strength": 20.0}
