@@ -97,7 +97,7 @@ class ColdTables:
         average = buyers.sum() / max(sold.sum(), 1.0)
         popular, goes = {}, {}
         for name, table in graph.links.items():
-            theirs = sparse.csr_array(table > 0, dtype=float)[candidates]
+            theirs = _values_of(table, candidates)
             popular[name] = np.log(
                 (theirs @ (table.T @ buyers) + SHRINK * average) / (theirs @ (table.T @ sold) + SHRINK)
             )
@@ -108,7 +108,7 @@ class ColdTables:
         """Return the F features' names, and (U, C, F) of what customers have bought (U, I)."""
         names, columns = [], []
         for name, table in self.graph.links.items():
-            theirs = sparse.csr_array(table > 0, dtype=float)[self.candidates]
+            theirs = _values_of(table, self.candidates)
             columns.append(np.broadcast_to(self.popular[name], (history.shape[0], len(self.candidates))))
             own = history @ table
             columns.append(np.log1p((own @ theirs.T).toarray()))
@@ -135,6 +135,11 @@ def cold_features(
         The F features' names, and (U, C, F).
     """
     return ColdTables.of(graph, log, candidates).features(history)
+
+
+def _values_of(table: sparse.csr_array, items: np.ndarray) -> sparse.csr_array:
+    """Return 1 where items have a value (C, V)."""
+    return sparse.csr_array(sparse.csr_array(table[items]) > 0, dtype=float)
 
 
 def _together(bought: sparse.csr_array) -> np.ndarray:

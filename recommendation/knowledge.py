@@ -77,7 +77,7 @@ class Knowledge:
             frame = pd.DataFrame({"customer": whole.user, "item": np.array(graph.items, object)[whole.item]})
             frame["timestamp"] = EPOCH + (day * 86_400e9).astype("timedelta64[ns]")
             frame["basket"] = frame["customer"].astype(str) + frame["timestamp"].astype(str)
-            since = pd.Timestamp(EPOCH + np.timedelta64(int(cut * 86_400e9), "ns"))
+            since = pd.to_datetime(cut, unit="D")
             made.substitutes = Substitutes.fit(frame, graph, kind, since, personal=False).anonymous()
         return made
 

@@ -205,7 +205,7 @@ def parts(p: MarketplaceParams) -> dict[str, Part]:
     """Return the parts of an action by name: what is decided, in words."""
     units = UNITS | (UNITS_BY_ITEM if p.resolution == "item" else {})
     numbers = {name: size for name, (size, *_) in controls(p).items()}
-    names = {"recommendation": WEIGHTS}
+    names: dict[str, tuple[str, ...]] = {"recommendation": WEIGHTS}
     if p.market_prices == "own":
         names["price"] = tuple(market.name for market in p.countries)
     return {name: Part(numbers[name], units[name], names.get(name, ())) for name in p.decides}

@@ -46,11 +46,11 @@ class CustomerEvents(Reading):
             events = read_events(self.path, self.columns or None)
         else:
             events = generate(CustomerParams(customers=self.customers, days=self.days, seed=seed)).events
-        parts = split(events)
-        for name, samples in zip(("training", "validation", "test"), parts, strict=False):
+        training, validation, test, categories = split(events)
+        for name, samples in (("training", training), ("validation", validation), ("test", test)):
             if len(np.unique(samples.target["churn"])) < 2:
                 raise ValueError(f"{name}: all customers buy within 90 days, or none does; expected some of either")
-        return parts
+        return training, validation, test, categories
 
     def train(self, model, data):
         training, validation, _, categories = data
@@ -90,8 +90,8 @@ class CustomerEvents(Reading):
         one.absent[np.arange(len(shown)), shown] = len(shown) > 1  # of a single purchase nothing would be left
         ago = np.expm1(test.tokens[row, shown, 0] + 3)
         without = model.predict(one)["churn"]
-        rows = zip(np.round(ago, 1), np.full(len(shown), churn[row]), without, strict=True)
-        return pd.DataFrame(rows, columns=["purchase, days ago", "churn", "churn without it"])
+        columns = {"purchase, days ago": np.round(ago, 1), "churn": np.full(len(shown), churn[row])}
+        return pd.DataFrame(columns | {"churn without it": without})
 
 
 def _take(samples: Any, rows: np.ndarray) -> Any:

@@ -54,7 +54,8 @@ class ItemGraph:
         else:
             table = pd.DataFrame({"item": []}, dtype=object)
         missing = pd.DataFrame({"item": [item for item in items if item not in set(table["item"])]}, dtype=object)
-        graph = Graph.from_catalogue(pd.concat([table[["item", *attributes]], missing], ignore_index=True), attributes)
+        whole = pd.DataFrame(pd.concat([table[["item", *attributes]], missing], ignore_index=True))
+        graph = Graph.from_catalogue(whole, attributes)
         graph = graph.with_triples(self.triples) if self.triples else graph
         text = text_of(Path(self.rules)) if self.rules else ""
         Rules(text, graph)

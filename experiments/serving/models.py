@@ -88,13 +88,15 @@ class Recommend(Served):
     def read(self, body):
         if body.k * len(body.customers) > LISTED:
             raise FieldError("k", body.k, f"at most {LISTED // len(body.customers)} for as many customers")
-        if self.knowledge is None and (body.new_items or body.instead_of):
-            field = "new_items" if body.new_items else "instead_of"
-            raise FieldError(field, getattr(body, field), "none, as this model has no graph of its items")
+        if self.knowledge is None:
+            for field in ("new_items", "instead_of"):
+                if getattr(body, field):
+                    raise FieldError(field, getattr(body, field), "none, as this model has no graph of its items")
+        else:
+            for item in body.instead_of:
+                self.knowledge.graph.number(item)  # raises where there is none
         if body.new_items > body.k:
             raise FieldError("new_items", body.new_items, f"at most k, {body.k}")
-        for item in body.instead_of:
-            self.knowledge.graph.number(item)  # raises where there is none
         purchases = [[(p.item, _utc(p.time)) for p in customer] for customer in body.customers]
         return Histories.of(purchases, self.model.items, _utc(body.now)), body
 
@@ -114,18 +116,19 @@ class Recommend(Served):
             return [[names[k] for k in row if k >= 0] for row in ranked], [[] for _ in ranked]
         more = SLACK if self.knowledge.held.never.nnz else 1
         ranked = self.model.recommend(histories, min(more * body.k, len(names)), there, body.repeats)
-        return self.knowledge.lists(ranked, histories, body.k, body.new_items, self._there(stock))
+        return self.knowledge.lists(ranked, histories, body.k, body.new_items, _there(self.knowledge, stock))
 
     def _substitutes(self, body: RecommendBody) -> dict:
         if self.knowledge is None:
             return {}
-        there = self._there(body.in_stock)
+        there = _there(self.knowledge, body.in_stock)
         offers = {item: self.knowledge.instead(item, there, OFFERS) for item in body.instead_of}
         return {item: [{"item": name, "because": why} for name, why in found] for item, found in offers.items()}
 
-    def _there(self, stock: list[str] | None) -> np.ndarray | None:
-        """Return which items of the graph are in stock."""
-        return None if stock is None else np.isin(self.knowledge.graph.items, stock)
+
+def _there(knowledge: Knowledge, stock: list[str] | None) -> np.ndarray | None:
+    """Return which items of the graph are in stock."""
+    return None if stock is None else np.isin(knowledge.graph.items, stock)
 
 
 class SentimentBody(Body):

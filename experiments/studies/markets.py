@@ -59,11 +59,12 @@ def measure(way: str, store: int, seasons: int) -> dict:
     """Return the multiples that a way to price has in a store, and what they earn on held-out seasons, money each."""
     task = TASKS["MarketplaceMarkets"](market_prices=WAYS[way], catalogue_seed=store)
     model = task.model("train")
-    rule = marketplace.Heuristic("composite", marketplace.textbook(model), model)
-    rule.params["price"] = chosen(rule, model.scenarios(purpose_seeds("tuning", TUNING)))
+    start = marketplace.Heuristic("composite", marketplace.textbook(model), model)
+    price = chosen(start, model.scenarios(purpose_seeds("tuning", TUNING)))
+    rule = marketplace.Heuristic("composite", {**start.params, "price": price}, model)
     played = evaluate({"rule": rule}, replace(task, hindsight=None), np.arange(seasons))
     earned = played.sort_values("seed")["value"].round(2).tolist()
-    return {"way": way, "store": store, "price": rule.params["price"], "earned": earned}
+    return {"way": way, "store": store, "price": price, "earned": earned}
 
 
 def table(rows: list[dict]) -> str:
