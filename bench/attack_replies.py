@@ -7,13 +7,17 @@ import sys
 import tempfile
 from collections import Counter
 from itertools import cycle, islice
+from pathlib import Path
 
 import numpy as np
+import storelab
 from attack import Outcome, trial
 from mcp_types import jsonrpc_message_adapter
+from storelab.agents.llm import LLMParams, LLMPolicy
 from storelab.envs import TASKS
 from storelab.envs.play import Session
-from storelab.envs.play.hostile import as_json, hostile_calls
+from storelab.envs.play.hostile import as_json, hostile_bodies, hostile_calls
+from storelab.evaluation import evaluate
 
 REPLIES = 1000
 HELLO = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "attack", "version": "1"}}
@@ -116,3 +120,41 @@ def hostile_play() -> list[Outcome]:
         held = session.counters["calls"] if inside.all() else 0
         outcomes.append(Outcome(f"hostile calls on {task}", REPLIES, held, shown(session.refusals)))
     return outcomes
+
+
+@trial
+def hostile_model() -> list[Outcome]:
+    """Hostile answers of an endpoint to the policy that asks it: each season ends, inside the bounds, all counted."""
+    sys.path.append(str(Path(storelab.__file__).parent / "examples"))
+    from stand_in_server import StandIn
+
+    outcomes = []
+    for name, changes in (("LostSales", {"horizon": 120}), ("Marketplace", {})):
+        task = TASKS[name](**changes)
+        bodies = cycle(hostile_bodies(Session(task).tools(), 10 * REPLIES, seed=13))
+        with StandIn(answer=lambda question, bodies=bodies: next(bodies)) as server:
+            params = LLMParams(model="hostile", base_url=server.url, memory=1, backoff=0.0, concurrency=4)
+            policy, counts, played = LLMPolicy(task, params), Counter(), []
+            for seed in range(1000):
+                rows = evaluate({"llm": noting(policy, played)}, task, [seed])
+                counts.update({key: int(values.sum()) for key, values in policy.tally().items()})
+                assert np.isfinite(rows.loc[rows["policy"] == "llm", "value"]).all()
+                if counts["questions"] >= REPLIES:
+                    break
+        model, actions = task.model("test"), np.concatenate(played)
+        inside = np.isfinite(actions) & (actions >= model.action_low - 1e-6) & (actions <= model.action_high + 1e-6)
+        held = counts["questions"] if inside.all() else 0
+        del counts["tokens"], counts["spend"]
+        outcomes.append(Outcome(f"answers of a hostile endpoint on {name}", counts["questions"], held, shown(counts)))
+    return outcomes
+
+
+def noting(policy: LLMPolicy, played: list[np.ndarray]):
+    """The policy, with its actions kept."""
+
+    def act(observation, state, seed):
+        action, state = policy(observation, state, seed)
+        played.append(action)
+        return action, state
+
+    return act

@@ -18,7 +18,8 @@ from .intervals import mean_interval
 
 HINDSIGHT = "hindsight bound"  # rows of what the others are measured against
 REFERENCE = "reference policy"
-ACCOUNTS = ("questions", "tokens", "spend", "fallback")  # per episode, of policies that keep accounts
+ACCOUNTS = ("questions", "tokens", "spend", "fallback", "refused", "unusable", "forced")  # per episode: language models
+ACCOUNTS += ("injected_shown", "withheld")  # messages with hidden orders
 PERIODS_PER_YEAR = 365  # inventory turns take a period for a day
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from .config.settings import ConfigError, Settings, within
 from .inputs import build, learner_of, started
 from .runs import checkpoints
 from .runs.folder import CHOICE, Run, Stopped, damage_named
+from .tasks.messages import mail_of
 
 Watch = Callable[[list[dict]], None]  # sees the rows of the learning curve as it grows; may raise to end the run
 
@@ -194,7 +196,10 @@ def asked(run: Run, experiment: Experiment) -> Policy:
             expected = f"at least {periods:,}, fewer evaluation.episodes, a shorter env.horizon or a larger agent.every"
             raise FieldError("limit", settings.agent.limit, expected, because)
         module, folder = learner_of(settings), run.folder / "transcripts"
-        return module.acting(task, settings.agent, folder, experiment.heuristics, choice.best)
+        policy = module.acting(task, settings.agent, folder, experiment.heuristics, choice.best)
+        if hasattr(policy, "mail"):
+            policy.mail = partial(mail_of, task)
+        return policy
 
 
 def learn(run: Run, experiment: Experiment, watch: Watch | None = None) -> Policy:

@@ -17,7 +17,7 @@ BELOW = {
     "runs": {"config"},
     "inputs": {"config", "runs"},
     "choice": set(),
-    "experiment": {"choice", "inputs", "config", "runs"},
+    "experiment": {"choice", "inputs", "config", "runs", "tasks"},
     "reports": {"choice", "experiment", "config", "runs"},
     "extras": set(),
     "completion": set(),

@@ -7,7 +7,7 @@ nothing of use (see `LLMParams`).
 import inspect
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,9 @@ class LLMPolicy:
 
     An identical conversation has an identical answer, and is asked once. `begin` says which scenarios come, after which
     `tally` says what each of them took.
+
+    Attributes:
+        mail: seed of a scenario -> the messages of its customers by period, or None; its `counters` are in the tally.
     """
 
     def __init__(self, task: Task, params: LLMParams, folder: Path | None = None, rule: Policy | None = None):
@@ -102,7 +105,9 @@ class LLMPolicy:
         self.tools = [tool.plain() for tool in tools_of(self.board)]
         self.transcripts = Transcripts(folder)
         self._asker: Endpoint | Local | None = None
+        self.mail: Callable[[int], Callable[[int], str] | None] | None = None
         self._names: list[str] = []
+        self._mails: list[Callable[[int], str] | None] = []
         self._episodes: list[Episode] = []
         self._system = "\n\n".join([briefing(task, self.model, self._advised, board=self.board), self._how()])
 
@@ -130,14 +135,17 @@ class LLMPolicy:
     def begin(self, seeds: Sequence[int], split: str) -> None:
         """Say which scenarios the next episodes are, in the order of their rows."""
         self._names = [f"{split}-{int(seed):06d}" for seed in seeds]
+        self._mails = [self.mail(int(seed)) if self.mail else None for seed in seeds]
 
     def tally(self) -> dict[str, np.ndarray]:
         """Return what each of the last episodes took, name -> (n,): see `COLUMNS`.
 
         Answers that were there already count as if they had been asked for, so that a resumed run has the same table.
         """
-        rows = [{**episode.desk.counters, **episode.counts} for episode in self._episodes]
-        return {name: np.array([row.get(name, 0) for row in rows], float) for name in COLUMNS}
+        mails = [getattr(episode.desk.mail, "counters", {}) for episode in self._episodes]
+        rows = [{**e.desk.counters, **e.counts, **mail} for e, mail in zip(self._episodes, mails, strict=True)]
+        names = [*COLUMNS, *(mails[0] if mails else ())]
+        return {name: np.array([row.get(name, 0) for row in rows], float) for name in names}
 
     # -- the policy ----------------------------------------------------------------------------------------------------
 
@@ -163,8 +171,10 @@ class LLMPolicy:
 
     def _opened(self, rows: int) -> list[Episode]:
         names = self._names if len(self._names) == rows else [ELSE] * rows
-        self._names = []
-        self._episodes = [Episode(name, Desk(self.model, board=self.board)) for name in names]
+        mails = self._mails if len(self._mails) == rows else [None] * rows
+        self._names, self._mails = [], []
+        desks = [Desk(self.model, board=self.board, mail=mail) for mail in mails]
+        self._episodes = [Episode(name, desk) for name, desk in zip(names, desks, strict=True)]
         return self._episodes
 
     def _show(self, episode: Episode, observation: np.ndarray, decided: np.ndarray | None) -> None:

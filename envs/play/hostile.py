@@ -173,3 +173,38 @@ def as_json(value: object) -> str:
         return value if isinstance(value, str) else json.dumps(value)
     except (TypeError, ValueError, RecursionError):
         return str(value)
+
+
+BODIES = (
+    *(b"", b"no json", b"<html>502</html>", b"\xff\xfe\x00", b"null", b"[]", b"7", b'"text"', b"{", b"[" * 50_000),
+    *(b"NaN", b'{"choices": []}', b'{"choices": {}}', b'{"choices": [null]}', b'{"choices": [{"message": null}]}'),
+    *(b'{"choices": [{"message": {"content": 7}}]}', b'{"choices": [{"message": {"tool_calls": "end_period"}}]}'),
+    b'{"choices": [{"message": {"tool_calls": [null, 7, {}, {"function": null}, {"function": {"name": {}}}]}}]}',
+)
+
+
+def hostile_bodies(tools: Sequence[Tool], count: int, seed: int = 0) -> Iterator[bytes]:
+    """Yield `count` bodies of answers as a hostile endpoint of chat completions sends them.
+
+    One of four is no such answer at all. The others hold hostile calls, as tool calls or in the text, with odd counts
+    of tokens.
+
+    Args:
+        tools: of the player.
+        count: of bodies.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng([seed, 1])
+    for k, (_, (name, arguments)) in enumerate(hostile_calls(tools, count, seed)):
+        if k % 4 == 0:
+            yield BODIES[k // 4 % len(BODIES)]
+            continue
+        function = {"name": as_json(name), "arguments": as_json(arguments)}
+        repeated = [
+            {"id": str(n), "type": "function", "function": function} for n in range(int(_pick(rng, (1, 1, 2, 300))))
+        ]
+        text = _pick(rng, ("", as_json(function), _pick(rng, ORDERS), "x" * 10_000, "{" * 5000))
+        message = {"role": _pick(rng, ("assistant", "system", 7)), "content": text}
+        message |= {"tool_calls": repeated} if rng.random() < 0.6 else {}
+        usage = {"prompt_tokens": _pick(rng, NO_NUMBERS[:12]), "completion_tokens": _pick(rng, ("7", None, -3, [], 5))}
+        yield json.dumps({"choices": [{"message": message}], "usage": usage}).encode()

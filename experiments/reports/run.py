@@ -84,6 +84,10 @@ def columns(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
     if "questions" in table:
         shown += [("questions", text("questions", ",.1f")), ("tokens", text("tokens", ",.0f"))]
         shown += [("spend", text("spend", ",.4f")), ("fallback periods", text("fallback", ".1f"))]
+        shown += [("refused calls", text("refused", ".1f")), ("unusable replies", text("unusable", ".1f"))]
+        shown.append(("forced periods", text("forced", ".1f")))
+    if "injected_shown" in table:
+        shown += [("hidden orders read", text("injected_shown", ".1f")), ("withheld", text("withheld", ".1f"))]
     return shown
 
 
