@@ -20,7 +20,16 @@ MADE = {  # options that no file makes, of groups whose registries are heavy; a 
     "data": ("online_retail", "panel", "synthetic", "vn2"),
     "dataset": ("customers", "online_retail", "purchases", "questions", "ratings", "reviews", "transactions"),
     "model": (
-        *("behaviour_network", "characters", "ease", "embedding", "fine_tuned", "fraud_sequence", "fraud_trees"),
+        *(
+            "behaviour_network",
+            "characters",
+            "content",
+            "ease",
+            "embedding",
+            "fine_tuned",
+            "fraud_sequence",
+            "fraud_trees",
+        ),
         *("frobenius_mf", "ials"),
         *("item_knn", "own_frequency", "popularity", "rating_mf", "rating_mlp", "rating_transformer", "stack", "tfidf"),
         "transformer",
