@@ -71,7 +71,14 @@ def table(rows: list[dict]) -> str:
     """Return the table of finished stores, in Markdown: intervals are over stores, of paired means."""
     mean = {(row["way"], row["store"]): np.mean(row["earned"]) for row in rows}
     stores = sorted({store for _, store in mean if all((way, store) in mean for way in WAYS)})
-    out = [("prices", "profit per season", *(f"more than {way} [95 % CI]" for way in list(WAYS)[:2]))]
+    out = [
+        (
+            "prices",
+            "multiples of the markup",
+            "profit per season",
+            *(f"more than {way} [95 % CI]" for way in list(WAYS)[:2]),
+        )
+    ]
     for way in WAYS:
         own = np.array([mean[way, store] for store in stores])
         cells = []
@@ -79,7 +86,8 @@ def table(rows: list[dict]) -> str:
             lead = own - [mean[bar, store] for store in stores]
             low, high = t_interval(lead)
             cells.append("" if bar == way else f"{lead.mean():+,.0f} [{low:+,.0f}, {high:+,.0f}]")
-        out.append((way, f"{own.mean():,.0f}", *cells))
+        multiples = np.mean([row["price"] for row in rows if row["way"] == way and row["store"] in stores], axis=0)
+        out.append((way, ", ".join(f"{one:.2f}" for one in multiples), f"{own.mean():,.0f}", *cells))
     return markdown(out)
 
 

@@ -29,4 +29,4 @@ def test_the_table_has_paired_intervals_over_stores():
         for gain, way in enumerate(markets.WAYS)
     ]
     text = markets.table([*rows, {"way": next(iter(markets.WAYS)), "store": 9, "price": [1.0], "earned": [1e6]}])
-    assert "| a markup for each market | 103 | +2 [+2, +2] | +1 [+1, +1] |" in text
+    assert "| a markup for each market | 1.00 | 103 | +2 [+2, +2] | +1 [+1, +1] |" in text
