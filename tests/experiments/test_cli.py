@@ -56,7 +56,7 @@ def test_help_of_train_lists_groups_options_and_keys(storelab, tmp_path):
     shown = storelab(tmp_path, "train", "--help").out
     for group in GROUPS:
         assert f"\n{group}: " in shown
-    for words in ("ppo_store, rollout, sac, td3", "Inventory, LostSales", "checkpoint_every: null", "--multirun"):
+    for words in ("ppo_store, rollout, sac, td3", "InventoryBench, LostSales", "checkpoint_every: null", "--multirun"):
         assert words in shown
     chosen = storelab(tmp_path, "train", "--help", "agent=sac").out
     assert "algorithm: SAC" in chosen
