@@ -22,6 +22,7 @@ FORECASTERS = Registry(
         "new_store": ".new_store:NewStore",
     },
     key="forecaster",
+    params={"transformer": ".params:TransformerParams"},
 )
 for _name, _place in declared("forecasters").items():
     FORECASTERS.register(_name, _place)

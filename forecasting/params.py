@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from ..errors import FieldError
 from ..learning.params import check_fields as check_training
-from .windows import PATCH
+
+PATCH = 7  # days: a weekday keeps its place in all patches of a window; which one it is, the summary says
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 

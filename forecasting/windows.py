@@ -13,8 +13,8 @@ from ..data import Panel
 from ..errors import FieldError
 from .base import Known
 from .censored import demand_of
+from .params import PATCH
 
-PATCH = 7  # days: a weekday keeps its place in all patches of a window; which one it is, the summary says
 SCALE_DAYS = 56  # days whose mean is the scale
 COVARIATES, PAST_COVARIATES = 4, 2  # slots for a panel's own
 # Of a day, in this order; `store`: all items' sales; `wave`: sine and cosine of the year and of half of it.

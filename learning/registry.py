@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from ..errors import FieldError
 from ..reading import read_json
@@ -23,10 +24,13 @@ class Registry(Mapping):
         places: MutableMapping[str, str],
         key: str = "model",
         saved: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
     ):
         """`kind` names a model in errors; `config.json` of a saved model holds its name under `key`; `saved` is saved
-        name -> name, where the two differ."""
+        name -> name, where the two differ; `params` is the place of a class's `Params`, where a lighter module has it.
+        """
         self.package, self.kind, self.places, self.key, self.saved = package, kind, places, key, saved or {}
+        self._params = params or {}
 
     def __getitem__(self, name: str) -> str:
         return self.places[name]
@@ -45,11 +49,18 @@ class Registry(Mapping):
             raise FieldError(f"{self.kind} {name}", place, "package.module:Class")
         self.places[name] = place
 
-    def model_class(self, name: str) -> type:
+    def model_class(self, name: str) -> Any:
         """Return the class of a model. Raises FieldError for an unknown name."""
         if name not in self:
             raise FieldError(self.kind, name, f"one of {', '.join(self)}")
-        module, _, attribute = self.places[name].partition(":")
+        return self._at(self.places[name])
+
+    def params_class(self, name: str) -> Any:
+        """Return the `Params` of a model's class, whose module stays out where it can. Raises as `model_class`."""
+        return self._at(self._params[name]) if name in self._params else self.model_class(name).Params
+
+    def _at(self, place: str) -> Any:
+        module, _, attribute = place.partition(":")
         return getattr(import_module(module, self.package), attribute)
 
     def create(self, name: str, **params):

@@ -6,22 +6,20 @@ stopped.
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3 import DQN, SAC, TD3
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
-from ...device import check_device, device_of
+from ...device import device_of
 from ...envs import Inventory
-from ...envs.core.checks import check_choice, check_flag, check_number
 from ...envs.core.contract import Model, Policy
 from ...envs.core.seeds import training_seeds
 from ...envs.core.task import Task
@@ -30,95 +28,15 @@ from ..core import residual, views
 from ..core.checkpoints import reading
 from ..core.residual import StartRule
 from ..core.rules import check_kind
-from ..core.start import check_start
 from ..core.vec_env import StoreVecEnv
 from ..core.views import RawView
 from . import state as sb3_state
+from .lean import LeanPPO, policy_of
+from .params import ACTIVATIONS, GAUSSIAN, MASKABLE, SB3Params, algorithm_class
 
-ALGORITHMS = {"PPO": PPO, "A2C": A2C, "SAC": SAC, "TD3": TD3, "DQN": DQN}
-MASKABLE = "MaskablePPO"  # of sb3-contrib: PPO that never takes an action which the model masks
-ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
+MODULES: dict[str, type[nn.Module]] = dict(zip(ACTIVATIONS, (torch.nn.Tanh, torch.nn.ReLU, torch.nn.ELU), strict=True))
 FIRST, PRIOR = 1.0, 0.1  # see `_start_at_rule`
 NO_ORDER_ODDS = 50.0  # of no order against the largest one, in the first periods
-GAUSSIAN = {"PPO": -2.0, "A2C": 0.0}  # on policy; their deviation is learnt, but slowly -> the log of the first one
-HYPER = {  # arguments of an algorithm where they are not Stable-Baselines3's own defaults
-    "PPO": {"n_steps": 32, "batch_size": 1024, "n_epochs": 6, "gae_lambda": 0.95, "ent_coef": 0.01},
-}
-OURS = {"policy", "env", "learning_rate", "gamma", "seed", "device", "verbose", "policy_kwargs", "_init_setup_model"}
-
-
-@dataclass
-class SB3Params:
-    """Parameters of a Stable-Baselines3 learner. The defaults are those of `agent=ppo` on the command line."""
-
-    algorithm: str = "PPO"  # PPO | A2C | SAC | TD3 | DQN | MaskablePPO
-    total_steps: int = 2_000_000  # of rows: an environment, or an item of one, moves one period on
-    num_envs: int = 128  # environments in a batch
-    per_item: bool = True  # inventory: one policy for all items, each a row of its own; false: one for the whole store
-    learning_rate: float = 5e-4  # of Adam, at the start
-    schedule: str = "linear"  # linear (to zero) | constant
-    gamma: float = 0.95  # discount per period: a lower one than the long run's, which learns what an order does faster
-    net_arch: list[int] = field(default_factory=lambda: [64, 64])  # units of the hidden layers
-    activation: str = "tanh"  # tanh | relu | elu
-    # log of a Gaussian policy's first deviation, where continuous actions span -4 .. 4; None: `GAUSSIAN`'s
-    log_std_init: float | None = None
-    normalize_observation: bool = True  # by running mean and variance, saved with the policy
-    normalize_reward: bool = True  # by the running standard deviation of the return
-    device: str = "auto"  # auto | cpu | cuda | cuda:0 ...
-    threads: int = 1  # of torch: small networks gain nothing by more; 0: as torch chooses
-    # Where recorded days are replayed: learn on them in blocks and randomised; false: as they were.
-    randomise: bool = True
-    start: str = ""  # folder of a checkpoint, whose weights and normalisation it begins with; "": none
-    hyper: dict[str, Any] = field(default_factory=dict)  # arguments of the algorithm, by its own names, over `HYPER`'s
-
-    def __post_init__(self):
-        check_choice("algorithm", self.algorithm, (*ALGORITHMS, MASKABLE))
-        check_number("total_steps", self.total_steps, 1, 1e12, integer=True)
-        check_number("num_envs", self.num_envs, 1, 1e6, integer=True)
-        check_number("learning_rate", self.learning_rate, 0, 1, exclusive=True)
-        check_choice("schedule", self.schedule, ("linear", "constant"))
-        check_number("gamma", self.gamma, 0, 1)
-        check_number("net_arch", self.net_arch, 1, 1e5, integer=True, items=max(1, np.size(self.net_arch)))
-        check_choice("activation", self.activation, tuple(ACTIVATIONS))
-        if self.log_std_init is None:
-            self.log_std_init = GAUSSIAN.get(self.algorithm, 0.0)
-        check_number("log_std_init", self.log_std_init, -10, 2)
-        if self.log_std_init and self.algorithm not in GAUSSIAN:
-            expected = f"0: only {' and '.join(GAUSSIAN)} have it"
-            raise FieldError("log_std_init", self.log_std_init, expected, f"with {self.algorithm}")
-        check_flag("per_item", self.per_item)
-        check_flag("normalize_observation", self.normalize_observation)
-        check_flag("normalize_reward", self.normalize_reward)
-        check_device(self.device)
-        check_number("threads", self.threads, 0, 1024, integer=True)
-        check_flag("randomise", self.randomise)
-        check_start(self.start)
-        if not isinstance(self.hyper, dict):
-            raise FieldError("hyper", self.hyper, "a mapping such as {n_steps: 32}")
-        taken = inspect.signature(algorithm_class(self.algorithm).__init__).parameters
-        known = set(taken) - OURS - {"self"}
-        for name, value in self.hyper.items():
-            if name not in known:
-                raise FieldError(f"hyper.{name}", value, f"one of {', '.join(sorted(known))}", f"with {self.algorithm}")
-            if taken[name].annotation is int and isinstance(value, float) and value.is_integer():  # 1e3
-                self.hyper = self.hyper | {name: int(value)}
-        self.hyper = HYPER.get(self.algorithm, {}) | self.hyper
-
-    @property
-    def name(self) -> str:
-        """Return the learner's name in tables."""
-        return self.algorithm
-
-
-def algorithm_class(name: str):
-    """Return the class of an algorithm; without sb3-contrib MaskablePPO raises an ImportError."""
-    if name != MASKABLE:
-        return ALGORITHMS[name]
-    try:
-        from sb3_contrib import MaskablePPO
-    except ImportError as error:
-        raise ImportError("MaskablePPO needs sb3-contrib: pip install 'storelab[maskable]'") from error
-    return MaskablePPO
 
 
 def view_of(model: Model, params: SB3Params, rule: StartRule | None = None) -> RawView:
@@ -223,11 +141,12 @@ class SB3Learner:
             )
         rate = params.learning_rate
         widths = [*(self.envs.observation_space.shape or ()), *params.net_arch, 1]
-        policy = {"net_arch": list(params.net_arch), "activation_fn": ACTIVATIONS[params.activation]}
+        policy = {"net_arch": list(params.net_arch), "activation_fn": MODULES[params.activation]}
         if params.algorithm in GAUSSIAN:
             policy["log_std_init"] = params.log_std_init
-        self.model = algorithm_class(params.algorithm)(
-            "MlpPolicy",
+        lean = params.algorithm == "PPO"
+        self.model = (LeanPPO if lean else algorithm_class(params.algorithm))(
+            policy_of(self.view.action_space) if lean else "MlpPolicy",
             env,
             learning_rate=(lambda left: rate * left) if params.schedule == "linear" else rate,
             gamma=params.gamma,

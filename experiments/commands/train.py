@@ -1,14 +1,18 @@
 """`storelab train`: the whole line of one run, from data to report."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from omegaconf import DictConfig
 
-from ...envs import Task
 from ..config.settings import Settings, read
-from ..experiment import Watch, agent, prepare
-from ..inputs import build, data_hash, plain_params, started
-from ..reports.run import present
+from ..inputs import data_hash
 from ..runs.folder import Run
-from ..runs.trackers import tracking
+
+if TYPE_CHECKING:  # what is heavy loads once there is something to do
+    from ...envs import Task
+    from ..experiment import Watch
 
 
 def train(config: DictConfig, command: str | None = None) -> None:
@@ -19,6 +23,8 @@ def train(config: DictConfig, command: str | None = None) -> None:
     if run.done:
         print(f"{run.folder} is finished: nothing to do (storelab report run={run.folder} shows it)")
         return
+    from ..inputs import build, started
+
     run.check_writable()
     task, _ = build(settings), started(settings)  # raises before there is a folder
     with run.open(settings, data, command):
@@ -27,6 +33,11 @@ def train(config: DictConfig, command: str | None = None) -> None:
 
 def carry_out(run: Run, settings: Settings, task: Task, watch: Watch | None = None) -> None:
     """Do what is left of an open run; `watch` sees the learning curve as it grows, and may raise to end it."""
+    from ..experiment import agent, prepare
+    from ..inputs import plain_params
+    from ..reports.run import present
+    from ..runs.trackers import tracking
+
     print("\n".join([f"run: {run.folder}", *task.notes]))
     run.write_config(settings, plain_params(task))
     if note := (run.read("provenance.json") or {}).get("agent"):

@@ -3,15 +3,17 @@
 A YAML of `conf/` or of a plug-in's configs stands before the option that is made here by the same name.
 """
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field, fields, is_dataclass, make_dataclass
 from functools import cache
 from importlib import resources
-from typing import get_type_hints
+from itertools import chain
+from typing import Any, get_type_hints
 
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 from ...agents.core.learners import LEARNERS
 from ...envs.registry import entries, entry_of, environments, params_of
@@ -41,27 +43,85 @@ MADE = ("data", "env", "forecaster", *OF_FIT)  # groups whose options need no YA
 HEAVY = {"agent": LEARNERS, "forecaster": FORECASTERS, "model": models.MODELS}  # whose classes may load torch
 
 
+class _Schemas(Mapping[str, type]):
+    """Option -> schema of a group whose options are dear to import: each is imported when it is first asked for."""
+
+    def __init__(self, names: Iterable[str], schema_of: Callable[[str], type]):
+        self._names, self._schema_of = tuple(names), schema_of
+        self.loaded: dict[str, type] = {}
+
+    def __getitem__(self, name: str) -> type:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self.loaded:
+            self.loaded[name] = self._schema_of(name)
+        return self.loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class _Later(ConfigNode):
+    """A schema in Hydra's store that is imported when a config takes it; `node` begins as its group and option."""
+
+    @property
+    def node(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The schema as a config."""
+        if isinstance(self._node, tuple):
+            group, name = self._node
+            self._node = OmegaConf.structured(options(group)[name])
+        return self._node
+
+    @node.setter
+    def node(self, node: Any) -> None:
+        self._node = node
+
+
+def _store(folder: str, name: str, group: str) -> None:
+    """Put an option of a group that is dear to import into Hydra's store, in a folder of it."""
+    store = ConfigStore.instance()
+    store.store(group=folder, name=name, node={})
+    found = store.repo
+    for part in folder.split("/"):
+        found = found[part]
+    found[f"{name}.yaml"] = _Later(f"{name}.yaml", (group, name), folder, None, None)  # pyright: ignore[reportArgumentType]
+
+
 @cache
-def options(group: str) -> dict[str, type]:
+def options(group: str) -> Mapping[str, type]:
     """Return option -> schema of a group."""
     of = {
         "task": lambda: {"task": schemas.TaskParams},
         "data": data_options,
         "env": lambda: {name: _changes(params_of(of), name) for name, of in environments().items()},
-        "forecaster": lambda: {name: FORECASTERS.model_class(name).Params for name in FORECASTERS},
-        "agent": lambda: {"heuristics": schemas.HeuristicsParams} | {k: LEARNERS[k].Params for k in LEARNERS},
+        "forecaster": lambda: _Schemas(FORECASTERS, FORECASTERS.params_class),
+        "agent": lambda: _Schemas(("heuristics", *LEARNERS), _agent),
         "evaluation": lambda: {"evaluation": schemas.EvaluationParams},
         "dataset": lambda: DATASETS,
-        "model": lambda: {name: models.schema(name) for name in models.MODELS},
+        "model": lambda: _Schemas(models.MODELS, models.schema),
         "suite": lambda: {"suite": schemas.SuiteParams},
         "tune": lambda: {"study": schemas.StudyParams},
     }
     return of[group]()
 
 
+def _agent(name: str) -> type:
+    return schemas.HeuristicsParams if name == "heuristics" else LEARNERS[name].Params
+
+
 def option_of(group: str, value) -> str | None:
     """Return the name of the option that a value is of; None for no value."""
-    return next((name for name, schema in options(group).items() if schema is type(value)), None)
+    return None if value is None else option_named(group, type(value))
+
+
+def option_named(group: str, kind: type | None) -> str | None:
+    """Return the name of the option whose schema a class is; None where none is."""
+    known = options(group)
+    loaded = known.loaded if isinstance(known, _Schemas) else {}  # what a value is of is among them, as a rule
+    return next((name for name, schema in chain([*loaded.items()], known.items()) if schema is kind), None)
 
 
 _known = False  # whether Hydra knows the options
@@ -86,11 +146,13 @@ def register(light: bool = False, command: str = "train") -> None:
         if group in OF_FIT and command != "fit":
             continue
         known = _open(group) if light and group in HEAVY else options(group)
-        for name, schema in known.items():
-            store.store(group="schema", name=name, node=schema)
         made = declared("learners") if group == "agent" else known if group in MADE else ()
-        for name in set(made) - _written(group):
-            store.store(group=group, name=name, node=known[name])
+        places = [("schema", name) for name in known] + [(group, name) for name in set(made) - _written(group)]
+        for folder, name in places:
+            if isinstance(known, _Schemas):
+                _store(folder, name, group)
+            else:
+                store.store(group=folder, name=name, node=known[name])
     for name in entries().keys() - _written("task"):
         store.store(group="task", name=name, node=_task(name), package="_global_")
 

@@ -13,7 +13,7 @@ from ...envs.registry import entry_of
 from ...errors import FieldError
 from .errors import ConfigError, one_line
 from .messages import unknown_key
-from .options import GROUPS, option_of, options
+from .options import GROUPS, option_named, option_of, options
 from .plain import resolve
 from .schemas import (
     BacktestParams,
@@ -197,7 +197,7 @@ def _choice(config: DictConfig, group: str, optional: bool = False):
     if node is None and optional:
         return None
     kind = OmegaConf.get_type(node) if isinstance(node, DictConfig) else None
-    if kind not in options(group).values():
+    if option_named(group, kind) is None:
         raise ConfigError(_no_option(group, node))
     return _object(group, node, kind)
 

@@ -1,3 +1,4 @@
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -7,8 +8,11 @@ import pytest
 from storelab.envs import TASKS
 
 pytest.importorskip("stable_baselines3")
+import stable_baselines3
 import torch
-from storelab.agents.sb3 import SB3Learner, SB3Params, load_policy
+from storelab.agents.sb3 import SB3Learner, SB3Params, algorithm_class, load_policy
+from storelab.agents.sb3 import learner as learner_module
+from storelab.agents.sb3.params import KNOWN
 from storelab.evaluation import evaluate
 
 SMALL = {
@@ -192,3 +196,26 @@ def test_the_first_levels_lie_near_the_middle():
     levels = learner.view.act(np.concatenate(drawn), rows)  # of 0 .. 60
     assert 0.5 < levels.std() < 2
     assert abs(levels.mean() - 30) < 2
+
+
+def test_the_arguments_that_are_known_without_sb3_are_its_own():
+    for name, known in KNOWN.items():
+        taken = inspect.signature(algorithm_class(name).__init__).parameters
+        assert {argument: taken[argument].annotation for argument in known} == known
+
+
+@pytest.mark.parametrize("task", ["LostSales", "SupplyChain"])
+def test_the_lean_loop_learns_the_weights_of_sb3s_own(monkeypatch, task):
+    params = SB3Params(num_envs=16, total_steps=4096, hyper={"n_steps": 16, "batch_size": 64})
+    learners = []
+    for lean in (True, False):
+        if not lean:
+            monkeypatch.setattr(learner_module, "LeanPPO", stable_baselines3.PPO)
+            monkeypatch.setattr(learner_module, "policy_of", lambda actions: "MlpPolicy")
+        learners.append(SB3Learner(TASKS[task](horizon=20), params))
+        learners[-1].learn(total_steps=1024, progress=False)
+    lean, own = (learner.model.policy.state_dict() for learner in learners)
+    assert lean.keys() == own.keys()
+    assert all(torch.equal(lean[name], own[name]) for name in lean)
+    returns = [[episode["r"] for episode in learner.model.ep_info_buffer] for learner in learners]
+    assert returns[0] == returns[1] != []
