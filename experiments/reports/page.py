@@ -3,6 +3,8 @@
 A page is a list of pieces of HTML, mostly `section`s. Names, configs and errors come in as text and are escaped here.
 """
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import os
@@ -10,12 +12,13 @@ import re
 from html import escape
 from pathlib import Path
 from textwrap import wrap
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import yaml
-from matplotlib.figure import Figure
 
-from .interactive import plot
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LONG = 40  # characters: a cell of more is broken into lines
 CSS = Path(__file__).with_name("page.css").read_text()
@@ -37,7 +40,7 @@ class Link(str):
         """Return the text as a link from a page in a folder to a file, or as it is where the file is not there."""
         return cls(text, quote(os.path.relpath(path, folder.absolute()))) if path.is_file() else text
 
-    def __new__(cls, text: str, href: str) -> "Link":
+    def __new__(cls, text: str, href: str) -> Link:
         """Return the text with its address."""
         link = super().__new__(cls, text)
         link.href = href
@@ -124,4 +127,6 @@ def picture(element: str, caption: str = "") -> str:
 
 def figure(drawn: Figure, caption: str) -> str:
     """A figure with its caption."""
+    from .interactive import plot  # which imports matplotlib
+
     return f"<figure>{plot(drawn)}<figcaption>{escape(caption)}</figcaption></figure>"

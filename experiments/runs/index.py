@@ -105,15 +105,22 @@ def _short(config: dict) -> dict:
 
 def swept(index: pd.DataFrame) -> list[str]:
     """What tells each run from the others of its experiment and command, as overrides."""
-    configs = [json.loads(text) for text in index["config"]]
-    told = []
-    for row, config in zip(index.to_dict("records"), configs, strict=True):
-        same = index["experiment"].eq(row["experiment"]) & index["command"].eq(row["command"])
-        others = [other for other, keep in zip(configs, same, strict=True) if keep]
-        keys = [key for key in config if not key.startswith(UNSWEPT) and all(key in other for other in others)]
-        differ = [key for key in keys if any(other[key] != config[key] for other in others)]
-        told.append(" ".join(f"{key}={value_text(config[key])}" for key in differ))
-    return told
+    configs, groups = [json.loads(text) for text in index["config"]], {}
+    of = list(zip(index["experiment"], index["command"], strict=True))
+    for group, config in zip(of, configs, strict=True):
+        groups.setdefault(group, []).append(config)
+    differ = {group: _differing(members) for group, members in groups.items()}
+    return [
+        " ".join(f"{key}={value_text(value)}" for key, value in config.items() if key in differ[group])
+        for group, config in zip(of, configs, strict=True)
+    ]
+
+
+def _differing(configs: list[dict]) -> set[str]:
+    """The keys that all of some flat configs have, with values that are not all the same."""
+    first = configs[0]
+    keys = [key for key in first if not key.startswith(UNSWEPT) and all(key in other for other in configs)]
+    return {key for key in keys if any(other[key] != first[key] for other in configs)}
 
 
 def value_text(value) -> str:
