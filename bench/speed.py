@@ -7,105 +7,39 @@ of its own, beside ours on a workload of the same shape, by CPU time. The best o
 work on the machine only ever slows a repeat.
 """
 
-import json
 import os
-import subprocess
+import resource
 import sys
-import tempfile
 import time
-import venv
+from collections.abc import Callable
 from pathlib import Path
 
-import gymnasium as gym
 import numpy as np
 import storelab
 from storelab.agents.heuristics import marketplace as rules
-from storelab.envs import TASKS, Inventory, InventoryParams
+from storelab.envs import TASKS, Inventory, InventoryParams, make_env, make_vector_env
 from storelab.envs.core.rollout import rollout
-
-# Each peer prints its best rate of three repeats; a step of a chain of stages is one item-period, theirs and ours.
-TIMED = """
-import json, time, warnings
-warnings.filterwarnings("ignore")
-{setup}
-best = 0
-for _ in range(3):
-    start = time.process_time()
-    done = work()
-    best = max(best, done / (time.process_time() - start))
-print(json.dumps(best))
-"""
-STEPS = """
-env.reset()
-action = env.action_space.sample()
-def work():
-    for _ in range(10_000):
-        *_, terminated, truncated, _ = env.step(action)
-        if terminated or truncated:
-            env.reset()
-    return 10_000
-"""
-GYM_INVMGMT = "import gymnasium, gym_invmgmt; env = gymnasium.make('GymInvMgmt/Serial-v0')" + STEPS
-OR_GYM = "import or_gym; env = or_gym.make('InvManagement-v1')" + STEPS.replace(
-    "terminated, truncated, _", "truncated, _"
-)
-OR_GYM = OR_GYM.replace("terminated or truncated", "truncated")  # the old interface
-STOCKPYL = """
-from stockpyl.sim import simulation
-from stockpyl.supply_chain_network import serial_system
-def work():
-    net = serial_system(num_nodes=3, node_order_in_system=[3, 2, 1], shipment_lead_time=[1, 1, 2],
-        local_holding_cost=[7, 4, 2], stockout_cost=[37.12, 0, 0], demand_type="N", mean=5, standard_deviation=1,
-        policy_type="BS", base_stock_level=[6.49, 5.53, 10.69])
-    simulation(net, 1000, rand_seed=0, progress_bar=False)
-    return 1000
-"""
-# Vehicle routing by random feasible visits, nothing else: what an epoch of ours does beside is to build good routes.
-JUMANJI = """
-import jax, jumanji
-from jumanji.environments.routing.cvrp.generator import UniformGenerator
-env = jumanji.make("CVRP-v1", generator=UniformGenerator(num_nodes=100, max_capacity=30, max_demand=10))
-def step(carry, key):
-    state, seen = carry
-    logits = jax.numpy.where(seen.observation.action_mask, 0.0, -jax.numpy.inf)
-    return jax.vmap(env.step)(state, jax.random.categorical(key, logits)), None
-@jax.jit
-def run(key):
-    start = jax.vmap(env.reset)(jax.random.split(key, 256))
-    return jax.lax.scan(step, start, jax.random.split(key, 100))[0][1].reward
-run(jax.random.PRNGKey(0)).block_until_ready()
-def work():
-    run(jax.random.PRNGKey(1)).block_until_ready()
-    return 256 * 100
-"""
-RL4CO = """
-import torch
-from rl4co.envs import CVRPEnv
-torch.set_num_threads(1)
-env = CVRPEnv(generator_params={"num_loc": 100}, check_solution=False)
-def work():
-    state = env.reset(batch_size=[256])
-    for _ in range(100):
-        state["action"] = torch.multinomial(state["action_mask"].float(), 1).squeeze(-1)
-        state = env.step(state)["next"]
-    return 256 * 100
-"""
-ROUTING = {"jumanji==1.1.2": JUMANJI, "rl4co==0.7.0 torch==2.13.0": RL4CO}
-PEERS = {  # requirement -> what it runs, our chain of as many stages
-    "gym-invmgmt==0.2.1": (GYM_INVMGMT, "InvManagement"),
-    "or-gym==0.5.0": (OR_GYM, "InvManagement"),
-    "stockpyl==1.0.2": (STOCKPYL, "Serial"),
-}
+from storelab.evaluation import evaluate
 
 
-def best_rate(work, repeats: int = 7, clock=time.perf_counter) -> float:
-    """Return the most of `work()` units done per second over the repeats."""
+def best_rate(work: Callable[[], float], repeats: int = 7) -> float:
+    """Return the most of `work()` units done per second of CPU time over the repeats."""
     rates = []
     for _ in range(repeats):
-        start = clock()
+        start = time.process_time()
         done = work()
-        rates.append(done / (clock() - start))
+        rates.append(done / (time.process_time() - start))
     return max(rates)
+
+
+def row(name: str, ours: float, unit: str, target: float = 0, peer: float | None = None, times: float = 0) -> None:
+    """Print a row of the table; a target is at least for rates, at most for times, and `times` is of the ratio."""
+    most = unit.split()[0] in ("ms", "s", "MB")
+    aim = f"{times:g} times" if times else f"{'at most' if most else 'at least'} {target:,.9g}" if target else ""
+    held = ours / peer >= times if times and peer else (ours <= target if most else ours >= target) if target else None
+    beside = ["", ""] if peer is None else [f"{peer:,.3g}", f"{ours / peer:.2f}"]
+    cells = [name, unit, aim, f"{ours:,.3g}", *beside, "" if held is None else "yes" if held else "**no**"]
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def dynamics(draw: bool):
@@ -164,11 +98,11 @@ def network(num_envs: int = 8, items: int = 2000):
     return work
 
 
-def chain(task: str, num_envs: int):
-    """Return work that steps serial chains of three stages, alone or in a batch, resets included."""
-    env = gym.make_vec(f"storelab/{task}-v0", num_envs=num_envs) if num_envs > 1 else gym.make(f"storelab/{task}-v0")
+def chain(task, num_envs: int):
+    """Return work that steps chains (a task or its name) of three stages, alone or in a batch, resets included."""
+    env = make_vector_env(task, num_envs) if num_envs > 1 else make_env(task)
     env.reset(seed=0)
-    action = np.full((num_envs, 3) if num_envs > 1 else 3, 15.0)
+    action = np.full((num_envs, len(env.model.action_high)), 15.0)
 
     def work():
         for _ in range(2_000):
@@ -191,14 +125,14 @@ def adapter(step, action, envs: int, steps: int):
     return work
 
 
-def single_env():
-    """Return work that steps one `gymnasium.make` environment of one item, resets included."""
-    env = gym.make("storelab/LostSales-v0")
+def single_env(task, action, kernel: str = "auto"):
+    """Return work that steps one environment of a task, or of its name, resets included."""
+    env = make_env(task, kernel=kernel)
     env.reset(seed=0)
 
     def work():
         for _ in range(20_000):
-            *_, terminated, truncated, _ = env.step(5)
+            *_, terminated, truncated, _ = env.step(action)
             if terminated or truncated:
                 env.reset()
         return 20_000
@@ -233,104 +167,79 @@ def marketplace():
     return work
 
 
-def ours() -> list[tuple[str, float, float, str]]:
-    """Return rows of what was measured: name, rate, target, unit."""
-    vector = gym.make_vec("storelab/LostSales-v0", num_envs=64)
-    vector.reset(seed=0)
-    batch = gym.make_vec("storelab/Inventory-v0", num_envs=64, items=100, lead_time=4, horizon=100)
-    batch.reset(seed=0)
-    resets = [best_rate(lambda: (batch.reset(seed=0), 1)[1], 20)]
-    many, few = np.full((64, 100), 5.0), np.full((64, 1), 5)
-    rows = [
-        ("dynamics, 64 x 100, demand drawn", best_rate(dynamics(True)), 2e7, "item-periods/s"),
-        ("dynamics, 64 x 100, drawn scenario", best_rate(dynamics(False)), 2e8, "item-periods/s"),
-        ("SupplyChain, 2,000 items x 3 echelons", best_rate(network()), 1e7, "item-periods/s"),
-        ("VectorEnv, 64 x 100", 100 * best_rate(adapter(batch.step, many, 64, 200)), 0, "item-periods/s"),
-        ("reset of 64 x 100 x 100 periods", 1000 / max(resets), 5, "ms (at most)"),
-        ("Env, one item", best_rate(single_env()), 5e4, "steps/s"),
-        ("VectorEnv of 64", best_rate(adapter(vector.step, few, 64, 4000)), 1.5e6, "env-steps/s"),
-    ]
-    rows.append(("dispatch, 100 open requests", best_rate(dispatch()), 200, "epochs/s"))
-    rows.append(("the whole store, 64 x 100, demand drawn", best_rate(marketplace(), 3), 2e3, "store-days/s"))
-    logit = {"items": 5, "demand": {"size": 10.0, "noise": "poisson", "utility": [1.0, 1.5, 0.5, 0.8, 1.2]}}
-    ample, scarce = logit | {"initial_stock": 900.0}, logit | {"initial_stock": 30.0}
-    thin = ample | {"demand": logit["demand"] | {"size": 3.0}}
-    rows += [
-        ("pricing, 4096 x 1, drawn scenario", best_rate(pricing("Pricing", 4096, False, {})), 2e7, "env-steps/s"),
-        ("pricing, 4096 x 1, demand drawn", best_rate(pricing("Pricing", 4096, True, {})), 0, "env-steps/s"),
-        ("logit, 256 x 5, ample stock", best_rate(pricing("PricingMNL", 256, False, ample, True)), 5e6, "choices/s"),
-        ("logit, 1024 x 5, 3 customers", best_rate(pricing("PricingMNL", 1024, False, thin, True)), 5e6, "choices/s"),
-        ("logit, 256 x 5, scarce stock", best_rate(pricing("PricingMNL", 256, False, scarce, True)), 0, "choices/s"),
-        ("logit, 256 x 5, demand drawn", best_rate(pricing("PricingMNL", 256, True, ample, True)), 0, "choices/s"),
-    ]
-    try:
-        from storelab.agents.core.vec_env import StoreVecEnv
-    except ImportError:
-        return rows
-    sb3 = StoreVecEnv(TASKS["LostSales"]().model(), 64)
-    sb3.reset()
-    rate = best_rate(adapter(sb3.step, np.full(64, 5), 64, 4000))
-    return [*rows, ("Stable-Baselines3 VecEnv of 64", rate, 8e5, "env-steps/s")]
+def environments() -> None:
+    """Print the rows of stepping and drawing."""
+    vectors = {n: make_vector_env("LostSales", n) for n in (64, 4096)}
+    batch = make_vector_env("Inventory", 64, items=100, lead_time=4, horizon=100)
+    for env in (*vectors.values(), batch):
+        env.reset(seed=0)
+    row("LostSales, one `Env`", best_rate(single_env("LostSales", 5)), "steps/s", 1e5)
+    row("LostSales, one `Env`, NumPy", best_rate(single_env("LostSales", 5, "numpy")), "steps/s")
+    for n, steps, target in ((64, 4_000, 1.5e6), (4096, 402, 4e7)):
+        rate = best_rate(adapter(vectors[n].step, np.full((n, 1), 5), n, steps))
+        row(f"LostSales, `VectorEnv` of {n:,}, resets included", rate, "env-steps/s", target)
+    numpy = make_vector_env("LostSales", 4096, kernel="numpy")
+    numpy.reset(seed=0)
+    rate = best_rate(adapter(numpy.step, np.full((4096, 1), 5), 4096, 402))
+    row("LostSales, `VectorEnv` of 4,096, NumPy", rate, "env-steps/s")
+    resets = best_rate(lambda: (batch.reset(seed=0), 1)[1], 20)
+    row("`reset` of 64 environments x 100 items x 100 periods", 1000 / resets, "ms", 2)
+    row("64 x 100 items, whole episodes, demand drawn", best_rate(dynamics(True)), "item-periods/s", 2e7)
+    row("64 x 100 items, whole episodes, demand given", best_rate(dynamics(False)), "item-periods/s", 2e8)
+    row("2,000 items x 3 echelons", best_rate(network()), "item-periods/s", 1e7)
+    row("Pricing, 4,096 x 1, demand given", best_rate(pricing("Pricing", 4096, False, {})), "env-steps/s", 2e7)
+    row("the whole store, 64 x 100 items, demand drawn", best_rate(marketplace(), 3), "store-days/s", 2e3)
+    row("dispatch, 100 open requests", best_rate(dispatch()), "epochs/s", 200)
+    evaluation()
 
 
-def peer(requirement: str, code: str, folder: Path) -> float | str:
-    """Install a peer into a virtual environment of its own and return its rate, or why there is none."""
-    venv.create(folder, with_pip=True)
-    python = str(folder / "bin" / "python")
-    install = subprocess.run(
-        [python, "-m", "pip", "install", "-q", *requirement.split()], capture_output=True, text=True
-    )
-    if install.returncode:
-        reasons = [line.strip() for line in install.stderr.splitlines() if "error" in line.lower()]
-        telling = [line for line in reasons if " in " in line or "No matching" in line] or reasons
-        return f"does not install: {telling[0][:110]}"
-    run = subprocess.run([python, "-c", TIMED.format(setup=code)], capture_output=True, text=True)
-    if run.returncode:
-        return f"does not run: {run.stderr.strip().splitlines()[-1][:110]}"
-    return json.loads(run.stdout.splitlines()[-1])
+def evaluation() -> None:
+    """Print what evaluation needs of memory: it draws scenarios in chunks, so that their number does not count."""
+
+    def act(observation, policy_state, seed):
+        return np.full((len(observation), 1), 5), policy_state
+
+    task, peaks = TASKS["LostSales"](), []
+    for count in (512, 2_048, 8_192):
+        evaluate({"five": act}, task, np.arange(count))
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    row("evaluation: memory for 6,144 scenarios more", peaks[2] - peaks[1], "MB", 10)
 
 
-def beside_peers() -> None:
-    """Print each peer's rate, ours on the same shape, and how many times theirs that is."""
+def training() -> None:
+    """Print the row of PPO: 100,000 steps, scaled up to 2,000,000."""
+    from storelab.agents.core.vec_env import StoreVecEnv
+    from storelab.agents.sb3 import SB3Learner, SB3Params
 
-    def rate(work):
-        return best_rate(work, 5, time.process_time)
+    vector = StoreVecEnv(TASKS["LostSales"]().model(), 64)
+    vector.reset()
+    rate = best_rate(adapter(vector.step, np.full(64, 5), 64, 4000))
+    row("LostSales, Stable-Baselines3's `VecEnv` of 64", rate, "env-steps/s", 8e5)
+    learner = SB3Learner(TASKS["LostSales"](), SB3Params())
+    learner.learn(total_steps=20_480, progress=False)
 
-    print("\nitem-periods per second of CPU time")
-    print(f"{'':36} {'peer':>9} {'ours, one':>9} {'times':>6} {'ours, 64':>9} {'times':>6}")
-    with tempfile.TemporaryDirectory() as folder:
-        for requirement, (code, task) in PEERS.items():
-            theirs = peer(requirement, code, Path(folder) / requirement)
-            one, many = rate(chain(task, 1)), rate(chain(task, 64))
-            if isinstance(theirs, str):
-                print(f"{requirement:36} {'-':>9} {one:9.3g} {'-':>6} {many:9.3g} {'-':>6}  {theirs}")
-            else:
-                times = [f"{ours:9.3g} {ours / theirs:6,.1f}" for ours in (one, many)]
-                print(f"{requirement:36} {theirs:9.3g} {' '.join(times)}", flush=True)
-        print("\nvisits per second of CPU time: 100 customers a problem, 256 problems at once")
-        for requirement, code in ROUTING.items():
-            theirs = peer(requirement, code, Path(folder) / requirement.split()[0])
-            print(
-                f"{requirement.split()[0]:36} {theirs if isinstance(theirs, str) else format(theirs, '9.3g')}",
-                flush=True,
-            )
-        ours = 100 * rate(dispatch())
-        print(f"{'dispatch, 100 open requests':36} {ours:9.3g}  requests decided and routed, 300 steps of improvement")
-    one = rate(network(1))
-    print(f"{'2,000 items x 3 echelons, as MABIM':36} {'-':>9} {one:9.3g}  ReplenishmentEnv has no release to install")
+    def work():
+        before = learner.steps
+        learner.learn(total_steps=before + 36_864, progress=False)
+        return learner.steps - before
+
+    row("PPO, 2,000,000 steps of LostSales (from 110,592)", 2e6 / best_rate(work, 3), "s", 45)
 
 
 def main() -> None:
-    """Print the tables."""
-    wanted = sys.argv[1:] or ["ours", "peers"]
-    if set(wanted) - {"ours", "peers"}:
-        sys.exit(f"{' '.join(wanted)}: not allowed, expected ours or peers")
-    print(f"storelab {storelab.__version__}, numpy {np.__version__}, {os.cpu_count()} cores, one process")
-    for name, rate, target, unit in ours() if "ours" in wanted else []:
-        aim = f"target {target:.2g}" if target else ""
-        print(f"{name:38} {rate:10.3g} {unit:16} {aim}")
-    if "peers" in wanted:
-        beside_peers()
+    """Print the table."""
+    sys.path.append(str(Path(__file__).parent))  # last: nothing here hides what is installed
+    from speed_commands import commands
+    from speed_peers import peers, routing
+
+    groups = {"environments": environments, "training": training, "commands": commands, "peers": peers, "more": routing}
+    wanted = sys.argv[1:] or list(groups)
+    if set(wanted) - set(groups):
+        sys.exit(f"{' '.join(wanted)}: not allowed, expected some of {', '.join(groups)}")
+    print(f"storelab {storelab.__version__}, numpy {np.__version__}, {os.cpu_count()} cores, CPU time of one thread\n")
+    print("| what | unit | target | storelab | peer | ratio | target held |\n|---|---|---|---|---|---|---|")
+    for name in wanted:
+        groups[name]()
 
 
 if __name__ == "__main__":
