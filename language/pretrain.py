@@ -59,7 +59,7 @@ def pretrain(texts: Sequence[str], folder: str | Path, params: PretrainParams | 
 
     Raises ValueError where no text has words.
     """
-    from transformers import BertConfig, BertForMaskedLM
+    from transformers import BertConfig, BertForMaskedLM, BertModel
 
     p = params or PretrainParams()
     texts = [text for text in clean(texts) if has_words(text)]
@@ -91,7 +91,11 @@ def pretrain(texts: Sequence[str], folder: str | Path, params: PretrainParams | 
     history, _, file = train(network, Objective(loss, None, lambda: texts), p, plan)
     if file:
         file.unlink(missing_ok=True)
-    network.bert.save_pretrained(folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(p.seed)
+        encoder = BertModel(config)  # with a pooler, which nothing reads: a loader asks for it
+    encoder.load_state_dict(network.bert.state_dict(), strict=False)
+    encoder.save_pretrained(folder)
     fast.save_pretrained(folder)
     return history
 
