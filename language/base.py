@@ -153,7 +153,8 @@ class TextClassifier(ABC):
         """The classifier saved in `folder`. Runs no code from it; raises ValueError when it is damaged."""
         _, config, arrays, _ = load_folder(folder, cls.name)
         try:
-            model = cls(cls.Params(**config["params"]))
+            before = {"inference": "float32"} if hasattr(cls.Params, "inference") else {}  # there was no choice once
+            model = cls(cls.Params(**before | config["params"]))
             model.labels, model.prior = config["labels"], np.array(config["prior"])
             model.temperature, model.threshold = float(config["temperature"]), float(config.get("threshold", 0.0))
             model.languages = list(config.get("languages", []))
