@@ -82,6 +82,7 @@ def text_row(seed: int, folder: Path) -> dict[str, dict[str, float]]:
 
     def tuned(name: str, texts: list[str], stars: list, **params):
         common = {"tokens": 48, "seed": seed, "progress": False, "device": "cpu", "inference": "float32"}
+        common["checkpoints"] = str(folder / "checkpoints")
         make = lambda: language.create("fine_tuned", **common, **params).fit(texts, stars)
         return kept(folder / f"text-{seed}-{name}", language.load, make)
 
@@ -122,6 +123,7 @@ def sequence_row(seed: int, folder: Path) -> dict[str, dict[str, float]]:
 
     def fitted(name: str, **params):
         common = {"seed": seed, "progress": False, "device": "cpu", "order_search": False}
+        common["checkpoints"] = str(folder / "checkpoints")
         make = lambda: recommendation.create("transformer", **common, **params).fit(split.log)
         return kept(folder / f"sequence-{seed}-{name}", recommendation.load, make)
 
