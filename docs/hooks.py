@@ -56,7 +56,7 @@ def on_page_markdown(markdown, page, **_):
     if page.file.src_uri.startswith("tutorial_"):
         head, _, body = markdown.partition("\n")
         markdown = f"{head}\n\n[This page as a notebook]({Path(page.file.src_uri).stem}.ipynb)\n{body}"
-    markdown = markdown.replace("](../README.md", "](index.md")
+    markdown = markdown.replace("](../README.md", "](index.md").replace("](../SECURITY.md", "](SECURITY.md")
     return re.sub(
         r"\[([^\]]+)\]\((?:\.\./)*(?:\w+/)*[\w-]+(?:\.(?:py|toml|txt|yaml|cff)|/README\.md)\)", r"`\1`", markdown
     )
