@@ -120,7 +120,7 @@ def serving(args: list[str], folder: str):
 def load(options) -> None:
     """Print the table of times under load."""
     policy = Policy(Path(options.run))
-    row = np.random.default_rng(0).integers(0, 10, len(policy.columns)).tolist()
+    row = policy.sample["observations"][0]
     bodies, args = {policy.route: {"observations": [row]}}, [options.run]
     if options.recommendation:
         items = recommendation.load(options.recommendation).items
