@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..envs.core.checks import check_number
+from ..learning.params import check_fields
 from .base import TextClassifier
 from .text import clean, has_words
 
@@ -18,8 +18,7 @@ class SelfTraining:
     share: float = 0.5  # of the unlabelled texts, the surest of each label, that are trained on
 
     def __post_init__(self):
-        check_number("rounds", self.rounds, 1, 100, integer=True)
-        check_number("share", self.share, 0, 1, exclusive=True)
+        check_fields(self, lowest={"share": 0.01}, highest={"rounds": 100})
 
 
 def self_train(

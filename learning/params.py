@@ -53,7 +53,8 @@ def check_fields(params, lowest: dict | None = None, highest: dict | None = None
         _check(params, field.name, field.type, lowest, highest, CHOICES | (choices or {}))
     if getattr(params, "alpha", None) == 0:
         raise FieldError("alpha", params.alpha, "a number above 0")
-    check_device(params.device)
+    if hasattr(params, "device"):
+        check_device(params.device)
 
 
 def check_whole(params, **least: int) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..envs.core.checks import check_number
+from ..learning.params import check_fields
 from .tabular import Trees
 
 
@@ -17,9 +17,7 @@ class SelfTraining:
     honest_share: float = 0.9  # of the others: so many are taken for honest
 
     def __post_init__(self):
-        check_number("rounds", self.rounds, 1, 100, integer=True)
-        check_number("fraud_share", self.fraud_share, 0, 1)
-        check_number("honest_share", self.honest_share, 0, 1)
+        check_fields(self, highest={"rounds": 100})
 
 
 def self_train(
