@@ -52,7 +52,7 @@ ENVIRONMENT = {  # what `hydra.job.env_set` may set: other variables say what a 
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "CUDA_VISIBLE_DEVICES"),
 }
 NODES = 10_000  # values of a YAML file, aliases written out: what Hydra composes in a second or two
-PATH = re.compile(r"\$\{(hydra[.:]|oc\.env:)[\w.]+\}")  # interpolations that may be open until a job runs
+PATH = re.compile(r"(\$\{(hydra[.:]|oc\.env:)[\w.]+\}|[^$])*")  # interpolations that may be open until a job runs
 SHOWN = "one of the launchers and sweepers that storelab[launch] brings"
 
 
