@@ -16,6 +16,7 @@ from ...envs import TASKS
 from ...envs.core.rollout import play, rollout
 from ...envs.core.seeds import purpose_seeds, training_seeds
 from ...envs.inventory_game.score import score
+from ..core.floats import quick_floats
 from .recurrent import HIDDEN, INPUTS, forward, recurrent
 
 STEPS, BATCH, RATE, RISE = 125, 256, 5e-3, 20  # of Adam, the rate rising, then falling by a half cosine
@@ -25,6 +26,7 @@ BELOW = 0.3  # weight of what a score is below 0, which the benchmark counts as 
 HELD, EVERY = 720, 125  # games of validation, and steps between looks at them
 
 
+@quick_floats()
 def train(out: Path, steps: int = STEPS, seed: int = 0) -> None:
     """Train the network and write its weights, the mean of the last ones, as safetensors.
 
@@ -35,8 +37,6 @@ def train(out: Path, steps: int = STEPS, seed: int = 0) -> None:
     """
     from safetensors.torch import save_file
 
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
     model: Any = TASKS["InventoryBench"](processes="wide", profits=PROFITS, whole=False).model(xp=torch)
     network = _first(seed)
     average = {name: value.clone() for name, value in network.items()}

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from ...envs.core import pmf as pmfs
+from ..core.floats import quick_floats
 from ..pathwise.actor import Inward
 from ..pathwise.learner import NUDGE
 from . import families
@@ -43,6 +44,7 @@ class Family:
     narrowest: float = 1.0  # width of the rounding's noise at the end, units; 1 at first
 
 
+@quick_floats()
 def train(family: str, out: Path, steps: int | None = None, seed: int = 0) -> None:
     """Train a family's network and write its weights, the mean of the last ones, as safetensors.
 
@@ -55,8 +57,6 @@ def train(family: str, out: Path, steps: int | None = None, seed: int = 0) -> No
     from safetensors.torch import save_file
     from tqdm import tqdm
 
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
     run = Training(FAMILIES[family], steps or STEPS, seed)
     held = bank(run.family, HELD, seed + 1)
     start = simulate(run.family, {}, held)

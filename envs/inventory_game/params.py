@@ -27,7 +27,7 @@ class InventoryGameParams:
             if not isinstance(given, list) or (name == "leads" and not given):
                 raise FieldError(name, given, f"a list of {', '.join(allowed)}")
             for entry in given:
-                if entry not in allowed:
+                if not isinstance(entry, str) or entry not in allowed:
                     raise FieldError(name, entry, f"one of {', '.join(allowed)}")
         check_choice("processes", self.processes, ("published", "wide"))
         if self.processes == "wide" and self.patterns:

@@ -117,8 +117,7 @@ class MarketplaceParams:
         check_choice("ranking", self.ranking, ("learned", "popularity", "random"))
         check_choice("forecast", self.forecast, ("none", "model", "oracle"))
         check_choice("delivery", self.delivery, ("formula", "routed") if self.fidelity == "reference" else ("formula",))
-        if self.injected_reviews is not None:
-            check_number("injected_reviews", self.injected_reviews, 0, 1)
+        check_number("injected_reviews", self.injected_reviews, 0, 1, optional=True)
         for name in ("continuing", "sentiment", "screening", "review_guard"):
             check_flag(name, getattr(self, name))
         if not self.decides or list(self.decides) != [name for name in DECISIONS if name in self.decides]:

@@ -209,7 +209,7 @@ def test_shipped_checkpoint_was_made_with_the_defaults_of_pretrain():
 def test_checkpoint_of_another_size():
     with pytest.raises(ValueError, match="d_model: 32 is not allowed, expected 64, as checkpoint 'small' has"):
         create("transformer", d_model=32)
-    with pytest.raises(ValueError, match="pretrained: 'huge' is not allowed, expected one of '', 'small'"):
+    with pytest.raises(ValueError, match="pretrained: 'huge' is not allowed, expected one of '', 'new_store', 'small'"):
         create("transformer", pretrained="huge")
 
 

@@ -26,6 +26,7 @@ OTHER = {
     "leads",
     "patterns",
     "models",
+    "markets",
     "decides",
     "nodes",
     "arcs",

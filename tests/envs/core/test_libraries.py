@@ -319,7 +319,7 @@ def test_parallel_environments_stand_in_pettingzoos_registry():
     if not hasattr(zoo, "register"):
         pytest.skip("this version of PettingZoo has no registry")
     ids = sorted(name for name in zoo.parallel_registry if name.startswith("storelab/"))
-    assert ids == ["storelab/Marketplace-v0", "storelab/PricingDuopoly-v0"]
+    assert ids == [f"storelab/{name}-v0" for name in ("Marketplace", "MarketplaceMarkets", "PricingDuopoly")]
     for name in ids:
         parallel_api_test(zoo.make("parallel", name, horizon=6), num_cycles=10)
         parallel_seed_test(lambda name=name: zoo.make("parallel", name, horizon=6), num_cycles=8)
@@ -341,7 +341,9 @@ def test_without_a_registry_or_pettingzoo_nothing_is_registered(registry, monkey
     else:
         monkeypatch.delattr(zoo, "register", raising=False)
     storelab._register_parallel(entries)
-    assert calls == (["storelab/PricingDuopoly-v0", "storelab/Marketplace-v0"] if registry else [])
+    assert calls == (
+        [f"storelab/{name}-v0" for name in ("PricingDuopoly", "MarketplaceMarkets", "Marketplace")] if registry else []
+    )
 
 
 @pytest.mark.parametrize("task", ["Marketplace", "PricingDuopoly"])

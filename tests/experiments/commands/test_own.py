@@ -203,7 +203,7 @@ HINT = " (a function of one observation: --scalar)"
         (("archive.zip", "--scalar"), "--scalar: not allowed with --policy archive.zip"),
         (("mine:batch", "--trust"), "--trust: not allowed with --policy mine:batch"),
         (("runs",), "policy runs: run: 'runs' is not allowed, expected the folder of a finished run"),
-        (("a b:c",), "policy a b:c: not readable, expected module:name, file.py:name, an archive.zip or "),
+        (("a b:c",), "policy a b:c: not readable, expected module:name, file.py:name, an archive.zip, "),
         ((), "--policy: not set, expected module:name"),
     ],
 )

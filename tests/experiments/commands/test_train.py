@@ -184,7 +184,7 @@ def test_evaluate_and_report_of_a_finished_run(finished, storelab, tmp_path):
     same = storelab(tmp_path, "evaluate", f"run={run}", "evaluation.episodes=8")
     assert same.status == 0
     pd.testing.assert_frame_equal(pd.read_parquet(run / "eval-0-8.parquet"), own)
-    told = re.search(r"^Held-out.*?(?=^PPO (?:is|cannot) )", finished.out, re.M | re.S)
+    told = re.search(r"^Held-out.*?(?=^PPO (?:is|does not) )", finished.out, re.M | re.S)
     assert same.out == f"{told[0]}episodes: {run}/eval-0-8.parquet\n"
     other = storelab(tmp_path, "evaluate", f"run={run}", "evaluation.episodes=3", "evaluation.seed=4")
     assert other.status == 0
