@@ -149,15 +149,18 @@ def after_sale(p: MarketplaceParams, models: StoreModels, odds, sent: list, hone
     )
 
 
-def loyalty(p: MarketplaceParams, customers: np.ndarray, buyers: np.ndarray, after: After) -> np.ndarray:
-    """Return the customers (n, S) after a day.
+def loyalty(p: MarketplaceParams, customers, buyers, after: After, won) -> tuple[np.ndarray, np.ndarray]:
+    """Return the customers (n, S) after a day, and which share (n, S) of the others joined, letters aside.
 
     What buyers felt is shared out by `buyers` (n, 2 S), the orders of the last days: of customers, then of others.
+    `won` (n, S) are those whom letters brought back.
     """
     share = buyers / np.maximum(buyers.sum(axis=1, keepdims=True), 1e-9)
     joining = p.satisfied_join * after.satisfied.sum(axis=1, keepdims=True) * share[:, p.segments :]
     leaving = p.unhappy_leave * after.unhappy.sum(axis=1, keepdims=True) * share[:, : p.segments]
-    return np.clip(customers + joining - leaving, 0, p.population / p.segments)
+    people = p.population / p.segments
+    others = np.maximum(people - customers - won, 1e-9)
+    return np.clip(customers + joining - leaving + won, 0, people), joining / others
 
 
 def smoothed_delivery(days: np.ndarray, sent: list) -> np.ndarray:

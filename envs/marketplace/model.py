@@ -15,7 +15,7 @@ from ..core.checks import check_forecast
 from ..core.contract import Model
 from ..core.demand import DemandSource
 from .fulfilment import SMOOTHING, Thin, added, after_sale, deliver, loyalty, smoothed_delivery, star_odds
-from .money import charge, terms
+from .money import charge, item_profit, terms
 from .params import (
     DECISIONS,
     LARGEST_FACTOR,
@@ -29,7 +29,8 @@ from .params import (
 from .restock import levels, orders_to_suppliers
 from .scenario import default_source, draw
 from .shopping import Orders, expected_demand, relevance, shop
-from .state import Flow, State, float32, initial
+from .state import Flow, State, balances, float32, initial
+from .win_back import joined, write
 
 UNITS = (
     *("visits", "demand", "sales", "unmet", "on_hand", "refused"),
@@ -75,6 +76,7 @@ class Marketplace(Model):
     | `customers` | (S,) | people |
     | `parcels` | (promise + 1,) | under way for 0, 1, ... days |
     | `delivery` | (1,) | days from order to delivery, smoothed |
+    | `file` | (K,) | people still to be written to, by class; where letters are written |
     | `calendar` | (C,) | of the source; by default the weekday's sine and cosine |
     | `exchange` | (S,) | rates of exchange over those at the start; where they move |
     | `forecast` | (Q,) | of the visits' factor over lead time + 1 days, its mean day 1; with `forecast` |
@@ -119,14 +121,19 @@ class Marketplace(Model):
     also send units back. They get back what was paid (on average over the item's units under way), and the unit is in
     stock on the next day.
 
+    **Winning back.** With `lapsed` and `win_back` a file at the start has the customers and the people who have stopped
+    buying, whom the store knows by classes of predicted churn alone. A share of marketing's money goes into letters
+    with a voucher, one to each, to all classes alike or to the riskiest class first. Lapsed people who come back are
+    customers; customers on file count as such all season. See `win_back`.
+
     **Fidelity.** `reference` lets visitors come one by one and counts parcels, stars, reviews and returns in whole
     numbers. `fast` draws orders as counts and takes the means of what follows (units are divisible).
 
     ## Reward
 
     Revenue and, at the end, salvage, less `purchase_cost`, `holding_cost`, `delivery_cost`, `refund_cost`,
-    `chargeback_cost`, `screening_cost`, `service_cost` and `marketing_cost`, in money. `info` names each of them, the
-    units of `UNITS`, `customers`, and `rating`, the mean over items.
+    `chargeback_cost`, `screening_cost`, `service_cost`, `marketing_cost` and `voucher_cost`, in money. `info` names
+    each of them, the units of `UNITS`, `customers`, and `rating`, the mean over items.
 
     ## Start and end
 
@@ -200,6 +207,7 @@ class Marketplace(Model):
             name: (p.items,) for name in ("on_hand", "on_order", "backlog", "demand", "price", "rating")
         }
         self.layout |= {"customers": (p.segments,), "parcels": (p.promise + 1,), "delivery": (1,)}
+        self.layout |= {"file": (len(p.risk_lapsed),)} if p.writes else {}
         self._signals = ["calendar"] if "calendar" in known else []
         self.layout |= {name: known[name] for name in self._signals}
         check_forecast(p, known, 1)
@@ -254,7 +262,7 @@ class Marketplace(Model):
         """Return the stars shown (n, I): the mean of what was read, with `PRIOR_REVIEWS` reviews of 3 stars."""
         return state.stars / state.reviews if self.params.sentiment else np.full_like(state.stars, 3.0)
 
-    restock_levels, relevance = levels, relevance
+    restock_levels, relevance, balances, item_profit = levels, relevance, balances, item_profit
 
     def shop(self, state: State, given: dict, shock: dict) -> tuple[np.ndarray, np.ndarray, Orders, np.ndarray]:
         """Let a day's visitors shop, under `decisions`; see `shopping.shop`."""
@@ -268,7 +276,8 @@ class Marketplace(Model):
         """Move one day on. Deterministic: all chance is in `shock`, the day's slice of the scenario."""
         p, given = self.params, self.decisions(action)
         stock, ordered = self.stock(state), orders_to_suppliers(self, state, given, shock)
-        price, served, orders, fraudulent = self.shop(state, given, shock)
+        mail = write(p, state.file, given["marketing"])
+        price, served, orders, fraudulent = self.shop(state, given | {"marketing": mail.advertising}, shock)
         shipped = served + orders.sold
         money = charge(p, state, price, served, orders, fraudulent)
         thin = Thin(shock.get("thin"), p.items)
@@ -278,7 +287,7 @@ class Marketplace(Model):
         under_way = shipped + added(state.parcels).reshape(len(shipped), -1, p.items).sum(axis=1)
         mean_paid = paid / np.maximum(under_way, 1e-9)  # for a unit under way
         buyers = state.buyers + SMOOTHING * (orders.buyers - state.buyers)
-        customers = loyalty(p, state.customers, buyers, after)
+        customers, joining = loyalty(p, state.customers, buyers, after, mail.won)
         flow = Flow(
             price=price,
             rating=self.ratings(state),
@@ -304,6 +313,9 @@ class Marketplace(Model):
             marketing=given["marketing"],
             taxes=money.taxes,
             postage=money.postage,
+            letters=mail.letters,
+            won=mail.won,
+            vouchers=mail.vouchers,
         )
         following = State(
             on_hand=stock - shipped,
@@ -322,6 +334,7 @@ class Marketplace(Model):
             customers=customers,
             buyers=buyers,
             delivery=smoothed_delivery(state.delivery, sent),
+            file=joined(p, mail.file, joining),
         )
         return float32(following), float32(flow)
 
@@ -339,34 +352,19 @@ class Marketplace(Model):
             today = today / np.maximum(shock["factor"], SMALLEST_FACTOR)
         return state.demand + SMOOTHING * (today - state.demand)
 
-    def balances(self, before: State, flow: Flow, after: State) -> dict:
-        """Return what stock (num_envs, I) and parcels (num_envs,) came, and what has become of them."""
-        total = lambda parcels: sum(units.sum(axis=1, dtype=float) for units in parcels)
-        return {
-            "stock": (self.stock(before), flow.sales.astype(float) + after.on_hand),
-            "parcels": (
-                total(before.parcels) + flow.sales.sum(axis=1, dtype=float),
-                total(after.parcels) + flow.delivered.sum(axis=1, dtype=float),
-            ),
-        }
-
     # -- money and observation --------------------------------------------------------------------------------------
 
     def money(self, flow: Flow) -> dict:
         """Return the day's money by name, each (num_envs,): `revenue` and the costs, all of them positive."""
         return {name: money.sum(axis=1) for name, money in terms(self, flow)}
 
-    def item_profit(self, flow: Flow):
-        """Return each item's profit of the day (num_envs, I); what belongs to no item is shared out evenly."""
-        n, items = flow.price.shape
-        shares = [np.broadcast_to(m / (items if m.shape[1] == 1 else 1), (n, items)) for _, m in terms(self, flow)]
-        return shares[0] - sum(shares[1:])
-
     def info(self, flow: Flow, terms: dict) -> dict:
         """Return what a day's `info` holds, each (num_envs,): the money of `terms`, units, customers and the rating."""
         units = {name: getattr(flow, name).sum(axis=1) for name in (*UNITS, "customers")}
         if self.params.markets:
             units |= {"duty": flow.taxes[:, 0], "vat": flow.taxes[:, 1]}
+        if self.params.writes:
+            units |= {"letters": flow.letters[:, 0], "won": flow.won.sum(axis=1)}
         return dict(terms) | units | {"rating": flow.rating.mean(axis=1)}
 
     def salvage(self, state: State):
@@ -388,6 +386,8 @@ class Marketplace(Model):
             "parcels": np.stack([units.sum(axis=1) for units in state.parcels], axis=1),
             "delivery": state.delivery,
         }
+        if self.params.writes:
+            features["file"] = state.file.reshape(len(state.file), -1, len(self.params.risk_lapsed)).sum(axis=1)
         for name in self._signals:
             features[name] = np.asarray(signal[name], np.float32)
         return features

@@ -68,7 +68,8 @@ def _abroad(p: MarketplaceParams, state: State, served, orders: Orders, fraudule
 def terms(model, flow: Flow) -> list[tuple]:
     """Return the name and the money of each term, (num_envs, I or 1); costs are positive."""
     p = model.params
-    abroad = [("postage_cost", flow.postage)] if p.markets else []
+    more = [("postage_cost", flow.postage)] if p.markets else []
+    more += [("voucher_cost", flow.vouchers)] if p.writes else []
     return [
         ("revenue", flow.revenue),
         ("purchase_cost", model.cost * flow.ordered),
@@ -79,5 +80,12 @@ def terms(model, flow: Flow) -> list[tuple]:
         ("screening_cost", np.float32(p.refusal_cost) * flow.refused),
         ("service_cost", np.float32(p.service_cost) * flow.to_person),
         ("marketing_cost", flow.marketing),
-        *abroad,
+        *more,
     ]
+
+
+def item_profit(model, flow: Flow) -> np.ndarray:
+    """Return each item's profit of the day (num_envs, I); what belongs to no item is shared out evenly."""
+    n, items = flow.price.shape
+    shares = [np.broadcast_to(m / (items if m.shape[1] == 1 else 1), (n, items)) for _, m in terms(model, flow)]
+    return shares[0] - sum(shares[1:])

@@ -79,6 +79,17 @@ class MarketplaceParams:
     satisfied_join: float = 0.3  # share of satisfied buyers who become customers
     unhappy_leave: float = 0.6  # share of unhappy buyers whom nobody helped who leave
     customer_value: float = 5.0  # money per customer at the end of a season
+    # Letters with a voucher to those who have stopped buying: see `win_back`. The riskiest class is the first one.
+    lapsed: float = 0.0  # share of people who bought once, stopped, and are on file beside the customers
+    win_back: float = 0.0  # share of the marketing's money that goes into letters while there is somebody to write to
+    win_back_by: str = "evenly"  # evenly: all classes alike | churn: the riskiest class first
+    letters: float = 1.0  # share of the file that is written to, once each
+    risk_lapsed: list[float] = field(default_factory=lambda: [1.0])  # of lapsed people, by class of predicted churn
+    risk_customers: list[float] = field(default_factory=lambda: [1.0])  # of customers, by the same classes
+    letter_cost: float = 1.0  # money
+    letter_returns: float = 0.2  # share of lapsed people whom a letter brings back
+    voucher: float = 4.0  # money off a purchase
+    voucher_used: float = 0.9  # share of customers who use it on what they would have bought anyway
     # Goods.
     lead_time: int = 5  # days until an order to the supplier arrives
     mean_cost: float = 10.0  # money per unit
@@ -123,6 +134,7 @@ class MarketplaceParams:
         if not self.decides or list(self.decides) != [name for name in DECISIONS if name in self.decides]:
             raise FieldError("decides", self.decides, f"some of {', '.join(DECISIONS)}, in this order")
         shares = ("dispatch", "fraud", "initial_customers", "satisfied_join", "unhappy_leave", "salvage_share")
+        shares += ("win_back", "letters", "letter_returns", "voucher_used")
         for name in (*shares, "ticket_share", "return_share"):
             check_number(name, getattr(self, name), 0, 1)
         check_number("fraud_share", self.fraud_share, 0, 0.2)
@@ -143,6 +155,7 @@ class MarketplaceParams:
             check_number(name, getattr(self, name), 0, LARGEST)
         check_number("marketing", self.marketing, 0, self.max_marketing)
         check_quantiles(self.quantiles)
+        self._check_letters()
         if len(markets_of(self.markets)) not in (0, self.segments):
             raise FieldError("markets", self.markets, f"none, or as many as segments, {self.segments}")
         own = self.markets and self.resolution == "store"
@@ -151,6 +164,22 @@ class MarketplaceParams:
         if not isinstance(self.models, str):
             raise FieldError("models", self.models, "the path of a folder")
         check_episode("horizon", self.horizon, self.numbers)
+
+    def _check_letters(self):
+        check_number("lapsed", self.lapsed, 0, 1 - self.initial_customers)
+        check_choice("win_back_by", self.win_back_by, ("evenly", "churn"))
+        check_number("letter_cost", self.letter_cost, 0, LARGEST, exclusive=True)
+        check_number("voucher", self.voucher, 0, LARGEST)
+        check_list("risk_lapsed", self.risk_lapsed, 0, 1, least=1, most=100)
+        check_list("risk_customers", self.risk_customers, 0, 1, least=len(self.risk_lapsed), most=len(self.risk_lapsed))
+        for name in ("risk_lapsed", "risk_customers"):
+            if abs(sum(getattr(self, name)) - 1) > 1e-6:
+                raise FieldError(name, getattr(self, name), "shares whose sum is 1")
+
+    @property
+    def writes(self) -> bool:
+        """Return whether letters are written to lapsed people."""
+        return self.lapsed > 0 and self.win_back > 0 and self.letters > 0
 
     @property
     def countries(self) -> list[Market]:

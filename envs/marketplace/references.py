@@ -58,11 +58,11 @@ CREDITS, COSTS = 5, 2  # points of the grids: a customer's value, cost of goods
 
 
 def bounded(p: MarketplaceParams) -> bool:
-    """Return whether `bounds` holds: one net price in all markets, and rates of exchange that stand still.
+    """Return whether `bounds` holds: one net price in all markets, rates of exchange that stand still, and no letters.
 
     Taxes and longer ways are in the catalogue's sensitivities and tastes; postage is granted.
     """
-    return p.market_prices == "net" and not p.exchange
+    return p.market_prices == "net" and not p.exchange and not p.writes
 
 
 def bounds(model, scenario: dict) -> np.ndarray:
@@ -74,10 +74,12 @@ def bounds(model, scenario: dict) -> np.ndarray:
         scenario: of its `scenarios`, n rows.
 
     Raises:
-        FieldError: markets with prices of their own or with rates of exchange that move, for which there is no bound.
+        FieldError: letters, markets with prices of their own or rates of exchange that move: there is no bound.
     """
     p = model.params
     if not bounded(p):
+        if p.writes:
+            raise FieldError("win_back", p.win_back, "0: no letters", "for a bound")
         raise FieldError("market_prices", p.market_prices, "net, and markets without volatility", "for a bound")
     shares = np.linspace(0.0 if p.continuing else p.salvage_share, 1, COSTS)
     factor, traffic = (scenario[name][:, : model.horizon, 0].astype(float) for name in ("factor", "traffic"))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import win_back
 from .params import PRIOR_REVIEWS
 
 HISTORY = 28  # days of mean sales that popularity starts with
@@ -29,6 +30,7 @@ class State:
     customers: np.ndarray  # (num_envs, S) people
     buyers: np.ndarray  # (num_envs, 2 S) orders per day by group, smoothed
     delivery: np.ndarray  # (num_envs, 1) days from order to delivery, smoothed
+    file: np.ndarray  # (num_envs, 2 S K) people to be written to, see `win_back.start`; (num_envs, 0) without letters
 
 
 @dataclass(slots=True)
@@ -59,6 +61,9 @@ class Flow:
     marketing: np.ndarray  # (num_envs, 1) money
     taxes: np.ndarray  # (num_envs, 2) duty and value-added tax on the revenue, which is net of them; money
     postage: np.ndarray  # (num_envs, 1) money
+    letters: np.ndarray  # (num_envs, 1)
+    won: np.ndarray  # (num_envs, S) people who come back
+    vouchers: np.ndarray  # (num_envs, 1) money
 
 
 def float32(data):
@@ -98,4 +103,17 @@ def initial(model, num_envs: int) -> State:
         customers=batch(np.full(p.segments, model.start)),
         buyers=batch(np.full(2 * p.segments, model.expected.sum() / (2 * p.segments))),
         delivery=batch([p.promise]),
+        file=batch(win_back.start(p)),
     )
+
+
+def balances(model, before: State, flow: Flow, after: State) -> dict:
+    """Return what stock (num_envs, I) and parcels (num_envs,) came, and what has become of them."""
+    total = lambda parcels: sum(units.sum(axis=1, dtype=float) for units in parcels)
+    return {
+        "stock": (model.stock(before), flow.sales.astype(float) + after.on_hand),
+        "parcels": (
+            total(before.parcels) + flow.sales.sum(axis=1, dtype=float),
+            total(after.parcels) + flow.delivered.sum(axis=1, dtype=float),
+        ),
+    }
