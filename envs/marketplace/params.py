@@ -170,11 +170,9 @@ class MarketplaceParams:
         check_choice("win_back_by", self.win_back_by, ("evenly", "churn"))
         check_number("letter_cost", self.letter_cost, 0, LARGEST, exclusive=True)
         check_number("voucher", self.voucher, 0, LARGEST)
-        check_list("risk_lapsed", self.risk_lapsed, 0, 1, least=1, most=100)
-        check_list("risk_customers", self.risk_customers, 0, 1, least=len(self.risk_lapsed), most=len(self.risk_lapsed))
-        for name in ("risk_lapsed", "risk_customers"):
-            if abs(sum(getattr(self, name)) - 1) > 1e-6:
-                raise FieldError(name, getattr(self, name), "shares whose sum is 1")
+        check_list("risk_lapsed", self.risk_lapsed, 0, 1, most=100, total=1)
+        classes = len(self.risk_lapsed)
+        check_list("risk_customers", self.risk_customers, 0, 1, least=classes, most=classes, total=1)
 
     @property
     def writes(self) -> bool:
