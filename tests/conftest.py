@@ -1,8 +1,10 @@
 """What all tests share: where the real data lies, and how many examples the hostile tests try."""
 
 import os
+import sys
 from datetime import date, timedelta
 from pathlib import Path
+from types import ModuleType
 from unittest import mock
 
 import numpy as np
@@ -10,6 +12,9 @@ import pandas as pd
 import pytest
 from hypothesis import settings
 from storelab.envs.registry import entry_of
+
+sys.modules["tests"] = ModuleType("tests")  # a package of others leaves a folder of this name in site-packages
+sys.modules["tests"].__path__ = [str(Path(__file__).parent)]
 
 settings.register_profile("storelab", deadline=None, derandomize=True)
 settings.load_profile("storelab")

@@ -60,6 +60,7 @@ def test_examples_run(page, tmp_path):
     assert done.stdout.strip() or "print" not in code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if commands(page) and page.stem != PLUG_IN], ids=lambda page: page.stem
 )

@@ -67,6 +67,7 @@ def test_arrays_of_another_shape_are_refused(saved, tmp_path):
                 shutil.rmtree(place)
 
 
+@pytest.mark.slow
 def test_tensors_of_another_shape_are_refused(saved, tmp_path):
     name, folder = saved
     for path in sorted(folder.glob("*.safetensors")):

@@ -116,6 +116,7 @@ def test_empty_tables_are_refused_in_one_line(tmp_path):
         assert row[2] != "read" or (row[0].startswith("header") and row[1] == "look"), row
 
 
+@pytest.mark.slow
 def test_bombs_and_claims_are_refused(tmp_path):
     zeros = np.zeros(40_000_000, np.int32)
     coded = pa.DictionaryArray.from_arrays(pa.array(zeros), pa.array(["a"]))

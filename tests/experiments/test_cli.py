@@ -44,6 +44,7 @@ def test_help_names_every_command(args, storelab, tmp_path):
         assert f"\n  {name} " in shown.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_each_command(command, storelab, tmp_path):
     shown = storelab(tmp_path, command, "--help")
@@ -185,6 +186,7 @@ DEMO = (
 )
 
 
+@pytest.mark.slow
 def test_what_a_demo_writes_to_a_file_is_short(storelab, tmp_path):
     """Bars are for terminals: neither learner nor forecaster, tuning nor evaluation draws one here."""
     ended = storelab(tmp_path, *DEMO)

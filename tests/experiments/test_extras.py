@@ -48,6 +48,7 @@ def without(folder: Path, names, *args: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code], cwd=folder, env=env, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "line", "extra"), CASES, ids=[f"{name}-{line[:20]}" for name, line, _ in CASES])
 def test_one_line_names_the_extra(name, line, extra, tmp_path):
     ended = without(tmp_path, [name], *line.split())

@@ -16,6 +16,7 @@ RUN = (
 )
 
 
+@pytest.mark.slow
 def test_a_run_and_its_replay(storelab, tmp_path):
     pytest.importorskip("cma")
     storelab(tmp_path, *RUN)

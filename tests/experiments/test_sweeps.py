@@ -32,6 +32,7 @@ def test_a_python_call_lists_the_configs():
         sweep_configs(["seed=0,-1"])
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(0, 5)), min_size=1, max_size=4, unique=True)
@@ -73,6 +74,7 @@ def test_pairs_on_the_command_line(storelab, tmp_path):
         assert ended.err.startswith(line)
 
 
+@pytest.mark.slow
 def test_lines_of_parallel_runs_tell_their_run(storelab, tmp_path, monkeypatch, capsys):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     ended = storelab(
@@ -123,6 +125,7 @@ def test_cfg_job_has_the_tasks_own_parameters(task, storelab, tmp_path):
     assert yaml.safe_load(unready.out)["data"]["path"] == "???"
 
 
+@pytest.mark.slow
 def test_settings_of_another_environment_are_refused_and_the_general_ones_are_told(storelab, tmp_path):
     ended = storelab(tmp_path, "train", "task=LostSales", "agent=ppo_pricing", "--dry-run")
     assert ended.status == 2

@@ -122,6 +122,7 @@ def test_trained_weights_are_reported(panel, weak):
     assert model.trained_weights == sum(weight.numel() for weight in network.head.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", CHOICES["optimizer"])
 def test_optimizers_learn(panel, optimizer):
     rate = 0.05 if optimizer == "sgd" else 3e-3
@@ -130,6 +131,7 @@ def test_optimizers_learn(panel, optimizer):
     assert min(losses) < 0.8 * losses[0]
 
 
+@pytest.mark.slow
 def test_mixed_precision_stays_near_full(panel):
     fits = [create("transformer", **TINY, precision=name).fit(panel.until(340)) for name in CHOICES["precision"]]
     single, mixed = (min(row["validation_loss"] for row in fit.history) for fit in fits)

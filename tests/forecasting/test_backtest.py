@@ -111,6 +111,7 @@ def test_groups_are_those_of_the_history(panel):
     assert (again["demand_class"] == forecasts["demand_class"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_forecasts_do_not_depend_on_what_they_are_measured_against(panel, name, quick):
     """The whole way, training included: other units from the first origin on, the same forecasts for it."""

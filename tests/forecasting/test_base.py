@@ -35,6 +35,7 @@ def everything(forecaster, panel, origin=ORIGIN, horizon=HORIZON):
     )
 
 
+@pytest.mark.slow
 def test_shapes_and_order(forecaster, panel):
     quantiles, mean, paths = everything(forecaster, panel)
     assert quantiles.shape == (30, HORIZON, 3)
@@ -62,6 +63,7 @@ def test_known_holds_no_units(panel):
     assert set(known_future(panel, 100, 5).covariates) == {"display"}
 
 
+@pytest.mark.slow
 def test_weekly_panels(forecaster, panel):
     """A forecaster of days takes a panel of weeks as it is: 50 rows of 7 days."""
     weeks = changed(panel, past_covariates={}, covariates={}).by_week()

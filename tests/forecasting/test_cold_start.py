@@ -89,6 +89,7 @@ def test_update_needs_a_training_and_new_days(panel, tmp_path):
     assert model.update(panel.until(360)).trained_until == str(panel.dates[359].date())
 
 
+@pytest.mark.slow
 def test_update_goes_on_from_the_weights(panel):
     model = create("transformer", fine_tune_steps=20, progress=False).fine_tune(panel.until(340))
     before = copy.deepcopy(model.network.state_dict())

@@ -22,6 +22,7 @@ def models(ready):
     return {"lightgbm": ready["lightgbm"], "transformer": create("transformer", fine_tune_steps=0)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [None, 0.1, 0.5, 0.97])
 @pytest.mark.parametrize("name", ["lightgbm", "transformer"])
 def test_parts_add_up_to_the_forecast(panel, models, name, level):
@@ -86,6 +87,7 @@ def promoted() -> Panel:
     return Panel([f"i{k:02d}" for k in range(40)], dates, units, np.ones_like(units), promo, none, none)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["promotion", "leaflet"])
 @pytest.mark.parametrize(
     ("name", "params"),

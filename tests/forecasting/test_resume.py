@@ -62,6 +62,7 @@ def weights(model) -> dict[str, torch.Tensor]:
     return model.network.state_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "head", "adapter", "lora", "adalora"])
 def test_fine_tuning_goes_on_bit_equal(panel, tmp_path, monkeypatch, method):
     past = panel.until(340)
@@ -83,6 +84,7 @@ def test_fine_tuning_goes_on_bit_equal(panel, tmp_path, monkeypatch, method):
     assert not list(tmp_path.iterdir())  # a training that is done leaves none
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_fit_with_dropout_goes_on_bit_equal(panel, tmp_path, monkeypatch, optimizer):
     settings = {"pretrained": "", "steps": 30, "optimizer": optimizer, "dropout": 0.2, **SMALL}
@@ -93,6 +95,7 @@ def test_fit_with_dropout_goes_on_bit_equal(panel, tmp_path, monkeypatch, optimi
     assert resumed.fingerprint() == whole.fingerprint()
 
 
+@pytest.mark.slow
 def test_killed_by_the_system(panel, tmp_path):
     """kill -9 somewhere in the training, then the same again: as if nothing had been."""
     command = [sys.executable, "-c", CODE, str(tmp_path)]

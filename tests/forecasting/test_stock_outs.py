@@ -45,6 +45,7 @@ def level(name: str, panel: Panel) -> np.ndarray:
     return np.stack([forecaster.predict_mean(panel, known)[list(OUT)].mean(axis=1), paths[list(OUT)].mean(axis=(1, 2))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FORECASTERS if name != "hub"])  # it takes the transformer's windows
 def test_days_without_stock_do_not_pull_the_forecast_down(name):
     full = demand()

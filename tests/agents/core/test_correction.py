@@ -73,6 +73,7 @@ def start_of(kind: str, task):
     return StartRule.of(rule, model, SEEDS), rules_of(model).Heuristic(kind, rule.params, model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*TASKS, *MODES])
 def test_untrained_every_learner_is_its_start(name, data_of):
     """Its actions equal the rule's at what the rule meets."""

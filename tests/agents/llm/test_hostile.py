@@ -22,6 +22,7 @@ def stand_in(monkeypatch):
     sys.modules.pop("stand_in_server", None)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("name", "changes"), [("LostSales", {"horizon": 101}), ("Marketplace", {"horizon": 20})])
 def test_hostile_answers(name, changes, stand_in):

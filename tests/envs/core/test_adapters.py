@@ -207,6 +207,7 @@ ODD = st.one_of(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "changes"), VARIANTS)
 def test_hostile_actions_follow_the_rule(task, changes, share):
     env = make_env(task, **changes)

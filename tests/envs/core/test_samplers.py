@@ -338,6 +338,7 @@ def test_requests_of_an_epoch(requests):
     tails_agree(came[:, 0], law)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("top_rate", "dispersion"), [(1e-6, 1.0), (5.0, 0.01), (40.0, 1e6), (2e4, 3.0)])
 def test_units_of_a_synthetic_store(top_rate, dispersion):
     store = generate(

@@ -54,6 +54,7 @@ def agree(fast, slow, periods, seed=3):
     return ends
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [NEXT, SAME, DISABLED], ids=lambda mode: mode.value)
 def test_every_id_steps_as_single_environments_do(env_id, mode):  # noqa: F811
     name, kwargs = env_id
@@ -229,6 +230,7 @@ def test_a_clone_of_one_environment(env_id):  # noqa: F811
         assert one.render() == two.render()
 
 
+@pytest.mark.slow
 def test_pictures_of_rows_are_those_of_single_environments(env_id):  # noqa: F811
     pytest.importorskip("matplotlib")
     name, kwargs = env_id

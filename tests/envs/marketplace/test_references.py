@@ -202,6 +202,7 @@ def test_it_is_the_lower_the_less_the_fleet_carries():
     assert values[0] < 0.98 * values[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "low", "high", "rises"),
     [

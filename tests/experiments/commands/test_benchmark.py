@@ -27,6 +27,7 @@ def suite(storelab, finished, tmp_path_factory):
     return storelab(folder, "benchmark", "mine", "--config-dir", "conf", more)
 
 
+@pytest.mark.slow
 def test_the_table_has_learner_and_heuristics(suite):
     assert suite.status == 0, suite.err
     text = (suite.folder / "runs" / "mine.md").read_text()

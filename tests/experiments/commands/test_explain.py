@@ -62,6 +62,7 @@ def test_report_makes_it_anew(done, storelab):
     assert (run / "report.html").read_bytes() == page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "line"),
     [

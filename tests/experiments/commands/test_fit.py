@@ -87,6 +87,7 @@ def test_it_is_what_the_library_says(tmp_path):
     assert figures["accuracy"] == (np.array(model.predict(test["text"])) == test["intent"].to_numpy()).mean()
 
 
+@pytest.mark.slow
 def test_a_fraud_model_comes_with_its_history(tmp_path, monkeypatch, capsys):
     """A server goes on from it: synthetic ids as they are, those of a file by pseudonyms under the key alone."""
     run = fitted(tmp_path, "fraud_trees")

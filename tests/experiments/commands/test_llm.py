@@ -41,6 +41,7 @@ def begin(runs: Path, url: str, task: str, *more: str) -> subprocess.Popen:
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_without_asking_again(stand_in, tmp_path):
     at, held, go = 40, threading.Event(), threading.Event()
 

@@ -174,6 +174,7 @@ ACTIONS = "expected actions (8, 1) of MultiDiscrete from 0 to 12 at observations
 HINT = " (a function of one observation: --scalar)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "line"),
     [

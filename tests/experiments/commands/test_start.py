@@ -3,11 +3,13 @@
 import json
 
 import numpy as np
+import pytest
 from storelab.experiments.runs.folder import Run
 
 from ..conftest import PPO
 
 
+@pytest.mark.slow
 def test_a_finished_run_goes_on_and_a_killed_one_resumes_exactly(finished, start, storelab, tmp_path):
     words = (*PPO, f"agent.start={finished.run}", "agent.total_steps=4096")
     (tmp_path / "whole").mkdir()
@@ -29,6 +31,7 @@ def test_a_finished_run_goes_on_and_a_killed_one_resumes_exactly(finished, start
     assert again.status == 0, again.err
 
 
+@pytest.mark.slow
 def test_what_cannot_be_begun_with_is_told_before_there_is_a_folder(finished, storelab, tmp_path):
     for start, line in {
         "nowhere": "agent.start: 'nowhere' is not allowed, expected the folder of a finished run",

@@ -255,6 +255,7 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("harm", "name"),
     [(truncate, "policy.safetensors"), (flip, "environments.npz"), (empty, "learner.json")],
@@ -270,6 +271,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(harm, name, kille
     check_goes_on(again, before, finished)
 
 
+@pytest.mark.slow
 def test_sac_killed_and_started_again_ends_bit_equal(start, storelab, tmp_path):
     folders = tmp_path / "straight", tmp_path / "killed"
     for folder in folders:
@@ -284,6 +286,7 @@ def test_sac_killed_and_started_again_ends_bit_equal(start, storelab, tmp_path):
     check_goes_on(storelab(folders[1], *SAC, "runs=elsewhere"), at, straight)
 
 
+@pytest.mark.slow
 def test_pathwise_killed_and_started_again_ends_bit_equal(start, storelab, tmp_path):
     folders = tmp_path / "straight", tmp_path / "killed"
     for folder in folders:

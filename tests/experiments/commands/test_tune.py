@@ -39,6 +39,7 @@ def trials(folder):
     return optuna.load_study(study_name="study", storage=storage).trials
 
 
+@pytest.mark.slow
 def test_a_killed_search_reaches_its_number_and_repeats_nothing(continued):
     assert continued.status == 0, continued.err
     found = trials(continued.folder)

@@ -32,6 +32,7 @@ def written(folder) -> list[str]:
     return [str(path) for path in folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_run_with_data_of_the_environment(tmp_path, storelab, shop):
     place = tmp_path / "place"
     around = {"SHOP": str(shop), "PLACE": str(place)}
@@ -67,6 +68,7 @@ def test_another_value_is_another_run(tmp_path, storelab, shop):
     assert first.out != second.out
 
 
+@pytest.mark.slow
 def test_jobs_of_a_sweep_and_runs_done_anew_write_no_value(tmp_path, storelab, shop):
     place = tmp_path / "place"
     around = {"SHOP": str(shop), "PLACE": str(place)}
@@ -138,6 +140,7 @@ NAMES = st.sampled_from(["ONE", "TWO"])
 VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
 
 
+@pytest.mark.slow
 @given(
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20),
     NAMES,

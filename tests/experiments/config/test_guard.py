@@ -36,6 +36,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", range(len(WAYS)))
 def test_the_command_line_names_no_code(tmp_path, gadget, way):
     path, mark = gadget

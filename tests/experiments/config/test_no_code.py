@@ -83,6 +83,7 @@ def bomb(levels: int = 30) -> str:
     return "\n".join(lines) + "\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [bomb(), *(f"a: {text}\n" for text in DEEP.values()), *TORN])
 def test_a_hostile_yaml_of_a_folder_ends_in_one_line(tmp_path, storelab, text):
     folder = tmp_path / "mine" / "agent"
@@ -95,6 +96,7 @@ def test_a_hostile_yaml_of_a_folder_ends_in_one_line(tmp_path, storelab, text):
     assert len(done.err.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -132,6 +134,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_runs_own_config_names_no_code(tmp_path, storelab, finished_run, kind):
     run = tmp_path / "runs" / "LostSales" / finished_run.name

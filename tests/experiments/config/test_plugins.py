@@ -32,6 +32,7 @@ def lemonade(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_plug_ins_parts_are_options(lemonade, tmp_path):
     shown = lemonade("train", "--help").stdout
     for words in ("cross_entropy", "ppo_lemonade", "lemonade", "drift", "kiosk", "Lemonade"):
@@ -88,6 +89,7 @@ HOSTILE = {  # files of a plug-in's folder of configs -> what is typed to meet t
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_plug_ins_config_runs_no_code(lemonade, tmp_path, pickled, kind):
     """What is in its folder of configs is read like any other: its code is installed, its YAML is data."""
@@ -105,6 +107,7 @@ def test_a_plug_ins_config_runs_no_code(lemonade, tmp_path, pickled, kind):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "line"),
     [
@@ -141,6 +144,7 @@ def test_a_row_of_the_table_has_its_name_alone(file, name, of, field, lemonade, 
     assert not list(tmp_path.glob("runs/Lemonade/*"))
 
 
+@pytest.mark.slow
 def test_a_run_of_a_plug_ins_environment_is_whole_and_its_code_counts(lemonade, tmp_path):
     job = ("train", "task=Lemonade", "agent.total_steps=2", "agent.candidates=4", "agent.best=2", *TINY)
     first = lemonade(*job)

@@ -53,6 +53,7 @@ def test_the_groups_are_there():
     assert {path.stem for path in CONF.glob("*.yaml")} == {*COMMANDS, "common", "vn2"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_makes_its_object(group, option):
     extra = ["data.path=some/file.xlsx"] if "etail" in option or option in ("Store", "VN2", "vn2") else []
@@ -89,6 +90,7 @@ def test_every_job_of_a_sweep_composes(sweep):
                 assert str(at) == value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suite", SUITES)
 def test_every_line_of_a_suite_is_a_task_with_a_learner_that_fits(suite, tmp_path):
     lines = composed("benchmark", f"suite={suite}").suite.entries
@@ -184,6 +186,7 @@ EXACT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("override", "line"), EXACT.items(), ids=EXACT)
 def test_errors_are_one_line(override, line):
     status, errors = command_line(override)

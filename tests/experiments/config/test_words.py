@@ -67,6 +67,7 @@ ONE_LINE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ONE_LINE)
 @pytest.mark.parametrize("sweep", [[], ["--multirun", "seed=0,1"]], ids=["one", "sweep"])
 def test_one_line_says_what_is_allowed(words, sweep, line):
@@ -81,6 +82,7 @@ def test_one_line_says_what_is_allowed(words, sweep, line):
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("written", "value"),
     [(".inf", float("inf")), ("inf", float("inf")), (".Inf", float("inf")), ("1e3", 1000.0), ("+.inf", float("inf"))],

@@ -95,6 +95,7 @@ def test_the_same_step_is_written_over(root):
     assert json.loads((newest_whole(root) / "policy.json").read_text()) == "new"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["[" * 100_000, "{}", "7"])
 @pytest.mark.parametrize("name", ["learner.json", "policy.json"])
 def test_a_sealed_checkpoint_of_somebody_elses_ends_in_one_line(tmp_path, killed, storelab, name, text):

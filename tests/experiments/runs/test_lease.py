@@ -87,6 +87,7 @@ def _race(folder, go, taken, machine):
         return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stale", [False, True])
 def test_of_several_that_try_at_once_one_wins(tmp_path, stale):
     for trial in range(10):

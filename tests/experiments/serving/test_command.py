@@ -76,6 +76,7 @@ def children(pid: int) -> list[int]:
     return found + [pid for child in found for pid in children(child)]
 
 
+@pytest.mark.slow
 def test_sigterm_ends_it_whatever_clients_do(server):
     """Idle, half a head, half a body, an answer that nobody reads; and a model's process that stands still."""
     process, port, key = server

@@ -59,6 +59,7 @@ def odd(tmp_path, monkeypatch):
     return "odd_models"
 
 
+@pytest.mark.slow
 def test_another_route_does_not_wait(serve, slot, saved, runs, odd):
     """Nor does a queue grow without bound: 503 beyond it."""
     client = serve(slot(saved[1] / "sentiment", f"{odd}:Slow"), slot(runs / "rules"))
@@ -84,6 +85,7 @@ def test_another_route_does_not_wait(serve, slot, saved, runs, odd):
     assert [answer.status_code for answer in answers].count(200) == WAITING
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "seconds"), [("abort", 60.0), ("sleep 100", 1.0)])
 def test_a_process_that_dies_or_stands_still_is_begun_anew(text, seconds, serve, slot, saved, odd, monkeypatch, caplog):
     client = serve(slot(saved[1] / "sentiment", f"{odd}:Slow"))
@@ -95,6 +97,7 @@ def test_a_process_that_dies_or_stands_still_is_begun_anew(text, seconds, serve,
     assert f"/sentiment: {why}" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
@@ -122,6 +125,7 @@ def trees(folder, change) -> None:
     save_folder(folder, name, config, {"trees": np.frombuffer(text.encode(), np.uint8)}, CARD)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -177,6 +181,7 @@ def weights(run):
     return max((run / "checkpoints").iterdir()) / "policy.safetensors"
 
 
+@pytest.mark.slow
 def test_a_run_is_served_as_it_was_written(serve, slot, runs, tmp_path):
     """No file is changed, added or touched by serving; a changed one is refused."""
     for name in ("ppo", "other_config", "other_weights", "nan"):
@@ -255,6 +260,7 @@ BAD = {  # bodies of some MB, of which each part is wrong
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BAD)
 def test_a_large_bad_body_costs_little(kind, request):
     """One line, and a process that has hardly grown: megabytes, where an error for each part took gigabytes."""
