@@ -262,7 +262,15 @@ class Marketplace(Model):
         """Return the stars shown (n, I): the mean of what was read, with `PRIOR_REVIEWS` reviews of 3 stars."""
         return state.stars / state.reviews if self.params.sentiment else np.full_like(state.stars, 3.0)
 
-    restock_levels, relevance, balances, item_profit = levels, relevance, balances, item_profit
+    restock_levels, relevance = levels, relevance
+
+    def balances(self, before: State, flow: Flow, after: State) -> dict:
+        """See `state.balances`."""
+        return balances(self, before, flow, after)
+
+    def item_profit(self, flow: Flow) -> np.ndarray:
+        """See `money.item_profit`."""
+        return item_profit(self, flow)
 
     def shop(self, state: State, given: dict, shock: dict) -> tuple[np.ndarray, np.ndarray, Orders, np.ndarray]:
         """Let a day's visitors shop, under `decisions`; see `shopping.shop`."""
