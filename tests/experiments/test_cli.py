@@ -53,6 +53,7 @@ def test_help_of_each_command(command, storelab, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_help_of_train_lists_groups_options_and_keys(storelab, tmp_path):
     shown = storelab(tmp_path, "train", "--help").out
     for group in GROUPS:

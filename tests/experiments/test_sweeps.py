@@ -17,6 +17,7 @@ HEURISTICS = ("agent=heuristics", "evaluation.episodes=2", "evaluation.tuning_ep
 PAIRED = ("env.lead_time=1,2", "env.holding_cost=1,3", "--multirun", "--pairs=env.lead_time,env.holding_cost")
 
 
+@pytest.mark.slow
 def test_a_python_call_lists_the_configs():
     found = sweep_configs(["task=LostSales,FixedCost", "agent=heuristics", "seed=0,1,2"])
     assert [(config["task"]["name"], config["seed"]) for config in found] == [
@@ -55,6 +56,7 @@ def test_pairs_go_together_and_the_rest_is_crossed(rows):
     assert told == expected
 
 
+@pytest.mark.slow
 def test_pairs_on_the_command_line(storelab, tmp_path):
     dry = storelab(tmp_path, "train", *HEURISTICS, *PAIRED, "--dry-run")
     assert dry.status == 0, dry.err
@@ -163,6 +165,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_a_search_path_in_a_config_of_ones_own(tmp_path):
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "mine.yaml").write_text(MINE)

@@ -37,6 +37,7 @@ def changed(model, before) -> set[str]:
     return {name for name, value in state.items() if name not in before or not torch.equal(value, before[name])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_saved_and_loaded_it_forecasts_the_same(panel, weak, tmp_path, method):
     past, known = panel.until(340), known_future(panel, 340, 28)

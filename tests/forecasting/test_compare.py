@@ -64,6 +64,7 @@ def test_tasks(panel):
     assert all(0 < row[name] < 2 for row in rows for name in row if name.startswith("wQL of"))
 
 
+@pytest.mark.slow
 def test_updates(monkeypatch):
     """Days that are measured are in no training: of the old ones none is observed, the new ones come after its end."""
     few = lambda params: generate(SyntheticStoreParams(**vars(params) | {"items": 4}))

@@ -44,6 +44,7 @@ def test_weights_spread_and_copula_come_from_days_that_no_member_has_seen(panel,
 window = Ensemble._window
 
 
+@pytest.mark.slow
 def test_members_take_over_what_copies_learnt_from_their_validation_days(panel, monkeypatch):
     early = []
     monkeypatch.setattr(Ensemble, "_window", lambda self, *args: early.append(args[0]) or window(self, *args))

@@ -34,6 +34,7 @@ def rule():
     return tune("base_stock", lost_sales(), purpose_seeds("tuning", 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["LostSales", "SupplyChain", "Marketplace"])
 def test_it_plays_episodes_on_the_scenarios_of_evaluate(server, name, tmp_path):
     task = TASKS[name](horizon=60 if name == "LostSales" else 56)

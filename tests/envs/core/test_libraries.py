@@ -30,6 +30,7 @@ def test_the_table_has_the_versions_that_are_pinned():
 # -- a word on keywords ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_unknown_keyword_is_a_type_error_everywhere(env_id):  # noqa: F811
     name, kwargs = env_id
     for make in (gym.make, gym.make_vec, lambda *args, **kw: gym.make_vec(*args, vectorization_mode="sync", **kw)):

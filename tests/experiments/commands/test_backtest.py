@@ -168,6 +168,7 @@ def test_a_sweep_makes_a_run_each(storelab, tmp_path):
     assert len(list(tmp_path.glob("runs/backtest/*/DONE"))) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "line"),
     [

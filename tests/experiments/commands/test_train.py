@@ -358,6 +358,7 @@ def test_a_sweep_that_shall_end_at_the_first_failure_does(storelab, tmp_path):
     assert not list(tmp_path.glob("runs/LostSales/*"))
 
 
+@pytest.mark.slow
 def test_a_sweep_lists_what_broke_and_a_dry_run_what_is_left(storelab, tmp_path):
     """A folder stands where the run's episodes go: an error that comes with the work."""
     plan = ("seed=0,1", "evaluation.episodes=8", "-m")

@@ -100,6 +100,7 @@ def test_the_runs_of_a_search_write_no_value(tmp_path, storelab, shop):
     assert not written(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [["--cfg", "job"], ["--cfg", "job", "--resolve"], ["--cfg", "all"], ["--info", "all"]]
 )

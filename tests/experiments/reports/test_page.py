@@ -187,6 +187,7 @@ def test_in_a_browser(width, tmp_path):
     assert told["finer"] != told["ticks"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRICKY)
 def test_names_stay_text_in_every_figure(name):
     """Of policies, items, forecasters, features, learners and tasks."""

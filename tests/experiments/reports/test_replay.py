@@ -16,6 +16,7 @@ def constant(model, share):
 SMALL = {"Dispatch": {"requests": 6, "customers": 20}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", environments())
 def test_every_environment_is_animated(name):
     task_name = environments()[name].picture

@@ -14,6 +14,7 @@ import pytest
 from storelab.experiments.serving.wire import GRACE_SECONDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "line"),
     [

@@ -79,6 +79,7 @@ def test_a_request_over_tls(pair, start, storelab, runs, tmp_path):
     assert key not in process.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("certificate", "key", "line"),
     [
