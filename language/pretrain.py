@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..learning.params import check_fields
+from ..learning.params import StepsParams, check_fields
 from ..learning.training import Objective, Plan, train
 from .fine_tuned import by_length
 from .text import clean, has_words
@@ -26,7 +26,7 @@ _HIDDEN, _REPLACED = 0.8, 0.1  # of the chosen tokens
 
 
 @dataclass
-class PretrainParams:
+class PretrainParams(StepsParams):
     """The encoder, and how it is trained."""
 
     vocabulary: int = 4000  # letters, letters within words, and words, at most
@@ -35,20 +35,9 @@ class PretrainParams:
     heads: int = 4
     tokens: int = 96  # of a text that are read, special ones included
     masked: float = 0.15  # share of the tokens that are to be said
-    steps: int = 300
     batch_size: int = 64  # texts
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
-    optimizer: str = "adamw"
-    schedule: str = "cosine"
-    precision: str = "float32"
-    patience: int = 20
-    seed: int = 0
-    device: str = "cpu"
-    method: str = "full"
-    checkpoints: str = ""
-    tensorboard: str = ""
-    progress: bool = True
 
     def __post_init__(self):
         check_fields(self, lowest={"tokens": 8, "vocabulary": 50}, highest={"tokens": 512})

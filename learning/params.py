@@ -42,6 +42,29 @@ class TrainingParams:
         check_fields(self)
 
 
+@dataclass
+class StepsParams:
+    """What `training.train` reads for a network of its own that is trained once, for some steps; to be inherited."""
+
+    steps: int = 300
+    batch_size: int = 64  # rows
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
+    precision: str = "float32"
+    patience: int = 20
+    seed: int = 0
+    device: str = "cpu"
+    method: str = "full"
+    checkpoints: str = ""
+    tensorboard: str = ""
+    progress: bool = True
+
+    def __post_init__(self):
+        check_fields(self)
+
+
 def check_fields(params, lowest: dict | None = None, highest: dict | None = None, choices: dict | None = None) -> None:
     """Raise ValueError naming the first field of `params` whose type or value is not allowed.
 

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..learning.params import check_fields
+from ..learning.params import StepsParams
 from ..learning.training import Objective, Plan, train
 from .features import codes_of
 from .transactions import ENTITIES, columns
@@ -25,27 +25,13 @@ _LONGEST = 64  # transactions of a customer that are read at once
 
 
 @dataclass
-class NextEventParams:
+class NextEventParams(StepsParams):
     """The network and its training."""
 
     width: int = 32
     steps: int = 400
     batch_size: int = 64  # customers
     learning_rate: float = 5e-3
-    weight_decay: float = 0.0
-    optimizer: str = "adamw"
-    schedule: str = "cosine"
-    precision: str = "float32"
-    patience: int = 20
-    seed: int = 0
-    device: str = "cpu"
-    method: str = "full"
-    checkpoints: str = ""
-    tensorboard: str = ""
-    progress: bool = True
-
-    def __post_init__(self):
-        check_fields(self)
 
 
 class _Network(nn.Module):
