@@ -36,10 +36,9 @@ from ...evaluation.causal import (
 )
 from ...evaluation.intervals import hierarchical_interval
 from ...evaluation.shapley import shapley
-from ...learning.base import write_atomic
 from .ablation import measure, table
 from .marketplace_log import LEVELS, TREATMENTS, Season, Window, model_of, simulate, training_keys
-from .pages import block, filled, markdown
+from .pages import block, markdown, put
 
 MODULE = "storelab.experiments.studies.causes"
 PAGE = Path(__file__).parents[2] / "docs" / "causes.md"
@@ -269,7 +268,7 @@ def main(arguments: list[str] | None = None) -> None:
         options += ["--models FOLDER"] if given.models else []
         command = " ".join(["OMP_NUM_THREADS=1 python -m", MODULE, given.part, *options])
         content = block(command, text.strip())
-        write_atomic(PAGE, filled(PAGE.read_text(), given.part, f"python -m {MODULE}", content).encode())
+        put(PAGE, given.part, MODULE, content)
 
 
 if __name__ == "__main__":

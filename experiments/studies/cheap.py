@@ -27,7 +27,7 @@ from ...learning.int8 import to_int8
 from ...reading import read_json
 from ...recommendation.protocol import leave_last_out, rank
 from ...recommendation.sequences import SequenceParams, ordered
-from .pages import block, filled, markdown
+from .pages import block, markdown, put
 
 MODULE = "storelab.experiments.studies.cheap"
 PAGE = Path(__file__).parents[2] / "docs" / "cheap_inference.md"
@@ -190,7 +190,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.page:
         options = [f"--seeds {given.seeds}"] if given.seeds != PARSER.get_default("seeds") else []
         content = block(" ".join(["OMP_NUM_THREADS=1 python -m", MODULE, given.part, *options]), text.strip())
-        write_atomic(PAGE, filled(PAGE.read_text(), given.part, f"python -m {MODULE}", content).encode())
+        put(PAGE, given.part, MODULE, content)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from ...evaluation import REFERENCE, evaluate, t_interval
-from ...learning.base import write_atomic
 from ..config.agents import own_agent
 from ..config.settings import Settings
 from ..experiment import Experiment, learn, prepare
@@ -27,7 +26,7 @@ from ..runs.folder import Run
 from . import pages
 from .bars import own_tasks
 from .drawn import compose_settings, kept_or_run, lines
-from .pages import ROOT, block, filled
+from .pages import ROOT, block, put
 
 MODULE = "storelab.experiments.studies.defaults"
 PAGE = ROOT / "docs" / "defaults.md"
@@ -154,7 +153,7 @@ def main() -> None:
     print(markdown(rows))
     if args.page:
         content = block(f"python -m {MODULE} --results ppo.jsonl --page", markdown(rows))
-        write_atomic(PAGE, filled(PAGE.read_text(), "ppo", f"python -m {MODULE}", content).encode())
+        put(PAGE, "ppo", MODULE, content)
 
 
 if __name__ == "__main__":

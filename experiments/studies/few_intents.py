@@ -24,8 +24,7 @@ from ...language.answers import read_answers
 from ...language.evaluate import per_class
 from ...language.service import LEAST_SURE
 from ...language.tables import read, split
-from ...learning.base import write_atomic
-from .pages import block, filled, markdown
+from .pages import block, markdown, put
 
 MODULE = "storelab.experiments.studies.few_intents"
 PAGE = Path(__file__).parents[2] / "docs" / "few_shots.md"
@@ -120,7 +119,7 @@ def main() -> None:
         command = f"python -m {MODULE}"
         words = [args.data, *(["PATH"] if args.path else [])]
         content = block(f"{command} {shlex.join(words)}", made)
-        write_atomic(PAGE, filled(PAGE.read_text(), args.data, command, content).encode())
+        put(PAGE, args.data, MODULE, content)
 
 
 if __name__ == "__main__":

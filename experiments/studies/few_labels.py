@@ -30,7 +30,6 @@ from ...language.pretrain import PretrainParams, pretrain
 from ...language.self_training import self_train as self_train_texts
 from ...language.synthetic import synthetic_reviews
 from ...language.tables import read, split
-from ...learning.base import write_atomic
 from ...risk import TransactionParams, Trees, TreesParams, features, generate, split_by_time
 from ...risk.evaluate import BUDGET
 from ...risk.features import STORE, Layout
@@ -38,7 +37,7 @@ from ...risk.metrics import Costs, average_precision, within_budget
 from ...risk.next_event import SURPRISES, NextEvent, NextEventParams
 from ...risk.self_training import self_train
 from ...risk.transactions import columns
-from .pages import block, filled, markdown
+from .pages import block, markdown, put
 
 MODULE = "storelab.experiments.studies.few_labels"
 PAGE = Path(__file__).parents[2] / "docs" / "few_labels.md"
@@ -211,7 +210,7 @@ def main() -> None:
         command = f"python -m {MODULE}"
         words = [args.data, *(["PATH"] if args.path else [])]
         content = block(f"{command} {shlex.join(words)}", made)
-        write_atomic(PAGE, filled(PAGE.read_text(), args.data, command, content).encode())
+        put(PAGE, args.data, MODULE, content)
         picture(rows, PAGE.with_name(f"few_labels_{args.data}.png"))
 
 

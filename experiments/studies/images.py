@@ -33,7 +33,7 @@ from ...recommendation.content import Content, ContentParams
 from ...recommendation.protocol import cold, split_by_time
 from ...recommendation.text import text_features
 from .knowledge import ndcg
-from .pages import block, filled, markdown
+from .pages import block, markdown, put
 
 MODULE = "storelab.experiments.studies.images"
 PAGE = Path(__file__).parents[2] / "docs" / "images.md"
@@ -212,7 +212,7 @@ def main(arguments: list[str] | None = None) -> None:
         options = [f"--stores {given.stores}"] if given.stores != PARSER.get_default("stores") else []
         options += ["--plain"] if given.plain else []
         content = block(" ".join(["python -m", MODULE, given.part, *options]), text.strip())
-        write_atomic(PAGE, filled(PAGE.read_text(), given.part, f"python -m {MODULE}", content).encode())
+        put(PAGE, given.part, MODULE, content)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from ...envs import TASKS
 from ...envs.core.rollout import rollout
 from ...evaluation import mean_interval, scenario_keys, t_interval
 from ...evaluation.causal import clustered_mean
-from ...learning.base import write_atomic
 from ...recommendation.base import Histories, top
 from ...recommendation.graph import Graph
 from ...recommendation.inherit import Describe, cold_features, fit_cold
@@ -35,7 +34,7 @@ from ...recommendation.rules import Rules
 from ...recommendation.substitutes import Substitutes, switches
 from ...recommendation.text import text_features
 from .marketplace_log import training_keys
-from .pages import block, filled, markdown
+from .pages import block, markdown, put
 
 MODULE = "storelab.experiments.studies.knowledge"
 PAGE = Path(__file__).parents[2] / "docs" / "knowledge.md"
@@ -341,7 +340,7 @@ def main(arguments: list[str] | None = None) -> None:
         options = [f"--{name} {getattr(given, name)}" for name in usual if getattr(given, name) != usual[name]]
         words = [given.part, *(["FOLDER"] if given.folder else []), *options]
         content = block(" ".join(["python -m", MODULE, *words]), text.strip())
-        write_atomic(PAGE, filled(PAGE.read_text(), given.part, f"python -m {MODULE}", content).encode())
+        put(PAGE, given.part, MODULE, content)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,8 @@ from ...envs.core.rollout import rollout
 from ...envs.marketplace.references import bounds
 from ...errors import FieldError
 from ...evaluation import mean_interval, scenario_keys
-from ...learning.base import write_atomic
 from ..runs.folder import Run
-from .pages import ROOT, block, filled, markdown
+from .pages import ROOT, block, markdown, put
 
 MODULE = "storelab.experiments.studies.marketplace_bound"
 PAGE = ROOT / "docs" / "marketplace.md"
@@ -78,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(text)
     if given.page:
         content = block(f"python -m {MODULE} RUN --page", text)
-        write_atomic(PAGE, filled(PAGE.read_text(), "bound", f"python -m {MODULE}", content).encode())
+        put(PAGE, "bound", MODULE, content)
 
 
 if __name__ == "__main__":

@@ -21,13 +21,12 @@ from ...agents.core.residual import StartRule
 from ...envs.core.seeds import purpose_seeds
 from ...errors import FieldError
 from ...evaluation import evaluate, hierarchical_interval, mean_interval
-from ...learning.base import write_atomic
 from ..choice import Judge, best_of
 from ..config.settings import Settings
 from ..inputs import build, learner_of
 from ..runs.folder import Run
 from .drawn import compose_settings, kept_or_run, lines
-from .pages import ROOT, block, filled, markdown
+from .pages import ROOT, block, markdown, put
 
 MODULE = "storelab.experiments.studies.marketplace_learners"
 PAGE = ROOT / "docs" / "benchmark_marketplace.md"
@@ -111,7 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.page:
         some = [] if given.learners == list(LEARNERS) else ["--learners", *given.learners]
         command = f"python -m {MODULE} RUN {shlex.join([*some, '--results', 'learners.jsonl', '--page', *overrides])}"
-        write_atomic(PAGE, filled(PAGE.read_text(), "learners", f"python -m {MODULE}", block(command, text)).encode())
+        put(PAGE, "learners", MODULE, block(command, text))
 
 
 if __name__ == "__main__":

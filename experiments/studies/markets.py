@@ -19,9 +19,8 @@ from ...agents.heuristics import marketplace
 from ...envs import TASKS
 from ...envs.core.seeds import purpose_seeds
 from ...evaluation import evaluate, t_interval
-from ...learning.base import write_atomic
 from .drawn import kept, lines
-from .pages import ROOT, block, filled, markdown
+from .pages import ROOT, block, markdown, put
 
 MODULE = "storelab.experiments.studies.markets"
 PAGE = ROOT / "docs" / "markets.md"
@@ -110,7 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(text)
     if given.page:
         content = block(f"python -m {MODULE} --results markets.jsonl --page", text)
-        write_atomic(PAGE, filled(PAGE.read_text(), "prices", f"python -m {MODULE}", content).encode())
+        put(PAGE, "prices", MODULE, content)
 
 
 if __name__ == "__main__":

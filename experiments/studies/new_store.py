@@ -33,9 +33,8 @@ from ...evaluation import scenario_keys
 from ...evaluation.intervals import t_interval
 from ...forecasting import create, known_future
 from ...forecasting.base import MIN_HISTORY
-from ...learning.base import write_atomic
 from ..tasks.stores import COST_SHARE
-from .pages import block, filled, markdown
+from .pages import block, markdown, put
 
 MODULE = "storelab.experiments.studies.new_store"
 PAGE = Path(__file__).parents[2] / "docs" / "few_shots.md"
@@ -272,7 +271,7 @@ def main() -> None:
         words += ["--stores", str(args.stores)] if args.stores != 10 else []
         command = f"python -m {MODULE}"
         content = block(f"{command} {shlex.join(words)}", made)
-        write_atomic(PAGE, filled(PAGE.read_text(), args.data, command, content).encode())
+        put(PAGE, args.data, MODULE, content)
         picture(rows, PAGE.with_name(f"new_store_{args.data}.png"))
 
 

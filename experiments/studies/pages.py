@@ -119,6 +119,11 @@ def filled(text: str, label: str, maker: str, content: str) -> str:
     return made
 
 
+def put(page: Path, label: str, module: str, content: str) -> None:
+    """Write the content of the block that `python -m module` makes into a page; raises as `filled` does."""
+    write_atomic(page, filled(page.read_text(), label, f"python -m {module}", content).encode())
+
+
 def _tasks(environment: Environment) -> dict[str, TaskEntry]:
     mine = {name: entry for name, entry in entries().items() if entry.environment == environment.name}
     return {name: entry for name, entry in mine.items() if entry.factory.startswith("storelab.")}

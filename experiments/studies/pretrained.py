@@ -12,13 +12,12 @@ import shutil
 import sys
 from pathlib import Path
 
-from ...learning.base import write_atomic
 from ..config.errors import ConfigError
 from ..config.settings import Settings
 from ..experiment import chosen
 from ..runs.folder import CHOICE, SEALED, Run
 from ..runs.shipped import SHIPPED, named, tasks
-from .pages import ROOT, filled, markdown
+from .pages import ROOT, block, markdown, put
 
 MODULE = "storelab.experiments.studies.pretrained"
 PAGE = ROOT / "docs" / "policies.md"
@@ -83,9 +82,7 @@ def main() -> None:
         print(pack(Run(folder)), file=sys.stderr)
     print(table())
     if args.page:
-        commands = "".join(f"    $ {line}\n" for line in commands_of())
-        content = f"\n{commands}\n{table()}\n\n"
-        write_atomic(PAGE, filled(PAGE.read_text(), "pretrained", f"python -m {MODULE}", content).encode())
+        put(PAGE, "pretrained", MODULE, block(commands_of(), table()))
 
 
 def commands_of() -> list[str]:

@@ -27,9 +27,8 @@ from ...customers.trees import BehaviourTrees, rules
 from ...envs import TASKS
 from ...envs.core.seeds import purpose_seeds
 from ...evaluation import evaluate, t_interval
-from ...learning.base import write_atomic
 from .drawn import kept, lines
-from .pages import ROOT, block, filled, markdown
+from .pages import ROOT, block, markdown, put
 
 MODULE = "storelab.experiments.studies.win_back"
 PAGE = ROOT / "docs" / "customers.md"
@@ -179,7 +178,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(text)
     if given.page:
         content = block(f"python -m {MODULE} --results win_back.jsonl --page", text)
-        write_atomic(PAGE, filled(PAGE.read_text(), "win back", f"python -m {MODULE}", content).encode())
+        put(PAGE, "win back", MODULE, content)
 
 
 if __name__ == "__main__":

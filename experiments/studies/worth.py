@@ -37,12 +37,11 @@ from ...envs.core.seeds import purpose_seeds
 from ...evaluation import scenario_keys
 from ...evaluation.intervals import hierarchical_interval, mean_interval, t_interval
 from ...forecasting import create
-from ...learning.base import write_atomic
 from ..choice import Judge, begin, best_of, start_rule
 from ..tasks.forecasts import fine_tuned
 from ..tasks.stores import online_retail_ii_task, store_task, synthetic_store_task
 from ..tasks.vn2 import CONTESTS, PATHS, benchmark, on_forecasts, play
-from .pages import block, filled
+from .pages import block, put
 
 PAGE = Path(__file__).parents[2] / "docs" / "worth.md"
 MODULE = "storelab.experiments.studies.worth"
@@ -284,7 +283,7 @@ def main() -> None:
     print(markdown(table))
     if args.page:
         content = block(command_of(args), markdown(table))
-        write_atomic(PAGE, filled(PAGE.read_text(), args.data, f"python -m {MODULE}", content).encode())
+        put(PAGE, args.data, MODULE, content)
 
 
 def stores_of(args) -> tuple[list[Callable[..., Task]], bool]:
